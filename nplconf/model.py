@@ -1,0 +1,320 @@
+"""The values that every stage speaks of: frozen, hashable where they are keys, free of effects.
+
+Strings from the cluster are untrusted here: they are checked where they are turned into a plan (`desired`), into rules
+(`rules`) or into text for a person (`output`).
+"""
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+ANNOTATION = "nodeportlocal.antrea.io"
+"""The Pod annotation that load balancers read."""
+ENABLED = ANNOTATION + "/enabled"
+"""The Service annotation that selects, when its value is exactly "true"."""
+
+Family = Literal["IPv4", "IPv6"]
+Protocol = Literal["tcp", "udp"]
+Via = Literal["dnat", "hostPort"]
+Backend = Literal["nft", "legacy"]
+FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
+PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
+
+
+class PodPort(NamedTuple):
+    """What owns a number: a port of a Pod by name, so that a StatefulSet Pod that comes back has it again."""
+
+    pod: str
+    """namespace/name"""
+    port: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PodRef:
+    """A Pod's identity. Two Pods with one name and two UIDs are two Pods."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def key(self) -> str:
+        """namespace/name"""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class PortRange:
+    """Node port numbers, both ends included."""
+
+    first: int
+    last: int
+
+    def __contains__(self, number: object) -> bool:
+        return isinstance(number, int) and self.first <= number <= self.last
+
+    def __len__(self) -> int:
+        return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.last}"
+
+
+# --- the cluster, as a snapshot of it says ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A Node object. addresses: (type, address) as in status.addresses, unchecked."""
+
+    name: str
+    uid: str
+    addresses: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPort:
+    """A port that a container (or a sidecar init container) declares. protocol: as in the API ("TCP", "SCTP"...)."""
+
+    container_port: int
+    name: str = ""
+    protocol: str = "TCP"
+    host_port: int = 0
+    host_ip: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A Pod object. ips: status.podIPs (or podIP) as given. annotation: the raw value of ANNOTATION, None without the key."""
+
+    ref: PodRef
+    node: str
+    labels: MappingOf[str, str] = field(hash=False)
+    phase: str = "Running"
+    host_network: bool = False
+    ips: tuple[str, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    annotation: str | None = None
+
+    @property
+    def terminated(self) -> bool:
+        """True when it will never run again; its IP may already be another Pod's."""
+        return self.phase in ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """One port of a Service. target: a number, or the name of a container port. protocol as in the API."""
+
+    port: int
+    target: int | str
+    protocol: str = "TCP"
+    node_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service object, with the API server's defaults filled in. enabled: it asks for NPL."""
+
+    namespace: str
+    name: str
+    uid: str
+    type: str
+    selector: MappingOf[str, str] = field(hash=False)
+    families: tuple[str, ...]
+    ports: tuple[ServicePort, ...]
+    enabled: bool
+    health_check_node_port: int = 0
+
+    @property
+    def key(self) -> str:
+        """namespace/name"""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterState:
+    """One snapshot. identity: UID of the Service default/kubernetes, None where the snapshot does not have it."""
+
+    nodes: tuple[Node, ...]
+    pods: tuple[Pod, ...]
+    services: tuple[Service, ...]
+    identity: str | None = None
+
+
+# --- the plan --------------------------------------------------------------------------------------------------------
+
+
+class RuleKey(NamedTuple):
+    """What the kernel can have once: a number, per family and protocol. Sorts as plans do."""
+
+    node_port: int
+    family: Family
+    protocol: Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Mapping:
+    """A port of the node that leads to a port of one Pod. via hostPort: advertised, and programmed by the CNI, not by us."""
+
+    node_port: int
+    protocol: Protocol
+    family: Family
+    node_ip: str
+    pod: PodRef
+    pod_ip: str
+    pod_port: int
+    services: tuple[str, ...] = ()
+    via: Via = "dnat"
+    source_ranges: tuple[str, ...] = ()
+    """CIDRs a client must come from; empty: anywhere. Only a policy sets it."""
+
+    @property
+    def key(self) -> RuleKey:
+        """Its place among rules."""
+        return RuleKey(self.node_port, self.family, self.protocol)
+
+    @property
+    def owner(self) -> PodPort:
+        """What its number belongs to."""
+        return PodPort(self.pod.key, self.pod_port)
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that a Service asks for and cannot have. pod: namespace/name or None; pod_port: a number, or the port's name."""
+
+    pod: str | None
+    pod_port: int | str
+    protocol: str
+    service: str
+    reason: str
+    message: str
+    rule: str | None = None
+    """The path in the policy file that decided, where one did."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one node is to have. mappings sorted by `Mapping.key` (hostPort rows may repeat a key's number)."""
+
+    node: str
+    cluster: str | None
+    node_ips: MappingOf[Family, str] = field(hash=False)
+    port_range: PortRange
+    mappings: tuple[Mapping, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+
+
+# --- numbers ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Cooling:
+    """A freed number that only its last owner may have before the cool-down is over. freed_at: seconds, boot-time clock."""
+
+    number: int
+    owner: PodPort
+    freed_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What allocation knows beside the cluster: the numbers of before and the node's sockets.
+
+    numbers: who had which number, most trusted source first (live rules, then the state file or the previous plan).
+    taken: numbers that cannot be had. cooling: those whose time is not over.
+    """
+
+    numbers: tuple[MappingOf[PodPort, int], ...] = field(default=(), hash=False)
+    taken: frozenset[int] = frozenset()
+    cooling: tuple[Cooling, ...] = ()
+
+
+# --- the node, as it was read ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRule:
+    """A DNAT rule of ours as the kernel has it. owner: who its tag names, None when the tag says nothing; uid likewise."""
+
+    key: RuleKey
+    pod_ip: str
+    pod_port: int
+    tag: str
+    in_place: bool
+    """Packets reach it: its jump, its node addresses and every chain above it are as they must be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A number of the range that could not be bound. by: who has it, where /proc tells ("nginx[812]")."""
+
+    number: int
+    protocol: Protocol
+    by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Holds:
+    """What the hold daemon answered. free of surprises: a number is held when it is in range and not taken.
+
+    available False: no daemon, or none that can be understood; message says why. probed: found by binding just now
+    (`--no-hold`), not by a daemon.
+    """
+
+    available: bool
+    ranges: tuple[PortRange, ...] = ()
+    taken: tuple[Taken, ...] = ()
+    message: str = ""
+    probed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """Sources that reach a Pod without passing the node's conntrack on the way back, so that their packets are masqueraded.
+
+    pod_ip: a Pod's address; source: the network (CIDR) its neighbours have, or the Pod's own address for hairpin alone.
+    """
+
+    pod_ip: str
+    source: str
+
+
+# --- what was decided, and what came of it ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One rule to make, change or remove. was: the mapping as it is now; for a delete, mapping is that too."""
+
+    action: Literal["add", "change", "delete"]
+    reason: str
+    mapping: Mapping
+    was: Mapping | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A Pod's annotation as it is to be; None removes the key."""
+
+    pod: PodRef
+    annotation: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something of ours on the node that is not as it must be, beside the mappings: kind is one of `FINDING_KINDS`."""
+
+    kind: str
+    subject: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A step that did not succeed for one subject; the others went on."""
+
+    step: str
+    subject: str
+    message: str
