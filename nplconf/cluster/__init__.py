@@ -1,0 +1,19 @@
+"""The cluster, behind one seam: read as a snapshot of values, written as patches of Pod annotations."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from nplconf.model import ClusterState, Failure, Patch
+
+
+class Cluster(Protocol):
+    """Where nodes, Pods and Services are read, and annotations are written."""
+
+    def snapshot(self, node: str | None) -> ClusterState:
+        """What the cluster holds: for a node its Node object, its Pods and all Services; for None everything.
+
+        Raises an `NplconfError` when no trustworthy answer is to be had; never returns half of one.
+        """
+
+    def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
+        """Write the annotations, each for itself; what was refused is returned, the others are written."""

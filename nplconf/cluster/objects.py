@@ -1,0 +1,206 @@
+"""Raw Kubernetes objects, as JSON gives them, to values of the model.
+
+Tenants write most of these strings, and a file may hold anything, so each field decides for itself what a malformed
+value means, always to the side that serves less: a broken label matches nothing, a broken selector selects nothing, a
+broken address stays as it is and is refused by name later. Only an object without a name is passed over. What a raw
+manifest leaves out is filled in as the API server does.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from nplconf.model import (
+    ANNOTATION,
+    ENABLED,
+    FAMILIES,
+    ClusterState,
+    ContainerPort,
+    Family,
+    Node,
+    Pod,
+    PodRef,
+    Service,
+    ServicePort,
+)
+
+UNSET_UID = "unset"
+"""The UID of a manifest's Pod, which no API server has named: it is its name alone that identifies it."""
+
+MALFORMED = "(malformed)"
+"""Stands for a value of a wrong type. The parentheses keep it from being anybody's valid name, type or protocol."""
+
+
+def state(objects: Iterable[tuple[str, Mapping[str, Any]]], node: str | None) -> ClusterState:
+    """A snapshot of (kind, raw object) pairs; for a node only what it needs. Of two that are one the last counts."""
+    nodes: dict[str, Node] = {}
+    pods: dict[PodRef, Pod] = {}
+    services: dict[str, Service] = {}
+    for kind, raw in objects:
+        if kind == "Pod" and (a_pod := read_pod(raw, node)):
+            pods[a_pod.ref] = a_pod
+        elif kind == "Service" and (a_service := read_service(raw)):
+            services[a_service.key] = a_service
+        elif kind == "Node" and (a_node := read_node(raw)) and node in (None, a_node.name):
+            nodes[a_node.name] = a_node
+    return ClusterState(tuple(nodes.values()), tuple(pods.values()), tuple(services.values()), _identity(services))
+
+
+def read_node(raw: Mapping[str, Any]) -> Node | None:
+    """The Node; None when it has no name."""
+    metadata = _mapping(raw.get("metadata"))
+    name = _text(metadata.get("name"))
+    if not name:
+        return None
+    addresses = (_mapping(a) for a in _list(_mapping(raw.get("status")).get("addresses")))
+    pairs = tuple((_text(a.get("type")), _text(a.get("address"))) for a in addresses)
+    return Node(name, _text(metadata.get("uid")), pairs)
+
+
+def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
+    """The Pod; None when it has no name, or is not on the node that is asked for."""
+    metadata, spec, status = (_mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
+    name, where = _text(metadata.get("name")), _text(spec.get("nodeName"))
+    if not name or (node is not None and where != node):
+        return None
+    host_network = spec.get("hostNetwork") is True
+    annotations = _mapping(metadata.get("annotations"))
+    return Pod(
+        ref=PodRef(_namespace(metadata), name, uid_of(metadata)),
+        node=where,
+        labels=_strings(metadata.get("labels")),
+        phase=_text(status.get("phase", "Pending")),
+        host_network=host_network,
+        ips=_pod_ips(status),
+        ports=tuple(_container_ports(spec, host_network=host_network)),
+        # a value that is no string still is our key on the Pod: "" equals no annotation of ours, so it is replaced
+        annotation=_text(annotations[ANNOTATION]) if ANNOTATION in annotations else None,
+    )
+
+
+def read_service(raw: Mapping[str, Any]) -> Service | None:
+    """The Service; None when it has no name."""
+    metadata, spec = _mapping(raw.get("metadata")), _mapping(raw.get("spec"))
+    name = _text(metadata.get("name"))
+    if not name:
+        return None
+    return Service(
+        namespace=_namespace(metadata),
+        name=name,
+        uid=_text(metadata.get("uid")),
+        type=_given(spec.get("type"), "ClusterIP"),
+        selector=_selector(spec.get("selector")),
+        families=_families(spec),
+        ports=tuple(_service_port(p) for p in _list(spec.get("ports")) if isinstance(p, dict)),
+        enabled=_mapping(metadata.get("annotations")).get(ENABLED) == "true",
+        health_check_node_port=_port(spec.get("healthCheckNodePort")),
+    )
+
+
+def uid_of(metadata: Mapping[str, Any]) -> str:
+    """metadata.uid, `UNSET_UID` where it is missing, "" (which no identity is) where it is no string."""
+    uid = metadata.get("uid")
+    return UNSET_UID if uid is None else _text(uid)
+
+
+def _identity(services: Mapping[str, Service]) -> str | None:
+    kubernetes = services.get("default/kubernetes")
+    return (kubernetes.uid or None) if kubernetes else None
+
+
+def _namespace(metadata: Mapping[str, Any]) -> str:
+    namespace = metadata.get("namespace")
+    return "default" if namespace in (None, "") else _text(namespace)
+
+
+def _pod_ips(status: Mapping[str, Any]) -> tuple[str, ...]:
+    """status.podIPs, or podIP where that is all there is; an entry that is no string is "", an invalid address."""
+    if entries := _list(status.get("podIPs")):
+        return tuple(_text(_mapping(entry).get("ip")) for entry in entries)
+    ip = status.get("podIP")
+    return () if ip in (None, "") else (_text(ip),)
+
+
+def _container_ports(spec: Mapping[str, Any], *, host_network: bool) -> Iterable[ContainerPort]:
+    """The ports of what runs as long as the Pod does: containers, then sidecars, in the order of the manifest."""
+    containers = [_mapping(c) for c in _list(spec.get("containers"))]
+    inits = [_mapping(c) for c in _list(spec.get("initContainers"))]
+    for container in containers + [c for c in inits if c.get("restartPolicy") == "Always"]:
+        for raw in map(_mapping, _list(container.get("ports"))):
+            if number := _port(raw.get("containerPort")):
+                yield ContainerPort(
+                    container_port=number,
+                    name=_text(raw.get("name")),
+                    protocol=_given(raw.get("protocol"), "TCP"),
+                    host_port=_port(raw.get("hostPort")) or (number if host_network else 0),
+                    host_ip=_given(raw.get("hostIP"), ""),
+                )
+
+
+def _service_port(raw: Mapping[str, Any]) -> ServicePort:
+    port = _port(raw.get("port"))
+    target = _target(raw.get("targetPort"), port)
+    return ServicePort(port, target, _given(raw.get("protocol"), "TCP"), _port(raw.get("nodePort")))
+
+
+def _target(raw: object, port: int) -> int | str:
+    """targetPort: a number, a name, or text that no port has, so that it is reported as unresolved."""
+    if raw is None or raw == "" or (raw == 0 and isinstance(raw, int)):
+        return port or MALFORMED
+    if isinstance(raw, str):
+        return raw
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return _port(raw) or str(raw)
+    return MALFORMED
+
+
+def _families(spec: Mapping[str, Any]) -> tuple[Family, ...]:
+    """spec.ipFamilies, else what clusterIPs tell, else IPv4; RequireDualStack always has both."""
+    asked = [f for f in FAMILIES if f in _list(spec.get("ipFamilies"))] or _families_of_addresses(spec)
+    if spec.get("ipFamilyPolicy") == "RequireDualStack":
+        return FAMILIES
+    return tuple(asked) or FAMILIES[:1]
+
+
+def _families_of_addresses(spec: Mapping[str, Any]) -> list[Family]:
+    addresses = {a for a in [*_list(spec.get("clusterIPs")), spec.get("clusterIP")] if isinstance(a, str)}
+    found: list[Family] = []
+    if any("." in a and ":" not in a for a in addresses):
+        found.append("IPv4")
+    if any(":" in a for a in addresses):
+        found.append("IPv6")
+    return found
+
+
+def _selector(raw: object) -> Mapping[str, str]:
+    """The selector; {} where one pair is malformed, since leaving out a pair would select more Pods than were meant."""
+    pairs = _mapping(raw)
+    strings = _strings(pairs)
+    return strings if len(strings) == len(pairs) else {}
+
+
+def _strings(raw: object) -> dict[str, str]:
+    return {k: v for k, v in _mapping(raw).items() if isinstance(k, str) and isinstance(v, str)}
+
+
+def _mapping(raw: object) -> dict[str, Any]:
+    return raw if isinstance(raw, dict) else {}
+
+
+def _list(raw: object) -> list[Any]:
+    return raw if isinstance(raw, list) else []
+
+
+def _text(raw: object) -> str:
+    return raw if isinstance(raw, str) else ""
+
+
+def _given(raw: object, default: str) -> str:
+    """A string that has a default."""
+    if raw is None or raw == "":
+        return default
+    return raw if isinstance(raw, str) else MALFORMED
+
+
+def _port(raw: object) -> int:
+    """A port number; 0 for what is none."""
+    return raw if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 65536 else 0
