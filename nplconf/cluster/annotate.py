@@ -15,7 +15,7 @@ def annotated(raw: Mapping[str, Any], patch: Patch) -> dict[str, Any] | str:
     metadata = dict(raw["metadata"])
     if uid_of(metadata) != patch.pod.uid:
         return "metadata.uid has changed: the Pod was created again"
-    before = metadata.pop("annotations", None)
+    before = metadata.get("annotations")
     annotations = dict(before) if isinstance(before, dict) else {}
     annotations.pop(ANNOTATION, None)
     if patch.annotation is not None:
@@ -23,7 +23,10 @@ def annotated(raw: Mapping[str, Any], patch: Patch) -> dict[str, Any] | str:
         if _size(annotations) > ANNOTATIONS_BYTES:
             return f"metadata.annotations would be larger than {ANNOTATIONS_BYTES} bytes"
     if annotations:
-        metadata["annotations"] = annotations
+        # first, where kubectl prints it
+        metadata = {"annotations": annotations, **{k: v for k, v in metadata.items() if k != "annotations"}}
+    else:
+        metadata.pop("annotations", None)
     return {**raw, "metadata": metadata}
 
 

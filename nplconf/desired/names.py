@@ -1,0 +1,42 @@
+"""Which names may go into a plan, and how those that may not are shown to a person."""
+
+import re
+
+from nplconf.model import PodRef
+
+_LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
+_SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
+_UID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_SHOWN = 253
+
+
+def label(name: str) -> bool:
+    """True for what Kubernetes takes as the name of a namespace or a Service."""
+    return _LABEL.fullmatch(name) is not None
+
+
+def subdomain(name: str) -> bool:
+    """True for what Kubernetes takes as the name of a Pod or a node."""
+    return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
+
+
+def invalid_part(pod: PodRef) -> str | None:
+    """Which part of a Pod's identity cannot be real; None when all can."""
+    if not label(pod.namespace):
+        return "namespace"
+    if not subdomain(pod.name):
+        return "name"
+    return None if _UID.fullmatch(pod.uid) else "UID"
+
+
+def shown(text: str) -> str:
+    """Printable ASCII of any text, with escapes for the rest, at most 253 characters: a hostile name is data, too."""
+    if text.isascii() and text.isprintable() and len(text) <= _SHOWN:
+        return text
+    escaped = "".join(c if c.isascii() and c.isprintable() else _escape(c) for c in text[: _SHOWN + 1])
+    return escaped if len(escaped) <= _SHOWN else escaped[: _SHOWN - 3] + "..."
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

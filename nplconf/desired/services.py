@@ -1,0 +1,84 @@
+"""Which Services ask for NodePortLocal, which of them select a Pod, and which numbers Services have for themselves."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nplconf.desired.names import label, shown
+from nplconf.model import Pod, Service, ServicePort, Skipped
+
+_SERVED_TYPES = ("ClusterIP", "LoadBalancer")
+
+Trait = tuple[str, str, str]
+"""A namespace, a label, its value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The Services of a snapshot, made ready for Pods.
+
+    by_trait: each asking Service under one pair of its selector, the one that the fewest Services have, so that a Pod
+    meets few Services that do not select it. reserved: node ports of Services. skipped: what no Pod can be served.
+    """
+
+    by_trait: Mapping[Trait, Sequence[Service]]
+    reserved: frozenset[int]
+    skipped: tuple[Skipped, ...]
+
+
+def select(services: Iterable[Service]) -> Selection:
+    """The Services that count: of a served type, with a selector and a valid name, and asking; the others' reasons."""
+    services = tuple(services)
+    asking = [s for s in services if s.enabled]
+    refused = {id(s): reason for s in asking if (reason := _refusal(s))}
+    served = [s for s in asking if s.selector and id(s) not in refused]
+    skipped = (row for s in asking if id(s) in refused for row in _skipped(s, *refused[id(s)]))
+    return Selection(_by_trait(served), frozenset(_numbers(services)), tuple(skipped))
+
+
+def selecting(selection: Selection, pod: Pod) -> list[Service]:
+    """The asking Services whose selector the Pod's labels satisfy."""
+    found: list[Service] = []
+    labels = pod.labels
+    for name, value in labels.items():
+        for service in selection.by_trait.get((pod.ref.namespace, name, value), ()):
+            if all(labels.get(k) == v for k, v in service.selector.items()):
+                found.append(service)  # noqa: PERF401 - the hot path: most Pods find one Service or none
+    return found
+
+
+def protocol_of(port: ServicePort) -> str:
+    """Its protocol, lower case, as plans and annotations have it."""
+    return shown(port.protocol).lower()
+
+
+def _by_trait(services: Sequence[Service]) -> dict[Trait, list[Service]]:
+    traits = [[(s.namespace, k, v) for k, v in sorted(s.selector.items())] for s in services]
+    shared: dict[Trait, int] = {}
+    for trait in (t for own in traits for t in own):
+        shared[trait] = shared.get(trait, 0) + 1
+    by_trait: dict[Trait, list[Service]] = {}
+    for service, own in zip(services, traits, strict=True):
+        by_trait.setdefault(min(own, key=lambda t: shared[t]), []).append(service)
+    return by_trait
+
+
+def _numbers(services: Iterable[Service]) -> Iterable[int]:
+    for service in services:
+        yield service.health_check_node_port
+        for port in service.ports:
+            yield port.node_port
+
+
+def _refusal(service: Service) -> tuple[str, str] | None:
+    """(reason, message) when no Pod of it can be served."""
+    if not label(service.namespace) or not label(service.name):
+        return "name-invalid", "the Service's name or namespace is none that Kubernetes allows"
+    if service.type not in _SERVED_TYPES:
+        return "service-type", f"a Service of type {shown(service.type)} is not served, ClusterIP and LoadBalancer are"
+    return None
+
+
+def _skipped(service: Service, reason: str, message: str) -> Iterable[Skipped]:
+    for port in service.ports:
+        target = port.target if isinstance(port.target, int) else shown(port.target)
+        yield Skipped(None, target, protocol_of(port), shown(service.key), reason, message)
