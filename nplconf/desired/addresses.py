@@ -25,6 +25,7 @@ def family_of(text: str) -> Family:
     return "IPv6" if ":" in text else "IPv4"
 
 
+@lru_cache(maxsize=2**16)
 def canonical(text: str) -> str | None:
     """The address as the kernel prints it; None for what is no address, has a scope id, or is an IPv4 one in IPv6."""
     if ":" not in text:
@@ -89,10 +90,8 @@ def _usable(text: str, family: Family) -> str | None:
 
 def _ipv4(text: str) -> tuple[int, ...] | None:
     """Four decimal numbers without leading zeros: then the text is canonical."""
-    parts = text.split(".")
-    if len(parts) != 4 or not all(part in _OCTETS for part in parts):
-        return None
-    return tuple(_OCTETS[part] for part in parts)
+    octets = tuple(_OCTETS.get(part, -1) for part in text.split("."))
+    return octets if len(octets) == 4 and -1 not in octets else None
 
 
 def _special_ipv4(text: str) -> Special | None:

@@ -75,7 +75,8 @@ def host_ports(pods: Iterable[Pod]) -> frozenset[int]:
 def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish], list[Skipped]]:
     """What the Services that select a Pod ask of it, a wish per port, protocol and family, and what it cannot have."""
     refused = _unservable(pod)
-    addresses = {} if refused else {family: _addresses(pod, family, site) for family in FAMILIES}
+    families = [] if refused else [f for f in FAMILIES if any(f in s.families for s in services)]
+    addresses = {family: _addresses(pod, family, site) for family in families}
     asked: dict[_Endpoint, set[str]] = {}
     skipped: list[Skipped] = []
     for service in services:
@@ -85,7 +86,7 @@ def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish
             if refusal:
                 skipped.append(_skip(pod, number, port, service, refusal))
                 continue
-            for family in (f for f in FAMILIES if f in service.families):
+            for family in (f for f in families if f in service.families):
                 found = addresses[family]
                 if isinstance(found, Refusal):
                     skipped.append(_skip(pod, number, port, service, found))
@@ -96,7 +97,7 @@ def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish
 
 
 def resolve(pod: Pod, target: int | str, protocol: str) -> int | None:
-    """A targetPort as a number: a name is that of the first container port which has it and the protocol (lower case)."""
+    """A targetPort as a number: a name is the first container port's that has it and the protocol (lower case)."""
     if isinstance(target, int):
         return target
     for port in pod.ports:
