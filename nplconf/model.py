@@ -318,3 +318,21 @@ class Failure:
     step: str
     subject: str
     message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A row of a reviewed plan that no longer holds, and is withheld."""
+
+    reason: Literal["pod-gone", "other-node", "not-selected", "uid-changed", "ip-changed"]
+    mapping: Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A Pod port that a Service asks for and a reviewed plan does not know; it waits for the next review."""
+
+    pod: PodRef
+    pod_port: int
+    protocol: Protocol
+    reason: Literal["not-reviewed"] = "not-reviewed"

@@ -1,0 +1,7 @@
+"""`python -m nplconf`."""
+
+import sys
+
+from nplconf.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,60 @@
+"""Messages: everything for a person that is not the command's result goes to stderr, one line each, escaped."""
+
+import json
+import os
+import sys
+
+from nplconf.output.text import escaped
+from nplconf.settings import Settings
+
+_PRIORITY = {"error": 3, "warning": 4, "notice": 5, "info": 6}
+"""syslog's numbers, which the journal reads from a `<N>` prefix."""
+
+_format = "text"
+_verbose = bool(os.environ.get("NPLCONF_VERBOSE"))
+
+
+def configure(settings: Settings) -> None:
+    """Set how this process speaks; before it, as text."""
+    global _format, _verbose  # noqa: PLW0603: one process, one voice
+    _format, _verbose = settings.log_format, settings.verbose
+
+
+def error(message: str, **fields: object) -> None:
+    """Something failed."""
+    _write("error", message, fields)
+
+
+def warning(message: str, **fields: object) -> None:
+    """Something an operator should look at."""
+    _write("warning", message, fields)
+
+
+def notice(message: str, **fields: object) -> None:
+    """Something changed."""
+    _write("notice", message, fields)
+
+
+def info(message: str, **fields: object) -> None:
+    """What is done; only with --verbose."""
+    if _verbose:
+        _write("info", message, fields)
+
+
+def unexpected(err: BaseException) -> None:
+    """A bug of ours: its type and text; with --verbose where it came from."""
+    error(f"unexpected {type(err).__name__}: {err}; this is a bug, --verbose shows where")
+    if _verbose:
+        import traceback
+
+        frames = traceback.extract_tb(err.__traceback__)
+        _write("info", "; ".join(f"{f.filename}:{f.lineno} {f.name}" for f in frames), {})
+
+
+def _write(level: str, message: str, fields: dict[str, object]) -> None:
+    if _format == "json":
+        line = json.dumps({"level": level, "message": message, **fields})
+    else:
+        line = f"nplconf: {level}: {escaped(message)}" if level != "notice" else f"nplconf: {escaped(message)}"
+    prefix = f"<{_PRIORITY[level]}>" if os.environ.get("JOURNAL_STREAM") else ""
+    print(prefix + line, file=sys.stderr, flush=True)

@@ -1,0 +1,132 @@
+"""The state file: what cannot be read from the kernel, and nothing that could disagree with it.
+
+The last good plan, the cooling numbers and their owners, the boot they belong to, and the cluster's identity. Lost or
+damaged it is rebuilt from the live rules' tags and the Pods' annotations.
+"""
+
+import contextlib
+import json
+import os
+import stat
+import zlib
+from pathlib import Path
+from typing import Any
+
+from nplconf.errors import BadDataError, PermissionDeniedError
+from nplconf.model import Cooling, PodPort
+from nplconf.plan import document
+from nplconf.plan.state import Loaded, State
+
+VERSION = 1
+FILE = "state.json"
+MAX_BYTES = 256 << 20
+"""Ten times what a full range of 65,000 numbers takes; what is larger is not ours."""
+
+
+def load(directory: str) -> Loaded:
+    """The state of the last run; an empty one, with a warning, where the file is damaged or from another version."""
+    path = Path(directory, FILE)
+    try:
+        text = _read(path)
+    except FileNotFoundError:
+        return Loaded(State())
+    except (OSError, UnicodeDecodeError, BadDataError) as err:
+        return Loaded(State(), warning=f"{path}: cannot be read ({_why(err)}); rebuilt from the live rules")
+    try:
+        return Loaded(_parse(text), text)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        return Loaded(State(), warning=f"{path}: damaged ({_why(err)}); rebuilt from the live rules")
+
+
+def save(directory: str, state: State, before: str) -> str:
+    """Write the state atomically, unless it is what the file already says (before); its text.
+
+    Raises OSError where it cannot be written: the caller says so, and goes on.
+    """
+    text = _text(state)
+    if text == before:
+        return text
+    # The lock makes us the only writer, so one fixed name will do: what a killed run left there is replaced.
+    temporary = Path(directory, f".{FILE}.new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+    os.replace(temporary, Path(directory, FILE))
+    _sync(directory)
+    return text
+
+
+def make_directory(directory: str) -> None:
+    """The state directory, made where it is missing. Raises PermissionDeniedError when it cannot be."""
+    try:
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+    except OSError as err:
+        raise PermissionDeniedError(f"{directory}: the state directory cannot be made: {err.strerror}") from err
+
+
+def boot_id() -> str:
+    """The kernel's name for this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _read(path: Path) -> str:
+    # A link could lead anywhere, a FIFO would hang: only a file of ours is read.
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise BadDataError("not a regular file of a possible size")
+        return file.read().decode("utf-8")
+
+
+def _text(state: State) -> str:
+    body = json.dumps(
+        {
+            "addresses": {family: list(found) for family, found in state.addresses.items()},
+            "boot": state.boot,
+            "cluster": state.cluster,
+            "cooling": [[c.number, c.owner.pod, c.owner.port, c.freed_at] for c in state.cooling],
+            "emptySeen": state.empty_seen,
+            "plan": document.to_data(state.plan) if state.plan else None,
+            "said": dict(state.said),
+        },
+        sort_keys=True,
+    )
+    return f'{{"version": {VERSION}, "crc32": {zlib.crc32(body.encode())}}}\n{body}\n'
+
+
+def _parse(text: str) -> State:
+    head, _, body = text.partition("\n")
+    header: Any = json.loads(head)
+    if header["version"] != VERSION:
+        raise ValueError(f"version {header['version']!r}, this nplconf knows {VERSION}")
+    body = body.removesuffix("\n")
+    if zlib.crc32(body.encode()) != header["crc32"]:
+        raise ValueError("checksum")
+    data: Any = json.loads(body)
+    return State(
+        boot=data["boot"],
+        cluster=data["cluster"],
+        plan=document.from_data(data["plan"]) if data["plan"] else None,
+        cooling=tuple(Cooling(number, PodPort(pod, port), at) for number, pod, port, at in data["cooling"]),
+        empty_seen=data["emptySeen"],
+        said=data["said"],
+        addresses={family: tuple(found) for family, found in data["addresses"].items()},
+    )
+
+
+def _sync(directory: str) -> None:
+    # Some file systems refuse fsync on a directory; the rename has happened all the same.
+    with contextlib.suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _why(err: Exception) -> str:
+    return (err.strerror if isinstance(err, OSError) and err.strerror else str(err)) or type(err).__name__

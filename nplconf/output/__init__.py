@@ -1,0 +1,1 @@
+"""Results as text: for a terminal, for programs, for a review."""

@@ -1,0 +1,115 @@
+"""Results as plain data: the JSON of the contract. Everything here is a dict, a list, a string, a number or None."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from nplconf.decision import Decision
+from nplconf.model import Change, Failure, Finding, Patch, Skipped
+from nplconf.plan.diff import Diff
+from nplconf.plan.document import mapping_to_data, skipped_to_data
+from nplconf.reconcile import Result
+
+
+def plan(decision: Decision) -> dict[str, Any]:
+    """What `plan -o json` prints."""
+    data = _body(decision, decision.diff.changes, decision.patches)
+    return data | {"summary": _counts(decision.diff, decision.plan.skipped)}
+
+
+def apply(result: Result) -> dict[str, Any]:
+    """What `apply -o json` prints."""
+    decision = result.decision
+    data = _body(decision, decision.diff.changes, result.patches)
+    data["failures"] = [failure(f) for f in result.failures]
+    counts = _counts(decision.diff, decision.plan.skipped)
+    return data | {"summary": counts | recap(result)}
+
+
+def recap(result: Result) -> dict[str, int]:
+    """The numbers of the recap line."""
+    return {
+        "ok": result.unchanged,
+        "changed": len(result.done),
+        "skipped": len(result.decision.plan.skipped),
+        "failed": len(result.failures),
+    }
+
+
+def diff(name: str, found: Diff) -> dict[str, Any]:
+    """What `diff A B -o json` prints."""
+    return {
+        "node": name,
+        "changes": [change(c) for c in found.changes],
+        "skipped": [],
+        "stale": [],
+        "pending": [],
+        "patches": [],
+        "findings": [],
+        "summary": _counts(found, ()),
+    }
+
+
+def change(found: Change) -> dict[str, Any]:
+    """One change."""
+    return {
+        "action": found.action,
+        "reason": found.reason,
+        "mapping": mapping_to_data(found.mapping),
+        "was": mapping_to_data(found.was) if found.was else None,
+    }
+
+
+def failure(found: Failure) -> dict[str, str]:
+    """One failure."""
+    return {"step": found.step, "subject": found.subject, "message": found.message}
+
+
+def finding(found: Finding) -> dict[str, str]:
+    """One finding."""
+    return {"kind": found.kind, "subject": found.subject, "message": found.message}
+
+
+def patch(found: Patch) -> dict[str, str | None]:
+    """One annotation to write."""
+    return {
+        "namespace": found.pod.namespace,
+        "name": found.pod.name,
+        "uid": found.pod.uid,
+        "annotation": found.annotation,
+    }
+
+
+def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch]) -> dict[str, Any]:
+    resolved = decision.resolved
+    data: dict[str, Any] = {
+        "node": decision.plan.node,
+        "changes": [change(c) for c in changes],
+        "skipped": [skipped_to_data(s) for s in decision.plan.skipped],
+        "stale": [
+            {"reason": s.reason, "mapping": mapping_to_data(s.mapping)} for s in (resolved.stale if resolved else ())
+        ],
+        "pending": [
+            {
+                "pod": {"namespace": p.pod.namespace, "name": p.pod.name, "uid": p.pod.uid},
+                "podPort": p.pod_port,
+                "protocol": p.protocol,
+                "reason": p.reason,
+            }
+            for p in (resolved.pending if resolved else ())
+        ],
+        "patches": [patch(p) for p in patches],
+        "findings": [finding(f) for f in decision.findings],
+    }
+    if decision.blocked:
+        data["blocked"] = {"kind": decision.blocked.kind, "message": decision.blocked.message}
+    return data
+
+
+def _counts(found: Diff, skipped: Iterable[Skipped]) -> dict[str, int]:
+    return {
+        "add": found.count("add"),
+        "change": found.count("change"),
+        "delete": found.count("delete"),
+        "unchanged": len(found.unchanged),
+        "skipped": len(tuple(skipped)),
+    }

@@ -1,0 +1,105 @@
+"""Results for a person: one line per mapping that changes, then one line that sums up."""
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+
+from nplconf.model import Change, Failure, Finding, Mapping, Patch, Skipped
+from nplconf.output.text import escaped
+from nplconf.plan.diff import Diff
+from nplconf.settings import Settings
+
+MARKS = {"add": "+", "change": "~", "delete": "-"}
+STYLES = {"add": "green", "change": "yellow", "delete": "red", "skipped": "bright_black", "failed": "bold red", "sum": "bold"}
+
+Line = tuple[str, str]
+"""(style, text); the text is escaped already."""
+
+
+def write(lines: Iterable[Line], settings: Settings) -> None:
+    """Print lines to stdout, in colour where that is wanted."""
+    if not _coloured(settings):
+        for _, text in lines:
+            print(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(force_terminal=True, highlight=False, soft_wrap=True)
+    for style, text in lines:
+        console.print(Text(text, style=STYLES.get(style, "")))
+
+
+def _coloured(settings: Settings) -> bool:
+    if settings.color != "auto":
+        return settings.color == "always"
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def changes(found: Iterable[Change]) -> list[Line]:
+    """A line per change: what, which number, which Pod, where to, why."""
+    return [(c.action, f"{MARKS[c.action]} {change(c)}") for c in found]
+
+
+def change(found: Change) -> str:
+    """One change in words."""
+    mapping = found.mapping
+    moved = f"{found.was.node_port} -> " if found.was and found.was.node_port != mapping.node_port else ""
+    number = f"{moved}{mapping.node_port}"
+    return escaped(f"{mapping.protocol}/{number:<5} {target(mapping)}  ({found.reason}){_for(mapping)}")
+
+
+def target(mapping: Mapping) -> str:
+    """Whose it is and where it leads to."""
+    address = f"[{mapping.pod_ip}]" if mapping.family == "IPv6" else mapping.pod_ip
+    who = f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "an unknown Pod"
+    return f"{who} -> {address}:{mapping.pod_port}"
+
+
+def _for(mapping: Mapping) -> str:
+    return f"  for {', '.join(mapping.services)}" if mapping.services else ""
+
+
+def patches(found: Iterable[Patch]) -> list[Line]:
+    """A line per annotation to write."""
+    return [("patch", escaped(f"@ annotate {p.pod.key}: {p.annotation or 'removed'}")) for p in found]
+
+
+def skipped(found: Iterable[Skipped]) -> list[Line]:
+    """A line per port that cannot be had."""
+    return [
+        ("skipped", escaped(f"! {s.pod or s.service}:{s.pod_port}/{s.protocol} for {s.service}: {s.reason}: {s.message}"))
+        for s in found
+    ]
+
+
+def findings(found: Iterable[Finding]) -> list[Line]:
+    """A line per finding."""
+    return [("failed", escaped(f"? {f.kind} {f.subject}: {f.message}")) for f in found]
+
+
+def failures(found: Iterable[Failure]) -> list[Line]:
+    """A line per failure."""
+    return [("failed", escaped(f"x {f.step} {f.subject}: {f.message}")) for f in found]
+
+
+def summary(found: Diff) -> Line:
+    """The last line of `plan`."""
+    return (
+        "sum",
+        f"Plan: {found.count('add')} to add, {found.count('change')} to change, {found.count('delete')} to delete,"
+        f" {len(found.unchanged)} unchanged.",
+    )
+
+
+def recap(node: str, counts: dict[str, int]) -> Line:
+    """The last line of `apply`, as Ansible's."""
+    return "sum", escaped(node) + " : " + " ".join(f"{name}={count}" for name, count in counts.items())
+
+
+def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Line]:
+    """Left-aligned columns under a header; a cell is escaped here."""
+    cells = [tuple(header), *(tuple(escaped(cell) for cell in row) for row in rows)]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return [("sum" if i == 0 else "", line) for i, line in enumerate(lines)]

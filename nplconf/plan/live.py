@@ -1,0 +1,61 @@
+"""What the kernel has, as mappings: the rules' own words, completed by what is remembered of them."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingOf
+
+from nplconf.model import Family, LiveRule, Mapping, PodPort, PodRef
+from nplconf.rules import owner
+
+NOBODY = PodRef("", "", "")
+"""The Pod of a rule whose tag names none: forged, cut, or hashed and forgotten."""
+
+
+def live_mappings(
+    rules: Iterable[LiveRule], known: Iterable[Mapping], node_ips: MappingOf[Family, str]
+) -> tuple[Mapping, ...]:
+    """One mapping per DNAT rule, sorted by key.
+
+    known: mappings that say what a rule cannot (services, the address advertised, the owner behind a hashed tag), the
+    best first.
+    """
+    by_tag: dict[str, Mapping] = {}
+    by_place: dict[tuple[object, str], Mapping] = {}
+    for mapping in known:
+        tag = owner.tag(mapping.pod, mapping.pod_port)
+        by_tag.setdefault(tag, mapping)
+        by_place.setdefault((mapping.key, tag), mapping)
+    found = (_mapping(rule, by_place.get((rule.key, rule.tag)), by_tag.get(rule.tag), node_ips) for rule in rules)
+    return tuple(sorted(found, key=lambda m: (m.key, m.pod, m.pod_ip)))
+
+
+def _mapping(
+    rule: LiveRule, same_place: Mapping | None, same_owner: Mapping | None, node_ips: MappingOf[Family, str]
+) -> Mapping:
+    number, family, protocol = rule.key
+    if same_owner:
+        pod = same_owner.pod if same_owner.pod_port == rule.pod_port else NOBODY
+    else:
+        named = owner.parse(rule.tag)
+        # a tag that does not fit the rule it stands on says nothing about who the rule is for
+        fits = named is not None and named.pod_port == rule.pod_port
+        pod = PodRef(*named.pod.split("/", 1), uid=named.uid) if named and fits else NOBODY
+    return Mapping(
+        node_port=number,
+        protocol=protocol,
+        family=family,
+        node_ip=same_place.node_ip if same_place else node_ips.get(family, ""),
+        pod=pod,
+        pod_ip=rule.pod_ip,
+        pod_port=rule.pod_port,
+        services=(same_place or same_owner).services if same_place or same_owner else (),  # type: ignore[union-attr]
+        source_ranges=rule.source_ranges,
+    )
+
+
+def numbers(live: Iterable[Mapping]) -> dict[PodPort, int]:
+    """Who has which number. Where one Pod port has two (a forged rule), the lowest: any order gives the same."""
+    found: dict[PodPort, int] = {}
+    for mapping in live:
+        if mapping.pod != NOBODY and mapping.via == "dnat":
+            found[mapping.owner] = min(found.get(mapping.owner, mapping.node_port), mapping.node_port)
+    return found

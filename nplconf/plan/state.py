@@ -1,0 +1,33 @@
+"""What one run leaves to the next, as values; `node.state` keeps them in a file."""
+
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+
+from nplconf.model import Cooling, Family, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """boot: boot_id of the run that wrote it. cluster: UID of Service default/kubernetes. plan: the last good one.
+
+    cooling: every freed number with its last owner, also when its time is over, for the owner may come back.
+    empty_seen: the last run saw no Pod on this node. said: what was told in events, subject -> reason, so that nothing
+    is told twice. addresses: the node's, that rules match.
+    """
+
+    boot: str = ""
+    cluster: str | None = None
+    plan: Plan | None = None
+    cooling: tuple[Cooling, ...] = ()
+    empty_seen: bool = False
+    said: MappingOf[str, str] = field(default_factory=dict, hash=False)
+    addresses: MappingOf[Family, tuple[str, ...]] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A state and how it was come by. text: the file's, "" where there is none. warning: why it was not believed."""
+
+    state: State
+    text: str = ""
+    warning: str = ""

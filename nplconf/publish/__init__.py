@@ -1,0 +1,1 @@
+"""Pure: what Pods are told."""

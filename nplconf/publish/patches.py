@@ -1,0 +1,46 @@
+"""Which Pods are to be told something else: the annotations they have against the mappings they have."""
+
+from collections.abc import Iterable
+
+from nplconf.model import Mapping, Patch, Pod, PodRef
+from nplconf.publish import annotation
+
+
+def final(pods: Iterable[Pod], mappings: Iterable[Mapping]) -> tuple[Patch, ...]:
+    """What makes every Pod's annotation list exactly its mappings; a Pod that is right already is left alone.
+
+    Sorted by Pod. pods: those of this node, as they are now.
+    """
+    by_pod = _by_pod(mappings)
+    found = []
+    for pod in pods:
+        if pod.annotation is None and pod.ref not in by_pod:
+            continue
+        text = annotation.render(annotation.entries(by_pod.get(pod.ref, ())))
+        if text != pod.annotation:
+            found.append(Patch(pod.ref, text))
+    return tuple(sorted(found, key=lambda p: p.pod))
+
+
+def withdrawals(pods: Iterable[Pod], mappings: Iterable[Mapping]) -> tuple[Patch, ...]:
+    """What takes the entries away that are not to stay, before their rules go; entries to come are not added yet.
+
+    Only a Pod that has such an entry is named: nobody is told to go where nothing is any more.
+    """
+    by_pod = _by_pod(mappings)
+    found = []
+    for pod in pods:
+        if pod.annotation is None:
+            continue
+        now = annotation.parse(pod.annotation)
+        keep = set(annotation.entries(by_pod.get(pod.ref, ())))
+        if any(e not in keep for e in now):
+            found.append(Patch(pod.ref, annotation.render(sorted({e for e in now if e in keep}))))
+    return tuple(sorted(found, key=lambda p: p.pod))
+
+
+def _by_pod(mappings: Iterable[Mapping]) -> dict[PodRef, list[Mapping]]:
+    found: dict[PodRef, list[Mapping]] = {}
+    for mapping in mappings:
+        found.setdefault(mapping.pod, []).append(mapping)
+    return found
