@@ -1,0 +1,1 @@
+"""Plans and policies as files: written, read, compared, limited. Pure."""
