@@ -1,0 +1,46 @@
+# What can be made here; plain `make` lists it. PREFIX is where `make install` puts nplconf on a node.
+PREFIX ?= /opt/nplconf
+BINDIR ?= /usr/local/bin
+PYTHON ?= python3
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format install uninstall
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## the whole story in a minute, in network namespaces of its own (root)
+	@.ci/setup demo
+	@.venv/bin/nplconf demo $(ARGS)
+
+test: ## every test, also those on a real kernel and a real systemd (root); ARGS="-k name" for some
+	@[ "$$(id -u)" = 0 ] || { echo "make test: the tests make network namespaces and boot systemd: run it as root" >&2; exit 77; }
+	@.ci/setup test
+	@.venv/bin/python -m pytest $(ARGS)
+
+lint: ## ruff, mypy and the layers
+	@.ci/setup lint
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy --strict
+	.venv/bin/lint-imports
+
+format: ## puts the code into shape
+	@.ci/setup lint
+	.venv/bin/ruff check --fix
+	.venv/bin/ruff format
+
+install: ## nplconf in PREFIX and its units, on this node (root); start them with: nplconf install-units --now
+	@[ "$$(id -u)" = 0 ] || { echo "make install: run it as root" >&2; exit 77; }
+	$(PYTHON) -m venv $(PREFIX)
+	$(PREFIX)/bin/python -m pip install --quiet --upgrade .
+	mkdir -p $(BINDIR)
+	ln -sf $(PREFIX)/bin/nplconf $(BINDIR)/nplconf
+	$(BINDIR)/nplconf install-units
+
+uninstall: ## takes all of it away again: rules, annotations, units, PREFIX (root)
+	@[ "$$(id -u)" = 0 ] || { echo "make uninstall: run it as root" >&2; exit 77; }
+	[ ! -x $(BINDIR)/nplconf ] || $(BINDIR)/nplconf uninstall-units
+	rm -f $(BINDIR)/nplconf
+	rm -rf $(PREFIX)
