@@ -1,0 +1,56 @@
+"""The demo: what nplconf is for, played with real packets in throw-away network namespaces.
+
+The plot is Antrea's issue 6281: a Pod with two ports and two Services, one of which stops asking for NodePortLocal.
+
+- `cast`: the cluster's objects, as the API server would hold them
+- `stage`: the namespaces and what runs in them; all of it is gone afterwards, whatever happens
+- `actor`: the Pods' web servers and the client that asks them
+- `voice`: what the audience reads
+- `story`: the chapters, each of which checks what it shows
+"""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from nplconf.errors import NplconfError
+from nplconf.settings import Settings
+
+
+class DemoError(NplconfError):
+    """The story went another way than it says; the audience is told, not shown something wrong. Exit 1."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only this command takes."""
+    parser.add_argument(
+        "--pause",
+        type=float,
+        metavar="SECONDS",
+        help="between chapters (default: 1.5 on a terminal, else none)",
+    )
+
+
+def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """Whatever the node's own configuration says, broken or not, is none of the demo's business."""
+    from nplconf.cli import options
+
+    return options.without_config(given, environ)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Play it; a few seconds, and the pauses. The host's own network, rules and configuration are not touched.
+
+    PermissionDeniedError without root, UnavailableError naming the package that is missing, DemoError when what is seen
+    is not what was promised.
+    """
+    from nplconf.cli.demo.stage import built, check_props
+    from nplconf.cli.demo.story import tell
+    from nplconf.cli.demo.voice import Voice
+
+    check_props()
+    voice = Voice.on_stdout(settings.color, arguments.pause)
+    with built(settings.backend) as stage:
+        tell(stage, voice)
+    voice.curtain()
+    return 0
