@@ -236,14 +236,13 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class LiveRule:
-    """A DNAT rule of ours as the kernel has it. owner: who its tag names, None when the tag says nothing; uid likewise."""
+    """A DNAT rule of ours as the kernel has it. tag: its comment, which names the owner where it is whole."""
 
     key: RuleKey
     pod_ip: str
     pod_port: int
     tag: str
-    in_place: bool
-    """Packets reach it: its jump, its node addresses and every chain above it are as they must be."""
+    source_ranges: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

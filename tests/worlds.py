@@ -3,8 +3,12 @@
 Everything has a default, so that a test names only what its claim is about.
 """
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 from nplconf.model import (
     ANNOTATION,
@@ -205,3 +209,24 @@ def raw_annotation(obj: Mapping[str, Any]) -> str | None:
     value = (obj["metadata"].get("annotations") or {}).get(ANNOTATION)
     assert value is None or isinstance(value, str)
     return value
+
+
+# --- files of raw objects --------------------------------------------------------------------------------------------
+
+
+def write_objects(path: Path, *documents: Mapping[str, Any]) -> Path:
+    """JSON (the first document alone) for a name that ends so, else YAML as another program writes it."""
+    text = json.dumps(documents[0], indent=4) if path.suffix == ".json" else yaml.safe_dump_all(documents)
+    path.write_text(text)
+    return path
+
+
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """The documents of a file, as another program reads them."""
+    return [d for d in yaml.safe_load_all(path.read_text()) if d]
+
+
+def annotations(path: Path) -> dict[str, str | None]:
+    """Our annotation of each Pod of a file, by the Pod's name."""
+    objects = [o for d in read_objects(path) for o in (d["items"] if d["kind"] == "List" else [d])]
+    return {o["metadata"]["name"]: raw_annotation(o) for o in objects if o["kind"] == "Pod"}

@@ -156,7 +156,9 @@ def _replace(path: Path, data: bytes) -> None:
     """Put data at path in one step, with the mode and the owner of what was there. Raises OSError."""
     temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.nplconf")
     before = _regular(path)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    temporary.unlink(missing_ok=True)
+    # O_EXCL: in a directory that others may write to, the file must be one that we have made
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -185,7 +187,8 @@ def _regular(path: Path) -> os.stat_result | None:
 def _keep_access(descriptor: int, before: os.stat_result) -> None:
     mine = os.fstat(descriptor)
     if (mine.st_uid, mine.st_gid) != (before.st_uid, before.st_gid):
-        os.fchown(descriptor, before.st_uid, before.st_gid)
+        with contextlib.suppress(PermissionError):  # only root may give files away; the annotations matter more
+            os.fchown(descriptor, before.st_uid, before.st_gid)
     os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
 
 

@@ -2,8 +2,8 @@
 
 A file that is cut off, empty, or of another kind must never read as a cluster without Pods, since that would remove
 every mapping. So each document says its kind, each list has its items, and anything else is an error that names the
-file. kubectl prints `kind: List` after the items: a dump that was cut off has none. An item that is malformed is passed
-over, with all the others served.
+file. kubectl prints `kind: List` after the items: a dump that was cut off has none, or a part of it. An item that is
+malformed is passed over, with all the others served.
 """
 
 import json
@@ -134,6 +134,8 @@ def _check(document: object, source: str) -> None:
     kind = document.get("kind")
     if not isinstance(kind, str) or not kind:
         raise BadDataError(f"{source}: a document without a kind: cut off, or no Kubernetes object")
+    if "items" in document and not kind.endswith("List"):
+        raise BadDataError(f"{source}: a {kind} with items: cut off, or no Kubernetes object")
     if (kind == "List" or kind in _TYPED_LISTS) and not isinstance(document.get("items"), list):
         raise BadDataError(f"{source}: a {kind} whose items are {_noun(document.get('items'))}")
 

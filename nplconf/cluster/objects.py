@@ -144,7 +144,7 @@ def _service_port(raw: Mapping[str, Any]) -> ServicePort:
 
 def _target(raw: object, port: int) -> int | str:
     """targetPort: a number, a name, or text that no port has, so that it is reported as unresolved."""
-    if raw is None or raw == "" or (raw == 0 and isinstance(raw, int)):
+    if raw is None or raw == "" or (type(raw) is int and raw == 0):
         return port or MALFORMED
     if isinstance(raw, str):
         return raw

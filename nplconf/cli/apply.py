@@ -1,0 +1,84 @@
+"""`nplconf apply [PLAN]`: makes the node match, looks again, annotates Pods."""
+
+import argparse
+
+from nplconf.cli import plan as plan_command
+from nplconf.cli import plans, say
+from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.errors import BadDataError, UsageError
+from nplconf.node import state
+from nplconf.node.lock import locked
+from nplconf.output import data, structured, table
+from nplconf.reconcile import Result, apply, apply_plan, heal_with
+from nplconf.settings import Settings
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only this command takes."""
+    plan_command.plan_arguments(parser)
+    parser.add_argument("--check", action="store_true", help="only say what would change, as `plan` does")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """One run, under the node's lock."""
+    if arguments.check:
+        return plan_command.run(arguments, settings)
+    path = plans.given(arguments.plan, settings)
+    if settings.no_cluster and not path:
+        raise UsageError("--no-cluster needs a PLAN: without either there is nothing to apply")
+    state.make_directory(settings.state_dir)
+    with locked(settings.state_dir):
+        result = _result(path, settings, exact=arguments.exact)
+    report(result, settings)
+    return result.exit_code
+
+
+def _result(path: str | None, settings: Settings, *, exact: bool) -> Result:
+    node = open_node(settings)
+    try:
+        reviewed = plans.for_node(plans.read(path), path, settings) if path else None
+    except BadDataError as err:
+        # what cannot be read is no wish to change anything; what was last good is kept in order
+        heal_with(node, settings, err)
+        raise
+    if reviewed and settings.no_cluster:
+        return apply_plan(node, settings, reviewed)
+    return apply(open_cluster(settings), node, settings, reviewed, exact=exact)
+
+
+def report(result: Result, settings: Settings) -> None:
+    """Say and print what came of a run."""
+    decision = result.decision
+    for message in result.warnings:
+        say.warning(message)
+    if decision.blocked:
+        say.error(decision.blocked.message)
+    if result.degraded:
+        say.error(result.degraded)
+    if settings.output != "table":
+        print(structured.text(data.apply(result), settings.output), end="")
+    elif not settings.quiet:
+        table.write(_lines(result), settings)
+    if settings.quiet or settings.output != "table":
+        _log(result, settings)
+
+
+def _lines(result: Result) -> list[table.Line]:
+    decision = result.decision
+    return [
+        *table.changes(result.done),
+        *table.patches(result.patches),
+        *table.skipped(decision.plan.skipped),
+        *table.stale(decision.resolved),
+        *table.failures(result.failures),
+        table.recap(decision.plan.node, data.recap(result)),
+    ]
+
+
+def _log(result: Result, settings: Settings) -> None:
+    """One record per changed mapping, and per failure."""
+    if settings.quiet:
+        for change in result.done:
+            say.notice(f"{change.action} {table.change(change)}", **data.change_record(change))
+    for failure in result.failures:
+        say.error(f"{failure.step}: {failure.subject}: {failure.message}")

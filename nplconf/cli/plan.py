@@ -1,0 +1,74 @@
+"""`nplconf plan [PLAN]`: what `apply` would change here."""
+
+import argparse
+
+from nplconf.cli import plans, say
+from nplconf.cli.files import write_output
+from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.decision import Decision
+from nplconf.errors import UsageError
+from nplconf.output import data, structured, table
+from nplconf.plan import document
+from nplconf.reconcile import review, review_plan
+from nplconf.settings import Settings
+
+
+def plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `plan` and `apply` both take."""
+    parser.add_argument("plan", nargs="?", metavar="PLAN", help="a plan whose rows and numbers are binding")
+    parser.add_argument("--plan-dir", metavar="DIR", default=argparse.SUPPRESS, help="take DIR/<node>.yaml as PLAN")
+    parser.add_argument("--exact", action="store_true", help="change nothing where anything differs from PLAN")
+    parser.add_argument("--detailed-exitcode", action="store_true", help="exit 2 when something is to change")
+    parser.add_argument("--out", metavar="FILE", help="save the plan")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only this command takes."""
+    plan_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Decide, print, change nothing."""
+    path = plans.given(arguments.plan, settings)
+    if settings.no_cluster and not path:
+        raise UsageError("--no-cluster needs a PLAN: without either there is nothing to plan")
+    reviewed = plans.for_node(plans.read(path), path, settings) if path else None
+    node = open_node(settings)
+    if reviewed and settings.no_cluster:
+        decision = review_plan(node, settings, reviewed)
+    else:
+        decision = review(open_cluster(settings), node, settings, reviewed, exact=arguments.exact)
+    if arguments.out:
+        write_output(arguments.out, document.dump(decision.plan))
+    _report(decision, settings)
+    return _exit_code(decision, detailed=arguments.detailed_exitcode)
+
+
+def _report(decision: Decision, settings: Settings) -> None:
+    if decision.blocked:
+        say.error(decision.blocked.message)
+    for failure in decision.failures:
+        say.warning(f"{failure.step}: {failure.subject}: {failure.message}")
+    if settings.output == "table":
+        table.write(_lines(decision), settings)
+    else:
+        print(structured.text(data.plan(decision), settings.output), end="")
+
+
+def _lines(decision: Decision) -> list[table.Line]:
+    return [
+        *table.changes(decision.diff.changes),
+        *table.patches(decision.patches),
+        *table.skipped(decision.plan.skipped),
+        *table.stale(decision.resolved),
+        *table.findings(decision.findings),
+        table.summary(decision.diff),
+    ]
+
+
+def _exit_code(decision: Decision, *, detailed: bool) -> int:
+    if decision.blocked:
+        return 4
+    if decision.resolved and decision.resolved.stale:
+        return 3
+    return 2 if detailed and (decision.diff.changes or decision.patches or decision.findings) else 0

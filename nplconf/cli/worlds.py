@@ -1,0 +1,24 @@
+"""The two worlds of a run, as the settings name them."""
+
+from nplconf.cluster import Cluster
+from nplconf.errors import UsageError
+from nplconf.node.linux import LinuxNode
+from nplconf.settings import Settings
+
+
+def open_cluster(settings: Settings) -> Cluster:
+    """Files where there are any, else the API server; nothing is read yet."""
+    if settings.cluster_state:
+        from nplconf.cluster.file import FileCluster
+
+        return FileCluster(settings.cluster_state, settings.write_back)
+    if settings.write_back:
+        raise UsageError("--write-back needs --cluster-state: an API server is written to anyway")
+    from nplconf.cluster.api import ApiCluster
+
+    return ApiCluster.connect(settings.kubeconfig)
+
+
+def open_node(settings: Settings) -> LinuxNode:
+    """This machine; nothing is read yet but the choice of the iptables backend."""
+    return LinuxNode.open(settings)

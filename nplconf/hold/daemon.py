@@ -1,0 +1,202 @@
+"""Hold a port range, and answer what is held: one thread, one short question a connection, each with a deadline.
+
+What could not be had is tried again at each question. Only root, and the user that the daemon runs as, are answered.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nplconf.hold import listener as entrance
+from nplconf.hold import notify, protocol
+from nplconf.hold.sockets import Holding, make_room
+from nplconf.model import PROTOCOLS, PortRange
+
+PATIENCE = 2.0
+"""Seconds that a client has, from connect to the last byte of its answer."""
+MAX_CLIENTS = 32
+"""At once; the oldest makes room for one more."""
+SPARE_FILES = 64
+"""Open files beside the held sockets: clients, the listener, standard streams, what a retry opens for a moment."""
+PAUSE = 0.1
+"""Seconds without a new client when the kernel has no room for one."""
+NAMED = 10
+"""How many numbers a line of text names, at most."""
+CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+
+
+def main(port_range: PortRange, socket_path: str) -> int:
+    """Hold the range until SIGTERM or SIGINT; returns the exit code.
+
+    Raises BadConfigError (a range beyond the open-file limit, an unusable path), BusyError (another daemon lives at the
+    path), PermissionDeniedError.
+    """
+    with _stop_signals() as stop:
+        make_room(port_range, SPARE_FILES)
+        handed = [socket.socket(fileno=fd) for fd in notify.inherited().fds if notify.listens(fd)]
+        if not handed:
+            entrance.refuse_second(socket_path)
+        holding = Holding(port_range)
+        holding.bind_missing()
+        with handed[0] if handed else entrance.listening(socket_path) as listener:
+            _say(summary(holding))
+            notify.notify("READY=1", f"STATUS={summary(holding)}")
+            Service(listener, holding).serve(stop)
+            notify.notify("STOPPING=1")
+    return 0
+
+
+def summary(holding: Holding) -> str:
+    """One line: how much is held, and the first of what is not."""
+    sockets = len(PROTOCOLS) * len(holding.port_range)
+    line = f"{holding.count()} of {sockets} sockets of {holding.port_range} held"
+    taken = [f"{number}/{name}" for number, name in holding.taken()]
+    if not taken:
+        return line
+    more = f" and {len(taken) - NAMED} more" if len(taken) > NAMED else ""
+    return f"{line}; not had: {', '.join(taken[:NAMED])}{more}"
+
+
+def _say(line: str) -> None:
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"nplconf hold: {line}\n")
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[socket.socket]:
+    """A socket that becomes readable when the process is asked to end."""
+    ours, signalled = socket.socketpair()
+    with ours, signalled:
+        signalled.setblocking(False)
+        before = signal.set_wakeup_fd(signalled.fileno())
+        handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield ours
+        finally:
+            signal.set_wakeup_fd(before)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+
+@dataclass(slots=True, eq=False)
+class Client:
+    """A connection: what it asked so far, and what of its answer is still to be sent (None: not asked yet)."""
+
+    sock: socket.socket
+    until: float
+    """Monotonic seconds at which it is dropped."""
+    question: bytes = b""
+    answer: bytes | None = None
+
+
+class Service:
+    """Answers clients from one holding, none of whom can keep another waiting."""
+
+    def __init__(self, listener: socket.socket, holding: Holding) -> None:
+        listener.setblocking(False)
+        self._listener = listener
+        self._holding = holding
+        self._clients: dict[int, Client] = {}
+        self._ready = selectors.DefaultSelector()
+
+    def serve(self, stop: socket.socket) -> None:
+        """Until `stop` is readable."""
+        with self._ready:
+            self._ready.register(stop, selectors.EVENT_READ)
+            self._ready.register(self._listener, selectors.EVENT_READ)
+            while not self._round(stop):
+                self._drop_late()
+            for client in list(self._clients.values()):
+                self._drop(client)
+
+    def _round(self, stop: socket.socket) -> bool:
+        """Serve who is ready; True when it is time to end."""
+        now = time.monotonic()
+        patience = min((client.until for client in self._clients.values()), default=None)
+        for key, _ in self._ready.select(None if patience is None else max(0.0, patience - now)):
+            if key.fileobj is stop:
+                return True
+            if key.fileobj is self._listener:
+                self._accept()
+            elif client := self._clients.get(key.fd):
+                self._go_on(client)
+        return False
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        except OSError:
+            time.sleep(PAUSE)  # no file or memory left: the connection stays readable, and must not become a busy loop
+            return
+        if not _is_trusted(sock):
+            sock.close()
+            return
+        if len(self._clients) >= MAX_CLIENTS:
+            self._drop(next(iter(self._clients.values())))
+        sock.setblocking(False)
+        self._clients[sock.fileno()] = Client(sock, time.monotonic() + PATIENCE)
+        self._ready.register(sock, selectors.EVENT_READ)
+
+    def _go_on(self, client: Client) -> None:
+        """Read or write what is possible now; the client goes when it is done, or is gone."""
+        try:
+            done = self._listen_to(client) if client.answer is None else _speak_to(client)
+        except BlockingIOError:
+            return
+        except OSError:
+            done = True
+        if done:
+            self._drop(client)
+
+    def _listen_to(self, client: Client) -> bool:
+        """Read of the question; with its end the answer begins. True when there is nothing to answer."""
+        said = client.sock.recv(protocol.MAX_QUESTION - len(client.question))
+        client.question += said
+        if said and b"\n" not in said and len(client.question) < protocol.MAX_QUESTION:
+            return False
+        if not client.question:
+            return True
+        client.answer = self._answer(client.question)
+        self._ready.modify(client.sock, selectors.EVENT_WRITE)
+        return False
+
+    def _answer(self, question: bytes) -> bytes:
+        if question.strip() != protocol.QUESTION:
+            return protocol.not_understood()
+        if self._holding.bind_missing():
+            notify.notify(f"STATUS={summary(self._holding)}")
+            _say(summary(self._holding))
+        return protocol.answer(self._holding.port_range, self._holding.count(), self._holding.taken())
+
+    def _drop_late(self) -> None:
+        now = time.monotonic()
+        for client in [client for client in self._clients.values() if client.until <= now]:
+            self._drop(client)
+
+    def _drop(self, client: Client) -> None:
+        del self._clients[client.sock.fileno()]
+        self._ready.unregister(client.sock)
+        client.sock.close()
+
+
+def _speak_to(client: Client) -> bool:
+    """Send of the answer; True when all of it is sent."""
+    said = client.answer or b""
+    client.answer = said[client.sock.send(said) :]
+    return not client.answer
+
+
+def _is_trusted(sock: socket.socket) -> bool:
+    """True for root, and for the user of this process."""
+    _, uid, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+    return uid in (0, os.geteuid())

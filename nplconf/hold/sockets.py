@@ -1,0 +1,216 @@
+"""The sockets of a port range: for each number one TCP and one UDP socket, bound to the wildcard, and nothing else.
+
+- Dual stack (`::` with V6ONLY 0): both families in one socket. 0.0.0.0 where IPv6 is switched off.
+- TCP does not listen: a client is refused by RST at once, where a listening socket would complete the handshake.
+- UDP is bound to the device lo *after* bind(): the kernel looks for conflicts at bind() only, so that a foreign socket
+  bound to a device of its own is seen as well (with the device set first it is not: both had the number). From then on
+  packets from other machines find no socket and are refused by ICMP; only a local client of a loopback address gets
+  silence.
+- UDP never has SO_REUSEADDR: it would share the number with an active foreign server that has it.
+
+Closed TCP connections keep a number for a minute (TIME_WAIT). SO_REUSEADDR passes them, but also passes a foreign
+socket that has the option, is bound, and does not listen; such a socket is in no table of /proc. So a number is had
+beside TIME_WAIT only when a plain bind() to addresses of nobody's succeeds (nobody has the wildcard), and when /proc
+lists TIME_WAIT and nothing else for it once we have it. The option is dropped right after bind(): nobody shares it
+later, and what may have slipped in (bound to one address, not listening, at that very number) can never listen.
+"""
+
+# ruff: noqa: PTH123 -- pathlib is 5 ms and a MiB that this daemon has no other use for
+
+import contextlib
+import errno
+import resource
+import socket
+from array import array
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+from nplconf.errors import BadConfigError, PermissionDeniedError
+from nplconf.model import PROTOCOLS, PortRange, Protocol
+
+LOOPBACK_DEVICE = b"lo"
+IPV6_FREEBIND = 78  # not in the socket module
+NOBODYS = ((socket.AF_INET, "127.83.78.80"), (socket.AF_INET6, "100::4e50"))
+"""Addresses that no service is bound to (the second is of the discard prefix, and not the node's): who is refused there
+meets a wildcard socket."""
+TIME_WAIT = b"06"
+NONE = -1
+"""In place of a file descriptor."""
+
+
+class Wildcard(NamedTuple):
+    """Where the sockets are bound: ("::", AF_INET6), or ("0.0.0.0", AF_INET)."""
+
+    address: str
+    family: socket.AddressFamily
+
+
+class Identity(NamedTuple):
+    """What a held socket is for."""
+
+    number: int
+    protocol: Protocol
+
+
+def wildcard() -> Wildcard:
+    """Both families in one where the kernel has IPv6, else IPv4 alone."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+            sock.bind(("::", 0))
+    except OSError:
+        return Wildcard("0.0.0.0", socket.AF_INET)  # noqa: S104 the point of a hold is every address
+    return Wildcard("::", socket.AF_INET6)
+
+
+def make_room(port_range: PortRange, spare: int) -> None:
+    """Raise the soft limit of open files to what the range needs beside `spare` others.
+
+    Raises BadConfigError when the hard limit is lower.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(PROTOCOLS) * len(port_range) + spare
+    if resource.RLIM_INFINITY != hard < needed:
+        raise BadConfigError(
+            f"port range {port_range} needs {needed} open files, and the limit of this process is {hard}: "
+            "raise it (LimitNOFILE=, ulimit -Hn) or choose a smaller range"
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _bound(kind: int, number: int, at: Wildcard, *, reuse: bool = False) -> socket.socket | None:
+    """A socket of `kind` that has the number, None when it cannot be had."""
+    with contextlib.ExitStack() as undo:
+        try:
+            sock = undo.enter_context(socket.socket(at.family, kind))
+            if at.family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            if reuse:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((at.address, number))
+            if reuse:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        except OSError:
+            return None
+        undo.pop_all()
+        return sock
+
+
+def _udp(number: int, at: Wildcard) -> int:
+    """The fd of a UDP socket that has the number and hears nothing but loopback, NONE when it cannot be had.
+
+    Raises PermissionDeniedError where the kernel (before 5.7) wants CAP_NET_RAW for a device.
+    """
+    sock = _bound(socket.SOCK_DGRAM, number, at)
+    if sock is None:
+        return NONE
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LOOPBACK_DEVICE)
+        # nobody reads it: what local programs send may not pile up in the kernel
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+    except PermissionError as error:
+        sock.close()
+        raise PermissionDeniedError("a UDP socket cannot be bound to the device lo: CAP_NET_RAW is missing") from error
+    return sock.detach()
+
+
+def _tcp(number: int, at: Wildcard) -> int:
+    """The fd of a TCP socket that has the number, NONE when it cannot be had."""
+    sock = _bound(socket.SOCK_STREAM, number, at)
+    return NONE if sock is None else sock.detach()
+
+
+# --- beside TIME_WAIT ------------------------------------------------------------------------------------------------
+
+
+def _has_no_wildcard(number: int) -> bool:
+    """True when nobody has the number on every address of a family."""
+    for family, address in NOBODYS:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as sock:
+                if family == socket.AF_INET6:
+                    sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+                sock.bind((address, number))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return False
+    return True
+
+
+def _states(numbers: Collection[int]) -> dict[int, set[bytes]]:
+    """The states (as /proc writes them: b"06") of all TCP sockets with one of these local numbers."""
+    wanted = {b"%04X" % number: number for number in numbers}
+    states: dict[int, set[bytes]] = {}
+    for name in ("tcp", "tcp6"):
+        # not /proc/net: a service that sees of /proc its own processes only has no such link
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/self/net/{name}", "rb") as table:
+            for line in table:
+                _, local, _, state, _ = line.split(None, 4)
+                number = wanted.get(local[-4:])
+                if number is not None:
+                    states.setdefault(number, set()).add(state)
+    return states
+
+
+def _beside_time_wait(numbers: Collection[int], at: Wildcard) -> dict[int, int]:
+    """Fd by number of those among the refused numbers which only connections in TIME_WAIT had."""
+    had = {
+        number: sock
+        for number in numbers
+        if _has_no_wildcard(number) and (sock := _bound(socket.SOCK_STREAM, number, at, reuse=True))
+    }
+    states = _states(had) if had else {}
+    for number in [number for number in had if states.get(number) != {TIME_WAIT}]:
+        had.pop(number).close()
+    return {number: sock.detach() for number, sock in had.items()}
+
+
+# --- the range -------------------------------------------------------------------------------------------------------
+
+
+class Holding:
+    """The sockets of one range, as bare file descriptors (a socket object costs more memory than the socket).
+
+    They are held until `close`, or until the process ends.
+    """
+
+    def __init__(self, port_range: PortRange) -> None:
+        self.port_range = port_range
+        self.at = wildcard()
+        self._fds = {protocol: array("i", [NONE]) * len(port_range) for protocol in PROTOCOLS}
+
+    def missing(self, protocol: Protocol) -> list[int]:
+        """The numbers whose socket of this protocol could not be had, ascending."""
+        first = self.port_range.first
+        return [first + place for place, fd in enumerate(self._fds[protocol]) if fd < 0]
+
+    def taken(self) -> list[Identity]:
+        """All that could not be had, ascending."""
+        return sorted(Identity(number, protocol) for protocol in PROTOCOLS for number in self.missing(protocol))
+
+    def count(self) -> int:
+        """How many sockets are held; all of them are two a number."""
+        return sum(len(fds) - fds.count(NONE) for fds in self._fds.values())
+
+    def bind_missing(self) -> list[int]:
+        """Try all that is missing, and return the fds that were had now."""
+        new = [self._put(number, "udp", _udp(number, self.at)) for number in self.missing("udp")]
+        new += [self._put(number, "tcp", _tcp(number, self.at)) for number in self.missing("tcp")]
+        closing = _beside_time_wait(self.missing("tcp"), self.at)
+        new += [self._put(number, "tcp", fd) for number, fd in closing.items()]
+        return [fd for fd in new if fd >= 0]
+
+    def _put(self, number: int, protocol: Protocol, fd: int) -> int:
+        self._fds[protocol][number - self.port_range.first] = fd
+        return fd
+
+    def fds(self) -> Iterator[int]:
+        """Every fd, TCP first."""
+        return (fd for fds in self._fds.values() for fd in fds if fd >= 0)
+
+    def close(self) -> None:
+        """Let every number go."""
+        for fd in self.fds():
+            socket.close(fd)
+        for fds in self._fds.values():
+            fds[:] = array("i", [NONE]) * len(fds)

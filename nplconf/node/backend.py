@@ -1,0 +1,58 @@
+"""Which iptables the node's other rules are in: chosen as Kubernetes' iptables-wrappers choose.
+
+The kubelet leaves a hint chain in the mangle table of the backend it uses. Rules of two backends in one kernel work, but
+nobody who looks for ours would look in the other one.
+"""
+
+from nplconf.errors import UnavailableError
+from nplconf.model import Backend, Family
+from nplconf.node import command
+
+HINTS = ("KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY")
+DEADLINE = 10.0
+NAMES_FILES: dict[Family, str] = {"IPv4": "/proc/net/ip_tables_names", "IPv6": "/proc/net/ip6_tables_names"}
+_PREFIX: dict[Family, str] = {"IPv4": "iptables", "IPv6": "ip6tables"}
+
+
+def program(family: Family, backend: Backend, what: str) -> str:
+    """The name of a program: iptables-nft-restore."""
+    return f"{_PREFIX[family]}-{backend}-{what}"
+
+
+def choose() -> Backend:
+    """nft, unless only legacy has the kubelet's hints. Raises UnavailableError when neither is installed."""
+    installed: list[Backend] = [b for b in ("nft", "legacy") if command.find(program("IPv4", b, "restore"))]
+    if not installed:
+        raise UnavailableError("iptables is not installed: apt-get install iptables")
+    if len(installed) == 1:
+        return installed[0]
+    return next((backend for backend in installed if _hinted(backend)), "nft")
+
+
+def _hinted(backend: Backend) -> bool:
+    return any(_has_hint(family, backend) for family in ("IPv4", "IPv6"))  # type: ignore[arg-type]
+
+
+def _has_hint(family: Family, backend: Backend) -> bool:
+    if backend == "legacy" and not legacy_has("mangle", family):
+        return False
+    try:
+        # one call each: the first chain that is missing ends a restore, so they are asked in two
+        return any(_lists(family, backend, chain) for chain in HINTS)
+    except UnavailableError:
+        return False
+
+
+def _lists(family: Family, backend: Backend, chain: str) -> bool:
+    question = f"*mangle\n-S {chain}\nCOMMIT\n"
+    done = command.run(program(family, backend, "restore"), "--noflush", text=question, deadline=DEADLINE)
+    return done.code == 0 and f"-N {chain}" in done.text.splitlines()
+
+
+def legacy_has(table: str, family: Family) -> bool:
+    """Whether a legacy table exists. Asking iptables-legacy itself would make it, with its hooks."""
+    try:
+        with open(NAMES_FILES[family], encoding="ascii") as names:
+            return table in names.read().split()
+    except OSError:
+        return False

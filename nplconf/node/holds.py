@@ -1,0 +1,178 @@
+"""What is held of the port range: asked of the hold daemon, or found by trying just now (`--no-hold`).
+
+A daemon that is dead, stuck, not root's, of another version, or talks rubbish never raises: it is a value, and its
+message says what to do. The question and the shape of the answer are in `nplconf.hold.protocol`.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import struct
+import time
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from nplconf.model import PROTOCOLS, Holds, PortRange, Protocol, Taken
+
+VERSION = 1
+QUESTION = b"holds %d\n" % VERSION
+MAX_ANSWER = 16 << 20
+"""Bytes: every port of every protocol taken is a third of it."""
+CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
+KINDS: dict[Protocol, int] = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+
+
+class _NoAnswer(Exception):  # noqa: N818 it never leaves this module
+    """Why there is nothing to believe."""
+
+
+def ask(socket_path: str, port_range: PortRange, deadline: float = 5.0) -> Holds:
+    """The daemon's answer, with the taken numbers of `port_range`; `available` False, and why, when there is none.
+
+    deadline: seconds for all of it. Never raises.
+    """
+    try:
+        return _understood(_answer(socket_path, time.monotonic() + deadline), port_range)
+    except _NoAnswer as error:
+        return Holds(available=False, message=f"hold daemon at {socket_path}: {error}")
+
+
+def not_held(holds: Holds, port_range: PortRange) -> frozenset[int]:
+    """The numbers of `port_range` which are not held for tcp and udp both: what no mapping may newly get."""
+    numbers = frozenset(_numbers(port_range))
+    if not holds.available:
+        return numbers
+    held = frozenset(number for held in holds.ranges for number in _numbers(held))
+    return numbers - held | numbers & {taken.number for taken in holds.taken}
+
+
+def _numbers(port_range: PortRange) -> range:
+    return range(port_range.first, port_range.last + 1)
+
+
+# --- asking ----------------------------------------------------------------------------------------------------------
+
+
+def _answer(socket_path: str, until: float) -> bytes:
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            _connect(sock, socket_path, until)
+            _, uid, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
+            if uid not in (0, os.geteuid()):
+                raise _NoAnswer(f"it is not root's but of user {uid}, and is not believed")
+            sock.sendall(QUESTION)
+            return b"".join(_received(sock, until))
+    except TimeoutError as error:
+        raise _NoAnswer("it gives no answer in time: restart nplconf-hold.service") from error
+    except (FileNotFoundError, ConnectionRefusedError) as error:
+        raise _NoAnswer("there is none: start nplconf-hold.service, or nplconf hold") from error
+    except (OSError, ValueError) as error:  # the second: a path with NUL
+        raise _NoAnswer(f"it cannot be asked: {error}") from error
+
+
+def _connect(sock: socket.socket, socket_path: str, until: float) -> None:
+    """Connect; a full queue is told at once by the kernel, and may have room a moment later."""
+    while True:
+        sock.settimeout(_left(until))
+        try:
+            return sock.connect(socket_path)
+        except BlockingIOError:
+            time.sleep(min(0.01, _left(until)))
+
+
+def _received(sock: socket.socket, until: float) -> Iterator[bytes]:
+    size = 0
+    while True:
+        sock.settimeout(_left(until))
+        said = sock.recv(1 << 16)
+        size += len(said)
+        if not said:
+            return
+        if size > MAX_ANSWER:
+            raise _NoAnswer(f"its answer is longer than {MAX_ANSWER} bytes")
+        yield said
+
+
+def _left(until: float) -> float:
+    left = until - time.monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left
+
+
+def _understood(answer: bytes, port_range: PortRange) -> Holds:
+    try:
+        data = json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise _NoAnswer("its answer is not understood") from error
+    if not isinstance(data, dict):
+        raise _NoAnswer("its answer is not understood")
+    if data.get("version") != VERSION:
+        raise _NoAnswer("it speaks another version: restart nplconf-hold.service")
+    if "error" in data:
+        raise _NoAnswer("it does not understand the question: restart nplconf-hold.service")
+    try:
+        held = _port_range(data["range"])
+        taken = tuple(_taken(entry, held) for entry in data["taken"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _NoAnswer("its answer is not understood") from error
+    return Holds(available=True, ranges=(held,), taken=tuple(one for one in taken if one.number in port_range))
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 < value < 1 << 16:
+        raise ValueError("no port number")
+    return value
+
+
+def _port_range(value: Any) -> PortRange:
+    held = PortRange(_number(value["first"]), _number(value["last"]))
+    if held.first > held.last:
+        raise ValueError("no range")
+    return held
+
+
+def _taken(value: Any, held: PortRange) -> Taken:
+    number, protocol = _number(value["number"]), value["protocol"]
+    if number not in held or protocol not in PROTOCOLS:
+        raise ValueError("not of the range")
+    return Taken(number, protocol)
+
+
+# --- trying ----------------------------------------------------------------------------------------------------------
+
+
+def probe(port_range: PortRange, skip: Collection[int] = frozenset()) -> Holds:
+    """What could be bound of `port_range` just now; nothing stays bound. Numbers in `skip` are not tried: not taken.
+
+    Plain binds to the wildcard of both families, so that any socket in the way makes a number taken. 19 us a number.
+    """
+    numbers = [number for number in _numbers(port_range) if number not in skip]
+    family, address = _wildcard()
+    taken = tuple(
+        Taken(number, protocol)
+        for number in numbers
+        for protocol in PROTOCOLS
+        if not _can_be_bound(family, KINDS[protocol], (address, number))
+    )
+    return Holds(available=True, ranges=(port_range,), taken=taken, probed=True)
+
+
+def _wildcard() -> tuple[socket.AddressFamily, str]:
+    """Both families in one, or IPv4 where IPv6 is switched off."""
+    with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
+        sock.bind(("::", 0))
+        return socket.AF_INET6, "::"
+    return socket.AF_INET, "0.0.0.0"  # noqa: S104 a foreign socket on any address is in the way
+
+
+def _can_be_bound(family: socket.AddressFamily, kind: int, at: tuple[str, int]) -> bool:
+    try:
+        with socket.socket(family, kind) as sock:
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind(at)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,91 @@
+"""Who has a number that could not be had, as far as /proc tells.
+
+Not asked of the hold daemon: this needs the right to look into other users' processes, and a scan of /proc/PID/fd,
+which takes a tenth of a second on a busy node. So it is done by the command that shows it, for the numbers that it
+shows. A TCP socket that is bound and does not listen is in no table of /proc: its owner stays unknown.
+"""
+
+# ruff: noqa: PTH115, PTH123, PTH208 -- strings of /proc, many thousands of them
+
+import contextlib
+import os
+import time
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+
+from nplconf.model import Holds, Protocol, Taken
+
+TABLES: Mapping[Protocol, tuple[str, ...]] = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6")}
+LISTEN = "0A"
+CLOSING = "a closed connection (TIME_WAIT)"
+
+
+def named(holds: Holds, numbers: Collection[int], deadline: float = 0.5) -> Holds:
+    """`holds` with `by` filled in for those of `numbers` that are taken ("nginx[812]"), where it can be known.
+
+    deadline: seconds for the scan of /proc; who is not found by then stays None.
+    """
+    wanted = [taken for taken in holds.taken if taken.by is None and taken.number in numbers]
+    if not wanted:
+        return holds
+    inodes = _inodes(wanted)
+    names = _names(set(inodes.values()), time.monotonic() + deadline)
+    return replace(holds, taken=tuple(_with_name(taken, inodes, names) for taken in holds.taken))
+
+
+def _with_name(taken: Taken, inodes: Mapping[tuple[int, str], str], names: Mapping[str, str]) -> Taken:
+    inode = inodes.get((taken.number, taken.protocol))
+    return taken if taken.by or inode is None else replace(taken, by=names.get(inode))
+
+
+def _inodes(wanted: Collection[Taken]) -> dict[tuple[int, str], str]:
+    """The inode of the socket that has each (number, protocol): a listening one before others, "0" for TIME_WAIT."""
+    found: dict[tuple[int, str], tuple[bool, int]] = {}
+    for protocol in {taken.protocol for taken in wanted}:
+        numbers = {taken.number for taken in wanted if taken.protocol == protocol}
+        for number, state, inode in _sockets(protocol):
+            if number in numbers:
+                rank = (state == LISTEN, int(inode))
+                found[number, protocol] = max(rank, found.get((number, protocol), rank))
+    return {key: str(inode) for key, (_, inode) in found.items()}
+
+
+def _sockets(protocol: Protocol) -> Iterator[tuple[int, str, str]]:
+    """(local number, state, inode) of every socket of the protocol in this network namespace."""
+    for name in TABLES[protocol]:
+        with contextlib.suppress(OSError), open(f"/proc/self/net/{name}", encoding="ascii") as table:
+            next(table)
+            for line in table:
+                fields = line.split(None, 10)
+                yield int(fields[1].rpartition(":")[2], 16), fields[3], fields[9]
+
+
+def _names(inodes: set[str], until: float) -> dict[str, str]:
+    """Command and pid ("nginx[812]") by inode, of the first process that has the socket open."""
+    names = {"0": CLOSING}
+    wanted = {f"socket:[{inode}]": inode for inode in inodes - {"0"}}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        if not wanted or time.monotonic() > until:
+            break
+        for link in _links(pid):
+            if inode := wanted.pop(link, None):
+                names[inode] = f"{_command(pid)}[{pid}]"
+    return names
+
+
+def _links(pid: str) -> Iterator[str]:
+    """What the process has open, as far as we may look."""
+    with contextlib.suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                yield os.readlink(f"/proc/{pid}/fd/{fd}")
+
+
+def _command(pid: str) -> str:
+    """Its name; any process may choose its own, so what a terminal would act on is replaced."""
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as comm:
+            name = comm.read(64).decode("utf-8", "replace").rstrip("\n")
+    except OSError:
+        return "?"
+    return "".join(letter if letter.isprintable() else "?" for letter in name)

@@ -1,0 +1,68 @@
+"""The node's routes, as far as they tell which Pods share a bridge whose packets pass conntrack by.
+
+Read from /proc and /sys: `ip` would cost a child process in every run.
+"""
+
+import socket
+import struct
+from functools import cache
+from pathlib import Path
+
+from nplconf.rules.masquerade import Route, Routes
+
+_CALLS = {"IPv4": "iptables", "IPv6": "ip6tables"}
+_LOCAL = 0x80000000
+"""RTF_LOCAL: an IPv6 route to an address of the node itself."""
+
+
+def read() -> Routes:
+    """All routes but the default and the local ones; none that cannot be read."""
+    return (*_ipv4(), *_ipv6())
+
+
+def _ipv4() -> tuple[Route, ...]:
+    found = []
+    for line in _lines("/proc/net/route")[1:]:
+        device, destination, gateway, *_, mask = line.split()[:8]
+        length = bin(int(mask, 16)).count("1")
+        if length:
+            address = socket.inet_ntoa(struct.pack("=I", int(destination, 16)))
+            found.append(Route(f"{address}/{length}", int(gateway, 16) == 0 and _bypassed(device, "IPv4")))
+    return tuple(found)
+
+
+def _ipv6() -> tuple[Route, ...]:
+    found = []
+    for line in _lines("/proc/net/ipv6_route"):
+        destination, length, _, _, gateway, _, _, _, flags, device = line.split()
+        if int(length, 16) and not int(flags, 16) & _LOCAL and not destination.startswith(("fe8", "ff")):
+            address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(destination))
+            bridged = int(gateway, 16) == 0 and _bypassed(device, "IPv6")
+            found.append(Route(f"{address}/{int(length, 16)}", bridged))
+    return tuple(found)
+
+
+@cache
+def _bypassed(device: str, family: str) -> bool:
+    """A bridge whose packets do not pass iptables: neither the node's switch nor its own is on."""
+    bridge = Path("/sys/class/net", device, "bridge")
+    if not bridge.is_dir():
+        return False
+    call = _CALLS[family]
+    return not any(
+        _on(path) for path in (Path(f"/proc/sys/net/bridge/bridge-nf-call-{call}"), bridge / f"nf_call_{call}")
+    )
+
+
+def _on(path: Path) -> bool:
+    try:
+        return path.read_text(encoding="ascii").strip() == "1"
+    except OSError:
+        return False
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []

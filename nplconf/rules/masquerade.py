@@ -1,0 +1,78 @@
+"""Who must be masqueraded: sources whose replies would not come back through this node's conntrack.
+
+A Pod that reaches itself (hairpin) hangs without it everywhere; a neighbour on the same bridge does where bridged packets
+pass conntrack by. Nobody else is ever masqueraded, so that Pods see who asks.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from zlib import crc32
+
+from nplconf.model import Family, Neighbourhood, PortRange
+from nplconf.rules.rule import HOST, Rule
+
+CHAIN = "NPLCONF-MASQ"
+BLOCK: dict[Family, int] = {"IPv4": 24, "IPv6": 120}
+"""Prefix length of the blocks that Pods are grouped by, so that an outside client walks no rule per Pod."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the node. network: CIDR. bridged: on a bridge whose packets pass conntrack by."""
+
+    network: str
+    bridged: bool
+
+
+Routes = tuple[Route, ...]
+
+
+def neighbourhoods(routes: Routes, pod_ips: Iterable[str]) -> tuple[Neighbourhood, ...]:
+    """Each Pod's sources to masquerade, sorted: its neighbours' network on such a bridge, else its own address."""
+    if not any(route.bridged for route in routes):
+        return tuple(Neighbourhood(ip, _host(ip)) for ip in sorted(pod_ips))
+    import ipaddress  # 5 ms that only a node with such a bridge pays
+
+    known = sorted(
+        ((ipaddress.ip_network(route.network), route) for route in routes), key=lambda r: r[0].prefixlen, reverse=True
+    )
+
+    def source(ip: str) -> str:
+        address = ipaddress.ip_address(ip)
+        best = next((route for network, route in known if address in network), None)
+        return best.network if best and best.bridged else _host(ip)
+
+    return tuple(Neighbourhood(ip, source(ip)) for ip in sorted(pod_ips))
+
+
+def chains(
+    neighbours: Iterable[Neighbourhood], addresses: Iterable[str], ports: PortRange, post: str, family: Family
+) -> dict[str, tuple[Rule, ...]]:
+    """The chains that masquerade: flows to our numbers, then by block of Pods, then one rule per Pod."""
+    groups: dict[tuple[str, str], list[Rule]] = {}
+    for place in neighbours:
+        block = _block(place.pod_ip, family)
+        source = block if place.source == _host(place.pod_ip) else place.source
+        rule = Rule("MASQUERADE", source=place.source, destination=_host(place.pod_ip))
+        groups.setdefault((source, block), []).append(rule)
+    gates = [Rule(_name(key), goto=True, source=key[0], destination=key[1]) for key in sorted(groups)]
+    flows = [
+        Rule(CHAIN, goto=True, original=address, original_ports=f"{ports.first}:{ports.last}") for address in addresses
+    ]
+    return {post: tuple(flows), CHAIN: tuple(gates)} | {_name(key): tuple(groups[key]) for key in sorted(groups)}
+
+
+def _name(key: tuple[str, str]) -> str:
+    return f"{CHAIN}-{crc32(' '.join(key).encode()):08X}"
+
+
+def _host(ip: str) -> str:
+    return ip + HOST["IPv6" if ":" in ip else "IPv4"]
+
+
+def _block(ip: str, family: Family) -> str:
+    if family == "IPv4":
+        return ip[: ip.rindex(".")] + ".0/24"
+    import ipaddress
+
+    return str(ipaddress.ip_network(f"{ip}/{BLOCK[family]}", strict=False))

@@ -1,0 +1,38 @@
+"""The tag on every rule: whose it is, so that ownership survives a lost state file."""
+
+import re
+from typing import NamedTuple
+
+from nplconf.model import PodRef
+
+LONGEST = 200
+"""Characters. The kernel cuts a comment at 255 without a word."""
+_TAG = re.compile(r"nplconf:([a-z0-9.-]+/[a-z0-9.-]+):([0-9]{1,5}):([A-Za-z0-9._-]+)")
+SAFE = r"[A-Za-z0-9._/:#-]"
+"""The only characters of a tag: none that a shell, iptables or a terminal would read as more than itself."""
+
+
+class Owner(NamedTuple):
+    """Whom a tag names. pod: namespace/name."""
+
+    pod: str
+    uid: str
+    pod_port: int
+
+
+def tag(pod: PodRef, pod_port: int) -> str:
+    """The comment of the rules for one port of one Pod; a hash of it where it would be too long."""
+    text = f"nplconf:{pod.namespace}/{pod.name}:{pod_port}:{pod.uid}"
+    return text if len(text) <= LONGEST else _hashed(text)
+
+
+def parse(text: str) -> Owner | None:
+    """Whom a tag names; None for a hash, and for what is no tag of ours."""
+    match = _TAG.fullmatch(text)
+    return Owner(match[1], match[3], int(match[2])) if match else None
+
+
+def _hashed(text: str) -> str:
+    import hashlib  # loads OpenSSL, which nearly no run needs
+
+    return f"nplconf:#{hashlib.sha256(text.encode()).hexdigest()}"

@@ -1,0 +1,42 @@
+"""The text for one `iptables-restore --noflush` that turns what a family has into what it is to have."""
+
+from nplconf.rules.rule import Rule, to_text
+from nplconf.rules.table import INDEX, JUMPS, Table
+
+FIRST = frozenset(("POSTROUTING",))
+"""Base chains whose jump stands in front; the others' stand behind."""
+
+
+def transaction(want: Table | None, have: Table) -> str:
+    """Only the chains that differ are written again; "" when none does.
+
+    A chain declared as `:NAME - [0:0]` is made, or emptied, inside the transaction. Chains that are no longer wanted are
+    emptied so, and deleted at the end, when nothing leads to them any more. want None removes all that is ours.
+    """
+    wanted = want.chains if want else {}
+    written = [name for name, rules in wanted.items() if have.chains.get(name) != rules]
+    obsolete = [name for name in have.chains if name not in wanted]
+    jumps = _jumps(want, have)
+    if not written and not obsolete and not jumps:
+        return ""
+    lines = ["*nat"]
+    lines += (f":{name} - [0:0]" for name in (*written, *obsolete))
+    lines += (line for line in jumps if line.startswith("-D"))
+    for name in written:
+        lines += (f"-A {name} {to_text(rule)}" for rule in wanted[name] if isinstance(rule, Rule))
+    lines += (line for line in jumps if not line.startswith("-D"))
+    # the index leads to chains that go, and goes first where it goes itself
+    lines += (f"-X {name}" for name in sorted(obsolete, key=lambda name: (name != INDEX, name)))
+    return "\n".join((*lines, "COMMIT", ""))
+
+
+def _jumps(want: Table | None, have: Table) -> list[str]:
+    """Each wrong jump goes by its exact text, once per duplicate; then the right one comes."""
+    lines = []
+    for name, base in have.bases.items():
+        if want and base.place == "right":
+            continue
+        lines += [f"-D {name} {text}" for text in base.jumps]
+        if want:
+            lines.append(f"-I {name} 1 {JUMPS[name]}" if name in FIRST else f"-A {name} {JUMPS[name]}")
+    return lines

@@ -1,0 +1,283 @@
+"""The daemon as its clients, its supervisor and a second daemon meet it."""
+
+import json
+import os
+import resource
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from holdspace import ROOT, Daemon, command, daemon, namespace, python, running, start
+
+from nplconf.hold import protocol
+from nplconf.hold.sockets import Identity
+from nplconf.model import Holds, PortRange, Taken
+from nplconf.node import holds
+
+pytestmark = pytest.mark.kernel
+RANGE = PortRange(61000, 61019)
+ALL_HELD = Holds(available=True, ranges=(RANGE,))
+
+
+@pytest.fixture
+def space() -> Iterator[str]:
+    with namespace() as name:
+        yield name
+
+
+@pytest.fixture
+def one(space: str, tmp_path: Path) -> Iterator[Daemon]:
+    with daemon(space, str(tmp_path / "run" / "hold.sock"), RANGE) as it:
+        yield it
+
+
+def said_by(path: str, question: bytes) -> bytes:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.settimeout(5)
+        sock.connect(path)
+        sock.sendall(question)
+        sock.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: sock.recv(1 << 16), b""))
+
+
+def test_client_and_daemon_have_one_protocol() -> None:
+    assert holds.QUESTION == protocol.QUESTION + b"\n"
+    assert len(holds.QUESTION) <= protocol.MAX_QUESTION
+    everything = [Identity(number, name) for number in range(1, 1 << 16) for name in ("tcp", "udp")]  # type: ignore[arg-type]
+    longest = protocol.answer(PortRange(1, 65535), 0, everything)
+    assert len(longest) < holds.MAX_ANSWER
+    assert len(json.loads(longest)["taken"]) == len(everything)
+
+
+def test_the_socket_file_is_for_root_alone(one: Daemon) -> None:
+    assert stat.S_IMODE(Path(one.path).stat().st_mode) == 0o600
+    assert one.ask() == ALL_HELD
+
+
+def test_another_user_is_not_answered_whatever_the_file_allows(one: Daemon) -> None:
+    Path(one.path).chmod(0o666)
+    for directory in Path(one.path).parents:
+        if str(directory).startswith("/tmp/"):
+            directory.chmod(0o755)
+    code = f"""
+import os, socket
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+s = socket.socket(socket.AF_UNIX); s.connect({one.path!r})
+try: s.send(b"holds 1\\n"); print(s.recv(100))
+except OSError as error: print(type(error).__name__)
+"""
+    assert python(one.space, code) in ("b''", "ConnectionResetError", "BrokenPipeError")
+    assert one.ask() == ALL_HELD
+
+
+@pytest.mark.parametrize(
+    "question", [b"holds 2\n", b"\n", b"holds 1 and more\n", b"\0" * 64, b"x" * 5000, b"GET / HTTP/1.1\r\n\r\n"]
+)
+def test_any_other_question_is_answered_by_what_the_question_is(one: Daemon, question: bytes) -> None:
+    try:
+        said = said_by(one.path, question)
+    except (ConnectionResetError, BrokenPipeError):  # it reads 64 bytes, and not what comes after
+        assert len(question) > protocol.MAX_QUESTION
+    else:
+        assert said == protocol.not_understood()
+    assert one.ask() == ALL_HELD
+
+
+def test_a_question_in_pieces_is_understood(one: Daemon) -> None:
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(one.path)
+        for letter in holds.QUESTION:
+            sock.send(bytes([letter]))
+            time.sleep(0.002)
+        assert json.loads(sock.recv(1000))["held"] == 40
+
+
+def test_who_says_nothing_keeps_nobody_waiting_and_is_dropped(one: Daemon) -> None:
+    silent = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+    for sock in silent:
+        sock.connect(one.path)
+    began = time.monotonic()
+    assert one.ask() == ALL_HELD
+    assert time.monotonic() - began < 1
+    for sock in silent:
+        sock.settimeout(5)
+        assert sock.recv(1) == b""
+        sock.close()
+    assert time.monotonic() - began < 4
+    assert len(list(Path(f"/proc/{one.process.pid}/fd").iterdir())) < 40 + 12
+
+
+def test_who_does_not_read_keeps_nobody_waiting(space: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    wide = PortRange(50000, 58999)
+    with daemon(space, str(tmp_path / "first"), wide), daemon(space, path, wide) as second:
+        deaf = socket.socket(socket.AF_UNIX)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+        deaf.connect(path)
+        deaf.sendall(holds.QUESTION)
+        began = time.monotonic()
+        assert len(second.ask().taken) == 18000
+        assert time.monotonic() - began < 2
+        deaf.close()
+
+
+def test_a_daemon_that_could_have_nothing_answers_all_the_same(space: str, tmp_path: Path) -> None:
+    with daemon(space, str(tmp_path / "first"), RANGE) as first, daemon(space, str(tmp_path / "s"), RANGE) as second:
+        assert first.ask() == ALL_HELD
+        assert second.ask().available
+        assert holds.not_held(second.ask(), RANGE) == frozenset(range(61000, 61020))
+        assert len(second.ask().taken) == 40
+        first.end(signal.SIGKILL)
+        assert second.ask() == ALL_HELD
+
+
+def test_a_dead_daemons_file_is_replaced(one: Daemon) -> None:
+    one.end(signal.SIGKILL)
+    assert Path(one.path).exists()
+    assert not one.ask().available
+    with daemon(one.space, one.path, RANGE) as next_one:
+        assert next_one.ask() == ALL_HELD
+
+
+def test_a_living_daemon_is_not_displaced(one: Daemon) -> None:
+    second = start(one.space, one.path, RANGE)
+    _, said = second.process.communicate(timeout=10)
+    assert (second.process.returncode, said) == (75, f"another hold daemon has {one.path}\n")
+    assert one.ask() == ALL_HELD
+
+
+def test_of_two_daemons_that_start_at_once_one_lives(space: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    Path(path).touch()
+    Path(path).unlink()
+    both = [start(space, path, RANGE) for _ in range(2)]
+    until = time.monotonic() + 10
+    while all(it.process.poll() is None for it in both):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    loser = next(it for it in both if it.process.poll() is not None)
+    winner = next(it for it in both if it is not loser)
+    assert loser.process.returncode == 75
+    assert winner.ask().available
+    assert holds.not_held(winner.ask(), RANGE) == frozenset()
+    assert winner.end() == 0
+    for it in both:
+        it.process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly_with_every_number_free(one: Daemon, number: int) -> None:
+    assert one.end(number) == 0
+    assert not Path(one.path).exists()
+    assert python(one.space, "import socket; socket.create_server(('', 61003)); print('free')") == "free"
+
+
+def test_a_file_that_is_not_its_own_is_left_at_the_end(one: Daemon) -> None:
+    Path(one.path).unlink()
+    Path(one.path).write_text("somebody's", encoding="ascii")
+    assert one.end() == 0
+    assert Path(one.path).read_text(encoding="ascii") == "somebody's"
+
+
+@pytest.mark.parametrize("kind", ["file", "directory", "dangling link", "long"])
+def test_a_path_that_cannot_be_a_socket_is_bad_configuration(space: str, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "here"
+    if kind == "file":
+        path.write_text("kept", encoding="ascii")
+    elif kind == "directory":
+        path.mkdir()
+    elif kind == "dangling link":
+        path.symlink_to(tmp_path / "nowhere")
+    else:
+        path = tmp_path / ("x" * 200)
+    it = start(space, str(path), RANGE)
+    _, said = it.process.communicate(timeout=10)
+    assert (it.process.returncode, str(path) in said) == (78, True), said
+    assert kind != "file" or path.read_text(encoding="ascii") == "kept"
+
+
+def test_a_range_beyond_the_open_file_limit_ends_with_78(space: str, tmp_path: Path) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 4096))
+
+    code = "import sys\nfrom nplconf.hold.daemon import main\nfrom nplconf.model import PortRange\n"
+    code += "from nplconf.errors import BadConfigError\n"
+    code += f"try: main(PortRange(50000, 52100), {str(tmp_path / 's')!r})\n"
+    code += "except BadConfigError as error: print(error); sys.exit(78)"
+    run = subprocess.run(command(space, code), cwd=ROOT, preexec_fn=few, capture_output=True, text=True, check=False)
+    assert (run.returncode, "50000-52100 needs 4266 open files" in run.stdout) == (78, True), run
+
+
+def test_the_default_range_is_held_soon_and_in_little_memory(space: str, tmp_path: Path) -> None:
+    began = time.monotonic()
+    with daemon(space, str(tmp_path / "s"), PortRange(61000, 62000)) as it:
+        seconds = time.monotonic() - began
+        status = Path(f"/proc/{it.process.pid}/status").read_text(encoding="ascii")
+        kib = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+    assert kib < 20_000
+    assert seconds < 2  # the aim is 0.1; what is asserted leaves room for a busy machine
+
+
+def told_to(path: Path) -> socket.socket:
+    """The socket on which a supervisor is told."""
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind(str(path))
+    told.settimeout(10)
+    return told
+
+
+def test_systemd_hands_over_a_socket_which_is_used_and_left(space: str, tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    with told_to(tmp_path / "notify") as told, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen()
+        code = f"""
+import os
+from nplconf.hold.daemon import main
+from nplconf.model import PortRange
+os.dup2({listener.fileno()}, 3)
+os.environ |= dict(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", NOTIFY_SOCKET={str(tmp_path / "notify")!r})
+main(PortRange(61000, 61019), "/nowhere/at/all")
+"""
+        it = subprocess.Popen(command(space, code), cwd=ROOT, pass_fds=[listener.fileno()])
+        try:
+            assert told.recv(1000).startswith(b"READY=1\nSTATUS=40 of 40 sockets of 61000-61019 held")
+            assert holds.ask(path, RANGE) == ALL_HELD
+            it.terminate()
+            assert it.wait(10) == 0
+            assert told.recv(1000) == b"STOPPING=1"
+        finally:
+            it.kill()
+            it.wait()
+    assert Path(path).exists()
+
+
+def test_a_number_that_is_had_late_is_told_to_systemd(space: str, tmp_path: Path) -> None:
+    foreign = "import socket, sys; s = socket.create_server(('', 61003)); print('ready', flush=True); sys.stdin.read()"
+    with told_to(tmp_path / "notify") as told, running(space, foreign) as program:
+        os.environ["NOTIFY_SOCKET"] = str(tmp_path / "notify")
+        try:
+            it = start(space, str(tmp_path / "s"), RANGE)
+        finally:
+            del os.environ["NOTIFY_SOCKET"]
+        assert b"STATUS=39 of 40 sockets of 61000-61019 held; not had: 61003/tcp" in told.recv(1000)
+        assert it.ask().taken == (Taken(61003, "tcp"),)
+        program.kill()
+        program.wait()
+        assert it.ask() == ALL_HELD
+        assert told.recv(1000) == b"STATUS=40 of 40 sockets of 61000-61019 held"
+        it.end()
+        it.process.communicate()
+
+
+def test_the_daemon_imports_the_model_and_errors_alone() -> None:
+    code = "import sys, nplconf.hold.daemon; print(*sorted(m for m in sys.modules if m.startswith('nplconf')))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    ours = {name for name in run.stdout.split() if not name.startswith("nplconf.hold")}
+    assert ours == {"nplconf", "nplconf.errors", "nplconf.model"}
