@@ -4,9 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
-import pytest
-
 import conftest
+import pytest
 
 ROOT = Path(__file__).parents[1]
 
