@@ -3,18 +3,17 @@
 `reconcile` acts on a `Decision`, `plan` prints one, `verify` holds one against the node.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, replace
 
 from nplconf.desired.addresses import matched_addresses
 from nplconf.desired.pods import running
 from nplconf.desired.render import Desired, find_node, render
-from nplconf.desired.reviewed import Resolved, resolve
+from nplconf.desired.reviewed import resolve
 from nplconf.errors import BadDataError, BlockedError
 from nplconf.model import (
     FAMILIES,
-    PROTOCOLS,
     Backend,
     ClusterState,
     Cooling,
@@ -25,9 +24,11 @@ from nplconf.model import (
     Mapping,
     Past,
     Patch,
+    Pending,
     Plan,
     Pod,
     PodPort,
+    Stale,
 )
 from nplconf.plan import cooling
 from nplconf.plan.diff import Diff, diff
@@ -74,8 +75,9 @@ class Decision:
     """What one run is to do.
 
     plan: what the cluster (or the reviewed plan) asks for. admitted: its rows that may be in force: those whose number is
-    held. live: what is in force. wanted: our chains as they are to be, None where a family is to have none. kept: the
-    state to leave behind. failures: rows that cannot be served, known before anything is done.
+    held. live: what is in force. wanted: our chains as they are to be, None where a family is to have none. failures: rows
+    that cannot be served, known before anything is done. kept: the state to leave behind. stale, pending: what differs
+    from a reviewed plan. withheld: it differs, and was to be applied exactly or not at all.
     """
 
     plan: Plan
@@ -88,11 +90,15 @@ class Decision:
     findings: tuple[Finding, ...]
     failures: tuple[Failure, ...]
     kept: State
-    resolved: Resolved | None = None
+    stale: tuple[Stale, ...] = ()
+    pending: tuple[Pending, ...] = ()
+    withheld: bool = False
     blocked: Blocked | None = None
 
 
-def decide(cluster: ClusterState, observed: Observed, settings: Settings, reviewed: Plan | None = None) -> Decision:
+def decide(
+    cluster: ClusterState, observed: Observed, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
+) -> Decision:
     """Everything but the doing, from a trustworthy snapshot.
 
     reviewed: a plan whose rows and numbers are binding. Raises BlockedError for another cluster's state, BadDataError for
@@ -103,24 +109,31 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, review
         raise BadDataError(f"the cluster state has no Node {settings.node}: it is not believed")
     same_cluster(observed.state.cluster, cluster.identity, "the cluster state")
     live = live_now(observed, settings)
-    past = past_of(live, observed, settings)
-    wishes = Desired(settings.port_range, settings.node_ips)
-    resolved = None
-    if reviewed is None:
-        plan = render(cluster, node, wishes, past)
-    else:
-        same_cluster(cluster.identity, reviewed.cluster, "the plan")
-        resolved = resolve(reviewed, cluster, node, wishes)
-        plan = resolved.plan
-    addresses = matched_addresses(node, plan.node_ips)
     pods = tuple(pod for pod in cluster.pods if pod.node == settings.node)
-    return _limited(_decision(plan, addresses, live, pods, observed, settings, resolved), pods, observed, settings)
+    wishes = Desired(settings.port_range, settings.node_ips)
+    if reviewed is None:
+        plan = render(cluster, node, wishes, past_of(live, observed, settings))
+        decision = _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings)
+    else:
+        same_cluster(cluster.identity or observed.state.cluster, reviewed.cluster, "the plan")
+        resolved = resolve(reviewed, cluster, node, wishes, exact=exact)
+        plan = resolved.plan
+        decision = _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings)
+        decision = replace(
+            decision,
+            failures=(*decision.failures, *resolved.failures),
+            stale=resolved.stale,
+            pending=resolved.pending,
+            withheld=exact and bool(resolved.stale or resolved.pending),
+        )
+    return replace(decision, blocked=_limit(decision, pods, observed, settings))
 
 
 def heal(plan: Plan, observed: Observed, settings: Settings, addresses: MappingOf[Family, tuple[str, ...]]) -> Decision:
     """As `decide`, without a cluster: the plan as it stands, nobody is told anything."""
-    decision = _decision(plan, addresses, live_now(observed, settings), (), observed, settings, None)
-    return replace(decision, patches=())
+    decision = _decision(plan, addresses, live_now(observed, settings), (), observed, settings)
+    kept = replace(decision.kept, empty_seen=observed.state.empty_seen)
+    return replace(decision, patches=(), kept=kept)
 
 
 def same_cluster(known: str | None, found: str | None, what: str) -> None:
@@ -129,9 +142,12 @@ def same_cluster(known: str | None, found: str | None, what: str) -> None:
         raise BlockedError(f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed")
 
 
+# --- what is there ---------------------------------------------------------------------------------------------------
+
+
 def live_now(observed: Observed, settings: Settings) -> tuple[Mapping, ...]:
     """The mappings that the kernel has, completed from the state file."""
-    rules = [rule for table in observed.tables.values() for rule in tree.live(table)]
+    rules = [rule for family, table in observed.tables.items() for rule in tree.live(table, family)]
     known = observed.state.plan.mappings if observed.state.plan else ()
     advertised = observed.state.plan.node_ips if observed.state.plan else settings.node_ips
     return live_mappings(rules, known, advertised)
@@ -141,27 +157,30 @@ def past_of(live: Iterable[Mapping], observed: Observed, settings: Settings) -> 
     """What allocation is to know: live rules are trusted first, then the last plan, then who had a number before."""
     of_rules = numbers(live)
     of_plan = numbers(observed.state.plan.mappings) if observed.state.plan else {}
-    of_cooling = {c.owner: c.number for c in observed.state.cooling}
+    of_before = {c.owner: c.number for c in observed.state.cooling}
     waiting = cooling.current(
         observed.state.cooling, now=observed.now, period=settings.cool_down, rebooted=observed.state.boot != observed.boot
     )
     # A number in use is its owner's until this run ends: nobody else may have it in the same breath.
-    known = {number: Cooling(number, owner, observed.now) for owner, number in (of_plan | of_rules).items()}
-    reserved = {c.number: c for c in waiting} | (known if settings.cool_down else {})
-    return Past((of_rules, of_plan, of_cooling), _taken(observed.holds, settings), tuple(reserved.values()))
+    used = {number: Cooling(number, owner, observed.now) for owner, number in (of_plan | of_rules).items()}
+    reserved = {c.number: c for c in waiting} | (used if settings.cool_down else {})
+    return Past((of_rules, of_plan, of_before), _taken(observed.holds, settings), tuple(reserved.values()))
 
 
 def held(holds: Holds) -> frozenset[int]:
     """The numbers that are held for every protocol."""
-    found = {number for held in holds.ranges for number in range(held.first, held.last + 1)}
+    found = {number for span in holds.ranges for number in range(span.first, span.last + 1)}
     return frozenset(found.difference(taken.number for taken in holds.taken))
 
 
 def _taken(holds: Holds, settings: Settings) -> frozenset[int]:
     kept = held(holds)
-    if not kept:  # nothing is let in at all then, so nothing moves either
+    if not kept:  # nothing is let in at all then, so nothing is to move either
         return frozenset()
     return frozenset(range(settings.port_range.first, settings.port_range.last + 1)) - kept
+
+
+# --- what is to be ---------------------------------------------------------------------------------------------------
 
 
 def _decision(
@@ -171,54 +190,48 @@ def _decision(
     pods: tuple[Pod, ...],
     observed: Observed,
     settings: Settings,
-    resolved: Resolved | None,
 ) -> Decision:
     admitted, failures = _admit(plan.mappings, live, observed.holds, settings)
-    if resolved:
-        failures = (*failures, *resolved.failures)
-    changes = diff(live, admitted, why_add=_why_add(observed), why_delete=_why_delete(pods, plan))
-    wanted = tables(admitted, addresses, observed.routes)
-    return Decision(
+    decision = Decision(
         plan=plan,
         admitted=admitted,
         live=live,
-        diff=changes,
-        wanted=wanted,
+        diff=diff(live, admitted, why_add=_why_add(observed), why_delete=_why_delete(pods, plan)),
+        wanted={},
         addresses=addresses,
         patches=patches.final(pods, admitted),
-        findings=findings(wanted, observed),
+        findings=(),
         failures=failures,
-        kept=_kept(plan, addresses, live, pods, observed, settings),
-        resolved=resolved,
+        kept=_kept(plan, addresses, live, pods, observed),
     )
+    wanted = tables(admitted, decision, observed.routes)
+    return replace(decision, wanted=wanted, findings=_findings(decision, observed))
 
 
-def tables(
-    mappings: Iterable[Mapping], addresses: MappingOf[Family, tuple[str, ...]], routes: Routes
-) -> dict[Family, Table | None]:
-    """Our chains as they are to be; a family in which the node has no address has none."""
-    rows = [m for m in mappings if m.via == "dnat"]
-    return {family: _table(rows, addresses.get(family, ()), routes, family) for family in FAMILIES}
+def tables(mappings: Iterable[Mapping], decision: Decision, routes: Routes) -> dict[Family, Table | None]:
+    """Our chains for these mappings."""
+    rows = tuple(mappings)
+    return {family: table_of(rows, decision, routes, family) for family in FAMILIES}
 
 
-def _table(rows: list[Mapping], addresses: tuple[str, ...], routes: Routes, family: Family) -> Table | None:
-    mine = [m for m in rows if m.family == family]
+def table_of(mappings: Iterable[Mapping], decision: Decision, routes: Routes, family: Family) -> Table | None:
+    """One family's chains; None where the node has no address that could be matched."""
+    rows = [m for m in mappings if m.family == family and m.via == "dnat"]
+    addresses = decision.addresses.get(family, ())
     if not addresses:
         return None
-    return tree.table(mine, addresses, neighbourhoods(routes, {m.pod_ip for m in mine}), family)
+    places = neighbourhoods(routes, {m.pod_ip for m in rows})
+    return tree.table(rows, addresses, places, decision.plan.port_range, family)
 
 
-def findings(wanted: MappingOf[Family, Table | None], observed: Observed) -> tuple[Finding, ...]:
+def _findings(decision: Decision, observed: Observed) -> tuple[Finding, ...]:
     """What is wrong on the node beside the mappings themselves."""
-    found = [
-        finding
-        for family, table in observed.tables.items()
-        for finding in tree.findings(table, wanted.get(family), family)
-    ]
+    there = tables(decision.live, decision, observed.routes)
+    found = [f for family, table in observed.tables.items() for f in tree.findings(table, there[family], family)]
     other = "legacy" if observed.backend == "nft" else "nft"
     message = f"rules of ours in iptables-{other}, beside iptables-{observed.backend} which is used; apply removes them"
     found += [Finding("backend", family, message) for family in observed.leftovers]
-    found += [Finding("unreadable", family, message) for family, message in observed.unreadable.items()]
+    found += [Finding("unreadable", family, text) for family, text in observed.unreadable.items()]
     return tuple(found)
 
 
@@ -244,53 +257,25 @@ def _admit(
 def _not_held(row: Mapping, holds: Holds, settings: Settings) -> str:
     if not holds.available:
         return f"number {row.node_port} is not let in: {holds.message}"
-    by = next((taken.by for taken in holds.taken if taken.number == row.node_port and taken.by), None)
-    if by or any(taken.number == row.node_port for taken in holds.taken):
-        return f"number {row.node_port} is taken by {by or 'an unknown process'}"
+    taken = [t for t in holds.taken if t.number == row.node_port]
+    if taken:
+        return f"number {row.node_port} is taken by {next((t.by for t in taken if t.by), 'an unknown process')}"
     return f"number {row.node_port} is not held: the daemon at {settings.hold_socket} holds other numbers"
 
 
 def subject(mapping: Mapping) -> str:
-    """A mapping's name in messages: tcp/61044 (IPv6: tcp6/61044) and whose it is."""
+    """A mapping's name in messages: tcp/61044 (on IPv6: tcp6/61044) and whose it is."""
     family = "" if mapping.family == "IPv4" else "6"
     return f"{mapping.protocol}{family}/{mapping.node_port} {mapping.pod.key}:{mapping.pod_port}"
 
 
-def _limited(decision: Decision, pods: tuple[Pod, ...], observed: Observed, settings: Settings) -> Decision:
-    here = running(pods, settings.node)
-    addresses = frozenset((pod.ref.key, ip) for pod in here for ip in pod.ips)
-    removed = [change.mapping for change in decision.diff.changes if change.action == "delete"]
-    found = blocked(
-        decision.live,
-        removed,
-        addresses,
-        max_delete=settings.max_delete,
-        believe_empty=settings.allow_empty or observed.state.empty_seen,
-        any_pod=bool(pods),
-    )
-    return replace(decision, blocked=found) if found else decision
-
-
-def restrained(decision: Decision, cluster: ClusterState, observed: Observed, settings: Settings) -> Decision:
-    """What a blocked run does all the same: rules to Pods that are gone go, unless the snapshot is the one in doubt."""
-    state = replace(observed.state, empty_seen=decision.kept.empty_seen)
-    rows = decision.live
-    if decision.blocked and decision.blocked.kind == "max-delete":
-        here = running(cluster.pods, settings.node)
-        addresses = frozenset((pod.ref.key, ip) for pod in here for ip in pod.ips)
-        rows = tuple(m for m in rows if still_runs(m, addresses))
-    changes = diff(decision.live, rows, why_add=lambda _: "", why_delete=lambda _: "pod-gone")
-    wanted = tables(rows, decision.addresses, observed.routes) if changes.changes else decision.wanted
-    return replace(decision, admitted=rows, diff=changes, wanted=wanted, patches=(), failures=(), kept=state)
-
-
-def _why_add(observed: Observed) -> "object":
+def _why_add(observed: Observed) -> Callable[[Mapping], str]:
     remembered = observed.remembered
     before = {(m.key, m.owner) for m in remembered.mappings} if remembered else set()
     return lambda mapping: "rule-missing" if (mapping.key, mapping.owner) in before else "new"
 
 
-def _why_delete(pods: Iterable[Pod], plan: Plan) -> "object":
+def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
     by_name = {pod.ref.key: pod for pod in pods}
     skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
 
@@ -313,21 +298,54 @@ def _kept(
     live: Iterable[Mapping],
     pods: tuple[Pod, ...],
     observed: Observed,
-    settings: Settings,
 ) -> State:
     """The state once the plan is in force. Written before the rules are: a run killed in between loses no owner."""
-    before: dict[PodPort, int] = numbers(observed.state.plan.mappings) if observed.state.plan else {}
-    rebooted = observed.state.boot != observed.boot
-    waiting = tuple(
-        Cooling(c.number, c.owner, observed.now) if rebooted else c for c in observed.state.cooling
-    )
-    freed = cooling.freed(before | numbers(live), numbers(plan.mappings), waiting, now=observed.now)
+    state = observed.state
+    before: dict[PodPort, int] = numbers(state.plan.mappings) if state.plan else {}
+    waiting = state.cooling
+    if state.boot != observed.boot:
+        waiting = tuple(replace(c, freed_at=observed.now) for c in waiting)
     return replace(
-        observed.state,
+        state,
         boot=observed.boot,
-        cluster=plan.cluster or observed.state.cluster,
+        cluster=plan.cluster or state.cluster,
         plan=plan,
-        cooling=freed,
+        cooling=cooling.freed(before | numbers(live), numbers(plan.mappings), waiting, now=observed.now),
         empty_seen=not pods,
         addresses=addresses,
     )
+
+
+# --- what may not be -------------------------------------------------------------------------------------------------
+
+
+def _limit(decision: Decision, pods: Iterable[Pod], observed: Observed, settings: Settings) -> Blocked | None:
+    return blocked(
+        decision.live,
+        [change.mapping for change in decision.diff.changes if change.action == "delete"],
+        _addresses(pods),
+        max_delete=settings.max_delete,
+        believe_empty=settings.allow_empty or observed.state.empty_seen,
+        any_pod=bool(tuple(pods)),
+    )
+
+
+def restrained(decision: Decision, pods: Iterable[Pod], observed: Observed, settings: Settings) -> Decision:
+    """What a blocked run does all the same: rules to Pods that are gone go, unless the snapshot itself is in doubt."""
+    rows = decision.live
+    if decision.blocked and decision.blocked.kind == "max-delete":
+        rows = tuple(m for m in rows if still_runs(m, _addresses(pods)))
+    changes = diff(decision.live, rows, why_add=lambda _: "", why_delete=lambda _: "pod-gone")
+    return replace(
+        decision,
+        admitted=rows,
+        diff=changes,
+        wanted=tables(rows, decision, observed.routes) if changes.changes else {},
+        patches=(),
+        failures=(),
+        kept=replace(observed.state, empty_seen=decision.kept.empty_seen),
+    )
+
+
+def _addresses(pods: Iterable[Pod]) -> frozenset[tuple[str, str]]:
+    return frozenset((pod.ref.key, ip) for pod in pods if not pod.terminated for ip in pod.ips)

@@ -1,30 +1,32 @@
 """The only place where reads, pure decisions and writes are put together.
 
-One run: read the node, read the cluster, decide; keep the state; withdraw what goes; write the rules; forget stale flows;
+One run: read the cluster and the node, decide; keep the state; withdraw what goes; write the rules; forget stale flows;
 read again; publish what is seen in place. Every step can be done twice; a failure of one mapping or Pod stops no other.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping as MappingOf, Sequence
+from dataclasses import dataclass, replace
 
 from nplconf.cluster import Cluster
-from nplconf.decision import Decision, Observed, decide, held, restrained, subject
-from nplconf.errors import NplconfError, UnavailableError
-from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, Mapping, Patch, Plan, Pod, RuleKey
+from nplconf.decision import Decision, Observed, decide, heal, live_now, restrained, subject, table_of
+from nplconf.errors import PermissionDeniedError, UnavailableError
+from nplconf.model import FAMILIES, Change, Failure, Family, Mapping, Patch, Plan, Pod
 from nplconf.node import Node
-from nplconf.plan.state import State
-from nplconf.publish import patches
-from nplconf.rules import tree
+from nplconf.plan import cooling
+from nplconf.plan.live import NOBODY, live_mappings, numbers
+from nplconf.plan.state import Loaded, State
+from nplconf.publish import annotation, patches
+from nplconf.rules import owner, tree
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one run. done: changes seen in the kernel. in_place: mappings seen there, and the hostPort ones.
+    """What came of one run.
 
-    patches: annotations that were to be written. warnings: for the operator, nothing failed because of them. degraded:
-    why the run is not a full success although no step failed.
+    done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
+    were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
     """
 
     decision: Decision
@@ -32,40 +34,40 @@ class Result:
     in_place: tuple[Mapping, ...] = ()
     patches: tuple[Patch, ...] = ()
     failures: tuple[Failure, ...] = ()
+    degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    degraded: str = ""
-    unchanged: int = 0
 
     @property
     def exit_code(self) -> int:
-        """As in the contract; a limit and a stale plan before what merely failed."""
+        """As in the contract; a limit counts more than a failure, and a failure more than a stale row."""
         if self.decision.blocked:
             return 4
         if self.failures or self.degraded:
-            nothing = not self.in_place and not self.done and self.decision.plan.mappings
-            return 69 if nothing else 5
-        if self.decision.resolved and self.decision.resolved.stale:
-            return 3
-        return 0
+            nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
+            return 69 if nothing_done else 5
+        return 3 if self.decision.stale or self.decision.withheld else 0
+
+
+# --- reading ---------------------------------------------------------------------------------------------------------
 
 
 def observe(node: Node) -> Observed:
     """Read the node once. A family that cannot be read is data; raises UnavailableError when none can."""
-    tables: dict[Family, Table] = {}
+    found: dict[Family, Table] = {}
     unreadable: dict[Family, str] = {}
     for family in FAMILIES:
         try:
-            tables[family] = node.read(family)
+            found[family] = node.read(family)
         except UnavailableError as err:
             unreadable[family] = str(err)
-    if not tables:
+    if not found:
         raise UnavailableError("; ".join(dict.fromkeys(unreadable.values())))
     return Observed(
         loaded=node.load(),
         boot=node.boot,
         now=node.now(),
         backend=node.backend,
-        tables=tables,
+        tables=found,
         unreadable=unreadable,
         leftovers=node.leftovers(),
         holds=node.holds(),
@@ -73,93 +75,262 @@ def observe(node: Node) -> Observed:
     )
 
 
-def apply(cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None) -> Result:
-    """One run against a cluster; the caller holds the lock, so that two runs do not undo each other."""
+def review(
+    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
+) -> tuple[Decision, Observed, tuple[Pod, ...]]:
+    """What `apply` would do now, what it would do it to, and this node's Pods."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
-    decision = decide(snapshot, observed, settings, reviewed)
+    pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
+    return decide(snapshot, observed, settings, reviewed, exact=exact), observed, pods
+
+
+def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
+    """As `review`, with the plan's own addresses and without any cluster."""
+    observed = observe(node)
+    return heal(plan, observed, settings, {family: (ip,) for family, ip in plan.node_ips.items()}), observed
+
+
+# --- the runs --------------------------------------------------------------------------------------------------------
+
+
+def apply(
+    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
+) -> Result:
+    """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
+
+    Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is none
+    the error goes on to the caller.
+    """
+    try:
+        snapshot = cluster.snapshot(settings.node)
+    except (UnavailableError, PermissionDeniedError) as err:
+        healed = heal_to_last(node, settings, str(err))
+        if healed is None:
+            raise
+        return healed
+    observed = observe(node)
+    decision = decide(snapshot, observed, settings, reviewed, exact=exact)
+    if decision.withheld:
+        return Result(decision)
+    pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
     if decision.blocked:
-        decision = restrained(decision, snapshot, observed, settings)
-    pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node) if not decision.blocked else ()
+        return act(restrained(decision, pods, observed, settings), observed, None, node, ())
     return act(decision, observed, cluster, node, pods)
 
 
+def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
+    """One run that trusts a plan's addresses and tells no Pod."""
+    decision, observed = review_plan(node, settings, plan)
+    return act(decision, observed, None, node, ())
+
+
+def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
+    """Bring the node back to the last good plan of this boot; None when there is none. Nothing comes from a cluster."""
+    observed = observe(node)
+    plan = observed.remembered
+    if plan is None:
+        return None
+    decision = replace(heal(plan, observed, settings, observed.state.addresses), kept=observed.state)
+    result = act(decision, observed, None, node, ())
+    return replace(result, degraded=(f"{why}; the node is kept at the last good plan", *result.degraded))
+
+
 def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: Node, pods: Sequence[Pod]) -> Result:
-    """Carry a decision out, in the order that leaves nobody pointed at something that is not there."""
+    """Carry a decision out, in the order that never points anybody at what is not there."""
     failures = list(decision.failures)
-    warnings = [observed.loaded.warning] if observed.loaded.warning else []
     degraded = [] if observed.holds.available else [observed.holds.message]
-    text, problem = _keep(node, decision.kept, observed.loaded.text)
-    degraded += problem
-    if decision.diff.changes and cluster:
-        gone = patches.withdrawals(pods, decision.admitted)
-        refused = cluster.patch(gone) if gone else ()
+    writes = _to_write(decision, observed)
+    text, problems = _keep(node, replace(decision.kept, writing=bool(writes)), observed.loaded.text)
+    if writes and cluster:
+        pods, refused = _withdraw(decision, cluster, pods)
         failures += refused
-        pods = _patched(pods, gone, refused)
-    tables, refused_rows = _write(decision, observed, node)
-    failures += refused_rows
-    failures += node.forget(_flows(decision), decision.addresses) if decision.diff.changes else ()
-    in_place = seen_in_place(decision, tables, observed)
-    failures += _missing(decision, in_place, failures, observed)
-    published = patches.final(pods, _publishable(decision, in_place, observed))
+    seen, refused = _write(decision, observed, node, writes)
+    failures += refused
+    if writes or observed.state.writing:
+        everything = observed.state.writing
+        failures += node.forget(decision.diff.changes, decision.admitted, decision.addresses, everything=everything)
+    if observed.leftovers:
+        failures += node.clear_leftovers(observed.leftovers)
+    in_place = _in_place(decision, seen, observed, pods)
+    published = patches.final(pods, in_place)
     if cluster and published:
         failures += cluster.patch(published)
+    if writes:
+        problems += _keep(node, replace(decision.kept, writing=False), text)[1]
+    if not decision.blocked:
+        failures += _absent(decision, in_place, failures, observed)
     return Result(
         decision=decision,
-        done=_done(decision, tables),
+        done=_done(decision, seen, writes),
         in_place=in_place,
         patches=published,
         failures=tuple(failures),
-        warnings=tuple(warnings),
-        degraded="; ".join(filter(None, degraded)),
+        degraded=(*degraded, *dict.fromkeys(problems)),
+        warnings=tuple(filter(None, (observed.loaded.warning, *_leftover_notes(observed)))),
     )
 
 
-def seen_in_place(
-    decision: Decision, tables: dict[Family, Table], observed: Observed
-) -> tuple[Mapping, ...]:
-    """The admitted mappings whose rule is there and reached; a hostPort is the CNI's, and counts as in place."""
-    found: set[RuleKey] = set()
-    for family, table in tables.items():
-        found |= tree.in_place(table, decision.wanted[family])
-    return tuple(m for m in decision.admitted if m.via == "hostPort" or m.key in found)
+# --- the steps -------------------------------------------------------------------------------------------------------
 
 
-def _keep(node: Node, state: State, before: str) -> tuple[str, list[str]]:
+def _to_write(decision: Decision, observed: Observed) -> tuple[Family, ...]:
+    """The families whose chains are not as they are to be; of a run that is held back wholly, none."""
+    return tuple(f for f, have in observed.tables.items() if f in decision.wanted and tree.differs(have, decision.wanted[f]))
+
+
+def _keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
     try:
-        return node.save(state, before), []
+        return node.save(state, before), ()
     except OSError as err:
-        return before, [f"the state file cannot be written ({err.strerror or err}): the node is brought in order without it"]
+        reason = err.strerror or str(err)
+        return before, (f"the state file cannot be written ({reason}): the node is brought in order without it",)
 
 
-def _patched(pods: Iterable[Pod], gone: Iterable[Patch], refused: Iterable[Failure]) -> tuple[Pod, ...]:
-    """The Pods as they are after their withdrawals."""
+def _withdraw(
+    decision: Decision, cluster: Cluster, pods: Sequence[Pod]
+) -> tuple[tuple[Pod, ...], tuple[Failure, ...]]:
+    """Take back what is about to go; the Pods as they are then, and what was refused, which keeps no rule."""
+    gone = patches.withdrawals(pods, decision.admitted)
+    refused = cluster.patch(gone) if gone else ()
     failed = {failure.subject for failure in refused}
     written = {patch.pod: patch.annotation for patch in gone if patch.pod.key not in failed}
-    return tuple(replace(pod, annotation=written[pod.ref]) if pod.ref in written else pod for pod in pods)
+    now = tuple(replace(pod, annotation=written[pod.ref]) if pod.ref in written else pod for pod in pods)
+    return now, refused
 
 
-def _write(decision: Decision, observed: Observed, node: Node) -> tuple[dict[Family, Table], list[Failure]]:
-    """Bring each family's chains to what is wanted; the tables as they were seen last."""
-    tables: dict[Family, Table] = {}
+def _write(
+    decision: Decision, observed: Observed, node: Node, families: Iterable[Family]
+) -> tuple[dict[Family, Table], list[Failure]]:
+    """Bring each family in order; the tables as they were seen last, and what the kernel would not take."""
+    seen = dict(observed.tables)
     failures: list[Failure] = []
-    for family, have in observed.tables.items():
-        want = decision.wanted[family]
-        if not tree.differs(want, have):
-            tables[family] = have
-            continue
-        changed = {c.mapping.key for c in decision.diff.changes if c.action != "delete"}
+    changed = {change.mapping.key for change in decision.diff.changes if change.action != "delete"}
+    for family in families:
         rows = [m for m in decision.admitted if m.family == family and m.via == "dnat"]
-        settled = node.settle(
-            family,
-            have,
-            keep=[m for m in rows if m.key not in changed],
-            add=[m for m in rows if m.key in changed],
-            addresses=decision.addresses.get(family, ()),
-            routes=observed.routes,
-        )
-        tables[family] = settled.table
+
+        def build(mappings: Sequence[Mapping], family: Family = family) -> Table | None:
+            return table_of(mappings, decision, observed.routes, family)
+
+        keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
+        settled = node.settle(family, observed.tables[family], build, keep, add)
+        seen[family] = settled.table
         failures += (Failure("rule", subject(row), message) for row, message in settled.refused)
         failures += (Failure("rule", family, message) for message in settled.errors)
-    failures += node.clear_leftovers(observed.leftovers) if observed.leftovers else ()
-    return tables, failures
+    return seen, failures
+
+
+def _in_place(
+    decision: Decision, seen: MappingOf[Family, Table], observed: Observed, pods: Iterable[Pod]
+) -> tuple[Mapping, ...]:
+    """The mappings that are published: seen in the kernel, or the CNI's (hostPort).
+
+    Of a family that cannot be read nobody knows; what a Pod was told of it stays, nothing is added.
+    """
+    keys = {key for family, table in seen.items() for key in tree.in_place(table, decision.wanted.get(family), family)}
+    told = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
+    return tuple(
+        m
+        for m in decision.admitted
+        if m.via == "hostPort"
+        or m.key in keys
+        or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in told)
+    )
+
+
+def _absent(
+    decision: Decision, in_place: Iterable[Mapping], failures: Iterable[Failure], observed: Observed
+) -> list[Failure]:
+    """A failure by name for each mapping that was to be in place and was not seen there."""
+    named = {failure.subject for failure in failures}
+    there = set(in_place)
+    found = []
+    for mapping in decision.admitted:
+        unknown = observed.unreadable.get(mapping.family)
+        if mapping.via == "hostPort" or subject(mapping) in named:
+            continue
+        if unknown or mapping not in there:
+            found.append(Failure("rule", subject(mapping), unknown or "the rule was not seen in place"))
+    return found
+
+
+def _done(decision: Decision, seen: MappingOf[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
+    """The changes that the kernel shows."""
+    written = set(writes)
+    rules = {
+        (rule.key, rule.tag, rule.pod_ip, rule.pod_port) for f in written for rule in tree.live(seen[f], f)
+    }
+    keys = {rule[0] for rule in rules}
+    return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules, keys))
+
+
+def _shows(change: Change, rules: set[tuple[object, str, str, int]], keys: set[object]) -> bool:
+    mapping = change.mapping
+    if change.action == "delete":
+        if mapping.pod == NOBODY:
+            return True
+        return (mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping.pod_ip, mapping.pod_port) not in rules
+    return (mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping.pod_ip, mapping.pod_port) in rules
+
+
+def _leftover_notes(observed: Observed) -> tuple[str, ...]:
+    other = "legacy" if observed.backend == "nft" else "nft"
+    return tuple(f"rules of ours in iptables-{other} ({family}) are removed" for family in observed.leftovers)
+
+
+# --- looking, and leaving --------------------------------------------------------------------------------------------
+
+
+def show(node: Node, settings: Settings) -> tuple[tuple[Mapping, ...], tuple[str, ...]]:
+    """The live mappings, hostPort ones of the last plan among them; and what could not be read."""
+    observed = observe(node)
+    remembered = observed.remembered
+    advertised = tuple(m for m in remembered.mappings if m.via == "hostPort") if remembered else ()
+    found = sorted((*live_now(observed, settings), *advertised), key=lambda m: (m.key, m.pod))
+    warnings = (observed.loaded.warning, *(f"{f}: {text}" for f, text in observed.unreadable.items()))
+    return tuple(found), tuple(filter(None, warnings))
+
+
+def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
+    """Remove every annotation of this node's Pods and every rule of ours, in both backends; what could not be.
+
+    Who had which number is kept, so that a later install gives the same ones again.
+    """
+    failures: list[Failure] = []
+    if cluster:
+        pods = [pod for pod in cluster.snapshot(settings.node).pods if pod.node == settings.node]
+        gone = patches.final(pods, ())
+        failures += cluster.patch(gone) if gone else ()
+    failures += _clean_node(node, settings)
+    return tuple(failures)
+
+
+def _clean_node(node: Node, settings: Settings) -> list[Failure]:
+    failures: list[Failure] = []
+    loaded = node.load()
+    live: list[Mapping] = []
+    for family in FAMILIES:
+        try:
+            have = node.read(family)
+        except UnavailableError as err:
+            failures.append(Failure("rule", family, str(err)))
+            continue
+        known = loaded.state.plan.mappings if loaded.state.plan else ()
+        live += live_mappings(tree.live(have, family), known, {})
+        if not have.empty:
+            settled = node.settle(family, have, lambda _: None, (), ())
+            failures += (Failure("rule", family, message) for message in settled.errors)
+    failures += node.clear_leftovers(node.leftovers())
+    changes = [Change("delete", "cleanup", mapping, mapping) for mapping in live]
+    failures += node.forget(changes, (), loaded.state.addresses, everything=False) if changes else ()
+    if loaded.text or live:
+        failures += _forget_plan(node, loaded, live)
+    return failures
+
+
+def _forget_plan(node: Node, loaded: Loaded, live: Sequence[Mapping]) -> list[Failure]:
+    before = numbers(loaded.state.plan.mappings) if loaded.state.plan else {}
+    freed = cooling.freed(before | numbers(live), {}, loaded.state.cooling, now=node.now())
+    kept = replace(loaded.state, boot=node.boot, plan=None, cooling=freed, said={}, writing=False)
+    _, problems = _keep(node, kept, loaded.text)
+    return [Failure("state", "state file", problem) for problem in problems]

@@ -9,7 +9,7 @@ from nplconf.errors import BadDataError, UsageError
 from nplconf.node import state
 from nplconf.node.lock import locked
 from nplconf.output import data, structured, table
-from nplconf.reconcile import Result, apply, apply_plan, heal_with
+from nplconf.reconcile import Result, apply, apply_plan, heal_to_last
 from nplconf.settings import Settings
 
 
@@ -39,7 +39,7 @@ def _result(path: str | None, settings: Settings, *, exact: bool) -> Result:
         reviewed = plans.for_node(plans.read(path), path, settings) if path else None
     except BadDataError as err:
         # what cannot be read is no wish to change anything; what was last good is kept in order
-        heal_with(node, settings, err)
+        heal_to_last(node, settings, str(err))
         raise
     if reviewed and settings.no_cluster:
         return apply_plan(node, settings, reviewed)
@@ -53,8 +53,8 @@ def report(result: Result, settings: Settings) -> None:
         say.warning(message)
     if decision.blocked:
         say.error(decision.blocked.message)
-    if result.degraded:
-        say.error(result.degraded)
+    for message in result.degraded:
+        say.error(message)
     if settings.output != "table":
         print(structured.text(data.apply(result), settings.output), end="")
     elif not settings.quiet:
@@ -69,7 +69,8 @@ def _lines(result: Result) -> list[table.Line]:
         *table.changes(result.done),
         *table.patches(result.patches),
         *table.skipped(decision.plan.skipped),
-        *table.stale(decision.resolved),
+        *table.stale(decision.stale),
+        *table.pending(decision.pending),
         *table.failures(result.failures),
         table.recap(decision.plan.node, data.recap(result)),
     ]

@@ -35,9 +35,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     reviewed = plans.for_node(plans.read(path), path, settings) if path else None
     node = open_node(settings)
     if reviewed and settings.no_cluster:
-        decision = review_plan(node, settings, reviewed)
+        decision, _ = review_plan(node, settings, reviewed)
     else:
-        decision = review(open_cluster(settings), node, settings, reviewed, exact=arguments.exact)
+        decision, _, _ = review(open_cluster(settings), node, settings, reviewed, exact=arguments.exact)
     if arguments.out:
         write_output(arguments.out, document.dump(decision.plan))
     _report(decision, settings)
@@ -60,7 +60,8 @@ def _lines(decision: Decision) -> list[table.Line]:
         *table.changes(decision.diff.changes),
         *table.patches(decision.patches),
         *table.skipped(decision.plan.skipped),
-        *table.stale(decision.resolved),
+        *table.stale(decision.stale),
+        *table.pending(decision.pending),
         *table.findings(decision.findings),
         table.summary(decision.diff),
     ]
@@ -69,6 +70,6 @@ def _lines(decision: Decision) -> list[table.Line]:
 def _exit_code(decision: Decision, *, detailed: bool) -> int:
     if decision.blocked:
         return 4
-    if decision.resolved and decision.resolved.stale:
+    if decision.stale or decision.withheld:
         return 3
     return 2 if detailed and (decision.diff.changes or decision.patches or decision.findings) else 0

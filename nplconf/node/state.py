@@ -92,6 +92,7 @@ def _text(state: State) -> str:
             "emptySeen": state.empty_seen,
             "plan": document.to_data(state.plan) if state.plan else None,
             "said": dict(state.said),
+            "writing": state.writing,
         },
         sort_keys=True,
     )
@@ -115,6 +116,7 @@ def _parse(text: str) -> State:
         empty_seen=data["emptySeen"],
         said=data["said"],
         addresses={family: tuple(found) for family, found in data["addresses"].items()},
+        writing=data["writing"],
     )
 
 

@@ -28,10 +28,28 @@ def apply(result: Result) -> dict[str, Any]:
 def recap(result: Result) -> dict[str, int]:
     """The numbers of the recap line."""
     return {
-        "ok": result.unchanged,
+        "ok": len(result.decision.diff.unchanged) + _host_ports(result),
         "changed": len(result.done),
         "skipped": len(result.decision.plan.skipped),
         "failed": len(result.failures),
+    }
+
+
+def _host_ports(result: Result) -> int:
+    return sum(m.via == "hostPort" for m in result.in_place)
+
+
+def change_record(found: Change) -> dict[str, Any]:
+    """The fields of one change's log record."""
+    mapping = found.mapping
+    return {
+        "action": found.action,
+        "reason": found.reason,
+        "pod": mapping.pod.key,
+        "podPort": mapping.pod_port,
+        "protocol": mapping.protocol,
+        "ipFamily": mapping.family,
+        "nodePort": mapping.node_port,
     }
 
 
@@ -80,14 +98,11 @@ def patch(found: Patch) -> dict[str, str | None]:
 
 
 def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch]) -> dict[str, Any]:
-    resolved = decision.resolved
     data: dict[str, Any] = {
         "node": decision.plan.node,
         "changes": [change(c) for c in changes],
         "skipped": [skipped_to_data(s) for s in decision.plan.skipped],
-        "stale": [
-            {"reason": s.reason, "mapping": mapping_to_data(s.mapping)} for s in (resolved.stale if resolved else ())
-        ],
+        "stale": [{"reason": s.reason, "mapping": mapping_to_data(s.mapping)} for s in decision.stale],
         "pending": [
             {
                 "pod": {"namespace": p.pod.namespace, "name": p.pod.name, "uid": p.pod.uid},
@@ -95,7 +110,7 @@ def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch
                 "protocol": p.protocol,
                 "reason": p.reason,
             }
-            for p in (resolved.pending if resolved else ())
+            for p in decision.pending
         ],
         "patches": [patch(p) for p in patches],
         "findings": [finding(f) for f in decision.findings],

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from nplconf.model import Change, Failure, Finding, Mapping, Patch, Skipped
+from nplconf.model import Change, Failure, Finding, Mapping, Patch, Pending, Skipped, Stale
 from nplconf.output.text import escaped
 from nplconf.plan.diff import Diff
 from nplconf.settings import Settings
@@ -71,6 +71,19 @@ def skipped(found: Iterable[Skipped]) -> list[Line]:
         ("skipped", escaped(f"! {s.pod or s.service}:{s.pod_port}/{s.protocol} for {s.service}: {s.reason}: {s.message}"))
         for s in found
     ]
+
+
+def stale(found: Iterable[Stale]) -> list[Line]:
+    """A line per reviewed row that no longer holds."""
+    return [
+        ("skipped", escaped(f"! stale: {s.mapping.protocol}/{s.mapping.node_port} {target(s.mapping)}: {s.reason}"))
+        for s in found
+    ]
+
+
+def pending(found: Iterable[Pending]) -> list[Line]:
+    """A line per Pod port that waits for a review."""
+    return [("skipped", escaped(f"! pending: {p.pod.key}:{p.pod_port}/{p.protocol}: {p.reason}")) for p in found]
 
 
 def findings(found: Iterable[Finding]) -> list[Line]:

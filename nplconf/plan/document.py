@@ -1,9 +1,9 @@
 """A plan as text and as plain data, and back.
 
 The text is written by hand and not by PyYAML: it is always the same bytes for the same plan, it looks as reviewers
-know it, and it is pure ASCII, so that no name from a cluster can reorder or hide text in a review. What is not plainly a
-word to every YAML reader (1.1 and 1.2) stands in quotes. `to_data` and `from_data` cost nothing to import: every run uses
-them for its state file.
+know it, and it is pure ASCII, so that no name from a cluster can reorder or hide text in a review. What is not plainly
+a word to every YAML reader (1.1 and 1.2) stands in quotes. `to_data` and `from_data` cost nothing to import: every run
+uses them for its state file.
 """
 
 import json

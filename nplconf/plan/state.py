@@ -12,7 +12,7 @@ class State:
 
     cooling: every freed number with its last owner, also when its time is over, for the owner may come back.
     empty_seen: the last run saw no Pod on this node. said: what was told in events, subject -> reason, so that nothing
-    is told twice. addresses: the node's, that rules match.
+    is told twice. addresses: the node's, that rules match. writing: a run began to write rules and has not ended.
     """
 
     boot: str = ""
@@ -22,6 +22,7 @@ class State:
     empty_seen: bool = False
     said: MappingOf[str, str] = field(default_factory=dict, hash=False)
     addresses: MappingOf[Family, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    writing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

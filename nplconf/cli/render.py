@@ -1,0 +1,44 @@
+"""`nplconf render`: cluster state -> plan."""
+
+import argparse
+import os
+
+from nplconf.cli import plans
+from nplconf.cli.files import write_output
+from nplconf.cli.worlds import open_cluster
+from nplconf.desired.render import Desired, find_node, render
+from nplconf.errors import BadDataError
+from nplconf.model import Past, Plan
+from nplconf.output import structured
+from nplconf.plan import document
+from nplconf.plan.live import numbers
+from nplconf.settings import Settings
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Where the plan goes, and which one was before it."""
+    parser.add_argument("--out", metavar="FILE", help="write the plan there; the FILE that is there is the previous plan")
+    parser.add_argument("--previous", metavar="PLAN", help="keep this plan's numbers")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """A function of the cluster state and the previous plan; looks at no node."""
+    cluster = open_cluster(settings).snapshot(settings.node)
+    node = find_node(cluster, settings.node)
+    if node is None:
+        raise BadDataError(f"the cluster state has no Node {settings.node}")
+    before = _previous(arguments.previous, arguments.out)
+    past = Past(numbers=(numbers(before.mappings),)) if before else Past()
+    plan = render(cluster, node, Desired(settings.port_range, settings.node_ips), past)
+    text = structured.text(document.to_data(plan), "json") if settings.output == "json" else document.dump(plan)
+    if arguments.out:
+        write_output(arguments.out, text)
+    else:
+        print(text, end="")
+    return 0
+
+
+def _previous(named: str | None, out: str | None) -> Plan | None:
+    if named:
+        return plans.read(named)
+    return plans.read(out) if out and os.path.lexists(out) else None

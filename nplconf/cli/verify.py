@@ -1,0 +1,51 @@
+"""`nplconf verify`: rule, hold and annotation of every mapping, compared three ways."""
+
+import argparse
+
+from nplconf.cli import plans
+from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.output import data, structured, table
+from nplconf.plan.document import mapping_to_data
+from nplconf.reconcile import review
+from nplconf.settings import Settings
+from nplconf.verify import Row, Verified, verify
+
+COLUMNS = ("PROTOCOL", "PORT", "POD", "ADDRESS", "RULE", "HOLD", "ANNOTATION")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing beside the options of every command."""
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """0 when all is as it must be, 2 on drift."""
+    path = plans.given(None, settings)
+    reviewed = plans.for_node(plans.read(path), path, settings) if path else None
+    decision, observed, pods = review(open_cluster(settings), open_node(settings), settings, reviewed)
+    found = verify(decision, observed, pods, no_hold=settings.no_hold)
+    if settings.output == "table":
+        table.write(_lines(found), settings)
+    else:
+        print(structured.text(_data(found, settings.node), settings.output), end="")
+    return 0 if found.ok else 2
+
+
+def _data(found: Verified, node: str) -> dict[str, object]:
+    rows = [
+        {"mapping": mapping_to_data(r.mapping), "rule": r.rule, "hold": r.hold, "annotation": r.annotation}
+        for r in found.rows
+    ]
+    return {"node": node, "ok": found.ok, "mappings": rows, "findings": [data.finding(f) for f in found.findings]}
+
+
+def _lines(found: Verified) -> list[table.Line]:
+    drift = sum(not row.ok for row in found.rows) + len(found.findings)
+    total = f"Verify: {len(found.rows)} mappings, {drift} differ." if drift else f"Verify: {len(found.rows)} mappings, all ok."
+    return [*table.columns(COLUMNS, map(_row, found.rows)), *table.findings(found.findings), ("sum", total)]
+
+
+def _row(row: Row) -> tuple[str, ...]:
+    m = row.mapping
+    address = f"[{m.pod_ip}]" if m.family == "IPv6" else m.pod_ip
+    pod = f"{m.pod.key}:{m.pod_port}" if m.pod.name else "?"
+    return m.protocol, str(m.node_port), pod, f"{address}:{m.pod_port}", row.rule, row.hold, row.annotation

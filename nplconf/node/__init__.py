@@ -1,0 +1,50 @@
+"""The node, behind one seam: its rules, held numbers, flows, routes and the state file."""
+
+from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
+from typing import Protocol
+
+from nplconf.model import Backend, Change, Failure, Family, Holds, Mapping
+from nplconf.node.iptables import Build, Settled
+from nplconf.plan.state import Loaded, State
+from nplconf.rules.masquerade import Routes
+from nplconf.rules.table import Table
+
+
+class Node(Protocol):
+    """Everything that a run reads from or writes to the machine. backend: the iptables in use. boot: this boot's id."""
+
+    backend: Backend
+    boot: str
+
+    def now(self) -> float:
+        """Seconds of the boot-time clock, which runs on in suspend and which nobody can set."""
+
+    def load(self) -> Loaded:
+        """What the last run left."""
+
+    def save(self, state: State, before: str) -> str:
+        """Leave a state to the next run; its text. before: the text that is there. Raises OSError."""
+
+    def holds(self) -> Holds:
+        """Which numbers are held; never raises."""
+
+    def routes(self) -> Routes:
+        """Which networks are bridged past conntrack."""
+
+    def read(self, family: Family) -> Table:
+        """What is ours in a family. Raises UnavailableError."""
+
+    def settle(self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]) -> Settled:
+        """Write a family's rules, as many as the kernel takes, and look again."""
+
+    def leftovers(self) -> tuple[Family, ...]:
+        """The families in which the other backend has something of ours."""
+
+    def clear_leftovers(self, families: Sequence[Family]) -> tuple[Failure, ...]:
+        """Remove what is ours from the other backend."""
+
+    def forget(
+        self, changes: Sequence[Change], live: Sequence[Mapping], addresses: MappingOf[Family, Sequence[str]], *, everything: bool
+    ) -> tuple[Failure, ...]:
+        """Delete the UDP flows that these changes misled; with everything, all that do not follow the live mappings."""

@@ -1,0 +1,82 @@
+"""The seam to a real Linux node."""
+
+import time
+from collections.abc import Mapping as MappingOf
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nplconf.model import FAMILIES, Backend, Change, Failure, Family, Holds, Mapping, PortRange
+from nplconf.node import backend, conntrack, holds, iptables, owners, routes, state
+from nplconf.node.iptables import Build, Settled
+from nplconf.plan.state import Loaded, State
+from nplconf.rules.masquerade import Routes
+from nplconf.rules.table import Table
+from nplconf.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxNode:
+    """This machine, in the network namespace we are in."""
+
+    backend: Backend
+    boot: str
+    settings: Settings
+
+    @classmethod
+    def open(cls, settings: Settings) -> "LinuxNode":
+        """Choose the iptables backend, nothing more. Raises UnavailableError when there is none."""
+        chosen = backend.choose() if settings.backend == "auto" else settings.backend
+        return cls(chosen, state.boot_id(), settings)
+
+    @property
+    def other(self) -> Backend:
+        """The iptables backend that is not used."""
+        return "legacy" if self.backend == "nft" else "nft"
+
+    def now(self) -> float:
+        """See `Node`."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def load(self) -> Loaded:
+        """See `Node`."""
+        return state.load(self.settings.state_dir)
+
+    def save(self, kept: State, before: str) -> str:
+        """See `Node`."""
+        return state.save(self.settings.state_dir, kept, before)
+
+    def holds(self) -> Holds:
+        """See `Node`. Who has a taken number is looked up where it is few: a name helps the operator, not the run."""
+        wanted: PortRange = self.settings.port_range
+        found = holds.probe(wanted) if self.settings.no_hold else holds.ask(self.settings.hold_socket, wanted)
+        if self.settings.no_hold and found.taken:
+            return owners.named(found, [taken.number for taken in found.taken])
+        return found
+
+    def routes(self) -> Routes:
+        """See `Node`."""
+        return routes.read()
+
+    def read(self, family: Family) -> Table:
+        """See `Node`."""
+        return iptables.read(family, self.backend)
+
+    def settle(self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]) -> Settled:
+        """See `Node`."""
+        return iptables.settle(family, self.backend, have, build, keep, add)
+
+    def leftovers(self) -> tuple[Family, ...]:
+        """See `Node`."""
+        return tuple(family for family in FAMILIES if iptables.has_ours(family, self.other))
+
+    def clear_leftovers(self, families: Sequence[Family]) -> tuple[Failure, ...]:
+        """See `Node`."""
+        complaints = ((family, iptables.clear(family, self.other)) for family in families)
+        return tuple(Failure("backend", f"{family} {self.other}", text) for family, text in complaints if text)
+
+    def forget(
+        self, changes: Sequence[Change], live: Sequence[Mapping], addresses: MappingOf[Family, Sequence[str]], *, everything: bool
+    ) -> tuple[Failure, ...]:
+        """See `Node`."""
+        flows = conntrack.whole_range(self.settings.port_range, live) if everything else conntrack.rerouted(changes)
+        return conntrack.forget(flows, addresses).failures if flows else ()

@@ -1,0 +1,220 @@
+"""Whether a text is a plan: all its problems at once, or the plan.
+
+Three passes: the strict reader, the schema, and the rules of this module, which no schema can say. A row that the
+schema refuses takes no part in the rules; its neighbours do. Rows that are not sorted are a problem, not put in order:
+the file in Git is to be the bytes that `render` writes, or every later diff is noise.
+"""
+
+import re
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import Any
+
+from nplconf import schema
+from nplconf.addresses import address_fault, network_fault
+from nplconf.model import Family, Mapping, Plan, PodPort, PortRange, RuleKey, Via
+from nplconf.plan.document import from_data, mapping_from_data
+from nplconf.strict_yaml import Document, Path, Problem
+from nplconf.strict_yaml import load as read
+
+Fault = tuple[Path, str, str]
+"""Path in the document, rule, message."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A mapping that conforms to the schema. path: spec.mappings[i]; line: where it stands."""
+
+    path: Path
+    line: int
+    mapping: Mapping
+
+
+def validate(text: str, file: str) -> tuple[Problem, ...]:
+    """All problems of a plan; file: its name in them."""
+    return load(text, file)[1]
+
+
+def load(text: str, file: str) -> tuple[Plan | None, tuple[Problem, ...]]:
+    """The plan, only where it has no problem, and its problems in the order of the file."""
+    document = read(text, source=file)
+    problems = schema.problems(document, "plan")
+    if document.complete and not schema.cut(problems):
+        spoilt = frozenset(found.group(1) for problem in problems if (found := _PART.match(problem.path)))
+        faults = _faults(document, spoilt)
+        problems = tuple(sorted({*problems, *(document.problem(*fault) for fault in faults)}))
+    return (None if problems else from_data(document.value)), problems
+
+
+_PART = re.compile(r"spec\.(mappings\[\d+\]|\w+)")
+"""The part of a plan that a path leads into: one row, or another key of spec."""
+
+
+# --- the rules -------------------------------------------------------------------------------------------------------
+
+
+def _faults(document: Document, spoilt: frozenset[str]) -> Iterable[Fault]:
+    """What the rules find in the parts that are well-formed. spoilt: those that are not, as `_PART` names them."""
+    spec = document.value.get("spec") if isinstance(document.value, dict) else None
+    if not isinstance(spec, dict):
+        return ()
+    rows = _rows(document, spec.get("mappings"), spoilt)
+    ports = None if "portRange" in spoilt else PortRange(**spec["portRange"])
+    addresses: dict[Family, str] | None = None if "nodeIPs" in spoilt else spec["nodeIPs"]
+    return chain(
+        _port_range(ports),
+        _node_ips(addresses or {}),
+        *(_row(row, ports, addresses) for row in rows),
+        *(_clashes(rows, one) for one in _ONE),
+        _doubles(rows),
+        _order(rows),
+    )
+
+
+def _rows(document: Document, mappings: Any, spoilt: frozenset[str]) -> list[_Row]:
+    """The rows that conform to the schema."""
+    if not isinstance(mappings, list):
+        return []
+    paths: list[Path] = [("spec", "mappings", index) for index in range(len(mappings))]
+    return [
+        _Row(path, document.line(path), mapping_from_data(row))
+        for index, (path, row) in enumerate(zip(paths, mappings, strict=True))
+        if f"mappings[{index}]" not in spoilt
+    ]
+
+
+def _port_range(ports: PortRange | None) -> Iterator[Fault]:
+    if ports is not None and ports.first > ports.last:
+        yield ("spec", "portRange"), "port-range", f"first {ports.first} is above last {ports.last}"
+
+
+def _node_ips(addresses: MappingOf[Family, str]) -> Iterator[Fault]:
+    for family, address in addresses.items():
+        if fault := address_fault(address, family):
+            yield ("spec", "nodeIPs", family), "address", f"{address} {fault}"
+
+
+def _row(row: _Row, ports: PortRange | None, addresses: MappingOf[Family, str] | None) -> Iterator[Fault]:
+    """What can be said of one row by itself."""
+    mapping, path = row.mapping, row.path
+    for key, address in (("nodeIP", mapping.node_ip), ("podIP", mapping.pod_ip)):
+        if fault := address_fault(address, mapping.family):
+            yield (*path, key), "address", f"{address} {fault}"
+    if mapping.via == "dnat":
+        yield from _dnat(row, ports, addresses)
+    if addresses is not None and mapping.pod_ip in addresses.values():
+        yield (*path, "podIP"), "pod-ip-of-node", f"{mapping.pod_ip} is the node's own address"
+    if any(left >= right for left, right in pairwise(mapping.services)):
+        yield (*path, "services"), "services-sorted", "the Services must be sorted, each once"
+    for index, network in enumerate(mapping.source_ranges):
+        if fault := network_fault(network):
+            yield (*path, "sourceRanges", index), "network", f"{network} {fault}"
+
+
+def _dnat(row: _Row, ports: PortRange | None, addresses: MappingOf[Family, str] | None) -> Iterator[Fault]:
+    """What does not bind a hostPort: its number and its address are the Pod's own choice."""
+    mapping, path = row.mapping, row.path
+    if ports is not None and ports.first <= ports.last and mapping.node_port not in ports:
+        yield (*path, "nodePort"), "node-port-in-range", f"{mapping.node_port} is outside spec.portRange {ports}"
+    if addresses is not None and mapping.node_ip != addresses.get(mapping.family):
+        message = f"{mapping.node_ip} is not spec.nodeIPs.{mapping.family}"
+        yield (*path, "nodeIP"), "node-ip-advertised", message
+
+
+# --- what only one row, or the rows of only one Pod port, may have ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _One:
+    """All rows with one `of` have one `has`.
+
+    key: where the value that clashes stands. message: {} is the first `has`.
+    """
+
+    rule: str
+    key: str
+    of: Callable[[Mapping], Hashable]
+    has: Callable[[Mapping], Any]
+    message: str
+    host_ports: bool = True
+    """It binds hostPort rows, too."""
+
+
+_ONE = (
+    _One(
+        "one-number-one-pod-port",
+        "nodePort",
+        of=lambda mapping: mapping.node_port,
+        has=lambda mapping: f"{mapping.pod.key} port {mapping.pod_port}",
+        message="the number serves {}",
+        host_ports=False,
+    ),
+    _One(
+        "one-pod-port-one-number",
+        "nodePort",
+        of=lambda mapping: mapping.owner,
+        has=lambda mapping: mapping.node_port,
+        message="the Pod port has the number {}",
+        host_ports=False,
+    ),
+    _One(
+        "one-pod-one-uid",
+        "pod",
+        of=lambda mapping: mapping.pod.key,
+        has=lambda mapping: mapping.pod.uid,
+        message="the Pod has the UID {}",
+    ),
+    _One(
+        "one-pod-one-ip",
+        "podIP",
+        of=lambda mapping: (mapping.pod, mapping.family),
+        has=lambda mapping: mapping.pod_ip,
+        message="the Pod has the address {}",
+    ),
+    _One(
+        "one-ip-one-pod",
+        "podIP",
+        of=lambda mapping: mapping.pod_ip,
+        has=lambda mapping: mapping.pod.key,
+        message="the address is that of {}",
+    ),
+)
+
+
+def _clashes(rows: Iterable[_Row], one: _One) -> Iterator[Fault]:
+    first: dict[Hashable, tuple[Any, _Row]] = {}
+    for row in rows:
+        if row.mapping.via == "hostPort" and not one.host_ports:
+            continue
+        has = one.has(row.mapping)
+        had, where = first.setdefault(one.of(row.mapping), (has, row))
+        if had != has:
+            message = one.message.format(had)
+            yield (*row.path, one.key), one.rule, f"{message} in line {where.line} already"
+
+
+_Holder = PodPort | Via | None
+"""Who has a place: this Pod port, any row of this kind, or (None) any row."""
+
+
+def _doubles(rows: Iterable[_Row]) -> Iterator[Fault]:
+    """Two rows for one place in the kernel. Two Pods may have one hostPort, each on an address of its own."""
+    seen: dict[tuple[RuleKey, _Holder], _Row] = {}
+    for row in rows:
+        key, owner, via = row.mapping.key, row.mapping.owner, row.mapping.via
+        mine: tuple[_Holder, ...] = (None, via, owner)
+        theirs: tuple[_Holder, ...] = (owner, "dnat") if via == "hostPort" else (None,)
+        if other := next((seen[key, their] for their in theirs if (key, their) in seen), None):
+            message = f"{key.protocol}/{key.node_port} of {key.family} is in line {other.line} already"
+            yield row.path, "duplicate", message
+        for place in mine:
+            seen.setdefault((key, place), row)
+
+
+def _order(rows: Iterable[_Row]) -> Iterator[Fault]:
+    for before, row in pairwise(rows):
+        if before.mapping.key > row.mapping.key:
+            message = "rows are sorted by nodePort, ipFamily, protocol: this one belongs further up"
+            yield row.path, "sorted", message

@@ -1,0 +1,320 @@
+"""Plans, policies and configs as text -> plain data, by a reader that never guesses.
+
+Built on PyYAML's events, because its constructors do guess: `061000` is 25088 to them, `1:30` is 90, of doubled keys
+the last one wins, and nine lines of aliases are a gigabyte. Here a plain scalar is true, false, null (also `~` and
+nothing) or a decimal integer, or else it is a string, which the schema then refuses where it wants a number. Quoted
+scalars are strings. Anchors, aliases, tags, merges, directives, doubled keys, keys that are not strings and further
+documents are problems, each with its line and path, and reading goes on behind them.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Path = tuple[str | int, ...]
+"""Keys and list indexes from the root of a document."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """Something that keeps a document from being used.
+
+    line: from 1. path: as `show_path` writes it, "" for the document. rule: a stable kebab-case name.
+    """
+
+    file: str
+    line: int
+    path: str
+    rule: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused before anything is built of it. A plan of 65,000 rows has 18 to 25 MiB and a million entries."""
+
+    characters: int = 32 * 1024 * 1024
+    depth: int = 16
+    entries: int = 2_000_000
+    problems: int = 1_000
+    """Reading ends after so many."""
+
+
+@dataclass(slots=True)
+class Lines:
+    """The lines of a mapping or list and of what is in it; of a mapping's entry, the line of its key."""
+
+    own: int
+    inside: "dict[str | int, int | Lines]" = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a text says. value is None also where the text could not be read to its end: then `complete` is False."""
+
+    file: str
+    value: Any
+    lines: Lines
+    problems: tuple[Problem, ...]
+    complete: bool
+
+    def line(self, path: Iterable[str | int]) -> int:
+        """Where `path` stands, or the nearest that is there of what it would be in."""
+        lines: int | Lines = self.lines
+        for step in path:
+            if isinstance(lines, int) or step not in lines.inside:
+                break
+            lines = lines.inside[step]
+        return lines if isinstance(lines, int) else lines.own
+
+    def problem(self, path: Sequence[str | int], rule: str, message: str) -> Problem:
+        """A problem at `path`."""
+        return Problem(self.file, self.line(path), show_path(path), rule, message)
+
+
+def show_path(path: Iterable[str | int]) -> str:
+    """`spec.mappings[3].nodePort`; keys that are no words stand in brackets and quotes; "" is the document itself."""
+    text = ""
+    for step in path:
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif _PLAIN_KEY.fullmatch(step):
+            text += f".{step}" if text else step
+        else:
+            text += f"[{shown(step)}]"
+    return text
+
+
+def shown(value: object) -> str:
+    """A value for a message: short, on one line, without a character that a terminal would act on."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str) and len(value) > _SHOWN:
+        return shown(value[:_SHOWN]) + "..."
+    return json.dumps(value).replace("\x7f", "\\u007f")
+
+
+def load(text: str, *, source: str, limits: Limits | None = None) -> Document:
+    """Read one document. source: the file's name for the problems. No text raises."""
+    reader = _Reader(source, limits or Limits())
+    if reader.may_read(text):
+        reader.read(text)
+    return reader.document()
+
+
+_SHOWN = 60
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,60}")
+_INTEGER = re.compile(r"0|-?[1-9][0-9]*")
+_DIGITS = 18
+"""More are no number of ours, and 5,000 of them would make int() raise."""
+_CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
+# Controls (C0, DEL, C1), other line breaks and lone CRs move a terminal's cursor or YAML's line count; bidirectional
+# controls show a reviewer another text than the one we read; half surrogates and noncharacters are no text.
+_FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]|\r(?!\n)",
+)
+
+
+class _StopReading(Exception):  # noqa: N818 - control flow, not an error: the problem is noted already
+    """Nothing that follows can be trusted or afforded."""
+
+
+class _Frame:
+    """A mapping or list that is being read. key: where the next value goes."""
+
+    __slots__ = ("items", "key", "lines")
+
+    def __init__(self, items: dict[str, Any] | list[Any], line: int) -> None:
+        self.items = items
+        self.lines = Lines(line)
+        self.key: str | int | None = None if isinstance(items, dict) else 0
+
+
+_NOWHERE = -1
+"""The key of a value that is dropped: it belongs to a doubled key or to one that is no string."""
+
+
+class _Reader:
+    """The state of one pass over the events: no recursion, so that depth costs nothing."""
+
+    def __init__(self, file: str, limits: Limits) -> None:
+        self.file = file
+        self.limits = limits
+        self.problems: list[Problem] = []
+        self.complete = False
+        self.documents = 0
+        self.entries = 0
+        # The document is the one entry of a list that is not part of any path.
+        self.root: list[Any] = []
+        self.stack: list[_Frame] = [_Frame(self.root, 1)]
+
+    def document(self) -> Document:
+        lines = self.stack[0].lines.inside.get(0, 1)
+        return Document(
+            self.file,
+            self.root[0] if self.complete and self.root else None,
+            Lines(lines) if isinstance(lines, int) else lines,
+            tuple(self.problems),
+            self.complete,
+        )
+
+    def note(self, line: int, rule: str, message: str, *more: str | int) -> None:
+        steps = [frame.key for frame in self.stack[1:]]
+        path = show_path([step for step in (*steps, *more) if step is not None and step != _NOWHERE])
+        self.problems.append(Problem(self.file, line, path, rule, message))
+        if len(self.problems) == self.limits.problems:
+            self.stop(line, "too-many-problems", f"{self.limits.problems} problems: the rest was not read")
+
+    def stop(self, line: int, rule: str, message: str) -> None:
+        self.problems.append(Problem(self.file, line, "", rule, message))
+        raise _StopReading
+
+    def may_read(self, text: str) -> bool:
+        """The checks that cost next to nothing."""
+        if len(text) > self.limits.characters:
+            message = f"larger than {self.limits.characters} characters"
+            self.problems.append(Problem(self.file, 1, "", "too-large", message))
+            return False
+        if found := _FORBIDDEN.search(text):
+            line = text.count("\n", 0, found.start()) + 1
+            message = f"the character U+{ord(found.group()):04X} is not allowed; write it as an escape in double quotes"
+            self.problems.append(Problem(self.file, line, "", "control-character", message))
+            return False
+        return True
+
+    def read(self, text: str) -> None:
+        import yaml  # noqa: PLC0415 - 30 ms that a run without a file to read does not pay
+
+        parser: Any = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)
+        handlers = {
+            yaml.ScalarEvent: self.scalar,
+            yaml.MappingStartEvent: lambda event: self.begin(event, {}),
+            yaml.SequenceStartEvent: lambda event: self.begin(event, []),
+            yaml.MappingEndEvent: self.end,
+            yaml.SequenceEndEvent: self.end,
+            yaml.AliasEvent: self.alias,
+            yaml.DocumentStartEvent: self.document_start,
+        }
+        try:
+            while parser.check_event():
+                event = parser.get_event()
+                if handler := handlers.get(type(event)):
+                    handler(event)
+            self.complete = True
+        except yaml.YAMLError as error:
+            self.problems.append(_syntax(self.file, error))
+        except _StopReading:
+            pass
+        finally:
+            parser.dispose()
+
+    def document_start(self, event: Any) -> None:
+        line = event.start_mark.line + 1
+        if event.version or event.tags:
+            self.note(line, "yaml-directive", "directives are not allowed")
+        self.documents += 1
+        if self.documents > 1:
+            self.complete = True  # the first one is, and its other problems are worth telling
+            self.stop(line, "yaml-second-document", "a second document begins: one file is one document")
+
+    def scalar(self, event: Any) -> None:
+        line: int = event.start_mark.line + 1
+        frame = self.stack[-1]
+        if event.anchor is not None or event.tag is not None:
+            self.decoration(event, line)
+        if frame.key is None:
+            self.key(frame, event, line)
+        else:
+            value = self.plain(event.value, line) if event.implicit[0] else event.value
+            self.put(frame, value, line, line)
+
+    def plain(self, text: str, line: int) -> str | int | bool | None:
+        """The value of an unquoted scalar."""
+        if text in _CONSTANTS:
+            return _CONSTANTS[text]
+        if not _INTEGER.fullmatch(text):
+            return text
+        if len(text) > _DIGITS:
+            self.note(line, "integer-too-large", f"an integer has at most {_DIGITS} digits")
+            return None
+        return int(text)
+
+    def key(self, frame: _Frame, event: Any, line: int) -> None:
+        """Take a scalar for the key of what follows."""
+        key: str = event.value
+        frame.key = _NOWHERE
+        if event.implicit[0] and key == "<<":
+            self.note(line, "yaml-merge", "merge keys are not allowed")
+        elif event.implicit[0] and (key in _CONSTANTS or _INTEGER.fullmatch(key)):
+            self.note(line, "yaml-key", f"the key {shown(key)} is no string; put it in quotes")
+        elif key in frame.items:
+            self.note(line, "duplicate-key", f"the key {shown(key)} is there already", key)
+        else:
+            frame.key = key
+            frame.lines.inside[key] = line
+
+    def begin(self, event: Any, items: dict[str, Any] | list[Any]) -> None:
+        line = event.start_mark.line + 1
+        frame = self.stack[-1]
+        if event.anchor is not None or event.tag is not None:
+            self.decoration(event, line)
+        if len(self.stack) > self.limits.depth:
+            self.stop(line, "too-deep", f"nested deeper than {self.limits.depth} levels")
+        if frame.key is None:
+            self.note(line, "yaml-key", "a mapping or list cannot be a key")
+            items = []
+        self.stack.append(_Frame(items, line))
+
+    def end(self, _: Any) -> None:
+        done = self.stack.pop()
+        frame = self.stack[-1]
+        if frame.key is None:  # it was a key
+            frame.key = _NOWHERE
+        else:
+            self.put(frame, done.items, done.lines, done.lines.own)
+
+    def alias(self, event: Any) -> None:
+        line = event.start_mark.line + 1
+        frame = self.stack[-1]
+        self.note(line, "yaml-alias", "aliases are not allowed; write the value again")
+        if frame.key is None:
+            frame.key = _NOWHERE
+        else:
+            self.put(frame, None, line, line)
+
+    def decoration(self, event: Any, line: int) -> None:
+        if event.anchor is not None:
+            self.note(line, "yaml-anchor", "anchors are not allowed")
+        if event.tag is not None:
+            self.note(line, "yaml-tag", "tags are not allowed")
+
+    def put(self, frame: _Frame, value: Any, lines: int | Lines, line: int) -> None:
+        """Store a value where the frame waits for it."""
+        self.entries += 1
+        if self.entries > self.limits.entries:
+            self.stop(line, "too-many-entries", f"more than {self.limits.entries} values")
+        items, key = frame.items, frame.key
+        if isinstance(items, list):
+            items.append(value)
+            frame.lines.inside[len(items) - 1] = lines
+            frame.key = len(items)
+            return
+        if isinstance(key, str):
+            items[key] = value
+            if isinstance(lines, Lines):
+                lines.own = frame.lines.inside[key]  # type: ignore[assignment] # the key's line, put there by key()
+                frame.lines.inside[key] = lines
+        frame.key = None
+
+
+def _syntax(file: str, error: Any) -> Problem:
+    """The parser's own complaint. It may quote the document."""
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    said = [getattr(error, name, None) for name in ("context", "problem", "reason")]
+    message = ": ".join(part for part in said if part) or "this is no YAML"
+    printable = "".join(char if char.isprintable() else " " for char in message)[:200]
+    return Problem(file, mark.line + 1 if mark else 1, "", "yaml-syntax", printable)
