@@ -10,15 +10,19 @@ from dataclasses import dataclass, replace
 from nplconf.cluster import Cluster
 from nplconf.decision import Decision, Observed, decide, heal, live_now, restrained, subject, table_of
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Change, Failure, Family, Mapping, Patch, Plan, Pod
+from nplconf.model import FAMILIES, Change, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
 from nplconf.plan import cooling
-from nplconf.plan.live import NOBODY, live_mappings, numbers
+from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
 from nplconf.publish import annotation, patches
 from nplconf.rules import owner, tree
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
+
+
+_Facts = tuple[RuleKey, str, str, int]
+"""What a rule says: its place, its tag, the Pod's address and port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +149,8 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if writes and cluster:
         pods, refused = _withdraw(decision, cluster, pods)
         failures += refused
-    seen, refused = _write(decision, observed, node, writes)
-    failures += refused
+    seen, unwritten = _write(decision, observed, node, writes)
+    failures += unwritten
     if writes or observed.state.writing:
         everything = observed.state.writing
         failures += node.forget(decision.diff.changes, decision.admitted, decision.addresses, everything=everything)
@@ -257,20 +261,19 @@ def _absent(
 def _done(decision: Decision, seen: MappingOf[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
     """The changes that the kernel shows."""
     written = set(writes)
-    rules = {
-        (rule.key, rule.tag, rule.pod_ip, rule.pod_port) for f in written for rule in tree.live(seen[f], f)
-    }
-    keys = {rule[0] for rule in rules}
-    return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules, keys))
+    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f)}
+    return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
 
 
-def _shows(change: Change, rules: set[tuple[object, str, str, int]], keys: set[object]) -> bool:
+def _shows(change: Change, rules: set[_Facts]) -> bool:
     mapping = change.mapping
-    if change.action == "delete":
-        if mapping.pod == NOBODY:
-            return True
-        return (mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping.pod_ip, mapping.pod_port) not in rules
-    return (mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping.pod_ip, mapping.pod_port) in rules
+    there = _facts(mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping) in rules
+    # a rule that named nobody is gone as soon as it reads otherwise, which a new reading has shown
+    return not there if change.action == "delete" else there
+
+
+def _facts(key: RuleKey, tag: str, leads: Mapping | LiveRule) -> _Facts:
+    return key, tag, leads.pod_ip, leads.pod_port
 
 
 def _leftover_notes(observed: Observed) -> tuple[str, ...]:

@@ -123,6 +123,9 @@ def _fault(error: Any) -> tuple[str, str]:
             fault = "unknown-value", f"must be {wanted}, not {value}"
         case "minimum" | "maximum":
             fault = "out-of-range", f"{value} is not {title}: {said['minimum']} to {said['maximum']}"
+        case "oneOf":
+            keys = " and ".join(key for choice in wanted for key in choice["required"])
+            fault = "malformed", f"must have exactly one of {keys}"
         case "minItems":
             fault = "empty-list", "must not be empty"
         case _:

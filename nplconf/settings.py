@@ -7,12 +7,16 @@ from typing import Literal
 from nplconf.model import Family, PortRange
 
 
+CONFIG = "/etc/nplconf/config.yaml"
+"""The config file that may be missing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """One field per long option (see `cli.options`), plus what only the config file can say (node_ips, mode)."""
 
     node: str
-    config: str = "/etc/nplconf/config.yaml"
+    config: str = CONFIG
     cluster_state: tuple[str, ...] = ()
     write_back: str | None = None
     kubeconfig: str | None = None

@@ -98,6 +98,11 @@ def shown(value: object) -> str:
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 
+def printable(text: str) -> str:
+    """A text without a character that a terminal would act on, else as it is and as long as it is."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def load(text: str, *, source: str, limits: Limits | None = None) -> Document:
     """Read one document. source: the file's name for the problems. No text raises."""
     reader = _Reader(source, limits or Limits())
@@ -316,5 +321,4 @@ def _syntax(file: str, error: Any) -> Problem:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     said = [getattr(error, name, None) for name in ("context", "problem", "reason")]
     message = ": ".join(part for part in said if part) or "this is no YAML"
-    printable = "".join(char if char.isprintable() else " " for char in message)[:200]
-    return Problem(file, mark.line + 1 if mark else 1, "", "yaml-syntax", printable)
+    return Problem(file, mark.line + 1 if mark else 1, "", "yaml-syntax", printable(message[:200]))

@@ -13,7 +13,7 @@ from typing import Any
 from nplconf import config
 from nplconf.errors import BadConfigError, UsageError
 from nplconf.model import PortRange
-from nplconf.settings import Settings
+from nplconf.settings import CONFIG, Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
     Raises UsageError for a bad flag, BadConfigError for a bad variable or config file.
     """
     values = {**_from_environment(environ), **_from_flags(given)}
-    path = values.get("config", Settings.config)
+    path = values.get("config", CONFIG)
     stored = config.read(path) if "config" in values or os.path.lexists(path) else {}
     merged = {**stored, **values}
     merged.setdefault("node", environ.get("NODE_NAME") or socket.gethostname())

@@ -2,12 +2,10 @@
 
 import os
 
-from nplconf import files
 from nplconf.cli import say
 from nplconf.errors import BadDataError
 from nplconf.model import Plan
 from nplconf.output.text import escaped
-from nplconf.plan.validate import load
 from nplconf.settings import Settings
 
 
@@ -22,6 +20,10 @@ def given(arguments_plan: str | None, settings: Settings) -> str | None:
 
 def read(path: str) -> Plan:
     """A plan without problems. Raises BadDataError, after every problem was said."""
+    # the schema costs more than a whole run in automatic mode
+    from nplconf import files
+    from nplconf.plan.validate import load
+
     plan, problems = load(files.read_text(path), path)
     if plan is None or problems:
         for problem in problems:

@@ -1,6 +1,7 @@
 """`nplconf validate PLAN...`: all problems, each with file, line, path and rule."""
 
 import argparse
+from collections.abc import Callable
 
 from nplconf import files
 from nplconf.errors import BadDataError, UsageError
@@ -32,7 +33,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 65 if problems else 0
 
 
-def _problems(path: str, check: "validate.Check") -> tuple[Problem, ...]:
+def _problems(path: str, check: Callable[[str, str], tuple[Problem, ...]]) -> tuple[Problem, ...]:
     try:
         return check(files.read_text(path), path)
     except BadDataError as err:

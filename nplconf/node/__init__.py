@@ -12,10 +12,15 @@ from nplconf.rules.table import Table
 
 
 class Node(Protocol):
-    """Everything that a run reads from or writes to the machine. backend: the iptables in use. boot: this boot's id."""
+    """Everything that a run reads from or writes to the machine."""
 
-    backend: Backend
-    boot: str
+    @property
+    def backend(self) -> Backend:
+        """The iptables in use."""
+
+    @property
+    def boot(self) -> str:
+        """This boot's id."""
 
     def now(self) -> float:
         """Seconds of the boot-time clock, which runs on in suspend and which nobody can set."""

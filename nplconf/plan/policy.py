@@ -67,7 +67,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules. allow None: every namespace that is not denied. per_pod, per_namespace: how many numbers; None: any."""
+    """The rules. allow None: all namespaces that are not denied. per_pod, per_namespace: counts of numbers, or None."""
 
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
@@ -79,12 +79,21 @@ class Policy:
 
     def denied(self, namespace: str) -> str | None:
         """The path of the rule that keeps a namespace out; None when it may be exposed."""
-        for index, pattern in enumerate(self.deny):
-            if matches(pattern, namespace):
-                return f"spec.namespaces.deny[{index}]"
+        if denied := self.denied_by_name(namespace):
+            return denied
         if self.allow is None or any(matches(pattern, namespace) for pattern in self.allow):
             return None
         return "spec.namespaces.allow"
+
+    def denied_by_name(self, namespace: str) -> str | None:
+        """The path of the deny pattern that a namespace is one of.
+
+        A pin in such a namespace is a contradiction; a pin in one that is only not allowed (yet) waits.
+        """
+        for index, pattern in enumerate(self.deny):
+            if matches(pattern, namespace):
+                return f"spec.namespaces.deny[{index}]"
+        return None
 
     def ranges_of(self, namespace: str) -> tuple[Reserved, ...]:
         """The ranges that a namespace has to itself; none: it has what is nobody's."""
@@ -179,8 +188,8 @@ def _pins(policy: Policy, within: PortRange | None) -> Iterator[Fault]:
     subjects: dict[tuple[str, str, int], Pin] = {}
     for pin in policy.pins:
         path: Path = ("spec", "pins", pin.index)
-        if denied := policy.denied(pin.namespace):
-            yield (*path, pin.kind), "pin-denied", f"{denied} keeps the namespace {pin.namespace} out"
+        if denied := policy.denied_by_name(pin.namespace):
+            yield (*path, pin.kind), "pin-denied", f"{denied} denies the namespace {pin.namespace}"
         if (other := numbers.setdefault(pin.node_port, pin)) is not pin:
             yield (*path, "nodePort"), "one-number-one-pin", f"{pin.node_port} is in {other.rule} already"
         if (other := subjects.setdefault((pin.kind, pin.subject, pin.pod_port), pin)) is not pin:

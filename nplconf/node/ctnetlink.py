@@ -1,0 +1,187 @@
+"""The kernel's UDP flows over netlink: list entries by their original destination port, delete them by exact tuple.
+
+Own code, and neither `conntrack -D`, which lists the whole table for every deletion, nor a library (pyroute2 takes
+180 ms to import). `nplconf.node.conntrack` has the figures.
+"""
+
+import os
+import socket
+import struct
+import time
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple, Self
+
+NETLINK_NETFILTER = 12
+GET, DELETE = 0x0101, 0x0102  # NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_GET, _DELETE
+ERROR, DONE = 2, 3
+REQUEST, ACK, DUMP = 0x1, 0x4, 0x300
+TUPLE_ORIG, TUPLE_REPLY, ID, ZONE, FILTER = 1, 2, 12, 18, 25
+TUPLE_IP, TUPLE_PROTO, TUPLE_ZONE = 1, 2, 3
+PROTO_NUM, PROTO_SRC_PORT, PROTO_DST_PORT = 1, 2, 3
+FILTER_ORIG_FLAGS, FILTER_REPLY_FLAGS = 1, 2
+BY_PROTO, BY_DST_PORT = 1 << 3, 1 << 5
+NESTED, TYPE_MASK = 0x8000, 0x3FFF
+IP_SRC_DST = {socket.AF_INET: (1, 2), socket.AF_INET6: (3, 4)}
+DST_PORT_AT = {socket.AF_INET: 64, socket.AF_INET6: 88}
+"""Where a listed message has the original tuple's port: the kernel writes that tuple first, in fixed order."""
+DST_PORT_HEADER = struct.pack("=HH", 6, PROTO_DST_PORT)
+HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port id
+PREFIX = HEADER.size + 4  # and struct nfgenmsg
+ATTRIBUTE = struct.Struct("=HH")  # length with these four bytes, type
+BATCH = 100
+"""Deletions a message to the kernel; their answers fit into the default receive buffer."""
+
+
+class Entry(NamedTuple):
+    """A flow of zone 0: where its first packet went, and who answers. Addresses are packed."""
+
+    exact: bytes
+    """The attributes that name it and no other: its original tuple as the kernel wrote it, and its id."""
+    destination: bytes
+    number: int
+    answered_by: tuple[bytes, int]
+
+
+class Table:
+    """A connection to the kernel's table, with a deadline for all that is done on it.
+
+    family: AF_INET or AF_INET6; until: monotonic seconds. Every method raises OSError, TimeoutError among them.
+    """
+
+    def __init__(self, family: socket.AddressFamily, until: float) -> None:
+        self._family = family
+        self._until = until
+        self._sequence = 0
+        self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connection."""
+        self._sock.close()
+
+    def udp_to(self, numbers: Collection[int]) -> Iterator[Entry]:
+        """The UDP entries of zone 0 whose original destination port is one of these: the whole table is walked once.
+
+        The kernel leaves other protocols out, and other ports when there is only one; before 5.8 it lists everything.
+        """
+        (only,) = numbers if len(numbers) == 1 else (None,)
+        keys = frozenset(DST_PORT_HEADER + number.to_bytes(2, "big") for number in numbers)
+        at = DST_PORT_AT[self._family]
+        self._send([self._message(GET, REQUEST | DUMP, _udp_filter(only))])
+        for message in self._answers():
+            key = message[at : at + 6]
+            if key in keys or not key.startswith(DST_PORT_HEADER):
+                entry = _entry(message, self._family)
+                if entry and entry.number in numbers:
+                    yield entry
+
+    def delete(self, exact: Sequence[bytes]) -> int:
+        """Delete the entries with these `Entry.exact`; how many were still there."""
+        deleted = 0
+        for start in range(0, len(exact), BATCH):
+            batch = exact[start : start + BATCH]
+            self._send([self._message(DELETE, REQUEST | ACK, payload) for payload in batch])
+            deleted += sum(self._answered() for _ in batch)
+        return deleted
+
+    def _message(self, kind: int, flags: int, payload: bytes) -> bytes:
+        self._sequence += 1
+        header = HEADER.pack(PREFIX + len(payload), kind, flags, self._sequence, 0)
+        return header + struct.pack("=BBH", self._family, 0, 0) + payload
+
+    def _send(self, messages: Sequence[bytes]) -> None:
+        self._sock.settimeout(self._left())
+        self._sock.sendto(b"".join(messages), (0, 0))
+
+    def _left(self) -> float:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        return left
+
+    def _received(self) -> Iterator[tuple[int, bytes]]:
+        """(type, message) of one datagram."""
+        self._sock.settimeout(self._left())
+        data = self._sock.recv(1 << 16)
+        start = 0
+        while start < len(data):
+            length, kind, *_ = HEADER.unpack_from(data, start)
+            yield kind, data[start : start + length]
+            start += length + 3 & ~3
+
+    def _answers(self) -> Iterator[bytes]:
+        """The messages of a listing, to its end."""
+        while True:
+            for kind, message in self._received():
+                if kind in (DONE, ERROR):
+                    _raise(message)
+                    return
+                yield message
+
+    def _answered(self) -> bool:
+        """The kernel's answer to one deletion: True for done, False for gone before."""
+        try:
+            for _, message in self._received():
+                _raise(message)
+        except FileNotFoundError:
+            return False
+        return True
+
+
+def _raise(message: bytes) -> None:
+    """Raise what the end of a listing or the answer to a deletion says, unless it says 0."""
+    (number,) = struct.unpack_from("=i", message, HEADER.size)
+    if number < 0:
+        raise OSError(-number, os.strerror(-number))
+
+
+def _attribute(kind: int, value: bytes) -> bytes:
+    """Length, type, value, and up to three bytes that make its length a multiple of four."""
+    return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _udp_filter(number: int | None) -> bytes:
+    """What tells the kernel to list UDP only, and only this destination port."""
+    protocol = _attribute(PROTO_NUM, bytes([socket.IPPROTO_UDP]))
+    flags = BY_PROTO
+    if number is not None:
+        protocol += _attribute(PROTO_DST_PORT, number.to_bytes(2, "big"))
+        flags |= BY_DST_PORT
+    original = _attribute(TUPLE_PROTO | NESTED, protocol)
+    compared = _attribute(FILTER_ORIG_FLAGS, struct.pack("=I", flags))
+    compared += _attribute(FILTER_REPLY_FLAGS, struct.pack("=I", 0))
+    return _attribute(TUPLE_ORIG | NESTED, original) + _attribute(FILTER | NESTED, compared)
+
+
+def _attributes(data: bytes) -> dict[int, bytes]:
+    """The values of a row of attributes, by type."""
+    values = {}
+    start = 0
+    while start + ATTRIBUTE.size <= len(data):
+        length, kind = ATTRIBUTE.unpack_from(data, start)
+        if length < ATTRIBUTE.size:
+            break
+        values[kind & TYPE_MASK] = data[start + ATTRIBUTE.size : start + length]
+        start += length + 3 & ~3
+    return values
+
+
+def _entry(message: bytes, family: socket.AddressFamily) -> Entry | None:
+    """The entry of a listed message, None when it is not one of UDP and zone 0."""
+    values = _attributes(message[PREFIX:])
+    original = _attributes(values[TUPLE_ORIG])
+    protocol = _attributes(original[TUPLE_PROTO])
+    if protocol[PROTO_NUM] != bytes([socket.IPPROTO_UDP]) or ZONE in values or TUPLE_ZONE in original:
+        return None
+    reply = _attributes(values[TUPLE_REPLY])
+    source, destination = IP_SRC_DST[family]
+    answering_port = _attributes(reply[TUPLE_PROTO])[PROTO_SRC_PORT]
+    return Entry(
+        exact=_attribute(TUPLE_ORIG | NESTED, values[TUPLE_ORIG]) + _attribute(ID, values[ID]),
+        destination=_attributes(original[TUPLE_IP])[destination],
+        number=int.from_bytes(protocol[PROTO_DST_PORT], "big"),
+        answered_by=(_attributes(reply[TUPLE_IP])[source], int.from_bytes(answering_port, "big")),
+    )
