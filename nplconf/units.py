@@ -1,22 +1,26 @@
 """The files that make nplconf run on a node by itself: what ships in systemd/, fitted to this installation.
 
 The shipped files stay whole and can be read by systemd-analyze; fitting is one placeholder, and a drop-in where the
-daemon, which is not root, could not even reach the Python it runs on.
+hardening would hide the Python that nplconf runs on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 
 UNITS = ("nplconf.service", "nplconf.timer", "nplconf-hold.socket", "nplconf-hold.service")
 PLACEHOLDER = "/usr/bin/nplconf"
 """What the shipped units call; it stands in them as the first word of a command."""
 UNIT_DIRECTORY = "/etc/systemd/system"
-REACH = f"{UNIT_DIRECTORY}/nplconf-hold.service.d/10-reach.conf"
+JOB_REACH = f"{UNIT_DIRECTORY}/nplconf.service.d/10-reach.conf"
+HOLD_REACH = f"{UNIT_DIRECTORY}/nplconf-hold.service.d/10-reach.conf"
+REACH_SAYS = "# Written by `nplconf install-units`: what nplconf runs from would be hidden.\n[Service]\n"
 SYSUSERS = "/etc/sysusers.d/nplconf.conf"
 TMPFILES = "/etc/tmpfiles.d/nplconf.conf"
 HOMES = ("/home", "/root", "/run/user")
 """What ProtectHome= hides."""
-PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), REACH, SYSUSERS, TMPFILES)
+PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 nothing is written there
+"""What PrivateTmp= hides."""
+PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), JOB_REACH, HOLD_REACH, SYSUSERS, TMPFILES)
 """All that may be written, and so all that uninstalling removes."""
 
 
@@ -25,10 +29,10 @@ def fitted(command: Sequence[str], needed: Sequence[str] = (), closed: Sequence[
 
     needed: the directories that this command runs from. closed: directories above them that only root may enter.
     """
-    called = " ".join(map(_word, command))
+    called = _words(command)
     made = {f"{UNIT_DIRECTORY}/{unit}": _shipped(unit).replace(PLACEHOLDER, called) for unit in UNITS}
-    if reach := _reach(needed, [path for path in closed if not _within(path, HOMES)]):
-        made[REACH] = reach
+    reach = {JOB_REACH: _job_reach(needed), HOLD_REACH: _hold_reach(needed, closed)}
+    made |= {path: f"{REACH_SAYS}{text}" for path, text in reach.items() if text}
     return made | {SYSUSERS: _shipped("sysusers.d/nplconf.conf"), TMPFILES: _shipped("tmpfiles.d/nplconf.conf")}
 
 
@@ -36,21 +40,31 @@ def _shipped(name: str) -> str:
     return files("nplconf").joinpath("unit_files", name).read_text("utf-8")
 
 
-def _reach(needed: Sequence[str], closed: Sequence[str]) -> str:
-    """The drop-in that lets the daemon see what it runs from in home and closed directories, and nothing else of them."""
-    hidden = [path for path in needed if _within(path, (*HOMES, *closed))]
-    if not hidden:
-        return ""
-    lines = ["# Written by `nplconf install-units`: nplconf runs from where only root, or nobody, may look.", "[Service]"]
-    if any(_within(path, HOMES) for path in hidden):
-        lines.append("ProtectHome=tmpfs")
-    if closed:
-        lines.append(f"TemporaryFileSystem={' '.join(_word(f'{path}:ro') for path in closed)}")
-    return "\n".join([*lines, f"BindReadOnlyPaths={' '.join(map(_word, hidden))}", ""])
+def _job_reach(needed: Sequence[str]) -> str:
+    """It is root and may read homes; only its /tmp is another."""
+    hidden = [path for path in needed if _within(path, PRIVATE)]
+    return _shown(hidden)
+
+
+def _hold_reach(needed: Sequence[str], closed: Sequence[str]) -> str:
+    """It sees of homes and of closed directories what it runs from, and nothing else."""
+    closed = [path for path in closed if not _within(path, (*HOMES, *PRIVATE))]
+    hidden = [path for path in needed if _within(path, (*HOMES, *PRIVATE, *closed))]
+    home = "ProtectHome=tmpfs\n" if any(_within(path, HOMES) for path in hidden) else ""
+    empty = f"TemporaryFileSystem={_words(f'{path}:ro' for path in closed)}\n" if closed else ""
+    return home + empty + _shown(hidden)
+
+
+def _shown(hidden: Sequence[str]) -> str:
+    return f"BindReadOnlyPaths={_words(hidden)}\n" if hidden else ""
 
 
 def _within(path: str, directories: Sequence[str]) -> bool:
     return any(f"{path}/".startswith(f"{directory}/") for directory in directories)
+
+
+def _words(texts: Iterable[str]) -> str:
+    return " ".join(map(_word, texts))
 
 
 def _word(text: str) -> str:
