@@ -209,7 +209,7 @@ NEEDED = tuple(sorted({str(ROOT), sys.prefix, sys.base_prefix}))
 def install(
     machine: Machine, config: str = "", command: tuple[str, ...] = NPLCONF, needed: tuple[str, ...] = NEEDED
 ) -> None:
-    """Put nplconf's units on a machine, with their user and files, as `nplconf install-units` does; nothing is started."""
+    """Put nplconf's units on a machine, with their user and files, as `install-units` does; nothing is started."""
     for path, text in units.fitted(command, needed).items():
         machine.write(path, text)
     if config:
