@@ -39,7 +39,7 @@ def _unusable(address: IPv4Address | IPv6Address) -> str | None:
 
 def network_fault(text: str) -> str | None:
     """Why `text` is no network (CIDR) in its one right spelling, in words that follow it; None when it is one."""
-    from netaddr import AddrFormatError, IPNetwork  # noqa: PLC0415 - 50 ms that only source ranges need
+    from netaddr import AddrFormatError, IPNetwork
 
     try:
         network = IPNetwork(text)

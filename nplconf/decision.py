@@ -8,7 +8,6 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, replace
 
 from nplconf.desired.addresses import matched_addresses
-from nplconf.desired.pods import running
 from nplconf.desired.render import Desired, find_node, render
 from nplconf.desired.reviewed import resolve
 from nplconf.errors import BadDataError, BlockedError
@@ -74,10 +73,10 @@ class Observed:
 class Decision:
     """What one run is to do.
 
-    plan: what the cluster (or the reviewed plan) asks for. admitted: its rows that may be in force: those whose number is
-    held. live: what is in force. wanted: our chains as they are to be, None where a family is to have none. failures: rows
-    that cannot be served, known before anything is done. kept: the state to leave behind. stale, pending: what differs
-    from a reviewed plan. withheld: it differs, and was to be applied exactly or not at all.
+    plan: what the cluster (or the reviewed plan) asks for. admitted: its rows that may be in force: those whose number
+    is held. live: what is in force. wanted: our chains as they are to be, None where a family is to have none.
+    failures: rows that cannot be served, known before anything is done. kept: the state to leave behind. stale,
+    pending: what differs from a reviewed plan. withheld: it differs, and was to be applied exactly or not at all.
     """
 
     plan: Plan
@@ -101,8 +100,8 @@ def decide(
 ) -> Decision:
     """Everything but the doing, from a trustworthy snapshot.
 
-    reviewed: a plan whose rows and numbers are binding. Raises BlockedError for another cluster's state, BadDataError for
-    one without this node.
+    reviewed: a plan whose rows and numbers are binding. Raises BlockedError for another cluster's state, BadDataError
+    for one without this node.
     """
     node = find_node(cluster, settings.node)
     if node is None:
@@ -159,7 +158,10 @@ def past_of(live: Iterable[Mapping], observed: Observed, settings: Settings) -> 
     of_plan = numbers(observed.state.plan.mappings) if observed.state.plan else {}
     of_before = {c.owner: c.number for c in observed.state.cooling}
     waiting = cooling.current(
-        observed.state.cooling, now=observed.now, period=settings.cool_down, rebooted=observed.state.boot != observed.boot
+        observed.state.cooling,
+        now=observed.now,
+        period=settings.cool_down,
+        rebooted=observed.state.boot != observed.boot,
     )
     # A number in use is its owner's until this run ends: nobody else may have it in the same breath.
     used = {number: Cooling(number, owner, observed.now) for owner, number in (of_plan | of_rules).items()}
@@ -240,8 +242,8 @@ def _admit(
 ) -> tuple[tuple[Mapping, ...], tuple[Failure, ...]]:
     """The rows whose number is held, and a failure for each other one.
 
-    Without a daemon that holds anything nobody can say which number is safe: what is in force stays, and follows its Pod;
-    nothing new is let in.
+    Without a daemon that holds anything nobody can say which number is safe: what is in force stays, and follows its
+    Pod; nothing new is let in.
     """
     kept = held(holds)
     before = {(m.key, m.owner) for m in live}
@@ -330,7 +332,7 @@ def _limit(decision: Decision, pods: Iterable[Pod], observed: Observed, settings
     )
 
 
-def restrained(decision: Decision, pods: Iterable[Pod], observed: Observed, settings: Settings) -> Decision:
+def restrained(decision: Decision, pods: Iterable[Pod], observed: Observed) -> Decision:
     """What a blocked run does all the same: rules to Pods that are gone go, unless the snapshot itself is in doubt."""
     rows = decision.live
     if decision.blocked and decision.blocked.kind == "max-delete":

@@ -1,7 +1,7 @@
 """What stops a run, named by who must act. Every error carries the exit code that the command ends with.
 
-Anything that concerns one mapping or one Pod only is data (`model.Skipped`, `model.Failure`), never an exception: one bad
-Pod never keeps the others from being served.
+Anything that concerns one mapping or one Pod only is data (`model.Skipped`, `model.Failure`), never an exception: one
+bad Pod never keeps the others from being served.
 """
 
 

@@ -9,14 +9,21 @@ from nplconf.strict_yaml import Limits, printable
 STDIN = "-"
 
 
+class MissingFileError(BadDataError):
+    """There is no such file. Some callers can do without it."""
+
+
 def read_text(path: str, cap: int = Limits().characters) -> str:
     """The text of a file of at most `cap` bytes; `-` is stdin, which alone may be a pipe.
 
-    A FIFO would make us wait for ever, a device feed us for ever. Raises BadDataError that names the file.
+    A FIFO would make us wait for ever, a device feed us for ever. Raises BadDataError that names the file,
+    MissingFileError where there is none.
     """
     name = "stdin" if path == STDIN else printable(path)
     try:
         data = _read_stdin(cap) if path == STDIN else _read_regular(path, cap)
+    except FileNotFoundError:
+        raise MissingFileError(f"{name}: no such file") from None
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise BadDataError(f"{name}: cannot be read: {reason}") from None
@@ -31,7 +38,7 @@ def read_text(path: str, cap: int = Limits().characters) -> str:
 
 def _read_stdin(cap: int) -> bytes:
     """Up to cap + 1 bytes, by descriptor: `sys.stdin` is None where stdin is closed."""
-    with open(0, "rb", closefd=False) as file:  # noqa: PTH123 - an open descriptor
+    with open(0, "rb", closefd=False) as file:
         return file.read(cap + 1)
 
 

@@ -85,7 +85,9 @@ class ContainerPort:
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A Pod object. ips: status.podIPs (or podIP) as given. annotation: the raw value of ANNOTATION, None without the key."""
+    """A Pod object. ips: status.podIPs (or podIP) as given. annotation: the raw value of ANNOTATION, None without the
+    key.
+    """
 
     ref: PodRef
     node: str
@@ -155,7 +157,9 @@ class RuleKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Mapping:
-    """A port of the node that leads to a port of one Pod. via hostPort: advertised, and programmed by the CNI, not by us."""
+    """A port of the node that leads to a port of one Pod. via hostPort: advertised, and programmed by the CNI, not by
+    us.
+    """
 
     node_port: int
     protocol: Protocol
@@ -182,7 +186,9 @@ class Mapping:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that a Service asks for and cannot have. pod: namespace/name or None; pod_port: a number, or the port's name."""
+    """Something that a Service asks for and cannot have. pod: namespace/name or None; pod_port: a number, or the port's
+    name.
+    """
 
     pod: str | None
     pod_port: int | str
@@ -211,7 +217,9 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Cooling:
-    """A freed number that only its last owner may have before the cool-down is over. freed_at: seconds, boot-time clock."""
+    """A freed number that only its last owner may have before the cool-down is over. freed_at: seconds, boot-time
+    clock.
+    """
 
     number: int
     owner: PodPort
@@ -271,7 +279,8 @@ class Holds:
 
 @dataclass(frozen=True, slots=True)
 class Neighbourhood:
-    """Sources that reach a Pod without passing the node's conntrack on the way back, so that their packets are masqueraded.
+    """Sources that reach a Pod without passing the node's conntrack on the way back, so that their packets are
+    masqueraded.
 
     pod_ip: a Pod's address; source: the network (CIDR) its neighbours have, or the Pod's own address for hairpin alone.
     """

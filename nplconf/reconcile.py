@@ -4,7 +4,8 @@ One run: read the cluster and the node, decide; keep the state; withdraw what go
 read again; publish what is seen in place. Every step can be done twice; a failure of one mapping or Pod stops no other.
 """
 
-from collections.abc import Iterable, Mapping as MappingOf, Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, replace
 
 from nplconf.cluster import Cluster
@@ -19,7 +20,6 @@ from nplconf.publish import annotation, patches
 from nplconf.rules import owner, tree
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
-
 
 _Facts = tuple[RuleKey, str, str, int]
 """What a rule says: its place, its tag, the Pod's address and port."""
@@ -103,8 +103,8 @@ def apply(
 ) -> Result:
     """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
 
-    Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is none
-    the error goes on to the caller.
+    Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
+    none the error goes on to the caller.
     """
     try:
         snapshot = cluster.snapshot(settings.node)
@@ -119,7 +119,7 @@ def apply(
         return Result(decision)
     pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
     if decision.blocked:
-        return act(restrained(decision, pods, observed, settings), observed, None, node, ())
+        return act(restrained(decision, pods, observed), observed, None, node, ())
     return act(decision, observed, cluster, node, pods)
 
 
@@ -180,7 +180,9 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
 
 def _to_write(decision: Decision, observed: Observed) -> tuple[Family, ...]:
     """The families whose chains are not as they are to be; of a run that is held back wholly, none."""
-    return tuple(f for f, have in observed.tables.items() if f in decision.wanted and tree.differs(have, decision.wanted[f]))
+    return tuple(
+        f for f, have in observed.tables.items() if f in decision.wanted and tree.differs(have, decision.wanted[f])
+    )
 
 
 def _keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
@@ -191,9 +193,7 @@ def _keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
         return before, (f"the state file cannot be written ({reason}): the node is brought in order without it",)
 
 
-def _withdraw(
-    decision: Decision, cluster: Cluster, pods: Sequence[Pod]
-) -> tuple[tuple[Pod, ...], tuple[Failure, ...]]:
+def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tuple[tuple[Pod, ...], tuple[Failure, ...]]:
     """Take back what is about to go; the Pods as they are then, and what was refused, which keeps no rule."""
     gone = patches.withdrawals(pods, decision.admitted)
     refused = cluster.patch(gone) if gone else ()
@@ -304,11 +304,11 @@ def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Fail
         pods = [pod for pod in cluster.snapshot(settings.node).pods if pod.node == settings.node]
         gone = patches.final(pods, ())
         failures += cluster.patch(gone) if gone else ()
-    failures += _clean_node(node, settings)
+    failures += _clean_node(node)
     return tuple(failures)
 
 
-def _clean_node(node: Node, settings: Settings) -> list[Failure]:
+def _clean_node(node: Node) -> list[Failure]:
     failures: list[Failure] = []
     loaded = node.load()
     live: list[Mapping] = []

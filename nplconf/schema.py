@@ -18,7 +18,7 @@ _TYPES = {
 
 def text(name: Name) -> str:
     """The schema as JSON text, the bytes of the file that the package ships."""
-    from importlib.resources import files  # noqa: PLC0415 - only who validates or asks for a schema pays for it
+    from importlib.resources import files
 
     return files("nplconf").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
 
@@ -54,10 +54,10 @@ def _validator(name: Name) -> Any:
 
     The memory of scalars halves the time: most values of a plan are repeated in thousands of rows.
     """
-    import json  # noqa: PLC0415
+    import json
 
-    from jsonschema import Draft202012Validator  # noqa: PLC0415 - 70 ms
-    from jsonschema.validators import extend  # noqa: PLC0415
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
 
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     strict: Any = extend(  # type: ignore[no-untyped-call]

@@ -6,9 +6,9 @@ from typing import Literal
 
 from nplconf.model import Family, PortRange
 
-
 CONFIG = "/etc/nplconf/config.yaml"
 """The config file that may be missing."""
+DEFAULT_RANGE = PortRange(61000, 62000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Settings:
     write_back: str | None = None
     kubeconfig: str | None = None
     no_cluster: bool = False
-    port_range: PortRange = PortRange(61000, 62000)
+    port_range: PortRange = DEFAULT_RANGE
     node_ips: MappingOf[Family, str] = field(default_factory=dict, hash=False)
     state_dir: str = "/var/lib/nplconf"
     hold_socket: str = "/run/nplconf/hold.sock"

@@ -192,7 +192,7 @@ class _Reader:
         return True
 
     def read(self, text: str) -> None:
-        import yaml  # noqa: PLC0415 - 30 ms that a run without a file to read does not pay
+        import yaml
 
         parser: Any = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)
         handlers = {

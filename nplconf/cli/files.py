@@ -17,7 +17,7 @@ def write_output(path: str, text: str) -> bool:
             return False
         temporary = target.with_name(f".{target.name}.{os.getpid()}")
         temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, target)
+        temporary.replace(target)
     except OSError as err:
         raise PermissionDeniedError(f"{path}: cannot be written: {err.strerror or err}") from err
     return True

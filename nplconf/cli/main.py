@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RecursionError:
         say.error("the input is nested too deeply")
         return 65
-    except Exception as err:  # noqa: BLE001: a traceback helps no operator; --verbose shows it
+    except Exception as err:  # noqa: BLE001 a traceback helps no operator; --verbose shows it
         say.unexpected(err)
         return 1
 

@@ -63,7 +63,7 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
 OPTIONS = (
     Option("config", "config file (default: /etc/nplconf/config.yaml)", "FILE"),
     Option("node", "this node's name (default: $NODE_NAME, else the host name)", "NAME"),
-    Option("cluster-state", "read the cluster from this dump instead of the API server; repeatable, - is stdin", "FILE", many=True),
+    Option("cluster-state", "read this dump, not the API server; repeatable, - is stdin", "FILE", many=True),
     Option("write-back", "with a dump: write the Pods with their new annotations to this file", "FILE"),
     Option("kubeconfig", "credentials for the API server", "FILE"),
     Option("no-cluster", "with a PLAN: trust its addresses, annotate nothing", switch=True),
@@ -72,9 +72,9 @@ OPTIONS = (
     Option("hold-socket", "socket of the hold daemon (default: /run/nplconf/hold.sock)", "SOCKET"),
     Option("no-hold", "go without the hold daemon: a number that cannot be bound just now is taken", switch=True),
     Option("backend", "iptables backend (default: auto)", choices=("auto", "nft", "legacy")),
-    Option("max-delete", "block a run that would remove more of the served mappings (default: 50)", "PERCENT", parse=_whole(0, 100)),
+    Option("max-delete", "block a run that would remove more (default: 50)", "PERCENT", parse=_whole(0, 100)),
     Option("allow-empty", "believe a cluster state without any Pod on this node", switch=True),
-    Option("cool-down", "before another Pod may have a freed number (default: 1800)", "SECONDS", parse=_whole(0, 10**9)),
+    Option("cool-down", "until another Pod may have a freed number (default: 1800)", "SECONDS", parse=_whole(0, 10**9)),
     Option("policy", "the file that bounds what may be mapped", "FILE"),
     Option("textfile", "write metrics for the node exporter's textfile collector", "FILE"),
     Option("no-events", "create no Events", switch=True),
@@ -137,7 +137,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         if text is None or text == "":
             continue
         raw: Any = text.split(os.pathsep) if option.many else text
-        found[option.field] = _value(option, _switch(option, raw) if option.switch else raw, option.variable, BadConfigError)
+        found[option.field] = _value(
+            option, _switch(option, raw) if option.switch else raw, option.variable, BadConfigError
+        )
     return found
 
 

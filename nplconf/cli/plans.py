@@ -1,6 +1,6 @@
 """Plan files on the command line: given, found in a directory, read and checked."""
 
-import os
+from pathlib import Path
 
 from nplconf.cli import say
 from nplconf.errors import BadDataError
@@ -14,7 +14,7 @@ def given(arguments_plan: str | None, settings: Settings) -> str | None:
     if arguments_plan:
         return arguments_plan
     if settings.plan_dir and settings.mode == "reviewed":
-        return os.path.join(settings.plan_dir, f"{settings.node}.yaml")
+        return str(Path(settings.plan_dir, f"{settings.node}.yaml"))
     return None
 
 

@@ -17,7 +17,9 @@ from nplconf.settings import Settings
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Where the plan goes, and which one was before it."""
-    parser.add_argument("--out", metavar="FILE", help="write the plan there; the FILE that is there is the previous plan")
+    parser.add_argument(
+        "--out", metavar="FILE", help="write the plan there; the FILE that is there is the previous plan"
+    )
     parser.add_argument("--previous", metavar="PLAN", help="keep this plan's numbers")
 
 

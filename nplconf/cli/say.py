@@ -16,7 +16,7 @@ _verbose = bool(os.environ.get("NPLCONF_VERBOSE"))
 
 def configure(settings: Settings) -> None:
     """Set how this process speaks; before it, as text."""
-    global _format, _verbose  # noqa: PLW0603: one process, one voice
+    global _format, _verbose
     _format, _verbose = settings.log_format, settings.verbose
 
 

@@ -40,7 +40,11 @@ def _data(found: Verified, node: str) -> dict[str, object]:
 
 def _lines(found: Verified) -> list[table.Line]:
     drift = sum(not row.ok for row in found.rows) + len(found.findings)
-    total = f"Verify: {len(found.rows)} mappings, {drift} differ." if drift else f"Verify: {len(found.rows)} mappings, all ok."
+    total = (
+        f"Verify: {len(found.rows)} mappings, {drift} differ."
+        if drift
+        else f"Verify: {len(found.rows)} mappings, all ok."
+    )
     return [*table.columns(COLUMNS, map(_row, found.rows)), *table.findings(found.findings), ("sum", total)]
 
 

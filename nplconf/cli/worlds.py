@@ -20,5 +20,5 @@ def open_cluster(settings: Settings) -> Cluster:
 
 
 def open_node(settings: Settings) -> LinuxNode:
-    """This machine; nothing is read yet but the choice of the iptables backend."""
+    """The machine we are on; nothing is read yet but the choice of the iptables backend."""
     return LinuxNode.open(settings)

@@ -1,7 +1,7 @@
 """A reviewed plan against the cluster as it is now: its rows and numbers are binding, addresses are resolved again.
 
-A row is bound by namespace/name, podPort, protocol, family and number, so a Pod that comes back under its name is served
-with what was reviewed for it. It holds while a Service still asks for it.
+A row is bound by namespace/name, podPort, protocol, family and number, so a Pod that comes back under its name is
+served with what was reviewed for it. It holds while a Service still asks for it.
 """
 
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ _Row = tuple[PodPort, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A reviewed plan, with today's addresses. plan: the rows that hold. failures: rows whose number somebody else has."""
+    """A reviewed plan with today's addresses. plan: the rows that hold. failures: rows whose number is somebody else's."""
 
     plan: Plan
     stale: tuple[Stale, ...]
@@ -40,7 +40,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
         now = found.pop(_row(row), None)
         if now is None:
             if (row.pod.key, row.pod_port) not in skipped:
-                stale.append(Stale(_why(row, pods.get(row.pod.key), node), row))
+                stale.append(Stale(_why(pods.get(row.pod.key), node), row))
         elif exact and (difference := _difference(row, now)):
             stale.append(Stale(difference, row))
         elif now.via == "dnat" and now.node_port != row.node_port:
@@ -60,7 +60,7 @@ def _row(mapping: PlannedMapping) -> _Row:
     return mapping.owner, mapping.protocol, mapping.family
 
 
-def _why(row: PlannedMapping, pod: Pod | None, node: Node) -> Literal["pod-gone", "other-node", "not-selected"]:
+def _why(pod: Pod | None, node: Node) -> Literal["pod-gone", "other-node", "not-selected"]:
     if pod is None or pod.terminated:
         return "pod-gone"
     return "not-selected" if pod.node == node.name else "other-node"

@@ -20,7 +20,7 @@ class Node(Protocol):
 
     @property
     def boot(self) -> str:
-        """This boot's id."""
+        """The kernel's name for this boot."""
 
     def now(self) -> float:
         """Seconds of the boot-time clock, which runs on in suspend and which nobody can set."""
@@ -40,7 +40,9 @@ class Node(Protocol):
     def read(self, family: Family) -> Table:
         """What is ours in a family. Raises UnavailableError."""
 
-    def settle(self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]) -> Settled:
+    def settle(
+        self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]
+    ) -> Settled:
         """Write a family's rules, as many as the kernel takes, and look again."""
 
     def leftovers(self) -> tuple[Family, ...]:
@@ -50,6 +52,11 @@ class Node(Protocol):
         """Remove what is ours from the other backend."""
 
     def forget(
-        self, changes: Sequence[Change], live: Sequence[Mapping], addresses: MappingOf[Family, Sequence[str]], *, everything: bool
+        self,
+        changes: Sequence[Change],
+        live: Sequence[Mapping],
+        addresses: MappingOf[Family, Sequence[str]],
+        *,
+        everything: bool,
     ) -> tuple[Failure, ...]:
         """Delete the UDP flows that these changes misled; with everything, all that do not follow the live mappings."""

@@ -1,8 +1,10 @@
 """Which iptables the node's other rules are in: chosen as Kubernetes' iptables-wrappers choose.
 
-The kubelet leaves a hint chain in the mangle table of the backend it uses. Rules of two backends in one kernel work, but
-nobody who looks for ours would look in the other one.
+The kubelet leaves a hint chain in the mangle table of the backend it uses. Rules of two backends in one kernel work,
+but nobody who looks for ours would look in the other one.
 """
+
+from pathlib import Path
 
 from nplconf.errors import UnavailableError
 from nplconf.model import Backend, Family
@@ -30,7 +32,7 @@ def choose() -> Backend:
 
 
 def _hinted(backend: Backend) -> bool:
-    return any(_has_hint(family, backend) for family in ("IPv4", "IPv6"))  # type: ignore[arg-type]
+    return any(_has_hint(family, backend) for family in ("IPv4", "IPv6"))
 
 
 def _has_hint(family: Family, backend: Backend) -> bool:
@@ -52,7 +54,6 @@ def _lists(family: Family, backend: Backend, chain: str) -> bool:
 def legacy_has(table: str, family: Family) -> bool:
     """Whether a legacy table exists. Asking iptables-legacy itself would make it, with its hooks."""
     try:
-        with open(NAMES_FILES[family], encoding="ascii") as names:
-            return table in names.read().split()
+        return table in Path(NAMES_FILES[family]).read_text(encoding="ascii").split()
     except OSError:
         return False

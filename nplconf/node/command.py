@@ -36,8 +36,8 @@ def find(program: str) -> str | None:
 def run(program: str, *arguments: str, text: str = "", deadline: float) -> Completed:
     """Run a program to its end, its stdin being text.
 
-    deadline: seconds; then its whole process group is killed. Raises UnavailableError when it is not installed, cannot be
-    started, or has not ended in time.
+    deadline: seconds; then its whole process group is killed. Raises UnavailableError when it is not installed, cannot
+    be started, or has not ended in time.
     """
     path = find(program)
     if path is None:

@@ -9,7 +9,8 @@ from nplconf.model import Backend, Family, Mapping
 from nplconf.node import command
 from nplconf.node.backend import legacy_has, program
 from nplconf.rules.rule import Rule
-from nplconf.rules.table import INDEX, JUMPS, Table, read as parse
+from nplconf.rules.table import INDEX, JUMPS, Table
+from nplconf.rules.table import read as parse
 from nplconf.rules.transaction import transaction
 from nplconf.rules.tree import differs
 
@@ -92,7 +93,9 @@ def _patiently(name: str, *arguments: str, text: str) -> command.Completed:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def settle(family: Family, backend: Backend, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]) -> Settled:
+def settle(
+    family: Family, backend: Backend, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]
+) -> Settled:
     """Bring a family's chains to what `build` makes of keep and add; where the kernel refuses, of as many as it takes.
 
     One transaction in the good case. One that did not come out as wanted is tried again from a new reading; then the
@@ -180,5 +183,3 @@ def clear(family: Family, backend: Backend) -> str:
         return complaint if not read(family, backend).empty else ""
     except UnavailableError as err:
         return str(err)
-
-

@@ -16,7 +16,7 @@ from nplconf.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class LinuxNode:
-    """This machine, in the network namespace we are in."""
+    """The machine and network namespace we are in."""
 
     backend: Backend
     boot: str
@@ -61,7 +61,9 @@ class LinuxNode:
         """See `Node`."""
         return iptables.read(family, self.backend)
 
-    def settle(self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]) -> Settled:
+    def settle(
+        self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]
+    ) -> Settled:
         """See `Node`."""
         return iptables.settle(family, self.backend, have, build, keep, add)
 
@@ -75,7 +77,12 @@ class LinuxNode:
         return tuple(Failure("backend", f"{family} {self.other}", text) for family, text in complaints if text)
 
     def forget(
-        self, changes: Sequence[Change], live: Sequence[Mapping], addresses: MappingOf[Family, Sequence[str]], *, everything: bool
+        self,
+        changes: Sequence[Change],
+        live: Sequence[Mapping],
+        addresses: MappingOf[Family, Sequence[str]],
+        *,
+        everything: bool,
     ) -> tuple[Failure, ...]:
         """See `Node`."""
         flows = conntrack.whole_range(self.settings.port_range, live) if everything else conntrack.rerouted(changes)

@@ -14,7 +14,7 @@ WAIT = 30.0
 
 @contextlib.contextmanager
 def locked(directory: str, wait: float = WAIT) -> Iterator[None]:
-    """Hold the node's lock meanwhile; the kernel frees it however this process ends. Raises BusyError after `wait` s."""
+    """Hold the node's lock meanwhile; the kernel frees it however we end. Raises BusyError after `wait` seconds."""
     try:
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as err:
@@ -33,7 +33,9 @@ def _acquire(handle: int, directory: str, wait: float) -> None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= end:
-                raise BusyError(f"{directory}: another run holds the lock since {wait:.0f} s; try again later") from None
+                raise BusyError(
+                    f"{directory}: another run holds the lock since {wait:.0f} s; try again later"
+                ) from None
             time.sleep(0.05)
         else:
             return

@@ -24,7 +24,7 @@ def _ipv4() -> tuple[Route, ...]:
     found = []
     for line in _lines("/proc/net/route")[1:]:
         device, destination, gateway, *_, mask = line.split()[:8]
-        length = bin(int(mask, 16)).count("1")
+        length = int(mask, 16).bit_count()
         if length:
             address = socket.inet_ntoa(struct.pack("=I", int(destination, 16)))
             found.append(Route(f"{address}/{length}", int(gateway, 16) == 0 and _bypassed(device, "IPv4")))

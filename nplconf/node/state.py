@@ -54,7 +54,7 @@ def save(directory: str, state: State, before: str) -> str:
         file.write(text)
         file.flush()
         os.fsync(handle)
-    os.replace(temporary, Path(directory, FILE))
+    temporary.replace(Path(directory, FILE))
     _sync(directory)
     return text
 
@@ -62,7 +62,7 @@ def save(directory: str, state: State, before: str) -> str:
 def make_directory(directory: str) -> None:
     """The state directory, made where it is missing. Raises PermissionDeniedError when it cannot be."""
     try:
-        os.makedirs(directory, mode=0o755, exist_ok=True)
+        Path(directory).mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as err:
         raise PermissionDeniedError(f"{directory}: the state directory cannot be made: {err.strerror}") from err
 

@@ -10,7 +10,14 @@ from nplconf.plan.diff import Diff
 from nplconf.settings import Settings
 
 MARKS = {"add": "+", "change": "~", "delete": "-"}
-STYLES = {"add": "green", "change": "yellow", "delete": "red", "skipped": "bright_black", "failed": "bold red", "sum": "bold"}
+STYLES = {
+    "add": "green",
+    "change": "yellow",
+    "delete": "red",
+    "skipped": "bright_black",
+    "failed": "bold red",
+    "sum": "bold",
+}
 
 Line = tuple[str, str]
 """(style, text); the text is escaped already."""
@@ -68,7 +75,10 @@ def patches(found: Iterable[Patch]) -> list[Line]:
 def skipped(found: Iterable[Skipped]) -> list[Line]:
     """A line per port that cannot be had."""
     return [
-        ("skipped", escaped(f"! {s.pod or s.service}:{s.pod_port}/{s.protocol} for {s.service}: {s.reason}: {s.message}"))
+        (
+            "skipped",
+            escaped(f"! {s.pod or s.service}:{s.pod_port}/{s.protocol} for {s.service}: {s.reason}: {s.message}"),
+        )
         for s in found
     ]
 

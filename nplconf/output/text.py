@@ -7,7 +7,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u206
 
 
 def escaped(text: str) -> str:
-    """The text on one line, with control characters as \\xNN or \\uNNNN."""
+    r"""The text on one line, with control characters as \xNN or \uNNNN."""
     return _CONTROL.sub(_escape, text)
 
 

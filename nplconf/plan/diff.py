@@ -1,4 +1,4 @@
-"""What would change: two sets of mappings -> changes, each with its reason. Plain data; nothing here knows how to act."""
+"""What would change: two sets of mappings -> changes, each with its reason. Plain data, and nobody to act on it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -43,9 +43,7 @@ def diff(was: Iterable[Mapping], want: Iterable[Mapping], *, why_add: Why, why_d
     return Diff(tuple(sorted(changes, key=lambda c: (rank[c.action], _order(c.mapping)))), tuple(unchanged))
 
 
-def _pair(
-    before: list[Mapping], after: list[Mapping]
-) -> tuple[list[tuple[Mapping, Mapping | None]], list[Mapping]]:
+def _pair(before: list[Mapping], after: list[Mapping]) -> tuple[list[tuple[Mapping, Mapping | None]], list[Mapping]]:
     """(each mapping of after with the one of before that it replaces), and those of before that nothing replaces."""
     exact = {(m.key, m.owner): m for m in before}
     by_owner: dict[object, list[Mapping]] = {}
@@ -76,19 +74,15 @@ def _pair(
 
 def _difference(old: Mapping, new: Mapping) -> str:
     """The first difference that a packet would notice; "" when there is none."""
-    if old.node_port != new.node_port:
-        return "number-moved"
-    if not old.pod.name:
-        return "owner-unknown"
-    if old.pod_ip != new.pod_ip:
-        return "pod-ip-changed"
-    if old.pod.uid != new.pod.uid:
-        return "pod-replaced"
-    if old.pod_port != new.pod_port:
-        return "target-changed"
-    if old.source_ranges != new.source_ranges:
-        return "source-ranges-changed"
-    return ""
+    differences = {
+        "number-moved": old.node_port != new.node_port,
+        "owner-unknown": not old.pod.name,
+        "pod-ip-changed": old.pod_ip != new.pod_ip,
+        "pod-replaced": old.pod.uid != new.pod.uid,
+        "target-changed": old.pod_port != new.pod_port,
+        "source-ranges-changed": old.source_ranges != new.source_ranges,
+    }
+    return next((reason for reason, differs in differences.items() if differs), "")
 
 
 def _order(mapping: Mapping) -> tuple[object, ...]:

@@ -33,7 +33,8 @@ def blocked(
     """The limit that a run meets, if any.
 
     live: mappings with a rule now; removed: those that would have none. running: (namespace/name, IP) of the Pods that
-    run here. any_pod: the snapshot has a Pod of this node at all. believe_empty: it was seen twice, or the user says so.
+    run here. any_pod: the snapshot has a Pod of this node at all. believe_empty: it was seen twice, or the user says
+    so.
     """
     present = [m for m in live if m.via == "dnat"]
     if len(present) < LEAST:
@@ -54,13 +55,13 @@ def still_runs(mapping: Mapping, running: frozenset[tuple[str, str]]) -> bool:
 
 def _empty(count: int) -> str:
     return (
-        f"the cluster state has no Pod on this node, which has {count} live mappings: nothing is changed; it is believed"
-        " when the next run sees it too, or now with --allow-empty"
+        f"the cluster state has no Pod on this node, which has {count} live mappings: nothing is changed; it is
+        believed" " when the next run sees it too, or now with --allow-empty"
     )
 
 
 def _too_much(gone: int, served: int, percent: int) -> str:
     return (
-        f"{gone} of {served} mappings whose Pods still run here would be removed, more than --max-delete {percent}"
-        " percent: they are kept"
+        f"{gone} of {served} mappings whose Pods still run here would be removed, more than --max-delete {percent}: they"
+        " are kept"
     )

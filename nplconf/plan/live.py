@@ -38,7 +38,7 @@ def _mapping(
         named = owner.parse(rule.tag)
         # a tag that does not fit the rule it stands on says nothing about who the rule is for
         fits = named is not None and named.pod_port == rule.pod_port
-        pod = PodRef(*named.pod.split("/", 1), uid=named.uid) if named and fits else NOBODY
+        pod = _pod(named) if named and fits else NOBODY
     return Mapping(
         node_port=number,
         protocol=protocol,
@@ -50,6 +50,11 @@ def _mapping(
         services=(same_place or same_owner).services if same_place or same_owner else (),  # type: ignore[union-attr]
         source_ranges=rule.source_ranges,
     )
+
+
+def _pod(named: owner.Owner) -> PodRef:
+    namespace, _, name = named.pod.partition("/")
+    return PodRef(namespace, name, named.uid)
 
 
 def numbers(live: Iterable[Mapping]) -> dict[PodPort, int]:

@@ -30,7 +30,13 @@ def entries(mappings: Iterable[Mapping]) -> tuple[Entry, ...]:
 def render(published: Iterable[Entry]) -> str | None:
     """The annotation's value as compact JSON; None, no annotation at all, when there is nothing to publish."""
     rows = [
-        {"podPort": e.pod_port, "nodeIP": e.node_ip, "nodePort": e.node_port, "protocol": e.protocol, "ipFamily": e.family}
+        {
+            "podPort": e.pod_port,
+            "nodeIP": e.node_ip,
+            "nodePort": e.node_port,
+            "protocol": e.protocol,
+            "ipFamily": e.family,
+        }
         for e in published
     ]
     return json.dumps(rows, separators=(",", ":")) if rows else None

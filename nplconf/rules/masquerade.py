@@ -1,7 +1,7 @@
 """Who must be masqueraded: sources whose replies would not come back through this node's conntrack.
 
-A Pod that reaches itself (hairpin) hangs without it everywhere; a neighbour on the same bridge does where bridged packets
-pass conntrack by. Nobody else is ever masqueraded, so that Pods see who asks.
+A Pod that reaches itself (hairpin) hangs without it everywhere; a neighbour on the same bridge does where bridged
+packets pass conntrack by. Nobody else is ever masqueraded, so that Pods see who asks.
 """
 
 from collections.abc import Iterable

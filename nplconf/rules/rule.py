@@ -63,7 +63,9 @@ def parse(text: str) -> Rule | Unknown:
     match = _RULE.fullmatch(text)
     if match is None:
         return Unknown(text)
-    (source, destination, protocol, ports, local, translated, original, original_ports, comment, verb, target, to) = match.groups("")
+    (source, destination, protocol, ports, local, translated, original, original_ports, comment, verb, target, to) = (
+        match.groups("")
+    )
     return Rule(
         target, verb == "g", source, destination, protocol, ports, bool(local), bool(translated), original, original_ports, comment, to
     )  # fmt: skip

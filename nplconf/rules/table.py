@@ -19,8 +19,8 @@ JUMPS = {
 }
 """Base chain -> the one rule of ours in it.
 
-The first two are appended, behind KUBE-SERVICES (CVE-2019-9946: a Pod must not take a Service's traffic); the last is the
-first of its chain, as behind a CNI's `-d podCIDR -j ACCEPT` it would never see a packet.
+The first two are appended, behind KUBE-SERVICES (CVE-2019-9946: a Pod must not take a Service's traffic); the last is
+the first of its chain, as behind a CNI's `-d podCIDR -j ACCEPT` it would never see a packet.
 """
 _OURS = re.compile(r" -[jg] NPLCONF(?:-[A-Za-z0-9-]+)?(?: |\Z)")
 _SERVICES = re.compile(r" -[jg] KUBE-SERVICES(?: |\Z)")
@@ -67,8 +67,6 @@ def read(lines: Iterable[str]) -> Table:
         {name: tuple(rules) for name, rules in chains.items()},
         {name: _base(name, rules) for name, rules in bases.items()},
     )
-
-
 
 
 def _base(name: str, rules: list[str]) -> Base:

@@ -10,8 +10,8 @@ FIRST = frozenset(("POSTROUTING",))
 def transaction(want: Table | None, have: Table) -> str:
     """Only the chains that differ are written again; "" when none does.
 
-    A chain declared as `:NAME - [0:0]` is made, or emptied, inside the transaction. Chains that are no longer wanted are
-    emptied so, and deleted at the end, when nothing leads to them any more. want None removes all that is ours.
+    A chain declared as `:NAME - [0:0]` is made, or emptied, inside the transaction. Chains that are no longer wanted
+    are emptied so, and deleted at the end, when nothing leads to them any more. want None removes all that is ours.
     """
     wanted = want.chains if want else {}
     written = [name for name, rules in wanted.items() if have.chains.get(name) != rules]
