@@ -24,6 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
+from nplconf import units
+
 BOOT = Path(__file__).with_name("machine_boot.sh")
 BOOT_SECONDS = 60
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
@@ -196,3 +198,22 @@ class Machine:
             assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
             time.sleep(0.02)
         return holds
+
+
+ROOT = Path(__file__).resolve().parents[1]
+NPLCONF = ("/usr/bin/env", f"PYTHONPATH={ROOT}", "PYTHONDONTWRITEBYTECODE=1", sys.executable, "-m", "nplconf")
+"""nplconf as it is called inside a machine: this checkout."""
+NEEDED = tuple(sorted({str(ROOT), sys.prefix, sys.base_prefix}))
+
+
+def install(
+    machine: Machine, config: str = "", command: tuple[str, ...] = NPLCONF, needed: tuple[str, ...] = NEEDED
+) -> None:
+    """Put nplconf's units on a machine, with their user and files, as `install-units` does; nothing is started."""
+    for path, text in units.fitted(command, needed).items():
+        machine.write(path, text)
+    if config:
+        machine.write("/etc/nplconf/config.yaml", config)
+    machine.run("systemd-sysusers")
+    machine.run("systemd-tmpfiles", "--create", units.TMPFILES)
+    machine.run("systemctl", "daemon-reload")

@@ -7,9 +7,19 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing beside the options of every command."""
+    """What only this command takes."""
+    parser.add_argument(
+        "--reserve",
+        action="store_true",
+        help="hold nothing, only add the range to net.ipv4.ip_local_reserved_ports (the unit does it first)",
+    )
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Runs until SIGTERM."""
+    """Runs until SIGTERM; with --reserve it ends at once."""
+    if arguments.reserve:
+        from nplconf.node.reserved import reserve
+
+        reserve(settings.port_range)
+        return 0
     return main(settings.port_range, settings.hold_socket)

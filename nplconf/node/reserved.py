@@ -1,0 +1,103 @@
+"""net.ipv4.ip_local_reserved_ports: the numbers that the kernel gives to no outgoing connection.
+
+The sysctl is one list for everybody. What the administrator has in it is kept: our range is added to it at every boot,
+and taken out again when nplconf goes. A record beside it tells the two apart; a value that is not the one in the record
+is the administrator's newer word.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from nplconf.errors import PermissionDeniedError
+from nplconf.model import PortRange
+
+SYSCTL = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
+RECORD = Path("/run/nplconf/reserved-ports.json")
+"""{"administrator": ..., "range": ...}, both as the kernel prints them; a reboot ends both it and the value."""
+
+
+def parse(text: str) -> tuple[PortRange, ...]:
+    """The kernel's text ("8080,9000-9010", possibly empty) as ranges, ascending."""
+    words = (word.partition("-") for word in text.strip().split(",") if word)
+    return tuple(PortRange(int(first), int(last or first)) for first, _, last in words)
+
+
+def text(ranges: Iterable[PortRange]) -> str:
+    """Ranges as the kernel prints them: ascending, none touching the next."""
+    merged: list[PortRange] = []
+    for one in sorted(ranges, key=lambda found: found.first):
+        if merged and one.first <= merged[-1].last + 1:
+            merged[-1] = PortRange(merged[-1].first, max(merged[-1].last, one.last))
+        else:
+            merged.append(one)
+    return ",".join(str(one.first) if one.first == one.last else str(one) for one in merged)
+
+
+def without(ranges: Sequence[PortRange], gone: PortRange) -> tuple[PortRange, ...]:
+    """The ranges less the numbers of `gone`."""
+    below = [PortRange(one.first, min(one.last, gone.first - 1)) for one in ranges]
+    above = [PortRange(max(one.first, gone.last + 1), one.last) for one in ranges]
+    return tuple(one for one in (*below, *above) if one.first <= one.last)
+
+
+def reserve(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD) -> None:
+    """Add the range to what the administrator reserved; a range that was added before and is another now, goes.
+
+    Raises PermissionDeniedError where the sysctl or the record cannot be written.
+    """
+    with _named(sysctl):
+        now, known = text(parse(sysctl.read_text())), _recorded(record)
+        ours_alone = known is not None and now == text((*known.administrator, known.added))
+        administrator = known.administrator if known and ours_alone else parse(now)
+        # recorded first: between the two writes the sysctl is the administrator's still
+        _remember(record, Known(administrator, port_range))
+        sysctl.write_text(text((*administrator, port_range)) + "\n")
+
+
+def release(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD) -> None:
+    """Take the range out, but for what the administrator had reserved of it. PermissionDeniedError as above."""
+    with _named(sysctl):
+        known = _recorded(record) or Known((), port_range)
+        others = without(parse(sysctl.read_text()), known.added)
+        sysctl.write_text(text((*others, *_both(known.administrator, known.added))) + "\n")
+        record.unlink(missing_ok=True)
+
+
+@contextmanager
+def _named(sysctl: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PermissionDeniedError(f"{sysctl}: the port range cannot be reserved: {error.strerror}") from error
+
+
+class Known(NamedTuple):
+    """What was there before us, and what we added."""
+
+    administrator: tuple[PortRange, ...]
+    added: PortRange
+
+
+def _both(some: Sequence[PortRange], other: PortRange) -> list[PortRange]:
+    """The numbers of `some` that are in `other`."""
+    cut = (PortRange(max(one.first, other.first), min(one.last, other.last)) for one in some)
+    return [one for one in cut if one.first <= one.last]
+
+
+def _recorded(record: Path) -> Known | None:
+    """What was written last, None when there is no record that can be understood."""
+    with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+        found = json.loads(record.read_text())
+        (added,) = parse(found["range"])
+        return Known(parse(found["administrator"]), added)
+    return None
+
+
+def _remember(record: Path, known: Known) -> None:
+    record.parent.mkdir(mode=0o755, exist_ok=True)
+    new = record.with_suffix(".new")
+    new.write_text(json.dumps({"administrator": text(known.administrator), "range": str(known.added)}))
+    new.replace(record)

@@ -1,0 +1,73 @@
+"""The files that make nplconf run on a node by itself: what ships in systemd/, fitted to this installation.
+
+The shipped files stay whole and can be read by systemd-analyze; fitting is one placeholder, and a drop-in where the
+hardening would hide the Python that nplconf runs on.
+"""
+
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+
+UNITS = ("nplconf.service", "nplconf.timer", "nplconf-hold.socket", "nplconf-hold.service")
+PLACEHOLDER = "/usr/bin/nplconf"
+"""What the shipped units call; it stands in them as the first word of a command."""
+UNIT_DIRECTORY = "/etc/systemd/system"
+JOB_REACH = f"{UNIT_DIRECTORY}/nplconf.service.d/10-reach.conf"
+HOLD_REACH = f"{UNIT_DIRECTORY}/nplconf-hold.service.d/10-reach.conf"
+REACH_SAYS = "# Written by `nplconf install-units`: what nplconf runs from would be hidden.\n[Service]\n"
+SYSUSERS = "/etc/sysusers.d/nplconf.conf"
+TMPFILES = "/etc/tmpfiles.d/nplconf.conf"
+HOMES = ("/home", "/root", "/run/user")
+"""What ProtectHome= hides."""
+PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 nothing is written there
+"""What PrivateTmp= hides."""
+PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), JOB_REACH, HOLD_REACH, SYSUSERS, TMPFILES)
+"""All that may be written, and so all that uninstalling removes."""
+
+
+def fitted(command: Sequence[str], needed: Sequence[str] = (), closed: Sequence[str] = ()) -> dict[str, str]:
+    """Path -> text of every file for a nplconf that is called as `command` (an absolute path, and arguments).
+
+    needed: the directories that this command runs from. closed: directories above them that only root may enter.
+    """
+    called = _words(command)
+    made = {f"{UNIT_DIRECTORY}/{unit}": _shipped(unit).replace(PLACEHOLDER, called) for unit in UNITS}
+    reach = {JOB_REACH: _job_reach(needed), HOLD_REACH: _hold_reach(needed, closed)}
+    made |= {path: f"{REACH_SAYS}{text}" for path, text in reach.items() if text}
+    return made | {SYSUSERS: _shipped("sysusers.d/nplconf.conf"), TMPFILES: _shipped("tmpfiles.d/nplconf.conf")}
+
+
+def _shipped(name: str) -> str:
+    return files("nplconf").joinpath("unit_files", name).read_text("utf-8")
+
+
+def _job_reach(needed: Sequence[str]) -> str:
+    """It is root and may read homes; only its /tmp is another."""
+    hidden = [path for path in needed if _within(path, PRIVATE)]
+    return _shown(hidden)
+
+
+def _hold_reach(needed: Sequence[str], closed: Sequence[str]) -> str:
+    """It sees of homes and of closed directories what it runs from, and nothing else."""
+    closed = [path for path in closed if not _within(path, (*HOMES, *PRIVATE))]
+    hidden = [path for path in needed if _within(path, (*HOMES, *PRIVATE, *closed))]
+    home = "ProtectHome=tmpfs\n" if any(_within(path, HOMES) for path in hidden) else ""
+    empty = f"TemporaryFileSystem={_words(f'{path}:ro' for path in closed)}\n" if closed else ""
+    return home + empty + _shown(hidden)
+
+
+def _shown(hidden: Sequence[str]) -> str:
+    return f"BindReadOnlyPaths={_words(hidden)}\n" if hidden else ""
+
+
+def _within(path: str, directories: Sequence[str]) -> bool:
+    return any(f"{path}/".startswith(f"{directory}/") for directory in directories)
+
+
+def _words(texts: Iterable[str]) -> str:
+    return " ".join(map(_word, texts))
+
+
+def _word(text: str) -> str:
+    """As one word in a unit file: specifiers, variables and spaces mean themselves."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return escaped if escaped == text and not any(c.isspace() or c in "';" for c in text) else f'"{escaped}"'
