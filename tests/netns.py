@@ -38,8 +38,8 @@ _numbers = itertools.count()
 
 @contextlib.contextmanager
 def inside(space: str) -> Iterator[None]:
-    """This thread, and the children it starts, in a namespace."""
-    with open("/proc/thread-self/ns/net", "rb") as home, open(f"/run/netns/{space}", "rb") as there:
+    """Be in a namespace with this thread, and with the children that it starts."""
+    with Path("/proc/thread-self/ns/net").open("rb") as home, Path("/run/netns", space).open("rb") as there:
         _enter(there.fileno())
         try:
             yield
@@ -60,7 +60,8 @@ def spaces() -> Iterator["Spaces"]:
         yield made
     finally:
         for name in made.names:
-            for pid in subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split():
+            pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout
+            for pid in pids.split():
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
             subprocess.run(["ip", "netns", "delete", name], check=True)
@@ -134,7 +135,7 @@ class World:
 
     def routed(self, name: str, *ips: str, tcp: Sequence[int] = (8080,), udp: Sequence[int] = ()) -> dict[str, Any]:
         """A Pod with a link of its own to the node; its object."""
-        space = self._pod(name, ips, tcp, udp)
+        space = self._pod(name, tcp, udp)
         own, node = ["link set eth0 up"], [f"link set {name} up"]
         for ip in ips:
             family, bits = ("IPv6", 128) if ":" in ip else ("IPv4", 32)
@@ -148,7 +149,7 @@ class World:
 
     def bridged(self, name: str, *ips: str, tcp: Sequence[int] = (8080,), udp: Sequence[int] = ()) -> dict[str, Any]:
         """A Pod on the node's bridge; its object."""
-        space = self._pod(name, ips, tcp, udp)
+        space = self._pod(name, tcp, udp)
         with inside(self.node):
             new = not Path(f"/proc/sys/net/ipv4/conf/{BRIDGE}").exists()
         if new:
@@ -166,7 +167,7 @@ class World:
         batch(f"-n {space}", "link set eth0 up", *own)
         return self._object(name, ips, tcp, udp)
 
-    def _pod(self, name: str, ips: Sequence[str], tcp: Sequence[int], udp: Sequence[int]) -> str:
+    def _pod(self, name: str, tcp: Sequence[int], udp: Sequence[int]) -> str:
         space = self.places.add(name)
         batch("", f"link add eth0 netns {space} type veth peer name {name} netns {self.node}")
         self.serve(name, tcp, udp)
