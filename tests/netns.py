@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import worlds
 from echo import Answer, Servers, ask
@@ -299,15 +299,18 @@ class Applied:
         return summary["ok"], summary["changed"], summary["failed"]
 
 
+Kind = TypeVar("Kind", bound=World)
+
+
 def _prefix(family: str) -> str:
     return "iptables" if family == "IPv4" else "ip6tables"
 
 
 @contextlib.contextmanager
-def world(directory: Path, backend: str) -> Iterator[World]:
-    """A node and a client; Pods are added by the test."""
+def world(directory: Path, backend: str, kind: type[Kind] = World) -> Iterator[Kind]:
+    """A node and a client; Pods are added by the test. kind: a class of the test's own."""
     with spaces() as places, Servers() as servers:
-        made = World(places, servers, directory, backend)
+        made = kind(places, servers, directory, backend)
         _wire(made)
         try:
             yield made
