@@ -12,7 +12,7 @@ APPLY = ("apply", "--config", "node.yaml")
 
 def tell(stage: Stage, voice: Voice) -> None:
     """The whole story, on a stage that is built. DemoError where it goes another way."""
-    _scene(voice)
+    _scene(stage, voice)
     _numbers_are_held(stage, voice)
     _apply(stage, voice)
     numbers = _requests(stage, voice)
@@ -32,13 +32,14 @@ def _nplconf(stage: Stage, voice: Voice, *argv: str, show: bool = True) -> str:
     return done.stdout
 
 
-def _scene(voice: Voice) -> None:
+def _scene(stage: Stage, voice: Voice) -> None:
     voice.chapter("A node, two Pods, and a client outside that cannot reach them")
-    voice.say(
-        f"client {CLIENT_IP} ──── {NODE_IP} node ──┬── {WEB.name} {WEB.ip}  ports {WEB.ports[0]} and {WEB.ports[1]}"
-    )
-    voice.say(f"                                      └── {API.name} {API.ip}  port {API.ports[0]}")
-    voice.say(f"Services {', '.join(SERVICES)} say {ENABLED}: each of their Pod ports wants a number of the node.")
+    voice.say(f"client {CLIENT_IP} ─── {NODE_IP} node ─┬─ {WEB.ip} {WEB.name}, ports {WEB.ports[0]}, {WEB.ports[1]}")
+    voice.say(f"                                      └─ {API.ip} {API.name}, port {API.ports[0]}")
+    voice.say(f"Services {', '.join(SERVICES)} have {ENABLED}:")
+    voice.say("each of their Pod ports wants a number of the node.")
+    tried = stage.actor("client", "ask", WEB.ip, str(WEB.ports[0]))
+    voice.expect(f"http://{WEB.ip}:{WEB.ports[0]}  from the client: {tried.get('error')}", "error" in tried, tried)
 
 
 def _numbers_are_held(stage: Stage, voice: Voice) -> None:
@@ -54,6 +55,7 @@ def _numbers_are_held(stage: Stage, voice: Voice) -> None:
 def _apply(stage: Stage, voice: Voice) -> None:
     voice.chapter("One run makes the node match the cluster, looks again, and publishes what it saw")
     _nplconf(stage, voice, "render", "--config", "node.yaml", "--out", "plan.yaml")
+    voice.command("grep -A8 -m1 nodePort plan.yaml", _first_mapping((stage.directory / "plan.yaml").read_text()))
     _nplconf(stage, voice, *APPLY)
     for player in (WEB, API):
         voice.say(f"annotation of {player.name}: {stage.cluster.annotation(player)}", "dim")
@@ -126,6 +128,13 @@ def _all_gone(stage: Stage, voice: Voice) -> None:
     voice.expect("no rule and no chain of ours is left", stage.rules() == [], stage.rules())
     left = [stage.cluster.annotation(player) for player in (WEB, API)]
     voice.expect("no Pod has the annotation", left == [None, None], left)
+
+
+def _first_mapping(plan: str) -> str:
+    """Its lines in a plan file."""
+    lines = plan.splitlines()
+    start = next(i for i, line in enumerate(lines) if "nodePort:" in line)
+    return "\n".join(lines[start : start + 9])
 
 
 def _counted(things: tuple[int, ...], name: str) -> str:
