@@ -32,6 +32,7 @@ class Settings:
     cool_down: int = 1800
     policy: str | None = None
     textfile: str | None = None
+    exact: bool = False
     no_events: bool = False
     force: bool = False
     mode: Literal["auto", "reviewed"] = "auto"

@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise UsageError("--no-cluster needs a PLAN: without either there is nothing to apply")
     state.make_directory(settings.state_dir)
     with locked(settings.state_dir):
-        result = _result(path, settings, exact=arguments.exact)
+        result = _result(path, settings, exact=plan_command.arguments_exact(arguments, settings))
     report(result, settings)
     return result.exit_code
 

@@ -16,8 +16,12 @@ from nplconf.settings import Settings
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
     """What `plan` and `apply` both take."""
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="a plan whose rows and numbers are binding")
-    parser.add_argument("--plan-dir", metavar="DIR", default=argparse.SUPPRESS, help="take DIR/<node>.yaml as PLAN")
-    parser.add_argument("--exact", action="store_true", help="change nothing where anything differs from PLAN")
+    parser.add_argument(
+        "--exact",
+        action="store_true",
+        default=argparse.SUPPRESS,
+        help="change nothing where anything differs from PLAN",
+    )
     parser.add_argument("--detailed-exitcode", action="store_true", help="exit 2 when something is to change")
     parser.add_argument("--out", metavar="FILE", help="save the plan")
 
@@ -37,11 +41,18 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if reviewed and settings.no_cluster:
         decision, _ = review_plan(node, settings, reviewed)
     else:
-        decision, _, _ = review(open_cluster(settings), node, settings, reviewed, exact=arguments.exact)
+        decision, _, _ = review(
+            open_cluster(settings), node, settings, reviewed, exact=arguments_exact(arguments, settings)
+        )
     if arguments.out:
         write_output(arguments.out, document.dump(decision.plan))
     _report(decision, settings)
     return _exit_code(decision, detailed=arguments.detailed_exitcode)
+
+
+def arguments_exact(arguments: argparse.Namespace, settings: Settings) -> bool:
+    """The flag, else the config file's `exact`."""
+    return bool(getattr(arguments, "exact", settings.exact))
 
 
 def _report(decision: Decision, settings: Settings) -> None:

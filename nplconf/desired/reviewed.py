@@ -17,7 +17,7 @@ _Row = tuple[PodPort, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A reviewed plan with today's addresses. plan: the rows that hold. failures: rows whose number is somebody else's."""
+    """A reviewed plan with today's addresses. plan: the rows that hold. failures: rows whose number is gone."""
 
     plan: Plan
     stale: tuple[Stale, ...]

@@ -108,11 +108,8 @@ def failures(found: Iterable[Failure]) -> list[Line]:
 
 def summary(found: Diff) -> Line:
     """The last line of `plan`."""
-    return (
-        "sum",
-        f"Plan: {found.count('add')} to add, {found.count('change')} to change, {found.count('delete')} to delete,"
-        f" {len(found.unchanged)} unchanged.",
-    )
+    counts = ", ".join(f"{found.count(action)} to {action}" for action in ("add", "change", "delete"))
+    return "sum", f"Plan: {counts}, {len(found.unchanged)} unchanged."
 
 
 def recap(node: str, counts: dict[str, int]) -> Line:

@@ -55,13 +55,13 @@ def still_runs(mapping: Mapping, running: frozenset[tuple[str, str]]) -> bool:
 
 def _empty(count: int) -> str:
     return (
-        f"the cluster state has no Pod on this node, which has {count} live mappings: nothing is changed; it is
-        believed" " when the next run sees it too, or now with --allow-empty"
+        f"the cluster state has no Pod on this node, which has {count} live mappings: nothing is changed; it is"
+        " believed when the next run sees it too, or now with --allow-empty"
     )
 
 
 def _too_much(gone: int, served: int, percent: int) -> str:
     return (
-        f"{gone} of {served} mappings whose Pods still run here would be removed, more than --max-delete {percent}: they"
-        " are kept"
+        f"{gone} of {served} mappings whose Pods still run here would be removed, more than --max-delete {percent}:"
+        " they are kept"
     )
