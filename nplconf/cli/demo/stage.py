@@ -147,7 +147,7 @@ class Stage:
         """Take everything down; nothing may stop this half-way, and nothing of it may be left."""
         for process in self._running:
             process.kill()
-            process.wait()
+            process.communicate()
         for place in ("client", *(player.name for player in PLAYERS), "node"):
             name = self._namespace(place)
             for pid in self._ip("netns", "pids", name, check=False).split():

@@ -53,12 +53,11 @@ def _numbers_are_held(stage: Stage, voice: Voice) -> None:
 
 
 def _apply(stage: Stage, voice: Voice) -> None:
-    voice.chapter("One run makes the node match the cluster, looks again, and publishes what it saw")
+    voice.chapter("One run makes the node match, looks again, and publishes what it saw")
     _nplconf(stage, voice, "render", "--config", "node.yaml", "--out", "plan.yaml")
     voice.command("grep -A8 -m1 nodePort plan.yaml", _first_mapping((stage.directory / "plan.yaml").read_text()))
     _nplconf(stage, voice, *APPLY)
     for player in (WEB, API):
-        voice.say(f"annotation of {player.name}: {stage.cluster.annotation(player)}", "dim")
         voice.expect(
             f"{player.name} is published with {_counted(player.ports, 'port')}",
             set(stage.cluster.published(player)) == set(player.ports),
@@ -68,7 +67,7 @@ def _apply(stage: Stage, voice: Voice) -> None:
 
 def _requests(stage: Stage, voice: Voice) -> dict[int, int]:
     """Pod port -> node port of web-0, each of which was just used."""
-    voice.chapter("Requests from outside reach every port, and the Pods see the client's own address")
+    voice.chapter("Requests from outside reach every port; Pods see the client's own address")
     for player in (WEB, API):
         for port, number in stage.cluster.published(player).items():
             _answered(stage, voice, player, port, number)
@@ -86,7 +85,7 @@ def _answered(stage: Stage, voice: Voice, player: Player, port: int, number: int
 
 def _one_service_less(stage: Stage, voice: Voice, numbers: dict[int, int]) -> None:
     _, (kept, dropped) = SERVICES["web-2"], WEB.ports
-    voice.chapter("Service web-2 stops asking: its mapping goes, and nothing else (Antrea's issue 6281)")
+    voice.chapter("Service web-2 stops asking: one mapping goes (Antrea's issue 6281)")
     voice.command(f"kubectl annotate service web-2 {ENABLED}-")
     stage.cluster.stop_asking("web-2")
     _nplconf(stage, voice, *APPLY)
@@ -100,7 +99,7 @@ def _one_service_less(stage: Stage, voice: Voice, numbers: dict[int, int]) -> No
     _answered(stage, voice, WEB, kept, numbers[kept])
     seen = stage.actor("client", "ask", NODE_IP, str(numbers[dropped]))
     voice.expect(
-        f"http://{NODE_IP}:{numbers[dropped]}  is refused at once, in {seen['ms']} ms, no hang",
+        f"http://{NODE_IP}:{numbers[dropped]}  is refused at once, in {seen['ms']:.0f} ms",
         bool(seen.get("refused")) and seen["ms"] < REFUSED_WITHIN_MS,
         seen,
     )
