@@ -144,6 +144,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     """Carry a decision out, in the order that never points anybody at what is not there."""
     failures = list(decision.failures)
     degraded = [] if observed.holds.available else [observed.holds.message]
+    before = pods
     writes = _to_write(decision, observed)
     text, problems = _keep(node, replace(decision.kept, writing=bool(writes)), observed.loaded.text)
     if writes and cluster:
@@ -168,7 +169,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         decision=decision,
         done=_done(decision, seen, writes),
         in_place=in_place,
-        patches=published,
+        patches=patches.final(before, in_place),
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=tuple(filter(None, (observed.loaded.warning, *_leftover_notes(observed)))),
