@@ -26,7 +26,7 @@ def address_fault(text: str, family: Family) -> str | None:
 
 
 def _unusable(address: IPv4Address | IPv6Address) -> str | None:
-    if address.is_unspecified:
+    if address.is_unspecified or str(address).startswith("0."):  # all of 0.0.0.0/8 is "this host"
         return "is the unspecified address"
     if address.is_loopback:
         return "is a loopback address"
@@ -39,7 +39,7 @@ def _unusable(address: IPv4Address | IPv6Address) -> str | None:
 
 def network_fault(text: str) -> str | None:
     """Why `text` is no network (CIDR) in its one right spelling, in words that follow it; None when it is one."""
-    from netaddr import AddrFormatError, IPNetwork  # noqa: PLC0415 - 50 ms that only source ranges need
+    from netaddr import AddrFormatError, IPNetwork
 
     try:
         network = IPNetwork(text)

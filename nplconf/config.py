@@ -148,7 +148,7 @@ def _choice(*words: str) -> Option:
 
 
 def _node_ips(value: object) -> dict[str, str]:
-    from nplconf.addresses import address_fault  # noqa: PLC0415 - ipaddress, 5 ms that most configs do not need
+    from nplconf.addresses import address_fault
 
     if not isinstance(value, dict) or not all(isinstance(address, str) for address in value.values()):
         raise ValueError(f"must be a mapping such as {{IPv4: 203.0.113.7}}, not {shown(value)}")
