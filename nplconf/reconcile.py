@@ -168,7 +168,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if observed.leftovers:
         failures += node.clear_leftovers(observed.leftovers)
     in_place = _in_place(decision, seen, observed, pods)
-    published = patches.final(pods, in_place)
+    published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
     if cluster and published:
         failures += cluster.patch(published)
     if writes:
@@ -179,7 +179,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         decision=decision,
         done=_done(decision, seen, writes),
         in_place=in_place,
-        patches=patches.final(before, in_place),
+        patches=published if pods is before else patches.final(before, in_place),
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=tuple(filter(None, (observed.loaded.warning, *_leftover_notes(observed)))),
