@@ -7,11 +7,12 @@ read again; publish what is seen in place. Every step can be done twice; a failu
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.decision import Decision, Observed, decide, heal, live_now, restrained, subject, table_of
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Change, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
+from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
 from nplconf.plan import cooling
 from nplconf.plan.live import live_mappings, numbers
@@ -79,14 +80,23 @@ def observe(node: Node) -> Observed:
     )
 
 
+class Review(NamedTuple):
+    """What `apply` would do now, and what that was decided from. pods: this node's."""
+
+    decision: Decision
+    observed: Observed
+    pods: tuple[Pod, ...]
+    cluster: ClusterState
+
+
 def review(
     cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> tuple[Decision, Observed, tuple[Pod, ...]]:
-    """What `apply` would do now, what it would do it to, and this node's Pods."""
+) -> Review:
+    """Read both worlds and decide; nothing is changed."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
     pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
-    return decide(snapshot, observed, settings, reviewed, exact=exact), observed, pods
+    return Review(decide(snapshot, observed, settings, reviewed, exact=exact), observed, pods, snapshot)
 
 
 def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
