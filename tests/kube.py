@@ -1,7 +1,7 @@
 """A control plane without controllers: a real etcd and a real kube-apiserver, as most of a test session shares them.
 
-RBAC and Node authorizers, NodeRestriction, ValidatingAdmissionPolicy and an audit log are on. Nothing schedules, so Pods
-name their node; nothing cleans up, so each test has a namespace and a node of its own.
+RBAC and Node authorizers, NodeRestriction, ValidatingAdmissionPolicy and an audit log are on. Nothing schedules, so
+Pods name their node; nothing cleans up, so each test has a namespace and a node of its own.
 """
 
 import base64
@@ -20,12 +20,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import kube_binaries
+import netns
 import yaml
 
 READY_SECONDS = 60
 ADMIN = "admin"
+KUBERNETES = "/api/v1/namespaces/default/services/kubernetes"
 MERGE_PATCH = "application/merge-patch+json"
-AUDIT_POLICY = {"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]}
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [{"level": "Metadata"}],
+}
 _numbers = itertools.count()
 
 
@@ -48,6 +55,7 @@ class ControlPlane:
     host: str
     port: int
     tokens: Mapping[str, str]
+    namespace: str | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -67,6 +75,8 @@ class ControlPlane:
         if body is not None:
             headers["Content-Type"] = kind or (MERGE_PATCH if method == "PATCH" else "application/json")
         with contextlib.closing(connection):
+            with self._inside():
+                connection.connect()
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             text = response.read()
@@ -74,6 +84,9 @@ class ControlPlane:
             return Answer(response.status, json.loads(text))
         except ValueError:
             return Answer(response.status, {"text": text.decode()})
+
+    def _inside(self) -> contextlib.AbstractContextManager[None]:
+        return netns.inside(self.namespace) if self.namespace else contextlib.nullcontext()
 
     def ok(self, method: str, path: str, body: object = None, *, token: str | None = None) -> dict[str, Any]:
         """The object of a request that must succeed."""
@@ -108,7 +121,9 @@ class ControlPlane:
 
     def tail(self) -> str:
         """The ends of both logs, for a failure's message."""
-        return "\n".join(f"{p.name}: {p.read_text()[-1500:]}" for p in self.directory.glob("*.log") if p.stem != "audit")
+        return "\n".join(
+            f"{p.name}: {p.read_text()[-1500:]}" for p in self.directory.glob("*.log") if p.stem != "audit"
+        )
 
 
 @contextlib.contextmanager
@@ -117,14 +132,14 @@ def running(directory: Path, namespace: str | None = None, host: str = "127.0.0.
     binaries = kube_binaries.find()
     users = {ADMIN: "system:masters", "tenant": "tenants", "restorer": "restorers"}
     tokens = {user: secrets.token_hex(16) for user in users}
-    plane = ControlPlane(directory, host, 6443 if namespace else _free(), tokens)
+    plane = ControlPlane(directory, host, 6443 if namespace else _free(), tokens, namespace)
     _write_files(directory, users, tokens)
     etcd, peer = (2379, 2380) if namespace else (_free(), _free())
     inside = ["ip", "netns", "exec", namespace] if namespace else []
     try:
         _start(plane, "etcd", [*inside, str(binaries.etcd), *_etcd_options(directory, etcd, peer)])
         _start(plane, "apiserver", [*inside, str(binaries.apiserver), *_apiserver_options(plane, etcd)])
-        _wait(plane, inside)
+        _wait(plane)
         yield plane
     finally:
         for process in reversed(plane.processes):
@@ -200,14 +215,13 @@ def _start(plane: ControlPlane, name: str, command: list[str]) -> None:
         plane.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
 
-def _wait(plane: ControlPlane, inside: list[str]) -> None:
-    """Until the server says it is ready. Raises RuntimeError with the ends of the logs."""
-    ready = [*inside, "curl", "-sk", "--max-time", "5", "-H", f"Authorization: Bearer {plane.tokens[ADMIN]}"]
+def _wait(plane: ControlPlane) -> None:
+    """Until the server is ready and has made the Service that names the cluster; else the ends of the logs."""
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and all(p.poll() is None for p in plane.processes):
-        answer = subprocess.run([*ready, f"{plane.server}/readyz"], capture_output=True, text=True, check=False)
-        if answer.stdout == "ok":
-            return
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            if plane.call("GET", "/readyz").status == 200 and plane.call("GET", KUBERNETES).status == 200:
+                return
         time.sleep(0.1)
     raise RuntimeError(f"the API server did not become ready\n{plane.tail()}")
 
