@@ -26,7 +26,7 @@ def address_fault(text: str, family: Family) -> str | None:
 
 
 def _unusable(address: IPv4Address | IPv6Address) -> str | None:
-    if address.is_unspecified:
+    if address.is_unspecified or str(address).startswith("0."):  # all of 0.0.0.0/8 is "this host"
         return "is the unspecified address"
     if address.is_loopback:
         return "is a loopback address"

@@ -101,9 +101,9 @@ def settings(stored: Mapping[str, object], values: dict[str, Any], environ: Mapp
     return Settings(**merged)
 
 
-def given_values(given: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """What flags and environment set, by field; for a command that runs although the config file is broken."""
-    return _from_environment(environ) | _from_flags(given)
+def without_config(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """As `resolve`, for a command that must run although the config file is broken, or whatever it says."""
+    return settings({}, _from_environment(environ) | _from_flags(given), environ)
 
 
 def _field(key: str) -> str:
