@@ -185,9 +185,9 @@ class World:
         declared += [{"containerPort": port, "protocol": "UDP"} for port in udp]
         return worlds.raw_pod(name, ips, labels={"app": name, "all": "yes"}, ports=declared)
 
-    def write(self, *objects: Mapping[str, Any]) -> None:
-        """The cluster: this node and these objects."""
-        worlds.write_objects(self.cluster, worlds.raw_list(worlds.raw_node(), *objects))
+    def write(self, *objects: Mapping[str, Any], addresses: Sequence[tuple[str, str]] = worlds.ADDRESSES) -> None:
+        """The cluster: this node, with these addresses, and these objects."""
+        worlds.write_objects(self.cluster, worlds.raw_list(worlds.raw_node(addresses=addresses), *objects))
 
     # --- nplconf
 

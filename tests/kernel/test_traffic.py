@@ -211,6 +211,22 @@ def test_transit_to_the_number_of_a_mapping_is_untouched(calm: Town, protocol: P
         assert answer == Answer("web-2", number, CLIENT[family])
 
 
+def test_an_address_of_the_node_object_that_is_another_machines_is_untouched(own: Town) -> None:
+    """CVE-2025-67499: an ExternalIP that is routed through the node, not to it, as behind 1:1 NAT."""
+    number = own.number("web-1", "tcp")
+    own.serve("web-2", tcp=(number,))
+    batch(f"-n {own.space('web-2')}", "address add 203.0.113.9/32 dev lo")
+    batch(f"-n {own.node}", f"route add 203.0.113.9 via {IPS['web-2']['IPv4']}")
+    (listing,) = worlds.read_objects(own.cluster)
+    rest = [item for item in listing["items"] if item["kind"] != "Node"]
+    own.write(*rest, addresses=[*worlds.ADDRESSES, ("ExternalIP", "203.0.113.9")])
+
+    assert own.apply().code == 0
+
+    assert any("-d 203.0.113.9/32" in line for line in own.ours())
+    assert own.ask("client", "203.0.113.9", number) == Answer("web-2", number, CLIENT["IPv4"])
+
+
 @FAMILIES
 @PROTOCOLS
 def test_a_virtual_address_on_the_node_is_untouched(calm: Town, protocol: Protocol, family: Family) -> None:
