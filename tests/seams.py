@@ -27,6 +27,7 @@ from nplconf.rules.masquerade import Routes
 from nplconf.rules.table import Table, read
 
 EMPTY = read(())
+RANGE = PortRange(61000, 62000)
 
 
 @dataclass
@@ -61,7 +62,7 @@ class FakeNode:
     """tables: what the kernel has. refused: numbers that it will not take. broken: families that cannot be read."""
 
     journal: list[str]
-    held: PortRange | None = PortRange(61000, 62000)
+    held: PortRange | None = RANGE
     taken: Collection[int] = ()
     boot: str = "boot-1"
     clock: float = 1000.0
