@@ -61,7 +61,7 @@ def read(text: str) -> Table:
     bases: dict[str, list[str]] = {name: [] for name in BASES}
     for line in _lines(text):
         if line.startswith("-A "):
-            _, name, rule = line.split(" ", 2)
+            name, _, rule = line[3:].partition(" ")
             if name in bases:
                 bases[name].append(rule)
             elif _NAME.fullmatch(name):
