@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from nplconf.decision import Decision, Observed, subject
+from nplconf.decision import Decision, subject
+from nplconf.desired.claims import claims
 from nplconf.desired.names import label, subdomain
 from nplconf.desired.pods import running
 from nplconf.model import ENABLED, ClusterState, Cooling, Mapping, Pod, Protocol, Service, Skipped
+from nplconf.observed import Observed
 from nplconf.plan import cooling
 from nplconf.settings import Settings
 from nplconf.verify import Row, Verified
@@ -239,14 +241,8 @@ def _unused(name: str, number: int, facts: Facts) -> Explanation:
 
 def _others(number: int, facts: Facts) -> Iterator[str]:
     """Who has a number of the node without us."""
-    for service in facts.cluster.services:
-        if number == service.health_check_node_port:
-            yield f"it is the healthCheckNodePort of Service {service.key}"
-        if any(number == port.node_port for port in service.ports):
-            yield f"it is a nodePort of Service {service.key}"
-    for pod in running(facts.cluster.pods, facts.node):
-        if any(number == port.host_port for port in pod.ports):
-            yield f"it is a hostPort of Pod {pod.ref.key}"
+    here = running(facts.cluster.pods, facts.node)
+    return (f"it is {claim}" for claim in claims(number, facts.cluster.services, here))
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nplconf.decision import Decision, Observed, held
+from nplconf.decision import Decision
 from nplconf.model import Change, Finding, Mapping, Pod, PodRef
+from nplconf.observed import Observed, held
 from nplconf.plan.live import NOBODY
 from nplconf.publish import annotation, patches
 from nplconf.publish.annotation import Entry

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import worlds
 
-from nplconf.decision import Observed
 from nplconf.desired.addresses import matched_addresses
 from nplconf.model import FAMILIES, Cooling, Family, Holds, Mapping, Plan, PortRange, Taken
+from nplconf.observed import Observed
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import tree
 from nplconf.rules.masquerade import neighbourhoods

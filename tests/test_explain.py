@@ -4,9 +4,10 @@ import nodes
 import pytest
 import worlds
 
-from nplconf.decision import Observed, decide
+from nplconf.decision import decide
 from nplconf.explain import Explanation, Facts, NodePort, PodName, ServiceName, explain, parse
 from nplconf.model import ClusterState, Cooling, Holds, Node, Pod, PodPort, Service, Taken
+from nplconf.observed import Observed
 from nplconf.publish import annotation
 from nplconf.settings import Settings
 from nplconf.verify import verify
