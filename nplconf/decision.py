@@ -195,7 +195,8 @@ def _findings(decision: Decision, observed: Observed) -> tuple[Finding, ...]:
     other = "legacy" if observed.backend == "nft" else "nft"
     message = f"rules of ours in iptables-{other}, beside iptables-{observed.backend} which is used; apply removes them"
     found += [Finding("backend", family, message) for family in observed.leftovers]
-    found += [Finding("unreadable", family, text) for family, text in observed.unreadable.items()]
+    concerned = {m.family for m in decision.plan.mappings if m.via == "dnat"}
+    found += [Finding("unreadable", f, text) for f, text in observed.unreadable.items() if f in concerned]
     return tuple(found)
 
 

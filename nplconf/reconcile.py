@@ -205,7 +205,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         patches=published if pods is before else patches.final(before, in_place),
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
-        warnings=tuple(filter(None, (observed.loaded.warning, *_leftover_notes(observed)))),
+        warnings=_warnings(observed),
     )
 
 
@@ -310,9 +310,11 @@ def _facts(key: RuleKey, tag: str, leads: Mapping | LiveRule) -> _Facts:
     return key, tag, leads.pod_ip, leads.pod_port
 
 
-def _leftover_notes(observed: Observed) -> tuple[str, ...]:
+def _warnings(observed: Observed) -> tuple[str, ...]:
     other = "legacy" if observed.backend == "nft" else "nft"
-    return tuple(f"rules of ours in iptables-{other} ({family}) are removed" for family in observed.leftovers)
+    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in observed.leftovers)
+    unheld = "--no-hold: nothing keeps other programs from the node ports in use" if observed.holds.probed else ""
+    return tuple(filter(None, (observed.loaded.warning, unheld, *removed)))
 
 
 # --- looking, and leaving --------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import pytest
 NEEDS = {
     "kernel": {"iptables": "iptables", "ip": "iproute2", "nft": "nftables", "conntrack": "conntrack"},
     "systemd": {"/lib/systemd/systemd": "systemd", "unshare": "util-linux", "setpriv": "util-linux"},
-    "api": {"ip": "iproute2"},
+    "api": {"ip": "iproute2", "openssl": "openssl"},
     "browser": {"chromium": "chromium"},
 }
 """Marker -> program -> the Debian package that brings it."""

@@ -31,11 +31,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+def resolve(given: Mapping[str, Any], _environ: Mapping[str, str]) -> Settings:
     """Whatever the node's own configuration says, broken or not, is none of the demo's business."""
     from nplconf.cli import options
 
-    return options.settings({}, options.given_values(given, {}), environ)
+    return options.without_config(given, {"NODE_NAME": "demo"})
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

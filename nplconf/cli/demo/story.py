@@ -89,7 +89,6 @@ def _one_service_less(stage: Stage, voice: Voice, numbers: dict[int, int]) -> No
     voice.command(f"kubectl annotate service web-2 {ENABLED}-")
     stage.cluster.stop_asking("web-2")
     _nplconf(stage, voice, *APPLY)
-    voice.say(f"annotation of {WEB.name}: {stage.cluster.annotation(WEB)}", "dim")
     voice.expect(
         f"{WEB.name}: one entry is left, with the number it had",
         stage.cluster.published(WEB) == {kept: numbers[kept]},

@@ -1,0 +1,331 @@
+"""A node with Pods and a client beside it, in network namespaces of their own, for tests on a real kernel.
+
+    client 10.10.10.77 --- 10.10.10.10 node ---- Pods with a link each (a routed CNI), 10.244.3.0/24
+           fd00:10::77     fd00:10::10      `--- Pods on the bridge cni0, 10.244.4.0/24
+
+The test's own process goes into a namespace to make a socket there and comes back, so that every server and every
+request lives in this process and costs no other. What nplconf does, it does in a child, as its user runs it.
+"""
+
+import contextlib
+import ctypes
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import worlds
+from echo import Answer, Servers, ask
+from shims import Shims
+
+ROOT = Path(__file__).parent.parent
+CLIENT = {"IPv4": "10.10.10.77", "IPv6": "fd00:10::77"}
+GATEWAY = {"IPv4": "169.254.1.1", "IPv6": "fd00:169::1"}
+BRIDGE = "cni0"
+ON_BRIDGE = ("10.244.4.", "fd00:244:4::")
+_libc = ctypes.CDLL(None, use_errno=True)
+_numbers = itertools.count()
+
+
+# --- namespaces ------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def inside(space: str) -> Iterator[None]:
+    """Be in a namespace with this thread, and with the children that it starts."""
+    with Path("/proc/thread-self/ns/net").open("rb") as home, Path("/run/netns", space).open("rb") as there:
+        _enter(there.fileno())
+        try:
+            yield
+        finally:
+            _enter(home.fileno())
+
+
+def _enter(handle: int) -> None:
+    if _libc.setns(handle, 0) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+@contextlib.contextmanager
+def spaces() -> Iterator["Spaces"]:
+    """Namespaces whose names are nobody else's; they go with all that runs in them."""
+    made = Spaces(f"npl{os.getpid()}-{next(_numbers)}")
+    try:
+        yield made
+    finally:
+        for name in made.names:
+            pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout
+            for pid in pids.split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+@dataclass(slots=True)
+class Spaces:
+    """A family of namespaces. prefix: of their names."""
+
+    prefix: str
+    names: list[str] = field(default_factory=list)
+
+    def add(self, place: str) -> str:
+        """Make the namespace of a place; its name."""
+        name = f"{self.prefix}-{place}"
+        subprocess.run(["ip", "netns", "add", name], check=True)
+        self.names.append(name)
+        batch(f"-n {name}", "link set lo up")
+        # an address is used as soon as it is there
+        sysctl(name, "net.ipv6.conf.all.accept_dad", 0)
+        sysctl(name, "net.ipv6.conf.default.accept_dad", 0)
+        return name
+
+
+def batch(options: str, *commands: str) -> None:
+    """`ip` commands, in one child."""
+    text = "\n".join(commands) + "\n"
+    done = subprocess.run(
+        ["ip", *options.split(), "-batch", "-"], input=text, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, f"{commands}: {done.stderr}"
+
+
+def sysctl(space: str, name: str, value: int) -> None:
+    """Set a sysctl of a namespace."""
+    with inside(space):
+        Path("/proc/sys", name.replace(".", "/")).write_text(str(value))
+
+
+# --- the world -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class World:
+    """Namespaces wired as above, the servers in them, and a directory with what nplconf is given."""
+
+    places: Spaces
+    servers: Servers
+    directory: Path
+    backend: str
+    hold: bool = False
+    shims: Shims | None = None
+    """Programs that stand in for those in /usr/sbin."""
+    daemon: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def cluster(self) -> Path:
+        """The cluster, as a file."""
+        return self.directory / "cluster.json"
+
+    @property
+    def node(self) -> str:
+        """The name of the node's namespace."""
+        return self.space("node")
+
+    def space(self, place: str) -> str:
+        """The name of the namespace of a place: node, client, or a Pod's name."""
+        return f"{self.places.prefix}-{place}"
+
+    # --- building
+
+    def routed(self, name: str, *ips: str, tcp: Sequence[int] = (8080,), udp: Sequence[int] = ()) -> dict[str, Any]:
+        """A Pod with a link of its own to the node; its object."""
+        space = self._pod(name, tcp, udp)
+        own, node = ["link set eth0 up"], [f"link set {name} up"]
+        for ip in ips:
+            family, bits = ("IPv6", 128) if ":" in ip else ("IPv4", 32)
+            gateway = f"{GATEWAY[family]}/{bits}"
+            own += [f"address add {ip}/{bits} dev eth0", f"route add {gateway} dev eth0"]
+            own += [f"route add default via {GATEWAY[family]} dev eth0"]
+            node += [f"address add {gateway} dev {name}", f"route add {ip}/{bits} dev {name}"]
+        batch(f"-n {self.node}", *node)
+        batch(f"-n {space}", *own)
+        return self._object(name, ips, tcp, udp)
+
+    def bridged(self, name: str, *ips: str, tcp: Sequence[int] = (8080,), udp: Sequence[int] = ()) -> dict[str, Any]:
+        """A Pod on the node's bridge; its object."""
+        space = self._pod(name, tcp, udp)
+        with inside(self.node):
+            new = not Path(f"/proc/sys/net/ipv4/conf/{BRIDGE}").exists()
+        if new:
+            addresses = [f"address add {ON_BRIDGE[0]}1/24 dev {BRIDGE}", f"address add {ON_BRIDGE[1]}1/64 dev {BRIDGE}"]
+            batch(f"-n {self.node}", f"link add {BRIDGE} type bridge", f"link set {BRIDGE} up", *addresses)
+        # hairpin: what a CNI that lets Pods reach themselves sets
+        port = [
+            f"link set {name} master {BRIDGE}",
+            f"link set {name} type bridge_slave hairpin on",
+            f"link set {name} up",
+        ]
+        batch(f"-n {self.node}", *port)
+        own = [f"address add {ip}/{64 if ':' in ip else 24} dev eth0" for ip in ips]
+        own += [f"route add default via {ON_BRIDGE[':' in ip]}1" for ip in ips]
+        batch(f"-n {space}", "link set eth0 up", *own)
+        return self._object(name, ips, tcp, udp)
+
+    def _pod(self, name: str, tcp: Sequence[int], udp: Sequence[int]) -> str:
+        space = self.places.add(name)
+        batch("", f"link add eth0 netns {space} type veth peer name {name} netns {self.node}")
+        self.serve(name, tcp, udp)
+        return space
+
+    def serve(self, place: str, tcp: Sequence[int] = (), udp: Sequence[int] = ()) -> None:
+        """Start servers in a place, on every address of both families."""
+        with inside(self.space(place)):
+            self.servers.open(place, tcp, udp)
+
+    @staticmethod
+    def _object(name: str, ips: Sequence[str], tcp: Sequence[int], udp: Sequence[int]) -> dict[str, Any]:
+        declared = [{"containerPort": port} for port in tcp]
+        declared += [{"containerPort": port, "protocol": "UDP"} for port in udp]
+        return worlds.raw_pod(name, ips, labels={"app": name, "all": "yes"}, ports=declared)
+
+    def write(self, *objects: Mapping[str, Any]) -> None:
+        """The cluster: this node and these objects."""
+        worlds.write_objects(self.cluster, worlds.raw_list(worlds.raw_node(), *objects))
+
+    # --- nplconf
+
+    def start_hold(self, *options: str) -> None:
+        """`nplconf hold` on the node; it answers when this returns."""
+        argv = self._inside(sys.executable, "-m", "nplconf", "hold", *self._options(), *options)
+        self.daemon = subprocess.Popen(argv, env=self._environment(), stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 20
+        while not (self.directory / "hold.sock").exists():
+            assert self.daemon.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        self.hold = True
+
+    def nplconf(self, command: str, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
+        """Run a command on the node, as its operator does."""
+        argv = (sys.executable, "-m", "nplconf", command, *arguments, *self._options())
+        return self.run(*argv, timeout=timeout)
+
+    def apply(self, *arguments: str) -> "Applied":
+        """`nplconf apply` and all it said."""
+        return self.told("apply", *arguments)
+
+    def told(self, command: str, *arguments: str) -> "Applied":
+        """A command with `-o json`, and all it said."""
+        start = time.monotonic()
+        done = self.nplconf(command, "-o", "json", *arguments)
+        seconds = time.monotonic() - start
+        assert "Traceback" not in done.stderr, done.stderr
+        return Applied(done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr, seconds)
+
+    def _options(self) -> tuple[str, ...]:
+        where = self.directory
+        cluster = ("--cluster-state", str(self.cluster), "--write-back", str(self.cluster))
+        own = (
+            "--state-dir",
+            str(where / "state"),
+            "--hold-socket",
+            str(where / "hold.sock"),
+            "--backend",
+            self.backend,
+        )
+        hold = () if self.hold else ("--no-hold",)
+        return ("--node", worlds.NODE, *cluster, *own, *hold)
+
+    # --- the node
+
+    def run(self, *argv: str, text: str = "", timeout: float = 60) -> "subprocess.CompletedProcess[str]":
+        """A program on the node, to its end."""
+        return subprocess.run(
+            self._inside(*argv),
+            input=text,
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+
+    def _inside(self, *argv: str) -> list[str]:
+        """`ip netns exec` also shows the namespace's own /sys."""
+        enter = ["ip", "netns", "exec", self.node]
+        if self.shims is None:
+            return [*enter, *argv]
+        over = f'mount -t overlay overlay -o lowerdir={self.shims.directory}:/usr/sbin /usr/sbin && exec "$@"'
+        return [*enter, "unshare", "--mount", "sh", "-c", over, "sh", *argv]
+
+    def _environment(self) -> dict[str, str]:
+        paths = (ROOT, self.shims.audit) if self.shims else (ROOT,)
+        return dict(os.environ) | {"PYTHONPATH": ":".join(map(str, paths))}
+
+    def restore(self, text: str, family: str = "IPv4", backend: str | None = None) -> None:
+        """Feed `iptables-restore --noflush` on the node."""
+        program = f"{_prefix(family)}-{backend or self.backend}-restore"
+        done = self.run(program, "--noflush", "-w", text=text)
+        assert done.returncode == 0, done.stderr
+
+    def rules(self, family: str = "IPv4", table: str = "nat", backend: str | None = None) -> list[str]:
+        """The rules and chains of a table, without the comments of the dump and without counters."""
+        program = f"{_prefix(family)}-{backend or self.backend}-save"
+        lines = self.run(program, "-t", table).stdout.splitlines()
+        return [line.split(" [")[0] if line[:1] == ":" else line for line in lines if line[:1] in (":", "-")]
+
+    def ours(self, family: str = "IPv4", backend: str | None = None) -> list[str]:
+        """What of the nat table is ours."""
+        return [line for line in self.rules(family, backend=backend) if "NPLCONF" in line]
+
+    # --- traffic
+
+    def ask(self, place: str, address: str, port: int, **how: Any) -> Answer | str:
+        """What a client in a place is answered: an `Answer`, or "refused" or "silence"."""
+        with inside(self.space(place)):
+            return ask(address, port, **how)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a command came to. said: its stderr. seconds: of the whole process."""
+
+    code: int
+    data: dict[str, Any]
+    said: str
+    seconds: float
+
+    @property
+    def counts(self) -> tuple[int, int, int]:
+        """ok, changed, failed"""
+        summary = self.data["summary"]
+        return summary["ok"], summary["changed"], summary["failed"]
+
+
+def _prefix(family: str) -> str:
+    return "iptables" if family == "IPv4" else "ip6tables"
+
+
+@contextlib.contextmanager
+def world(directory: Path, backend: str) -> Iterator[World]:
+    """A node and a client; Pods are added by the test."""
+    with spaces() as places, Servers() as servers:
+        made = World(places, servers, directory, backend)
+        _wire(made)
+        try:
+            yield made
+        finally:
+            if made.daemon:
+                made.daemon.kill()
+                made.daemon.wait()
+
+
+def _wire(made: World) -> None:
+    node, client = made.places.add("node"), made.places.add("client")
+    for name in ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"):
+        sysctl(node, name, 1)
+    own = [f"address add {address}/32 dev lo" for address in ("10.0.0.1", "fd00::1")]
+    own = [line.replace("/32", "/128") if ":" in line else line for line in own]
+    link = ["address add 10.10.10.10/24 dev client", "address add fd00:10::10/64 dev client", "link set client up"]
+    batch("", f"link add eth0 netns {client} type veth peer name client netns {node}")
+    batch(f"-n {node}", *own, *link)
+    ways = ["route add default via 10.10.10.10", "route add default via fd00:10::10"]
+    addresses = [f"address add {CLIENT['IPv4']}/24 dev eth0", f"address add {CLIENT['IPv6']}/64 dev eth0"]
+    batch(f"-n {client}", "link set eth0 up", *addresses, *ways)
