@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from nplconf.desired.addresses import matched_addresses
 from nplconf.desired.render import Desired, find_node, render
 from nplconf.desired.reviewed import Resolved, resolve
-from nplconf.errors import BadDataError, BlockedError
+from nplconf.errors import BadDataError
 from nplconf.model import (
     FAMILIES,
     ClusterState,
@@ -64,19 +64,27 @@ class Decision:
     withheld: bool = False
     blocked: Blocked | None = None
 
+    @property
+    def foreign(self) -> bool:
+        """The snapshot or the plan is of another cluster, so it says nothing about this node."""
+        return self.blocked is not None and self.blocked.kind == "cluster"
+
 
 def decide(
     cluster: ClusterState, observed: Observed, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
 ) -> Decision:
     """Everything but the doing, from a trustworthy snapshot.
 
-    reviewed: a plan whose rows and numbers are binding. Raises BlockedError for another cluster's state, BadDataError
-    for one without this node.
+    reviewed: a plan whose rows and numbers are binding. Raises BadDataError for a snapshot without this node.
     """
     node = find_node(cluster, settings.node)
     if node is None:
         raise BadDataError(f"the cluster state has no Node {settings.node}: it is not believed")
-    same_cluster(observed.state.cluster, cluster.identity, "the cluster state")
+    known = observed.state.cluster
+    if blocked := _other_cluster(known, cluster.identity, "the cluster state"):
+        return _stand_still(blocked, observed, settings)
+    if reviewed and (blocked := _other_cluster(cluster.identity or known, reviewed.cluster, "the plan")):
+        return _stand_still(blocked, observed, settings)
     live = live_now(observed, settings)
     pods = tuple(pod for pod in cluster.pods if pod.node == settings.node)
     wishes = Desired(settings.port_range, settings.node_ips)
@@ -84,7 +92,6 @@ def decide(
         plan = render(cluster, node, wishes, past_of(live, observed, settings))
         decision = _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings)
     else:
-        same_cluster(cluster.identity or observed.state.cluster, reviewed.cluster, "the plan")
         resolved = resolve(reviewed, cluster, node, wishes, exact=exact)
         addresses = matched_addresses(node, resolved.plan.node_ips)
         decision = _decision(resolved.plan, addresses, live, pods, observed, settings)
@@ -104,8 +111,7 @@ def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decisio
     )
     if not decision.withheld:
         return decision
-    unchanged = diff(decision.live, decision.live, why_add=lambda _: "", why_delete=lambda _: "")
-    return replace(decision, diff=unchanged, patches=())
+    return replace(decision, diff=_nothing(decision.live), patches=())
 
 
 def _reasoned(found: Diff, pending: Iterable[Pending]) -> Diff:
@@ -121,11 +127,9 @@ def _reasoned(found: Diff, pending: Iterable[Pending]) -> Diff:
 
 
 def trust(plan: Plan, observed: Observed, settings: Settings) -> Decision:
-    """As `decide`, with the plan's own addresses and without a cluster: every Pod is taken to run on.
-
-    Raises BlockedError for another cluster's plan.
-    """
-    same_cluster(observed.state.cluster, plan.cluster, "the plan")
+    """As `decide`, with the plan's own addresses and without a cluster: every Pod is taken to run on."""
+    if blocked := _other_cluster(observed.state.cluster, plan.cluster, "the plan"):
+        return _stand_still(blocked, observed, settings)
     decision = heal(plan, observed, settings, {family: (ip,) for family, ip in plan.node_ips.items()})
     return replace(decision, blocked=_limit(decision, None, observed, settings))
 
@@ -137,10 +141,35 @@ def heal(plan: Plan, observed: Observed, settings: Settings, addresses: MappingO
     return replace(decision, patches=(), kept=kept)
 
 
-def same_cluster(known: str | None, found: str | None, what: str) -> None:
-    """Raises BlockedError where two identities are known and differ."""
-    if known and found and known != found:
-        raise BlockedError(f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed")
+def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked | None:
+    """A limit where two identities are known and differ."""
+    if not known or not found or known == found:
+        return None
+    message = f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed"
+    return Blocked("cluster", message)
+
+
+def _stand_still(blocked: Blocked, observed: Observed, settings: Settings) -> Decision:
+    """No word of this snapshot or plan is for this node; what is there stays."""
+    live = live_now(observed, settings)
+    return Decision(
+        plan=Plan(settings.node, observed.state.cluster, settings.node_ips, settings.port_range),
+        admitted=live,
+        live=live,
+        diff=_nothing(live),
+        wanted={},
+        addresses={},
+        patches=(),
+        findings=(),
+        failures=(),
+        kept=observed.state,
+        blocked=blocked,
+    )
+
+
+def _nothing(live: Iterable[Mapping]) -> Diff:
+    """The difference of a node to itself."""
+    return diff(live, live, why_add=lambda _: "", why_delete=lambda _: "")
 
 
 # --- what is to be ---------------------------------------------------------------------------------------------------

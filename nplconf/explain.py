@@ -102,7 +102,7 @@ def explain(what: What, facts: Facts) -> Explanation:
     else:
         found = _number(what, facts)
     blocked = facts.decision.blocked
-    if blocked and found.mend:
+    if blocked and blocked.kind != "cluster" and found.mend:
         option = "--allow-empty" if blocked.kind == "empty" else "--max-delete 100"
         return Explanation(
             found.answer, (f"a limit stops apply: {blocked.message}", *found.reasons), (f"nplconf apply {option}",)

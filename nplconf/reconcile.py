@@ -126,12 +126,12 @@ def apply(
         return healed
     observed = observe(node)
     decision = decide(snapshot, observed, settings, reviewed, exact=exact)
-    if decision.withheld:
-        return Result(decision)
     return _carry_out(decision, observed, cluster, node, snapshot)
 
 
 def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
+    if decision.withheld or decision.foreign:
+        return Result(decision)
     pods = tuple(pod for pod in snapshot.pods if pod.node == decision.plan.node)
     if decision.blocked:
         return act(restrained(decision, pods, observed), observed, None, node, ())
@@ -159,6 +159,8 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
 def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
     """One run that trusts a plan's addresses and tells no Pod."""
     decision, observed = review_plan(node, settings, plan)
+    if decision.foreign:
+        return Result(decision)
     return act(restrained(decision, None, observed) if decision.blocked else decision, observed, None, node, ())
 
 

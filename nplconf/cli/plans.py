@@ -36,7 +36,9 @@ def read(path: str) -> Plan:
     if plan is None or problems:
         for problem in problems:
             say.error(f"{problem.file}:{problem.line}: {problem.path}: {problem.message} [{problem.rule}]")
-        raise BadDataError(f"{escaped(path)}: {len(problems)} problems: nothing is taken from it")
+        raise BadDataError(
+            f"{escaped(path)}: {len(problems)} problem{'s' * (len(problems) != 1)}: nothing is taken from it"
+        )
     return plan
 
 
