@@ -6,7 +6,7 @@ from nplconf.cli import plan as plan_command
 from nplconf.cli import plans, say
 from nplconf.cli.worlds import open_cluster, open_node
 from nplconf.errors import BadDataError, NplconfError, UsageError
-from nplconf.node import state
+from nplconf.node import datapath, state
 from nplconf.node.linux import LinuxNode
 from nplconf.node.lock import locked
 from nplconf.output import data, structured, table
@@ -27,6 +27,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     path = plans.given(arguments.plan, settings)
     if settings.no_cluster and not path:
         raise UsageError("--no-cluster needs a PLAN: without either there is nothing to apply")
+    if not settings.force:
+        datapath.refuse_bypass()
     state.make_directory(settings.state_dir)
     with locked(settings.state_dir):
         result = _result(path, settings, exact=plan_command.arguments_exact(arguments, settings))

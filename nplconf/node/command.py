@@ -10,6 +10,8 @@ from nplconf.errors import UnavailableError
 
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 ENVIRONMENT = {"PATH": ":".join(PATH), "LC_ALL": "C"}
+PACKAGES = {"conntrack": "conntrack", "systemctl": "systemd", "userdel": "passwd", "groupdel": "passwd"}
+"""Debian's packages of what is not in iptables'."""
 OUTPUT_LIMIT = 1 << 30
 """Bytes; a save of the largest table known is a tenth of it."""
 
@@ -74,4 +76,4 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 
 def _package(program: str) -> str:
-    return "conntrack" if program == "conntrack" else "iptables"
+    return PACKAGES.get(program, "iptables")
