@@ -60,7 +60,9 @@ class Access:
             if self.certificate:
                 _load(context, self.certificate, self.key)
         except (ssl.SSLError, ValueError) as err:
-            raise BadConfigError(f"{self.source}: a certificate or key in it is broken: {err}; see --kubeconfig") from None
+            raise BadConfigError(
+                f"{self.source}: a certificate or key in it is broken: {err}; see --kubeconfig"
+            ) from None
         return context
 
 
@@ -128,7 +130,7 @@ def _parsed(path: Path) -> Any:
 
     text = _text(path)
     try:
-        found = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506: both are safe ones
+        found = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
     except yaml.YAMLError as err:
         raise BadConfigError(f"--kubeconfig {path}: no YAML: {' '.join(str(err).split())}") from None
     if not isinstance(found, dict):
@@ -173,7 +175,7 @@ def _server(text: str, path: Path) -> str:
 
 
 def _given(part: Mapping[str, Any], inline: str, file: str, path: Path, *, plain: bool = False) -> str:
-    """A value that stands in the kubeconfig, base64 unless plain, or in a file that it names, relative to its own place."""
+    """What stands in the kubeconfig, base64 unless plain, or in a file that it names, relative to its own place."""
     if part.get(inline):
         return str(part[inline]) if plain else _decoded(part[inline], inline)
     return _text(path.parent / part[file]) if part.get(file) else ""
@@ -189,10 +191,10 @@ def _decoded(text: str, name: str) -> str:
 def _proxy(given: str, server: str, path: Path) -> str:
     """The HTTP proxy to go through: the kubeconfig's, else the environment's."""
     if not given and any(name.lower() == "https_proxy" for name in os.environ):
-        from urllib.request import getproxies_environment, proxy_bypass_environment
+        import urllib.request
 
         target = urlsplit(server)
-        given = "" if proxy_bypass_environment(target.netloc) else getproxies_environment().get(target.scheme, "")
+        given = "" if urllib.request.proxy_bypass(target.netloc) else urllib.request.getproxies().get(target.scheme, "")
     if given and urlsplit(given).scheme != "http":
         raise BadConfigError(f"--kubeconfig {path}: the proxy {given} is none that is spoken to in HTTP")
     return given
@@ -202,13 +204,15 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except PermissionError:
-        raise PermissionDeniedError(f"{path}: not readable for us; it is named by --kubeconfig or the environment") from None
+        raise PermissionDeniedError(
+            f"{path}: not readable for us; it is named by --kubeconfig or the environment"
+        ) from None
     except (OSError, ValueError) as err:
         reason = err.strerror if isinstance(err, OSError) else "no text"
         raise BadConfigError(f"{path}: {reason}; --kubeconfig names a file with credentials") from None
 
 
-# --- what the kubernetes package reads ---------------------------------------------------------------------------------
+# --- what the kubernetes package reads -------------------------------------------------------------------------------
 
 
 def _from_package(named: str) -> Access:

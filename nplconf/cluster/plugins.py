@@ -20,10 +20,12 @@ def main(named: str) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     from kubernetes import client, config
 
+    load: Any = config.load_kube_config
+
     found = client.Configuration()
     with tempfile.TemporaryDirectory() as private:
         try:
-            config.load_kube_config(named, client_configuration=found, temp_file_path=private)
+            load(named, client_configuration=found, temp_file_path=private)
         except (config.ConfigException, LookupError, TypeError, ValueError, AttributeError, OSError) as err:
             sys.stderr.write(f"{err}\n")
             return BadConfigError.exit_code

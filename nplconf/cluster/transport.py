@@ -1,9 +1,9 @@
 """HTTP to one API server: JSON in and out, gzip, one deadline for all, nothing retried that was not said here.
 
-Python's own http.client, not the transport of the `kubernetes` package: to import that one costs 220 ms of CPU and 43 MB
-(pydantic, requests, oauthlib), urllib3 alone 65 ms and 14 MB, http.client with ssl 25 ms and 8 MB, and a run every few
-seconds on every node may take 500 ms and 90 MB in all. It follows no redirect and repeats no request by itself, and
-its socket is at hand, which a deadline that nothing can outlive needs.
+Python's own http.client, not the transport of the `kubernetes` package: to import that one costs 220 ms of CPU and
+35 MB (pydantic, requests, oauthlib), urllib3 alone 65 ms and 14 MB, http.client with ssl 25 ms and 8 MB, and a run
+every few seconds on every node may take 500 ms and 90 MB in all. It follows no redirect and repeats no request by
+itself, and its socket is at hand, which a deadline that nothing can outlive needs.
 """
 
 import contextlib
@@ -13,15 +13,18 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 from urllib.parse import urlsplit
 
 from nplconf import __version__
 from nplconf.cluster.credentials import Access
-from nplconf.errors import BadConfigError, UnavailableError
+from nplconf.errors import UnavailableError
 
 CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 6.0
+"""Without a byte for so long a connection is given up for another one: one server of several may be dead."""
 LARGEST = 512 << 20
 """Bytes of one unpacked answer: ten times a cluster of 50,000 Services."""
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"nplconf/{__version__}"}
@@ -45,12 +48,13 @@ class Deadline:
     """An end that nothing outlives: when it comes, what is connected by then is cut off, however slowly it drips."""
 
     def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
         self._end = time.monotonic() + seconds
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
         self._sockets: set[socket.socket] = set()
 
-    def __enter__(self) -> "Deadline":
+    def __enter__(self) -> Self:
         self._timer.start()
         return self
 
@@ -101,6 +105,11 @@ class Transport:
         self._context = access.tls()
         self._connection: Connection | None = None
 
+    @property
+    def server(self) -> str:
+        """Its URL."""
+        return self._access.server
+
     def close(self) -> None:
         """Let the connection go."""
         if self._connection:
@@ -110,16 +119,13 @@ class Transport:
     def send(self, method: str, path: str, deadline: Deadline, body: bytes | None = None, **headers: str) -> Reply:
         """One request and its answer. headers: `Content_Type` for Content-Type.
 
-        A connection that the server has closed meanwhile is opened anew, once. Raises UnavailableError.
+        Raises UnavailableError; then the next request opens a new connection.
         """
-        reused = self._connection is not None
         try:
             return self._send(method, path, deadline, body, headers)
         except (http.client.HTTPException, OSError, zlib.error) as err:
             self.close()
-            if not reused or not deadline.left or not _was_closed(err):
-                raise UnavailableError(f"{self._access.server}: {_why(err, deadline)}") from err
-        return self.send(method, path, deadline, body, **headers)
+            raise UnavailableError(f"{self._access.server}: {_why(err, deadline)}") from None
 
     def _send(
         self, method: str, path: str, deadline: Deadline, body: bytes | None, headers: Mapping[str, str]
@@ -138,27 +144,38 @@ class Transport:
         if self._connection is None:
             self._connection = Connection(self._access, self._context)
             self._connection.connect()
-        # the deadline is the timer's; this one is for a platform on which a shutdown wakes nobody
-        self._connection.sock.settimeout(deadline.left + 1)
+        self._connection.sock.settimeout(min(deadline.left, SILENCE_SECONDS))
         deadline.watch(self._connection.sock)
         return self._connection
 
 
 def _unpacked(response: http.client.HTTPResponse, encoding: str) -> bytes:
     """The whole body, or an error: what was cut off in transit is no answer."""
-    if encoding not in ("", "identity", "gzip"):
-        raise http.client.HTTPException(f"an answer in the encoding {encoding!r} that was not asked for")
-    if not encoding.startswith("gzip"):
-        data = response.read(LARGEST) if response.length is None else response.read()
-        return _bounded(data)
+    if encoding in ("", "identity"):
+        return _raw(response)
+    if encoding != "gzip":
+        raise http.client.HTTPException(f"its answer has the encoding {encoding!r}, which was not asked for")
     unpacker = zlib.decompressobj(wbits=31)
-    data = unpacker.decompress(response.read(), LARGEST)
+    data = unpacker.decompress(_raw(response), LARGEST)
     if not unpacker.eof:
-        raise http.client.HTTPException("the gzip of the answer ends too early, or is too large")
+        raise http.client.HTTPException("the gzip of its answer ends too early, or is too large")
     return data
 
 
-def _bounded(data: bytes) -> bytes:
+def _raw(response: http.client.HTTPResponse) -> bytes:
+    # read() without a size notices that a body of a known length is cut off, read(size) does not
+    known = response.length is not None
+    data = response.read() if known and (response.length or 0) < LARGEST else response.read(LARGEST)
     if len(data) >= LARGEST:
-        raise http.client.HTTPException(f"an answer of more than {LARGEST >> 20} MiB")
+        raise http.client.HTTPException(f"its answer is larger than {LARGEST >> 20} MiB")
     return data
+
+
+def _why(err: Exception, deadline: Deadline) -> str:
+    if not deadline.left:
+        return f"no answer in {deadline.seconds:.0f} s"
+    if isinstance(err, http.client.IncompleteRead):
+        return "its answer is cut off"
+    if isinstance(err, TimeoutError):
+        return "it is silent"
+    return (err.strerror if isinstance(err, OSError) and err.strerror else str(err)) or type(err).__name__
