@@ -27,7 +27,7 @@ def body(patch: Patch) -> bytes:
 
 
 def verdict(reply: Reply, patch: Patch) -> Failure | None:
-    """Why the Pod is not told what it was to be told; None when it is, or is gone or another: the next run sees that."""
+    """Why the Pod was not told; None when it was, and when it is gone or another one: the next run sees that."""
     if reply.status == 200:
         return _confirmed(reply, patch)
     said = refusal(reply)

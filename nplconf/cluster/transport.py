@@ -130,6 +130,8 @@ class Transport:
     def _send(
         self, method: str, path: str, deadline: Deadline, body: bytes | None, headers: Mapping[str, str]
     ) -> Reply:
+        if not deadline.left:
+            raise TimeoutError
         connection = self._opened(deadline)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request(method, self._base + path, body, {**HEADERS, **self._access.headers(), **given})
