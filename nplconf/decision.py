@@ -206,8 +206,8 @@ def _decision(
         failures=failures,
         kept=_kept(plan, addresses, live, pods, observed),
     )
-    wanted = tables(admitted, decision, observed.routes)
-    return replace(decision, wanted=wanted, findings=_findings(decision, observed))
+    decision = replace(decision, wanted=tables(admitted, decision, observed.routes))
+    return replace(decision, findings=_findings(decision, observed))
 
 
 def tables(mappings: Iterable[Mapping], decision: Decision, routes: Routes) -> dict[Family, Table | None]:
@@ -228,12 +228,14 @@ def table_of(mappings: Iterable[Mapping], decision: Decision, routes: Routes, fa
 
 def _findings(decision: Decision, observed: Observed) -> tuple[Finding, ...]:
     """What is wrong on the node beside the mappings themselves."""
-    there = tables(decision.live, decision, observed.routes)
-    found = [f for family, table in observed.tables.items() for f in tree.findings(table, there[family], family)]
+    wrong = {family: table for family, table in observed.tables.items() if tree.differs(table, decision.wanted[family])}
+    there = tables(decision.live, decision, observed.routes) if wrong else {}
+    found = [f for family, table in wrong.items() for f in tree.findings(table, there[family], family)]
     other = "legacy" if observed.backend == "nft" else "nft"
     message = f"rules of ours in iptables-{other}, beside iptables-{observed.backend} which is used; apply removes them"
     found += [Finding("backend", family, message) for family in observed.leftovers]
-    found += [Finding("unreadable", family, text) for family, text in observed.unreadable.items()]
+    concerned = {m.family for m in decision.plan.mappings if m.via == "dnat"}
+    found += [Finding("unreadable", f, text) for f, text in observed.unreadable.items() if f in concerned]
     return tuple(found)
 
 

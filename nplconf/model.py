@@ -136,12 +136,17 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class ClusterState:
-    """One snapshot. identity: UID of the Service default/kubernetes, None where the snapshot does not have it."""
+    """One snapshot. identity: UID of the Service default/kubernetes, None where the snapshot does not have it.
+
+    elsewhere: namespace/name -> node of the Pods that run on other nodes than the one that was asked for ("" for one
+    that has no node yet), where the source tells; the API server is asked for this node's Pods alone.
+    """
 
     nodes: tuple[Node, ...]
     pods: tuple[Pod, ...]
     services: tuple[Service, ...]
     identity: str | None = None
+    elsewhere: MappingOf[str, str] = field(default_factory=dict, hash=False)
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ read again; publish what is seen in place. Every step can be done twice; a failu
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.decision import Decision, Observed, decide, heal, live_now, restrained, subject, table_of
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Change, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
+from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
 from nplconf.plan import cooling
 from nplconf.plan.live import live_mappings, numbers
@@ -79,14 +80,23 @@ def observe(node: Node) -> Observed:
     )
 
 
+class Review(NamedTuple):
+    """What `apply` would do now, and what that was decided from. pods: this node's."""
+
+    decision: Decision
+    observed: Observed
+    pods: tuple[Pod, ...]
+    cluster: ClusterState
+
+
 def review(
     cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> tuple[Decision, Observed, tuple[Pod, ...]]:
-    """What `apply` would do now, what it would do it to, and this node's Pods."""
+) -> Review:
+    """Read both worlds and decide; nothing is changed."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
     pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
-    return decide(snapshot, observed, settings, reviewed, exact=exact), observed, pods
+    return Review(decide(snapshot, observed, settings, reviewed, exact=exact), observed, pods, snapshot)
 
 
 def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
@@ -158,7 +168,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if observed.leftovers:
         failures += node.clear_leftovers(observed.leftovers)
     in_place = _in_place(decision, seen, observed, pods)
-    published = patches.final(pods, in_place)
+    published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
     if cluster and published:
         failures += cluster.patch(published)
     if writes:
@@ -169,10 +179,10 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         decision=decision,
         done=_done(decision, seen, writes),
         in_place=in_place,
-        patches=patches.final(before, in_place),
+        patches=published if pods is before else patches.final(before, in_place),
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
-        warnings=tuple(filter(None, (observed.loaded.warning, *_leftover_notes(observed)))),
+        warnings=_warnings(observed),
     )
 
 
@@ -277,9 +287,11 @@ def _facts(key: RuleKey, tag: str, leads: Mapping | LiveRule) -> _Facts:
     return key, tag, leads.pod_ip, leads.pod_port
 
 
-def _leftover_notes(observed: Observed) -> tuple[str, ...]:
+def _warnings(observed: Observed) -> tuple[str, ...]:
     other = "legacy" if observed.backend == "nft" else "nft"
-    return tuple(f"rules of ours in iptables-{other} ({family}) are removed" for family in observed.leftovers)
+    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in observed.leftovers)
+    unheld = "--no-hold: nothing keeps other programs from the node ports in use" if observed.holds.probed else ""
+    return tuple(filter(None, (observed.loaded.warning, unheld, *removed)))
 
 
 # --- looking, and leaving --------------------------------------------------------------------------------------------

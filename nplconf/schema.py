@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from nplconf.strict_yaml import Document, Path, Problem, shown
+from nplconf.strict_yaml import LOST, Document, Path, Problem, shown
 
 Name = Literal["plan", "config", "policy"]
 _TYPES = {
@@ -26,18 +26,24 @@ def text(name: Name) -> str:
 def problems(document: Document, name: Name) -> tuple[Problem, ...]:
     """All problems of a document: the reader's, and what the schema refuses, in the order of the document.
 
-    What the reader has refused already is not told a second time by its consequences.
+    A value that the reader could not keep is not told a second time by what is missing then.
     """
     found = dict.fromkeys(document.problems)
     if not document.complete:
         return tuple(found)
-    told = {problem.path for problem in document.problems if problem.path}
+    told = {problem.path for problem in document.problems if problem.rule in LOST}
     for count, error in enumerate(_validator(name).iter_errors(document.value)):
         if count == _LIMIT:
             found[document.problem((), _CUT, f"{_LIMIT} problems: there may be more")] = None
             break
         found |= dict.fromkeys(problem for problem in _problems(document, error) if problem.path not in told)
     return tuple(sorted(found))
+
+
+def unfit(document: Document, found: tuple[Problem, ...]) -> frozenset[str]:
+    """The paths of what does not conform, of what `problems` found; a doubled key or an anchor alone does no harm."""
+    harmless = {problem for problem in document.problems if problem.rule not in LOST}
+    return frozenset(problem.path for problem in found if problem not in harmless)
 
 
 def cut(found: tuple[Problem, ...]) -> bool:

@@ -10,8 +10,8 @@ documents are problems, each with its line and path, and reading goes on behind 
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
 """Keys and list indexes from the root of a document."""
@@ -31,8 +31,11 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+LOST = frozenset(("yaml-alias", "integer-too-large"))
+"""Rules of problems that leave null in the place of a value. All others leave everything that is told as it stands."""
+
+
+class Limits(NamedTuple):
     """What is refused before anything is built of it. A plan of 65,000 rows has 18 to 25 MiB and a million entries."""
 
     characters: int = 32 * 1024 * 1024
@@ -42,16 +45,17 @@ class Limits:
     """Reading ends after so many."""
 
 
-@dataclass(slots=True)
 class Lines:
     """The lines of a mapping or list and of what is in it; of a mapping's entry, the line of its key."""
 
-    own: int
-    inside: "dict[str | int, int | Lines]" = field(default_factory=dict)
+    __slots__ = ("inside", "own")
+
+    def __init__(self, own: int) -> None:
+        self.own = own
+        self.inside: dict[str | int, int | Lines] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(NamedTuple):
     """What a text says. value is None also where the text could not be read to its end: then `complete` is False."""
 
     file: str
@@ -243,7 +247,7 @@ class _Reader:
             return _CONSTANTS[text]
         if not _INTEGER.fullmatch(text):
             return text
-        if len(text) > _DIGITS:
+        if len(text.lstrip("-")) > _DIGITS:
             self.note(line, "integer-too-large", f"an integer has at most {_DIGITS} digits")
             return None
         return int(text)

@@ -45,10 +45,10 @@ class Machine:
     """A disk (a tmpfs over /), and what runs on it from one boot to the next."""
 
     def __init__(self) -> None:
-        self._name = f"machine-{os.getpid()}-{uuid.uuid4().hex[:6]}"
-        self._directory = Path(tempfile.mkdtemp(prefix="machine-"))
-        self._stage = self._directory / "disk"
-        self._log = self._directory / "boot.log"
+        self.name = f"machine-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.directory = Path(tempfile.mkdtemp(prefix="machine-"))
+        self._stage = self.directory / "disk"
+        self._log = self.directory / "boot.log"
         self._disk: subprocess.Popen[str] | None = None
         self._power: subprocess.Popen[bytes] | None = None
         self.pid = 0
@@ -72,18 +72,17 @@ class Machine:
             self._disk.wait()
             if self._disk.stdout:
                 self._disk.stdout.close()
-        shutil.rmtree(self._directory)
+        shutil.rmtree(self.directory)
 
     # --- power
 
     def boot(self) -> None:
         """Switch it on and wait until it has booted; the disk is as it was left."""
-        argv = [str(BOOT), self._stage, self._cgroup, str(uuid.uuid4()), *needed_paths()]
-        self._power = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", *self._enter_disk(), *argv],
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        argv = [*ENDS_WITH_US, *self._enter_disk(), str(BOOT), str(self._stage), self._cgroup, str(uuid.uuid4())]
+        with self._log.open("w") as log:
+            self._power = subprocess.Popen(
+                [*argv, *needed_paths()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
         self.pid = self._wait_for(self._first_process, "a first process")
         self._wait_for(lambda: self.path("/run/systemd/private").exists(), "systemd's own socket")
         state = self.run("systemctl", "is-system-running", "--wait", check=False).stdout.strip()
@@ -156,13 +155,13 @@ class Machine:
 
     @property
     def _cgroup(self) -> str:
-        return f"{self._stage}/cgroups/{self._name}"
+        return f"{self._stage}/cgroups/{self.name}"
 
     def _make_disk(self) -> None:
         """A tmpfs that a process of ours holds in its mount namespace, so that it outlives boots and not us."""
         self._stage.mkdir()
         script = (
-            f"mount -t tmpfs -o mode=0755 {self._name} {self._stage} && cd {self._stage} && "
+            f"mount -t tmpfs -o mode=0755 {self.name} {self._stage} && cd {self._stage} && "
             f"mkdir upper work root cgroups && mount -t cgroup2 cgroup2 cgroups && mkdir {self._cgroup} && "
             "echo made && exec sleep infinity"
         )

@@ -23,6 +23,7 @@ from typing import Any
 
 import worlds
 from echo import Answer, Servers, ask
+from shims import Shims
 
 ROOT = Path(__file__).parent.parent
 CLIENT = {"IPv4": "10.10.10.77", "IPv6": "fd00:10::77"}
@@ -113,8 +114,8 @@ class World:
     directory: Path
     backend: str
     hold: bool = False
-    shims: Path | None = None
-    """A directory whose files stand in for the programs of the same names in /usr/sbin."""
+    shims: Shims | None = None
+    """Programs that stand in for those in /usr/sbin."""
     daemon: "subprocess.Popen[bytes] | None" = None
 
     @property
@@ -251,12 +252,12 @@ class World:
         enter = ["ip", "netns", "exec", self.node]
         if self.shims is None:
             return [*enter, *argv]
-        over = f'mount -t overlay overlay -o lowerdir={self.shims}:/usr/sbin /usr/sbin && exec "$@"'
+        over = f'mount -t overlay overlay -o lowerdir={self.shims.directory}:/usr/sbin /usr/sbin && exec "$@"'
         return [*enter, "unshare", "--mount", "sh", "-c", over, "sh", *argv]
 
-    @staticmethod
-    def _environment() -> dict[str, str]:
-        return dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+    def _environment(self) -> dict[str, str]:
+        paths = (ROOT, self.shims.audit) if self.shims else (ROOT,)
+        return dict(os.environ) | {"PYTHONPATH": ":".join(map(str, paths))}
 
     def restore(self, text: str, family: str = "IPv4", backend: str | None = None) -> None:
         """Feed `iptables-restore --noflush` on the node."""

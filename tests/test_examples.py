@@ -44,8 +44,8 @@ def test_the_plan_is_what_render_makes_of_the_dump() -> None:
 
 def test_the_config_explains_every_key_there_is() -> None:
     keys = set(json.loads((SCHEMAS / "config.schema.json").read_text())["properties"])
-    named = set(re.findall(r"^(?:# )?([a-z]\w*):", (EXAMPLES / "config.yaml").read_text(), re.MULTILINE))
-    assert named == keys
+    named = set(re.findall(r"^(?:# )?([a-z]\w*): ?", (EXAMPLES / "config.yaml").read_text(), re.MULTILINE))
+    assert keys - named == set()
 
 
 def test_the_config_stands_at_the_defaults() -> None:

@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 def _result(path: str | None, settings: Settings, *, exact: bool) -> Result:
     node = open_node(settings)
     try:
-        reviewed = plans.for_node(plans.read(path), path, settings) if path else None
+        reviewed = plans.binding(path, settings)
     except BadDataError as err:
         # what cannot be read is no wish to change anything; what was last good is kept in order
         heal_to_last(node, settings, str(err))

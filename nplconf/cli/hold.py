@@ -1,6 +1,7 @@
 """`nplconf hold`: the daemon that holds every number of the range."""
 
 import argparse
+import gc
 
 from nplconf.hold.daemon import main
 from nplconf.settings import Settings
@@ -22,4 +23,5 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
         reserve(settings.port_range)
         return 0
+    gc.enable()
     return main(settings.port_range, settings.hold_socket)

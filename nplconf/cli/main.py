@@ -1,6 +1,7 @@
 """`nplconf COMMAND`: finds the command's file, imports that one alone, and turns errors into exit codes."""
 
 import argparse
+import gc
 import importlib
 import os
 import signal
@@ -40,6 +41,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    # One run makes many values and ends: looking for cycles among them takes longer than reading them did.
+    gc.disable()
     try:
         return _run(words)
     except NplconfError as err:

@@ -36,14 +36,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     path = plans.given(arguments.plan, settings)
     if settings.no_cluster and not path:
         raise UsageError("--no-cluster needs a PLAN: without either there is nothing to plan")
-    reviewed = plans.for_node(plans.read(path), path, settings) if path else None
+    reviewed = plans.binding(path, settings)
     node = open_node(settings)
     if reviewed and settings.no_cluster:
         decision, _ = review_plan(node, settings, reviewed)
     else:
-        decision, _, _ = review(
-            open_cluster(settings), node, settings, reviewed, exact=arguments_exact(arguments, settings)
-        )
+        exact = arguments_exact(arguments, settings)
+        decision = review(open_cluster(settings), node, settings, reviewed, exact=exact).decision
     if arguments.out:
         write_output(arguments.out, document.dump(decision.plan))
     _report(decision, settings)

@@ -32,6 +32,11 @@ def read(path: str) -> Plan:
     return plan
 
 
+def binding(path: str | None, settings: Settings) -> Plan | None:
+    """The plan that `given` found, read and checked; None in automatic mode. Raises BadDataError."""
+    return for_node(read(path), path, settings) if path else None
+
+
 def for_node(plan: Plan, path: str, settings: Settings) -> Plan:
     """The same plan when it is one for this node and range. Raises BadDataError."""
     if plan.node != settings.node:

@@ -19,10 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """0 when all is as it must be, 2 on drift."""
-    path = plans.given(None, settings)
-    reviewed = plans.for_node(plans.read(path), path, settings) if path else None
-    decision, observed, pods = review(open_cluster(settings), open_node(settings), settings, reviewed)
-    found = verify(decision, observed, pods, no_hold=settings.no_hold)
+    reviewed = plans.binding(plans.given(None, settings), settings)
+    seen = review(open_cluster(settings), open_node(settings), settings, reviewed)
+    found = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
     if settings.output == "table":
         table.write(_lines(found), settings)
     else:

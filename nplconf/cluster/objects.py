@@ -35,14 +35,19 @@ def state(objects: Iterable[tuple[str, Mapping[str, Any]]], node: str | None) ->
     nodes: dict[str, Node] = {}
     pods: dict[PodRef, Pod] = {}
     services: dict[str, Service] = {}
+    elsewhere: dict[str, str] = {}
     for kind, raw in objects:
-        if kind == "Pod" and (a_pod := read_pod(raw, node)):
-            pods[a_pod.ref] = a_pod
+        if kind == "Pod":
+            if a_pod := read_pod(raw, node):
+                pods[a_pod.ref] = a_pod
+            elif node is not None:
+                elsewhere |= _elsewhere(raw, node)
         elif kind == "Service" and (a_service := read_service(raw)):
             services[a_service.key] = a_service
         elif kind == "Node" and (a_node := read_node(raw)) and node in (None, a_node.name):
             nodes[a_node.name] = a_node
-    return ClusterState(tuple(nodes.values()), tuple(pods.values()), tuple(services.values()), _identity(services))
+    found = (tuple(nodes.values()), tuple(pods.values()), tuple(services.values()))
+    return ClusterState(*found, _identity(services), elsewhere)
 
 
 def read_node(raw: Mapping[str, Any]) -> Node | None:
@@ -100,6 +105,15 @@ def uid_of(metadata: Mapping[str, Any]) -> str:
     """metadata.uid, `UNSET_UID` where it is missing, "" (which no identity is) where it is no string."""
     uid = metadata.get("uid")
     return UNSET_UID if uid is None else _text(uid)
+
+
+def _elsewhere(raw: Mapping[str, Any], node: str) -> dict[str, str]:
+    """namespace/name -> node of a Pod that runs, or will run, elsewhere."""
+    metadata, where = _mapping(raw.get("metadata")), _text(_mapping(raw.get("spec")).get("nodeName"))
+    name, phase = _text(metadata.get("name")), _mapping(raw.get("status")).get("phase")
+    if not name or where == node or phase in ("Succeeded", "Failed"):
+        return {}
+    return {f"{_namespace(metadata)}/{name}": where}
 
 
 def _identity(services: Mapping[str, Service]) -> str | None:

@@ -4,11 +4,14 @@ A row is bound by namespace/name, podPort, protocol, family and number, so a Pod
 served with what was reviewed for it. It holds while a Service still asks for it.
 """
 
+from collections.abc import Container
+from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from nplconf.desired.pods import running
 from nplconf.desired.render import Desired, render
-from nplconf.model import ClusterState, Failure, Node, Past, Pending, Plan, Pod, PodPort, Stale
+from nplconf.model import ClusterState, Failure, Node, Past, Pending, Plan, PodPort, Stale
 from nplconf.model import Mapping as PlannedMapping
 
 _Row = tuple[PodPort, str, str]
@@ -34,13 +37,13 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     asked = render(cluster, node, settings, Past(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
     skipped = {(s.pod, s.pod_port) for s in asked.skipped}
-    pods = {pod.ref.key: pod for pod in cluster.pods}
+    pods = {pod.ref.key for pod in running(cluster.pods, node.name)}
     mappings, stale, failures = [], [], []
     for row in reviewed.mappings:
         now = found.pop(_row(row), None)
         if now is None:
             if (row.pod.key, row.pod_port) not in skipped:
-                stale.append(Stale(_why(pods.get(row.pod.key), node), row))
+                stale.append(Stale(_why(row, pods, cluster.elsewhere), row))
         elif exact and (difference := _difference(row, now)):
             stale.append(Stale(difference, row))
         elif now.via == "dnat" and now.node_port != row.node_port:
@@ -60,10 +63,13 @@ def _row(mapping: PlannedMapping) -> _Row:
     return mapping.owner, mapping.protocol, mapping.family
 
 
-def _why(pod: Pod | None, node: Node) -> Literal["pod-gone", "other-node", "not-selected"]:
-    if pod is None or pod.terminated:
-        return "pod-gone"
-    return "not-selected" if pod.node == node.name else "other-node"
+def _why(
+    row: PlannedMapping, pods: Container[str], elsewhere: MappingOf[str, str]
+) -> Literal["pod-gone", "other-node", "not-selected"]:
+    """pods: those that run here. A Pod that has no node yet is gone as far as anybody can tell."""
+    if row.pod.key in pods:
+        return "not-selected"
+    return "other-node" if elsewhere.get(row.pod.key) else "pod-gone"
 
 
 def _difference(row: PlannedMapping, now: PlannedMapping) -> Literal["uid-changed", "ip-changed"] | None:

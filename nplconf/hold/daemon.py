@@ -11,12 +11,13 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from nplconf.hold import listener as entrance
-from nplconf.hold import notify, protocol
+from nplconf.hold import notify, protocol, store
 from nplconf.hold.sockets import Holding, make_room
+from nplconf.hold.store import Store
 from nplconf.model import PROTOCOLS, PortRange
 
 PATIENCE = 2.0
@@ -39,18 +40,60 @@ def main(port_range: PortRange, socket_path: str) -> int:
     path), PermissionDeniedError.
     """
     with _stop_signals() as stop:
-        make_room(port_range, SPARE_FILES)
-        handed = [socket.socket(fileno=fd) for fd in notify.inherited().fds if notify.listens(fd)]
+        make_room(port_range, SPARE_FILES + (store.SPARE_FILES if notify.supervised() else 0))
+        inherited = notify.inherited()
+        handed = [socket.socket(fileno=fd) for fd in inherited.fds if notify.listens(fd)]
         if not handed:
             entrance.refuse_second(socket_path)
         holding = Holding(port_range)
-        holding.bind_missing()
+        kept = _hold(holding, inherited.named(store.NAME))
         with handed[0] if handed else entrance.listening(socket_path) as listener:
             _say(summary(holding))
             notify.notify("READY=1", f"STATUS={summary(holding)}")
-            Service(listener, holding).serve(stop)
+            Service(listener, holding, kept).serve(stop)
             notify.notify("STOPPING=1")
     return 0
+
+
+def _hold(holding: Holding, returned: Sequence[int]) -> Store | None:
+    """Hold what systemd kept (`returned`: its two entries, or none) and what can be had, and have all of it kept.
+
+    None when nobody keeps it: it is held until this process ends.
+    """
+    if not notify.supervised():
+        holding.bind_missing()
+        return None
+    kept = _taken_over(holding, returned)
+    new = holding.bind_missing()
+    try:
+        if kept:
+            kept.add(new)
+            return kept
+        fresh = Store.new()
+        fresh.add(holding.fds())
+        if fresh.entrust():
+            return fresh
+        _say("the sockets are not kept for a restart: systemd gives no answer")
+    except OSError as error:
+        _say(f"not all sockets are kept for a restart: {error}")
+    return None
+
+
+def _taken_over(holding: Holding, returned: Sequence[int]) -> Store | None:
+    """The queue that systemd kept, once all that is right in it is held; None when there is none that can be used."""
+    if not returned:
+        return None
+    if kept := Store.inherited(returned):
+        try:
+            kept.take_over(holding.adopt)
+        except OSError as error:
+            _say(f"not all that systemd kept can be used: {error}")
+            kept.close()
+        else:
+            _say(f"{holding.count()} sockets were kept through the restart")
+            return kept
+    store.forget()  # or its sockets would be in the way of ours
+    return None
 
 
 def summary(holding: Holding) -> str:
@@ -100,10 +143,11 @@ class Client:
 class Service:
     """Answers clients from one holding, none of whom can keep another waiting."""
 
-    def __init__(self, listener: socket.socket, holding: Holding) -> None:
+    def __init__(self, listener: socket.socket, holding: Holding, kept: Store | None = None) -> None:
         listener.setblocking(False)
         self._listener = listener
         self._holding = holding
+        self._kept = kept
         self._clients: dict[int, Client] = {}
         self._ready = selectors.DefaultSelector()
 
@@ -173,10 +217,19 @@ class Service:
     def _answer(self, question: bytes) -> bytes:
         if question.strip() != protocol.QUESTION:
             return protocol.not_understood()
-        if self._holding.bind_missing():
-            notify.notify(f"STATUS={summary(self._holding)}")
-            _say(summary(self._holding))
+        if new := self._holding.bind_missing():
+            self._tell_of(new)
         return protocol.answer(self._holding.port_range, self._holding.count(), self._holding.taken())
+
+    def _tell_of(self, new: Sequence[int]) -> None:
+        """Numbers were had late: to be kept as the others are, and said."""
+        try:
+            if self._kept:
+                self._kept.add(new)
+        except OSError as error:
+            _say(f"{len(new)} sockets are not kept for a restart: {error}")
+        _say(summary(self._holding))
+        notify.notify(f"STATUS={summary(self._holding)}")
 
     def _drop_late(self) -> None:
         now = time.monotonic()

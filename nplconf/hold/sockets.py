@@ -19,10 +19,11 @@ later, and what may have slipped in (bound to one address, not listening, at tha
 
 import contextlib
 import errno
+import os
 import resource
 import socket
 from array import array
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from nplconf.errors import BadConfigError, PermissionDeniedError
@@ -34,15 +35,22 @@ NOBODYS = ((socket.AF_INET, "127.83.78.80"), (socket.AF_INET6, "100::4e50"))
 """Addresses that no service is bound to (the second is of the discard prefix, and not the node's): who is refused there
 meets a wildcard socket."""
 TIME_WAIT = b"06"
+PROTOCOL_OF: dict[tuple[int, int], Protocol] = {
+    (socket.SOCK_STREAM, socket.IPPROTO_TCP): "tcp",
+    (socket.SOCK_DGRAM, socket.IPPROTO_UDP): "udp",
+}
+SO_NETNS_COOKIE = 71  # Linux 5.14; not in the socket module
 NONE = -1
 """In place of a file descriptor."""
 
 
 class Wildcard(NamedTuple):
-    """Where the sockets are bound: ("::", AF_INET6), or ("0.0.0.0", AF_INET)."""
+    """Where the sockets are bound: ("::", AF_INET6), or ("0.0.0.0", AF_INET); and in which network namespace."""
 
     address: str
     family: socket.AddressFamily
+    namespace: bytes
+    """The kernel's cookie, empty where it gives none."""
 
 
 class Identity(NamedTuple):
@@ -57,9 +65,11 @@ def wildcard() -> Wildcard:
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.bind(("::", 0))
+            return Wildcard("::", socket.AF_INET6, _option(sock, SO_NETNS_COOKIE, 8))
     except OSError:
-        return Wildcard("0.0.0.0", socket.AF_INET)  # noqa: S104 the point of a hold is every address
-    return Wildcard("::", socket.AF_INET6)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            # every address is the point of a hold
+            return Wildcard("0.0.0.0", socket.AF_INET, _option(sock, SO_NETNS_COOKIE, 8))  # noqa: S104
 
 
 def make_room(port_range: PortRange, spare: int) -> None:
@@ -165,6 +175,54 @@ def _beside_time_wait(numbers: Collection[int], at: Wildcard) -> dict[int, int]:
     return {number: sock.detach() for number, sock in had.items()}
 
 
+# --- what came back ---------------------------------------------------------------------------------------------------
+
+
+def identify(fd: int, at: Wildcard) -> Identity | None:
+    """What the socket holds, None when it is not exactly as one of ours is."""
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError:
+        return None
+    try:
+        return _identity(sock, at)
+    except OSError:
+        return None
+    finally:
+        sock.detach()
+
+
+def _identity(sock: socket.socket, at: Wildcard) -> Identity | None:
+    protocol = PROTOCOL_OF.get((sock.type, sock.proto))
+    address, number, *_ = sock.getsockname() if sock.family == at.family else ("", 0)
+    if protocol is None or address != at.address or _option(sock, SO_NETNS_COOKIE, 8) != at.namespace:
+        return None
+    if at.family == socket.AF_INET6 and sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        return None
+    if _option(sock, socket.SO_BINDTODEVICE, 16).rstrip(b"\0") != (LOOPBACK_DEVICE if protocol == "udp" else b""):
+        return None
+    sharing = (socket.SO_REUSEADDR, socket.SO_REUSEPORT, socket.SO_ACCEPTCONN)
+    if any(sock.getsockopt(socket.SOL_SOCKET, option) for option in sharing) or _has_peer(sock):
+        return None
+    return Identity(number, protocol)
+
+
+def _option(sock: socket.socket, option: int, size: int) -> bytes:
+    """The raw value of a socket option, empty where the kernel does not know it."""
+    try:
+        return sock.getsockopt(socket.SOL_SOCKET, option, size)
+    except OSError:
+        return b""
+
+
+def _has_peer(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+    except OSError:
+        return False
+    return True
+
+
 # --- the range -------------------------------------------------------------------------------------------------------
 
 
@@ -199,6 +257,21 @@ class Holding:
         closing = _beside_time_wait(self.missing("tcp"), self.at)
         new += [self._put(number, "tcp", fd) for number, fd in closing.items()]
         return [fd for fd in new if fd >= 0]
+
+    def adopt(self, fds: Iterable[int]) -> list[int]:
+        """Hold what comes back from before a restart; the fds kept. Closes what is wrong, double, or outside."""
+        return [fd for fd in fds if self._adopt(fd)]
+
+    def _adopt(self, fd: int) -> bool:
+        identity = identify(fd, self.at)
+        if identity and identity.number in self.port_range and self._get(*identity) == NONE:
+            self._put(*identity, fd)
+            return True
+        os.close(fd)
+        return False
+
+    def _get(self, number: int, protocol: Protocol) -> int:
+        return self._fds[protocol][number - self.port_range.first]
 
     def _put(self, number: int, protocol: Protocol, fd: int) -> int:
         self._fds[protocol][number - self.port_range.first] = fd

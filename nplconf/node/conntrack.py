@@ -52,11 +52,20 @@ class Forgotten:
 
 def rerouted(changes: Iterable[Change]) -> tuple[Rerouted, ...]:
     """The UDP numbers whose flows these changes concern; the new owner of a number wins over the old one."""
-    changes = [change for change in changes if change.mapping.protocol == "udp" and change.mapping.via == "dnat"]
-    left = {(old.node_port, old.family): None for change in changes for old in (change.was,) if old}
-    left |= {(gone.mapping.node_port, gone.mapping.family): None for gone in changes if gone.action == "delete"}
-    led = {(one.mapping.node_port, one.mapping.family): _to(one) for one in changes if one.action != "delete"}
-    return tuple(sorted(Rerouted(number, family, to) for (number, family), to in {**left, **led}.items()))
+    changes = tuple(changes)
+    before = [change.was or change.mapping for change in changes if change.action != "add"]
+    after = [change for change in changes if change.action != "delete"]
+    leads: dict[tuple[int, Family], tuple[str, int] | None] = {_place(old): None for old in before if _has_flows(old)}
+    leads |= {_place(change.mapping): _to(change) for change in after if _has_flows(change.mapping)}
+    return tuple(sorted(Rerouted(number, family, to) for (number, family), to in leads.items()))
+
+
+def _has_flows(mapping: NodeMapping) -> bool:
+    return mapping.protocol == "udp" and mapping.via == "dnat"
+
+
+def _place(mapping: NodeMapping) -> tuple[int, Family]:
+    return mapping.node_port, mapping.family
 
 
 def _to(change: Change) -> tuple[str, int] | None:
@@ -69,7 +78,7 @@ def _to(change: Change) -> tuple[str, int] | None:
 
 def whole_range(port_range: PortRange, mappings: Iterable[NodeMapping]) -> tuple[Rerouted, ...]:
     """Every number, with where it leads now: for the run after one that was killed between its commit and `forget`."""
-    led = {(one.node_port, one.family): (one.pod_ip, one.pod_port) for one in mappings if one.protocol == "udp"}
+    led = {_place(one): (one.pod_ip, one.pod_port) for one in mappings if _has_flows(one)}
     numbers = range(port_range.first, port_range.last + 1)
     return tuple(Rerouted(number, family, led.get((number, family))) for number in numbers for family in FAMILIES)
 

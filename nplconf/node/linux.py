@@ -4,7 +4,9 @@ import time
 from collections.abc import Mapping as MappingOf
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from nplconf.errors import PermissionDeniedError
 from nplconf.model import FAMILIES, Backend, Change, Failure, Family, Holds, Mapping, PortRange
 from nplconf.node import backend, conntrack, holds, iptables, owners, routes, state
 from nplconf.node.iptables import Build, Settled
@@ -12,6 +14,10 @@ from nplconf.plan.state import Loaded, State
 from nplconf.rules.masquerade import Routes
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
+
+NAMED = 32
+"""The most taken numbers whose holders are looked up in /proc."""
+CAP_NET_ADMIN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,9 @@ class LinuxNode:
 
     @classmethod
     def open(cls, settings: Settings) -> "LinuxNode":
-        """Choose the iptables backend, nothing more. Raises UnavailableError when there is none."""
+        """Choose the iptables backend, nothing more. Raises UnavailableError without one, PermissionDeniedError."""
+        if not _may_administer():
+            raise PermissionDeniedError("no right to read or write iptables: run as root (CAP_NET_ADMIN)")
         chosen = backend.choose() if settings.backend == "auto" else settings.backend
         return cls(chosen, state.boot_id(), settings)
 
@@ -49,9 +57,8 @@ class LinuxNode:
         """See `Node`. Who has a taken number is looked up where it is few: a name helps the operator, not the run."""
         wanted: PortRange = self.settings.port_range
         found = holds.probe(wanted) if self.settings.no_hold else holds.ask(self.settings.hold_socket, wanted)
-        if self.settings.no_hold and found.taken:
-            return owners.named(found, [taken.number for taken in found.taken])
-        return found
+        # a name helps the operator; a range that is taken wholesale is no list to read
+        return owners.named(found, {t.number for t in found.taken}) if 0 < len(found.taken) <= NAMED else found
 
     def routes(self) -> Routes:
         """See `Node`."""
@@ -87,3 +94,10 @@ class LinuxNode:
         """See `Node`."""
         flows = conntrack.whole_range(self.settings.port_range, live) if everything else conntrack.rerouted(changes)
         return conntrack.forget(flows, addresses).failures if flows else ()
+
+
+def _may_administer() -> bool:
+    """Whether we have CAP_NET_ADMIN. iptables itself answers its lack with many different messages."""
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
+    return bool(int(effective, 16) >> CAP_NET_ADMIN & 1)

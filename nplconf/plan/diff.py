@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from nplconf.model import Change, Mapping
+from nplconf.model import Change, Mapping, PodPort, RuleKey
 
 Why = Callable[[Mapping], str]
 
@@ -27,12 +27,11 @@ def diff(was: Iterable[Mapping], want: Iterable[Mapping], *, why_add: Why, why_d
     another number or address it is a change, never a delete and an add. What is left over at the same number (a rule
     whose tag names nobody) is a change too, as it is one rule that is rewritten.
     """
-    before = sorted((m for m in was if m.via == "dnat"), key=_order)
-    after = sorted((m for m in want if m.via == "dnat"), key=_order)
+    same, before, after = _split(was, want)
     pairs, left = _pair(before, after)
     changes = [Change("delete", why_delete(m), m, m) for m in left]
     unchanged = []
-    for mapping, old in pairs:
+    for mapping, old in (*same, *pairs):
         if old is None:
             changes.append(Change("add", why_add(mapping), mapping))
         elif reason := _difference(old, mapping):
@@ -43,33 +42,45 @@ def diff(was: Iterable[Mapping], want: Iterable[Mapping], *, why_add: Why, why_d
     return Diff(tuple(sorted(changes, key=lambda c: (rank[c.action], _order(c.mapping)))), tuple(unchanged))
 
 
+def _split(
+    was: Iterable[Mapping], want: Iterable[Mapping]
+) -> tuple[list[tuple[Mapping, Mapping]], list[Mapping], list[Mapping]]:
+    """(what is at its place already, with what was there), and the rest of before and of after in a stable order.
+
+    On most runs there is no rest, and nothing is sorted. A rule that is there twice counts once: the first one serves.
+    """
+    before: dict[tuple[RuleKey, PodPort], Mapping] = {}
+    for mapping in was:
+        if mapping.via == "dnat":
+            before.setdefault((mapping.key, mapping.owner), mapping)
+    same, after = [], []
+    for mapping in want:
+        if mapping.via != "dnat":
+            continue
+        if old := before.pop((mapping.key, mapping.owner), None):
+            same.append((mapping, old))
+        else:
+            after.append(mapping)
+    return same, sorted(before.values(), key=_order), sorted(after, key=_order)
+
+
 def _pair(before: list[Mapping], after: list[Mapping]) -> tuple[list[tuple[Mapping, Mapping | None]], list[Mapping]]:
     """(each mapping of after with the one of before that it replaces), and those of before that nothing replaces."""
-    exact = {(m.key, m.owner): m for m in before}
     by_owner: dict[object, list[Mapping]] = {}
     by_place: dict[object, list[Mapping]] = {}
-    used: set[int] = set()
-    for mapping in before:
+    for mapping in reversed(before):
         by_owner.setdefault((mapping.owner, mapping.protocol, mapping.family), []).append(mapping)
-        by_place.setdefault(mapping.key, []).append(mapping)
-    found: dict[int, Mapping] = {}
+        if not mapping.pod.name:
+            by_place.setdefault(mapping.key, []).append(mapping)
+    pairs = []
+    for mapping in after:
+        candidates = by_owner.get((mapping.owner, mapping.protocol, mapping.family)) or by_place.get(mapping.key)
+        pairs.append((mapping, candidates.pop() if candidates else None))
+    # What is left at a wanted number and names nobody is overwritten; a number that passes from one Pod to another is
+    # one delete and one add, as two Pods are concerned.
+    replaced = {id(old) for _, old in pairs}
     wanted = {m.key for m in after}
-
-    def take(mapping: Mapping, candidates: Iterable[Mapping | None]) -> None:
-        for old in candidates:
-            if old is not None and id(old) not in used and id(mapping) not in found:
-                used.add(id(old))
-                found[id(mapping)] = old
-
-    for mapping in after:
-        take(mapping, [exact.get((mapping.key, mapping.owner))])
-    for mapping in after:
-        take(mapping, by_owner.get((mapping.owner, mapping.protocol, mapping.family), ()))
-    for mapping in after:
-        take(mapping, (old for old in by_place.get(mapping.key, ()) if not old.pod.name))
-    # A number that passes from one Pod to another is one delete and one add: two Pods are concerned.
-    left = [m for m in before if id(m) not in used and (m.pod.name or m.key not in wanted)]
-    return [(m, found.get(id(m))) for m in after], left
+    return pairs, [m for m in before if id(m) not in replaced and (m.pod.name or m.key not in wanted)]
 
 
 def _difference(old: Mapping, new: Mapping) -> str:

@@ -127,7 +127,7 @@ def load(text: str, file: str, within: PortRange | None = None) -> tuple[Policy 
     problems = schema.problems(document, "policy")
     if not document.complete or schema.cut(problems):
         return None, problems
-    spoilt = frozenset(found.group(1) for problem in problems if (found := _PART.match(problem.path)))
+    spoilt = frozenset(found[1] for path in schema.unfit(document, problems) if (found := _PART.match(path)))
     spec = document.value.get("spec") if isinstance(document.value, dict) else None
     policy = _policy(spec if isinstance(spec, dict) else {}, spoilt)
     problems = tuple(sorted({*problems, *(document.problem(*fault) for fault in _faults(policy, within))}))

@@ -42,7 +42,7 @@ def load(text: str, file: str) -> tuple[Plan | None, tuple[Problem, ...]]:
     document = read(text, source=file)
     problems = schema.problems(document, "plan")
     if document.complete and not schema.cut(problems):
-        spoilt = frozenset(found.group(1) for problem in problems if (found := _PART.match(problem.path)))
+        spoilt = frozenset(found[1] for path in schema.unfit(document, problems) if (found := _PART.match(path)))
         faults = _faults(document, spoilt)
         problems = tuple(sorted({*problems, *(document.problem(*fault) for fault in faults)}))
     return (None if problems else from_data(document.value)), problems

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 from nplconf.model import FAMILIES, PROTOCOLS, Family, Mapping, Protocol
@@ -29,17 +30,16 @@ def entries(mappings: Iterable[Mapping]) -> tuple[Entry, ...]:
 
 def render(published: Iterable[Entry]) -> str | None:
     """The annotation's value as compact JSON; None, no annotation at all, when there is nothing to publish."""
-    rows = [
-        {
-            "podPort": e.pod_port,
-            "nodeIP": e.node_ip,
-            "nodePort": e.node_port,
-            "protocol": e.protocol,
-            "ipFamily": e.family,
-        }
+    rows = ",".join(
+        f'{{"podPort":{e.pod_port},"nodeIP":{_quoted(e.node_ip)},"nodePort":{e.node_port},'
+        f'"protocol":"{e.protocol}","ipFamily":"{e.family}"}}'
         for e in published
-    ]
-    return json.dumps(rows, separators=(",", ":")) if rows else None
+    )
+    return f"[{rows}]" if rows else None
+
+
+_quoted = cache(json.dumps)
+"""There are two addresses at most, and ten thousand entries."""
 
 
 def parse(text: str | None) -> tuple[Entry, ...]:

@@ -1,7 +1,6 @@
 """The daemon as its clients, its supervisor and a second daemon meet it."""
 
 import json
-import os
 import resource
 import signal
 import socket
@@ -13,11 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from holdspace import ROOT, Daemon, command, daemon, namespace, python, running, start
+from holdspace import ROOT, Daemon, command, daemon, namespace, python, start
+from supervisor import Supervisor
 
 from nplconf.hold import protocol
 from nplconf.hold.sockets import Identity
-from nplconf.model import Holds, PortRange, Taken
+from nplconf.model import Holds, PortRange
 from nplconf.node import holds
 
 pytestmark = pytest.mark.kernel
@@ -224,56 +224,16 @@ def test_the_default_range_is_held_soon_and_in_little_memory(space: str, tmp_pat
     assert seconds < 2  # the aim is 0.1; what is asserted leaves room for a busy machine
 
 
-def told_to(path: Path) -> socket.socket:
-    """The socket on which a supervisor is told."""
-    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    told.bind(str(path))
-    told.settimeout(10)
-    return told
-
-
 def test_systemd_hands_over_a_socket_which_is_used_and_left(space: str, tmp_path: Path) -> None:
-    path = str(tmp_path / "s")
-    with told_to(tmp_path / "notify") as told, socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(path)
-        listener.listen()
-        code = f"""
-import os
-from nplconf.hold.daemon import main
-from nplconf.model import PortRange
-os.dup2({listener.fileno()}, 3)
-os.environ |= dict(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", NOTIFY_SOCKET={str(tmp_path / "notify")!r})
-main(PortRange(61000, 61019), "/nowhere/at/all")
-"""
-        it = subprocess.Popen(command(space, code), cwd=ROOT, pass_fds=[listener.fileno()])
-        try:
-            assert told.recv(1000).startswith(b"READY=1\nSTATUS=40 of 40 sockets of 61000-61019 held")
-            assert holds.ask(path, RANGE) == ALL_HELD
-            it.terminate()
-            assert it.wait(10) == 0
-            assert told.recv(1000) == b"STOPPING=1"
-        finally:
-            it.kill()
-            it.wait()
-    assert Path(path).exists()
-
-
-def test_a_number_that_is_had_late_is_told_to_systemd(space: str, tmp_path: Path) -> None:
-    foreign = "import socket, sys; s = socket.create_server(('', 61003)); print('ready', flush=True); sys.stdin.read()"
-    with told_to(tmp_path / "notify") as told, running(space, foreign) as program:
-        os.environ["NOTIFY_SOCKET"] = str(tmp_path / "notify")
-        try:
-            it = start(space, str(tmp_path / "s"), RANGE)
-        finally:
-            del os.environ["NOTIFY_SOCKET"]
-        assert b"STATUS=39 of 40 sockets of 61000-61019 held; not had: 61003/tcp" in told.recv(1000)
-        assert it.ask().taken == (Taken(61003, "tcp"),)
-        program.kill()
-        program.wait()
-        assert it.ask() == ALL_HELD
-        assert told.recv(1000) == b"STATUS=40 of 40 sockets of 61000-61019 held"
-        it.end()
-        it.process.communicate()
+    with Supervisor(space, tmp_path, RANGE) as supervisor:
+        supervisor.start()
+        assert supervisor.told == ["READY=1\nSTATUS=40 of 40 sockets of 61000-61019 held"]
+        assert supervisor.ask() == ALL_HELD
+        assert supervisor.process is not None
+        supervisor.process.terminate()
+        assert supervisor.process.wait(10) == 0
+        assert Path(supervisor.path).exists()
+    assert supervisor.told[-1] == "STOPPING=1"
 
 
 def test_the_daemon_imports_the_model_and_errors_alone() -> None:

@@ -57,6 +57,11 @@ def test_tcp_and_host_ports_have_no_flows_to_forget() -> None:
     assert rerouted(changes) == ()
 
 
+def test_a_mapping_that_became_a_host_port_leaves_no_flow_of_its_rule() -> None:
+    change = Change("change", "host port", replace(UDP, via="hostPort", node_port=4001), UDP)
+    assert rerouted([change]) == (Rerouted(61044, "IPv4"),)
+
+
 def test_the_whole_range_leads_where_the_mappings_say() -> None:
     mappings = [UDP, replace(UDP, protocol="tcp", node_port=61045, pod_ip="10.244.3.99")]
     flows = whole_range(PortRange(61044, 61045), mappings)

@@ -31,11 +31,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+def resolve(given: Mapping[str, Any], _environ: Mapping[str, str]) -> Settings:
     """Whatever the node's own configuration says, broken or not, is none of the demo's business."""
     from nplconf.cli import options
 
-    return options.without_config(given, environ)
+    return options.without_config(given, {"NODE_NAME": "demo"})
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -45,10 +45,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     is not what was promised.
     """
     from nplconf.cli.demo.stage import built, check_props
+
+    check_props()
     from nplconf.cli.demo.story import tell
     from nplconf.cli.demo.voice import Voice
 
-    check_props()
     voice = Voice.on_stdout(settings.color, arguments.pause)
     with built(settings.backend) as stage:
         tell(stage, voice)

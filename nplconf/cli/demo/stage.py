@@ -60,6 +60,11 @@ class Stage:
         """What the API server would hold."""
         return Cluster(self.directory / "cluster.yaml")
 
+    @property
+    def _errors(self) -> Path:
+        """What those said that stay."""
+        return self.directory / "errors.log"
+
     # --- what can be done on it
 
     def run(self, place: Place, *argv: str, **environment: str) -> "subprocess.CompletedProcess[str]":
@@ -95,7 +100,7 @@ class Stage:
         deadline = time.monotonic() + COMMAND_SECONDS / 4
         while not self._daemon_answers():
             if daemon.poll() is not None or time.monotonic() > deadline:
-                raise DemoError("demo: the hold daemon did not start")
+                raise DemoError(f"demo: the hold daemon did not start: {self._errors.read_text().strip()}")
             time.sleep(0.02)
 
     def rules(self) -> list[str]:
@@ -142,7 +147,7 @@ class Stage:
         """Take everything down; nothing may stop this half-way, and nothing of it may be left."""
         for process in self._running:
             process.kill()
-            process.wait()
+            process.communicate()
         for place in ("client", *(player.name for player in PLAYERS), "node"):
             name = self._namespace(place)
             for pid in self._ip("netns", "pids", name, check=False).split():
@@ -152,17 +157,19 @@ class Stage:
 
     def _start(self, place: Place, *argv: str) -> "subprocess.Popen[str]":
         """A process that stays; when it is an actor it has said that it is ready."""
-        process = subprocess.Popen(
-            self._inside(place, argv),
-            cwd=self.directory,
-            env=_clean_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        with self._errors.open("a") as errors:
+            process = subprocess.Popen(
+                self._inside(place, argv),
+                cwd=self.directory,
+                env=_clean_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
         self._running.append(process)
         if "serve" in argv and process.stdout and not process.stdout.readline():
-            raise DemoError(f"demo: no server in {place}")
+            raise DemoError(f"demo: no server in {place}: {self._errors.read_text().strip()}")
         return process
 
     def _daemon_answers(self) -> bool:

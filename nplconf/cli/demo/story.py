@@ -12,7 +12,7 @@ APPLY = ("apply", "--config", "node.yaml")
 
 def tell(stage: Stage, voice: Voice) -> None:
     """The whole story, on a stage that is built. DemoError where it goes another way."""
-    _scene(voice)
+    _scene(stage, voice)
     _numbers_are_held(stage, voice)
     _apply(stage, voice)
     numbers = _requests(stage, voice)
@@ -32,13 +32,14 @@ def _nplconf(stage: Stage, voice: Voice, *argv: str, show: bool = True) -> str:
     return done.stdout
 
 
-def _scene(voice: Voice) -> None:
+def _scene(stage: Stage, voice: Voice) -> None:
     voice.chapter("A node, two Pods, and a client outside that cannot reach them")
-    voice.say(
-        f"client {CLIENT_IP} ──── {NODE_IP} node ──┬── {WEB.name} {WEB.ip}  ports {WEB.ports[0]} and {WEB.ports[1]}"
-    )
-    voice.say(f"                                      └── {API.name} {API.ip}  port {API.ports[0]}")
-    voice.say(f"Services {', '.join(SERVICES)} say {ENABLED}: each of their Pod ports wants a number of the node.")
+    voice.say(f"client {CLIENT_IP} ─── {NODE_IP} node ─┬─ {WEB.ip} {WEB.name}, ports {WEB.ports[0]}, {WEB.ports[1]}")
+    voice.say(f"                                      └─ {API.ip} {API.name}, port {API.ports[0]}")
+    voice.say(f"Services {', '.join(SERVICES)} have {ENABLED}:")
+    voice.say("each of their Pod ports wants a number of the node.")
+    tried = stage.actor("client", "ask", WEB.ip, str(WEB.ports[0]))
+    voice.expect(f"http://{WEB.ip}:{WEB.ports[0]}  from the client: {tried.get('error')}", "error" in tried, tried)
 
 
 def _numbers_are_held(stage: Stage, voice: Voice) -> None:
@@ -52,11 +53,11 @@ def _numbers_are_held(stage: Stage, voice: Voice) -> None:
 
 
 def _apply(stage: Stage, voice: Voice) -> None:
-    voice.chapter("One run makes the node match the cluster, looks again, and publishes what it saw")
+    voice.chapter("One run makes the node match, looks again, and publishes what it saw")
     _nplconf(stage, voice, "render", "--config", "node.yaml", "--out", "plan.yaml")
+    voice.command("grep -A8 -m1 nodePort plan.yaml", _first_mapping((stage.directory / "plan.yaml").read_text()))
     _nplconf(stage, voice, *APPLY)
     for player in (WEB, API):
-        voice.say(f"annotation of {player.name}: {stage.cluster.annotation(player)}", "dim")
         voice.expect(
             f"{player.name} is published with {_counted(player.ports, 'port')}",
             set(stage.cluster.published(player)) == set(player.ports),
@@ -66,7 +67,7 @@ def _apply(stage: Stage, voice: Voice) -> None:
 
 def _requests(stage: Stage, voice: Voice) -> dict[int, int]:
     """Pod port -> node port of web-0, each of which was just used."""
-    voice.chapter("Requests from outside reach every port, and the Pods see the client's own address")
+    voice.chapter("Requests from outside reach every port; Pods see the client's own address")
     for player in (WEB, API):
         for port, number in stage.cluster.published(player).items():
             _answered(stage, voice, player, port, number)
@@ -84,11 +85,10 @@ def _answered(stage: Stage, voice: Voice, player: Player, port: int, number: int
 
 def _one_service_less(stage: Stage, voice: Voice, numbers: dict[int, int]) -> None:
     _, (kept, dropped) = SERVICES["web-2"], WEB.ports
-    voice.chapter("Service web-2 stops asking: its mapping goes, and nothing else (Antrea's issue 6281)")
+    voice.chapter("Service web-2 stops asking: one mapping goes (Antrea's issue 6281)")
     voice.command(f"kubectl annotate service web-2 {ENABLED}-")
     stage.cluster.stop_asking("web-2")
     _nplconf(stage, voice, *APPLY)
-    voice.say(f"annotation of {WEB.name}: {stage.cluster.annotation(WEB)}", "dim")
     voice.expect(
         f"{WEB.name}: one entry is left, with the number it had",
         stage.cluster.published(WEB) == {kept: numbers[kept]},
@@ -98,7 +98,7 @@ def _one_service_less(stage: Stage, voice: Voice, numbers: dict[int, int]) -> No
     _answered(stage, voice, WEB, kept, numbers[kept])
     seen = stage.actor("client", "ask", NODE_IP, str(numbers[dropped]))
     voice.expect(
-        f"http://{NODE_IP}:{numbers[dropped]}  is refused at once, in {seen['ms']} ms, no hang",
+        f"http://{NODE_IP}:{numbers[dropped]}  is refused at once, in {seen['ms']:.0f} ms",
         bool(seen.get("refused")) and seen["ms"] < REFUSED_WITHIN_MS,
         seen,
     )
@@ -126,6 +126,13 @@ def _all_gone(stage: Stage, voice: Voice) -> None:
     voice.expect("no rule and no chain of ours is left", stage.rules() == [], stage.rules())
     left = [stage.cluster.annotation(player) for player in (WEB, API)]
     voice.expect("no Pod has the annotation", left == [None, None], left)
+
+
+def _first_mapping(plan: str) -> str:
+    """Its lines in a plan file."""
+    lines = plan.splitlines()
+    start = next(i for i, line in enumerate(lines) if "nodePort:" in line)
+    return "\n".join(lines[start : start + 9])
 
 
 def _counted(things: tuple[int, ...], name: str) -> str:

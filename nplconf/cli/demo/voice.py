@@ -51,7 +51,7 @@ class Voice:
 
     def say(self, line: str = "", style: str = "") -> None:
         """One line."""
-        self._console.print(Text(INDENT + line if line else "", style=style))
+        self._console.print(Text(INDENT + line if line else "", style=style), soft_wrap=True)
 
     def command(self, line: str, output: str = "") -> None:
         """A command as it is typed, and what it printed."""

@@ -1,0 +1,44 @@
+"""`nplconf explain WHAT`: why a Pod, a Service or a node port is or is not mapped."""
+
+import argparse
+
+from nplconf.cli import plans
+from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.errors import UsageError
+from nplconf.explain import Explanation, Facts, explain, parse
+from nplconf.output import structured, table
+from nplconf.output.text import escaped
+from nplconf.reconcile import review
+from nplconf.settings import Settings
+from nplconf.verify import verify
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What is asked for."""
+    parser.add_argument("what", metavar="WHAT", help="namespace/name, svc/namespace/name or tcp/NUMBER")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """0, also for what does not exist."""
+    try:
+        what = parse(arguments.what)
+    except ValueError as err:
+        raise UsageError(str(err)) from None
+    reviewed = plans.binding(plans.given(None, settings), settings)
+    seen = review(open_cluster(settings), open_node(settings), settings, reviewed)
+    verified = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
+    found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings))
+    if settings.output == "table":
+        table.write(_lines(found), settings)
+    else:
+        print(structured.text(_data(arguments.what, found), settings.output), end="")
+    return 0
+
+
+def _lines(found: Explanation) -> list[table.Line]:
+    first, *rest = (escaped(line) for line in found.lines())
+    return [("sum", first), *(("", line) for line in rest)]
+
+
+def _data(what: str, found: Explanation) -> dict[str, object]:
+    return {"what": what, "answer": found.answer, "reasons": list(found.reasons), "mend": list(found.mend)}

@@ -1,0 +1,37 @@
+"""Freed numbers wait before another Pod may have them."""
+
+from nplconf.model import Cooling, PodPort
+from nplconf.plan.cooling import current, freed
+
+A, B = PodPort("shop/a", 80), PodPort("shop/b", 80)
+
+
+def test_a_number_cools_until_its_time_is_over() -> None:
+    cooling = [Cooling(61000, A, 100.0)]
+    assert current(cooling, now=199.0, period=100, rebooted=False) == tuple(cooling)
+    assert current(cooling, now=200.0, period=100, rebooted=False) == ()
+
+
+def test_a_reboot_starts_the_time_anew() -> None:
+    assert current([Cooling(61000, A, 5000.0)], now=10.0, period=100, rebooted=True) == (Cooling(61000, A, 10.0),)
+
+
+def test_a_time_in_the_future_counts_from_now() -> None:
+    assert current([Cooling(61000, A, 5000.0)], now=10.0, period=100, rebooted=False) == (Cooling(61000, A, 10.0),)
+
+
+def test_a_number_that_nobody_has_any_more_is_freed_now() -> None:
+    assert freed({A: 61000, B: 61001}, {B: 61001}, (), now=7.0) == (Cooling(61000, A, 7.0),)
+
+
+def test_a_number_that_is_used_again_stops_cooling() -> None:
+    assert freed({}, {B: 61000}, [Cooling(61000, A, 1.0)], now=7.0) == ()
+
+
+def test_a_number_that_cools_already_keeps_its_time() -> None:
+    old = Cooling(61000, A, 1.0)
+    assert freed({A: 61000}, {}, [old], now=7.0) == (old,)
+
+
+def test_the_number_that_a_pod_moved_away_from_cools() -> None:
+    assert freed({A: 61000}, {A: 61005}, (), now=7.0) == (Cooling(61000, A, 7.0),)

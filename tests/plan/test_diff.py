@@ -1,0 +1,108 @@
+"""Two sets of mappings, subtracted."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+from worlds import mapping, ref
+
+from nplconf.model import Mapping
+from nplconf.plan.diff import Diff, diff
+from nplconf.plan.live import NOBODY
+
+
+def subtract(was: list[Mapping], want: list[Mapping]) -> Diff:
+    return diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "gone")
+
+
+def actions(found: Diff) -> list[tuple[str, str, int]]:
+    return [(c.action, c.reason, c.mapping.node_port) for c in found.changes]
+
+
+def test_the_same_mappings_make_no_change() -> None:
+    found = subtract([mapping()], [mapping()])
+    assert found.changes == ()
+    assert found.unchanged == (mapping(),)
+
+
+def test_a_moved_number_is_a_change_and_no_removal() -> None:
+    assert actions(subtract([mapping(61001)], [mapping(61002)])) == [("change", "number-moved", 61002)]
+
+
+def test_another_address_is_a_change() -> None:
+    found = subtract([mapping(pod_ip="10.244.3.1")], [mapping(pod_ip="10.244.3.2")])
+    assert actions(found) == [("change", "pod-ip-changed", 61044)]
+    assert found.changes[0].was == mapping(pod_ip="10.244.3.1")
+
+
+def test_a_pod_that_was_made_again_is_a_change() -> None:
+    assert actions(subtract([mapping(pod=ref(uid="a"))], [mapping(pod=ref(uid="b"))])) == [
+        ("change", "pod-replaced", 61044)
+    ]
+
+
+def test_a_number_that_passes_to_another_pod_is_a_delete_and_an_add() -> None:
+    found = subtract([mapping(pod=ref("a"))], [mapping(pod=ref("b"))])
+    assert actions(found) == [("delete", "gone", 61044), ("add", "new", 61044)]
+
+
+def test_a_rule_that_names_nobody_is_overwritten_where_its_number_is_wanted() -> None:
+    assert actions(subtract([mapping(pod=NOBODY)], [mapping()])) == [("change", "owner-unknown", 61044)]
+
+
+def test_a_rule_that_names_nobody_is_removed_where_nobody_wants_its_number() -> None:
+    assert actions(subtract([mapping(pod=NOBODY)], [])) == [("delete", "gone", 61044)]
+
+
+def test_a_rule_that_is_there_twice_counts_once() -> None:
+    assert subtract([mapping(), mapping()], [mapping()]).changes == ()
+
+
+def test_host_ports_are_nobodys_rules() -> None:
+    assert subtract([], [mapping(via="hostPort")]) == Diff((), ())
+
+
+def test_protocols_and_families_of_one_number_are_told_apart() -> None:
+    both = [mapping(), mapping(protocol="udp"), mapping(family="IPv6")]
+    assert actions(subtract(both, both[:1])) == [("delete", "gone", 61044)] * 2
+
+
+def test_other_services_alone_change_no_rule() -> None:
+    assert subtract([mapping(services=["a/a"])], [mapping(services=["b/b"])]).changes == ()
+
+
+MAPPINGS = st.lists(
+    st.builds(
+        lambda number, name, uid, ip, port: mapping(
+            61000 + number, pod=ref(name, uid=uid), pod_ip=f"10.0.0.{ip}", pod_port=port
+        ),
+        st.integers(0, 3),
+        st.sampled_from("ab"),
+        st.sampled_from("xy"),
+        st.integers(1, 2),
+        st.integers(1, 2),
+    ),
+    max_size=6,
+    unique_by=lambda m: m.node_port,
+)
+
+
+@given(MAPPINGS, MAPPINGS)
+def test_carried_out_it_leads_from_any_state_to_any_other(was: list[Mapping], want: list[Mapping]) -> None:
+    found = subtract(was, want)
+    now = {m.node_port: m for m in was}
+    for change in found.changes:
+        if change.was and now.get(change.was.node_port) == change.was:
+            del now[change.was.node_port]
+    for change in found.changes:
+        if change.action != "delete":
+            now[change.mapping.node_port] = change.mapping
+    assert sorted(now.values(), key=lambda m: m.node_port) == sorted(want, key=lambda m: m.node_port)
+
+
+@given(MAPPINGS, st.randoms())
+def test_the_order_of_either_side_makes_no_difference(rows: list[Mapping], random: object) -> None:
+    shuffled = list(rows)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    changed = [replace(m, pod_ip="10.0.0.9") for m in rows]
+    assert subtract(rows, changed).changes == subtract(shuffled, list(reversed(changed))).changes

@@ -1,0 +1,43 @@
+"""What the kernel has, as mappings."""
+
+from worlds import mapping, ref
+
+from nplconf.model import LiveRule, PodPort, RuleKey
+from nplconf.plan.live import NOBODY, live_mappings, numbers
+from nplconf.rules import owner
+
+KEY = RuleKey(61044, "IPv4", "tcp")
+
+
+def rule(tag: str, port: int = 8080, key: RuleKey = KEY) -> LiveRule:
+    return LiveRule(key, "10.244.3.17", port, tag)
+
+
+def test_a_rule_says_whose_it_is_without_any_memory() -> None:
+    (found,) = live_mappings([rule(owner.tag(ref(), 8080))], (), {"IPv4": "10.10.10.10"})
+    assert (found.pod, found.pod_port, found.services, found.node_ip) == (ref(), 8080, (), "10.10.10.10")
+
+
+def test_memory_adds_what_the_rule_cannot_say() -> None:
+    assert live_mappings([rule(owner.tag(ref(), 8080))], [mapping()], {}) == (mapping(),)
+
+
+def test_the_owner_of_a_hashed_tag_is_found_among_the_known() -> None:
+    long = ref("x" * 200)
+    (found,) = live_mappings([rule(owner.tag(long, 8080))], [mapping(61099, pod=long)], {})
+    assert found.pod == long
+
+
+def test_a_forged_or_forgotten_tag_names_nobody() -> None:
+    tags = ["", "nplconf:#" + "0" * 64, "nplconf:shop", "hello"]
+    assert {m.pod for m in live_mappings(map(rule, tags), (), {})} == {NOBODY}
+
+
+def test_a_tag_that_does_not_fit_its_rule_is_not_believed() -> None:
+    assert live_mappings([rule(owner.tag(ref(), 8080), port=9999)], (), {})[0].pod == NOBODY
+    assert live_mappings([rule(owner.tag(ref(), 8080), port=9999)], [mapping()], {})[0].pod == NOBODY
+
+
+def test_numbers_are_the_owners_and_nobodys_are_left_out() -> None:
+    rows = [mapping(61002), mapping(61001), mapping(61003, pod=NOBODY), mapping(4001, pod_port=1, via="hostPort")]
+    assert numbers(rows) == {PodPort("shop/web-0", 8080): 61001}

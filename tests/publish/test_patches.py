@@ -1,0 +1,43 @@
+"""Which Pods are told something else."""
+
+from worlds import mapping, pod
+
+from nplconf.model import Patch
+from nplconf.publish.annotation import entries, render
+from nplconf.publish.patches import final, withdrawals
+
+TEXT = render(entries([mapping()]))
+BOTH = [mapping(), mapping(61045, pod_port=9000)]
+
+
+def test_a_pod_that_is_told_the_truth_is_left_alone() -> None:
+    assert final([pod(annotation=TEXT)], [mapping()]) == ()
+
+
+def test_a_pod_that_was_told_nothing_is_told() -> None:
+    assert final([pod()], [mapping()]) == (Patch(pod().ref, TEXT),)
+
+
+def test_the_key_goes_with_the_last_mapping() -> None:
+    assert final([pod(annotation=TEXT)], []) == (Patch(pod().ref, None),)
+
+
+def test_a_pod_of_the_same_name_with_another_uid_is_not_told_the_old_ones_mappings() -> None:
+    assert final([pod(uid="new")], [mapping()]) == ()
+
+
+def test_the_right_entries_in_another_form_are_written_anew() -> None:
+    assert final([pod(annotation=f" {TEXT}")], [mapping()]) == (Patch(pod().ref, TEXT),)
+
+
+def test_an_entry_that_goes_is_withdrawn_and_the_others_stay() -> None:
+    told = pod(annotation=render(entries(BOTH)))
+    assert withdrawals([told], [mapping()]) == (Patch(told.ref, TEXT),)
+
+
+def test_an_entry_to_come_is_not_in_the_withdrawal() -> None:
+    assert withdrawals([pod(annotation=TEXT)], [mapping(61099)]) == (Patch(pod().ref, None),)
+
+
+def test_a_pod_that_only_gains_is_not_written_early() -> None:
+    assert withdrawals([pod(annotation=TEXT)], BOTH) == ()

@@ -1,0 +1,137 @@
+"""Both seams of a run as values in memory: a cluster that takes patches, and a kernel that takes whole tables.
+
+Everything that is written is noted in one journal, in order, so that a test can say what came before what.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from nplconf.errors import NplconfError, UnavailableError
+from nplconf.model import (
+    FAMILIES,
+    Backend,
+    Change,
+    ClusterState,
+    Failure,
+    Family,
+    Holds,
+    Patch,
+    PortRange,
+    Taken,
+)
+from nplconf.model import Mapping as PortMapping
+from nplconf.node.iptables import Build, Settled
+from nplconf.plan.state import Loaded, State
+from nplconf.rules import tree
+from nplconf.rules.masquerade import Routes
+from nplconf.rules.table import Table, read
+
+EMPTY = read(())
+RANGE = PortRange(61000, 62000)
+
+
+@dataclass
+class FakeCluster:
+    """state: what a snapshot shows, changed by patches. error: raised instead. refuses: Pods whose patch fails."""
+
+    state: ClusterState
+    journal: list[str]
+    error: NplconfError | None = None
+    refuses: set[str] = field(default_factory=set)
+
+    def snapshot(self, node: str | None) -> ClusterState:
+        if self.error:
+            raise self.error
+        return self.state
+
+    def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
+        self.journal += [f"patch {p.pod.name} {p.annotation}" for p in patches]
+        written = {p.pod: p.annotation for p in patches if p.pod.name not in self.refuses}
+        pods = tuple(
+            replace(pod, annotation=written[pod.ref]) if pod.ref in written else pod for pod in self.state.pods
+        )
+        self.state = replace(self.state, pods=pods)
+        return tuple(Failure("publish", p.pod.key, "refused") for p in patches if p.pod.name in self.refuses)
+
+    def annotation(self, name: str = "web-0") -> str | None:
+        return next(pod.annotation for pod in self.state.pods if pod.ref.name == name)
+
+
+@dataclass
+class FakeNode:
+    """tables: what the kernel has. refused: numbers that it will not take. broken: families that cannot be read."""
+
+    journal: list[str]
+    held: PortRange | None = RANGE
+    taken: Collection[int] = ()
+    boot: str = "boot-1"
+    clock: float = 1000.0
+    backend: Backend = "nft"
+    tables: dict[Family, Table] = field(default_factory=lambda: dict.fromkeys(FAMILIES, EMPTY))
+    other: dict[Family, Table] = field(default_factory=dict)
+    refused: set[int] = field(default_factory=set)
+    broken: set[Family] = field(default_factory=set)
+    state: State = field(default_factory=State)
+    unwritable: bool = False
+    before_write: Callable[[], None] = lambda: None
+
+    def now(self) -> float:
+        return self.clock
+
+    def load(self) -> Loaded:
+        return Loaded(self.state, repr(self.state) if self.state != State() else "")
+
+    def save(self, state: State, before: str) -> str:
+        if self.unwritable:
+            raise OSError(28, "No space left on device")
+        if repr(state) != before:
+            self.journal.append("save writing" if state.writing else "save")
+            self.state = state
+        return repr(state)
+
+    def holds(self) -> Holds:
+        if self.held is None:
+            return Holds(available=False, message="hold daemon at /x: nobody answers")
+        taken = tuple(Taken(number, "tcp", "thief[7]") for number in self.taken)
+        return Holds(available=True, ranges=(self.held,), taken=taken)
+
+    def routes(self) -> Routes:
+        return ()
+
+    def read(self, family: Family) -> Table:
+        if family in self.broken:
+            raise UnavailableError(f"{family} is broken")
+        return self.tables[family]
+
+    def settle(
+        self, family: Family, have: Table, build: Build, keep: Sequence[PortMapping], add: Sequence[PortMapping]
+    ) -> Settled:
+        self.before_write()
+        self.journal.append(f"write {family}")
+        taken = [m for m in add if m.node_port not in self.refused]
+        self.tables[family] = build((*keep, *taken)) or EMPTY
+        return Settled(self.tables[family], tuple((m, "no") for m in add if m.node_port in self.refused))
+
+    def leftovers(self) -> tuple[Family, ...]:
+        return tuple(self.other)
+
+    def clear_leftovers(self, families: Sequence[Family]) -> tuple[Failure, ...]:
+        for family in families:
+            self.journal.append(f"clear {family}")
+            del self.other[family]
+        return ()
+
+    def forget(
+        self,
+        changes: Sequence[Change],
+        live: Sequence[PortMapping],
+        addresses: Mapping[Family, Sequence[str]],
+        *,
+        everything: bool,
+    ) -> tuple[Failure, ...]:
+        self.journal.append("forget everything" if everything else f"forget {len(changes)}")
+        return ()
+
+    def numbers(self, family: Family = "IPv4") -> list[int]:
+        """The numbers that have a rule."""
+        return [rule.key.node_port for rule in tree.live(self.tables[family], family)]

@@ -1,0 +1,98 @@
+"""Programs that stand in for iptables, in the mount namespace of what a test runs, and write down how they were called.
+
+A shim is found where the real program is (nplconf looks at fixed places only), and ends by being the real one, unless
+the test has it fail. The children that Python itself starts are written down too, so that none is overlooked.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+PROGRAMS = tuple(
+    f"{program}-{backend}-{what}"
+    for program in ("iptables", "ip6tables")
+    for backend in ("nft", "legacy")
+    for what in ("restore", "save")
+)
+_SHIM = """#!/bin/bash
+name=${{0##*/}}
+call=$(mktemp {calls}/XXXXXXXXXX)
+cat >"$call"
+printf '%s\\n' "$name $*" >"$call.argv"
+real() {{
+    case $name in *-nft-*) multi=nft ;; *) multi=legacy ;; esac
+    (exec -a "$name" /usr/sbin/xtables-$multi-multi "$@")
+}}
+{behaviour}
+real "$@" <"$call"
+"""
+_AUDIT = """
+import os, sys
+def hook(event, args):
+    if event in ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.system"):
+        argv = args[1] if event == "subprocess.Popen" else [event]
+        with os.fdopen(os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "w") as log:
+            log.write(" ".join(map(str, argv)) + "\\n")
+sys.addaudithook(hook)
+"""
+
+
+class Call(NamedTuple):
+    """One call of a program. line: its name and arguments. text: its whole stdin."""
+
+    line: str
+    text: str
+
+    @property
+    def reads(self) -> bool:
+        """It only asks: a save, or a restore of nothing but `-S`."""
+        commands = [line for line in self.text.splitlines() if line]
+        asks = all(line in ("*nat", "*mangle", "COMMIT") or line.startswith("-S ") for line in commands)
+        return asks if "restore" in self.line else "-save" in self.line
+
+
+@dataclass(frozen=True, slots=True)
+class Shims:
+    """directory: of the shims, over /usr/sbin. calls: where they write. audit: a directory for PYTHONPATH."""
+
+    directory: Path
+    calls: Path
+    audit: Path
+
+    @classmethod
+    def make(cls, base: Path, programs: Iterable[str] = PROGRAMS) -> "Shims":
+        """Shims for these programs that only write down."""
+        made = cls(base / "sbin", base / "calls", base / "audit")
+        for directory in (made.directory, made.calls, made.audit):
+            directory.mkdir(parents=True)
+        (made.audit / "sitecustomize.py").write_text(_AUDIT.format(log=str(base / "children")))
+        for program in programs:
+            made.have(program, "")
+        return made
+
+    def have(self, program: str, behaviour: str) -> None:
+        """Have a program do something else: shell, with its stdin in the file $call; `real "$@"` is the real one."""
+        shim = self.directory / program
+        shim.write_text(_SHIM.format(calls=self.calls, behaviour=behaviour))
+        shim.chmod(0o755)
+
+    def seen(self) -> tuple[Call, ...]:
+        """All calls since the last look, in order."""
+        found = sorted(self.calls.glob("*.argv"), key=lambda path: path.stat().st_mtime_ns)
+        calls = tuple(Call(path.read_text().strip(), path.with_suffix("").read_text()) for path in found)
+        for path in self.calls.iterdir():
+            path.unlink()
+        return calls
+
+    def children(self) -> tuple[str, ...]:
+        """The command lines of all children that Python started since the last look."""
+        log = self.audit.parent / "children"
+        lines = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return tuple(lines)
+
+    def forget(self) -> None:
+        """What was written down up to now."""
+        self.seen()
+        self.children()

@@ -1,0 +1,59 @@
+"""What an address and a network are."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nplconf.addresses import address_fault, network_fault
+
+
+@given(st.ip_addresses())
+def test_only_the_spelling_that_others_print_is_right(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    family, other = ("IPv4", "IPv6") if address.version == 4 else ("IPv6", "IPv4")
+    assert address_fault(str(address), other) is not None  # type: ignore[arg-type]
+    if address.exploded != str(address):
+        assert address_fault(address.exploded, "IPv6") is not None
+    disguised = address.version == 6 and address.ipv4_mapped is not None
+    if address.is_global and not address.is_multicast and not disguised:
+        assert address_fault(str(address), family) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "fe80::1%eth0", "fd12::1%1", "10.0.0.1\n", " 10.0.0.1", "1.2.3", "\u0660.0.0.1", "[fd12::1]"]
+)
+def test_what_is_no_plain_address_has_a_fault_in_both_families(text: str) -> None:
+    assert address_fault(text, "IPv4")
+    assert address_fault(text, "IPv6")
+
+
+def test_a_fault_says_how_the_address_is_to_be_written() -> None:
+    assert address_fault("FD12::1", "IPv6") == "is to be written fd12::1"
+
+
+@given(st.ip_addresses(), st.integers(0, 128))
+def test_a_network_is_right_without_host_bits_and_in_one_spelling(address: object, prefix: int) -> None:
+    bits = 32 if isinstance(address, ipaddress.IPv4Address) else 128
+    network = ipaddress.ip_network(f"{address}/{prefix % (bits + 1)}", strict=False)
+    assert network_fault(f"{address}/{network.prefixlen}") is None or str(network) != f"{address}/{network.prefixlen}"
+    assert network_fault(str(network)) is None or "::ffff:" in str(network) or str(network).startswith("::")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "10.0.0.0",
+        "10/8",
+        "10.0.0.1/8",
+        "10.0.0.0/255.0.0.0",
+        "10.0.0.0/33",
+        "fd00::1/8",
+        "FD00::/8",
+        "10.0.0.0/08",
+        "x/8",
+    ],
+)
+def test_every_other_spelling_of_a_network_is_a_fault(text: str) -> None:
+    assert network_fault(text)
