@@ -100,12 +100,13 @@ def decide(
 ) -> Decision:
     """Everything but the doing, from a trustworthy snapshot.
 
-    reviewed: a plan whose rows and numbers are binding. Raises BlockedError for another cluster's state, BadDataError
-    for one without this node.
+    reviewed: a plan whose rows and numbers are binding. Raises BlockedError for another cluster's state; for one
+    without this node too where an API server says so, BadDataError where a file does.
     """
     node = find_node(cluster, settings.node)
     if node is None:
-        raise BadDataError(f"the cluster state has no Node {settings.node}: it is not believed")
+        error = BlockedError if cluster.served else BadDataError
+        raise error(f"the cluster state has no Node {settings.node}: it is not believed, nothing is changed")
     same_cluster(observed.state.cluster, cluster.identity, "the cluster state")
     live = live_now(observed, settings)
     pods = tuple(pod for pod in cluster.pods if pod.node == settings.node)

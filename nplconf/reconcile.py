@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.decision import Decision, Observed, decide, heal, live_now, restrained, subject, table_of
-from nplconf.errors import PermissionDeniedError, UnavailableError
+from nplconf.errors import BadConfigError, PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
 from nplconf.plan import cooling
@@ -114,10 +114,13 @@ def apply(
     """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
 
     Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
-    none the error goes on to the caller.
+    none, and where it is the configuration that must be mended, the error goes on to the caller.
     """
     try:
         snapshot = cluster.snapshot(settings.node)
+    except BadConfigError as err:
+        heal_to_last(node, settings, str(err))
+        raise
     except (UnavailableError, PermissionDeniedError) as err:
         healed = heal_to_last(node, settings, str(err))
         if healed is None:

@@ -6,6 +6,7 @@ list is complete or an error, as everything that is missing from it would be tak
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -62,11 +63,11 @@ class ApiCluster:
 
     def _read(self, node: str | None, deadline: Deadline) -> ClusterState:
         try:
-            return state(self._objects(node, deadline), node)
+            return replace(state(self._objects(node, deadline), node), served=True)
         except _ExpiredError:
             pass
         try:
-            return state(self._objects(node, deadline), node)
+            return replace(state(self._objects(node, deadline), node), served=True)
         except _ExpiredError:
             raise UnavailableError("the API server gave up a list half-way, twice (410)") from None
 
