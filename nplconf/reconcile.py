@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.decision import Decision, decide, heal, restrained, subject, table_of, trust
-from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
+from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
 from nplconf.observed import Observed, live_now
@@ -115,10 +115,13 @@ def apply(
     """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
 
     Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
-    none the error goes on to the caller.
+    none, and where it is the configuration that must be mended, the error goes on to the caller.
     """
     try:
         snapshot = cluster.snapshot(settings.node)
+    except BadConfigError as err:
+        heal_to_last(node, settings, str(err))
+        raise
     except (UnavailableError, PermissionDeniedError) as err:
         healed = heal_to_last(node, settings, str(err))
         if healed is None:
