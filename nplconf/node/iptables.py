@@ -46,27 +46,26 @@ def read(family: Family, backend: Backend) -> Table:
     Raises UnavailableError when there is no trustworthy answer.
     """
     if backend == "legacy":
-        return _save(family, backend) if legacy_has("nat", family) else parse(())
-    first = _list(family, backend, (INDEX, *JUMPS))
-    names = _indexed(first) if first is not None else []
-    if first is None or not names:
-        return _save(family, backend)
-    second = _list(family, backend, names)
-    return parse(first + second) if second is not None else _save(family, backend)
+        return _save(family, backend) if legacy_has("nat", family) else parse("")
+    return _by_index(family, backend) or _save(family, backend)
 
 
-def _indexed(lines: Sequence[str]) -> list[str]:
-    rules = parse(lines).chains.get(INDEX, ())
-    return [rule.target for rule in rules if isinstance(rule, Rule) and rule.target.startswith("NPLCONF")]
+def _by_index(family: Family, backend: Backend) -> Table | None:
+    """Our chains alone, as the index names them; None where it cannot be trusted to name them all."""
+    first = _list(family, backend, (INDEX, *BASES))
+    rules = parse(first).chains.get(INDEX, ()) if first else ()
+    names = list(dict.fromkeys(rule.target for rule in rules if isinstance(rule, Rule)))
+    second = _list(family, backend, names) if names else None
+    table = parse(first + second) if first and second else None
+    return table if table and complete(table) else None
 
 
-def _list(family: Family, backend: Backend, chains: Sequence[str]) -> list[str] | None:
+def _list(family: Family, backend: Backend, chains: Sequence[str]) -> str | None:
     """Some chains' rules; None when one of them is missing, or the answer makes no sense."""
     question = "\n".join(("*nat", *(f"-S {chain}" for chain in chains), "COMMIT", ""))
     done = _patiently(program(family, backend, "restore"), "--noflush", text=question)
-    lines = done.text.splitlines()
-    complete = done.code == 0 and sum(line.startswith(("-N ", "-P ")) for line in lines) == len(chains)
-    return lines if complete else None
+    named = sum(line.startswith(("-N ", "-P ")) for line in done.text.split("\n"))
+    return done.text if done.code == 0 and named == len(chains) else None
 
 
 def _save(family: Family, backend: Backend) -> Table:
@@ -74,9 +73,9 @@ def _save(family: Family, backend: Backend) -> Table:
     done = _patiently(name, "-t", "nat", text="")
     if done.code != 0:
         raise UnavailableError(f"{name}: {done.complaint}")
-    if backend == "legacy" and "*nat" not in done.text:
-        raise UnavailableError(f"{name}: says nothing: it is broken")
-    return parse(done.text.splitlines())
+    if "*nat" not in done.text:  # it prints the base chains of an empty table, too
+        raise UnavailableError(f"{name}: {' '.join(done.text.split())[:200] or 'says nothing, so it is broken'}")
+    return parse(done.text)
 
 
 def _patiently(name: str, *arguments: str, text: str) -> command.Completed:

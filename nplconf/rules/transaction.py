@@ -1,10 +1,13 @@
 """The text for one `iptables-restore --noflush` that turns what a family has into what it is to have."""
 
+import re
+
 from nplconf.rules.rule import Rule, to_text
 from nplconf.rules.table import INDEX, JUMPS, Table
 
 FIRST = frozenset(("POSTROUTING",))
 """Base chains whose jump stands in front; the others' stand behind."""
+_LINE = re.compile(r"[ -~]+")
 
 
 def transaction(want: Table | None, have: Table) -> str:
@@ -36,7 +39,8 @@ def _jumps(want: Table | None, have: Table) -> list[str]:
     for name, base in have.bases.items():
         if want and base.place == "right":
             continue
-        lines += [f"-D {name} {text}" for text in base.jumps]
-        if want:
+        # a text that is more than one printable line can be deleted by nobody who does not count rules
+        lines += [f"-D {name} {text}" for text in base.jumps if _LINE.fullmatch(text)]
+        if want and name in JUMPS:
             lines.append(f"-I {name} 1 {JUMPS[name]}" if name in FIRST else f"-A {name} {JUMPS[name]}")
     return lines

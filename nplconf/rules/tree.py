@@ -10,8 +10,8 @@ from collections.abc import Sequence as SequenceOf
 from nplconf.model import PROTOCOLS, Family, Finding, LiveRule, Neighbourhood, PortRange, Protocol, RuleKey
 from nplconf.model import Mapping as PortMapping
 from nplconf.rules import masquerade, owner
-from nplconf.rules.rule import EVERYWHERE, HOST, Rule, Unknown
-from nplconf.rules.table import ENTRY, INDEX, JUMPS, POST, Base, Table
+from nplconf.rules.rule import EVERYWHERE, HOST, Rule, Unknown, span
+from nplconf.rules.table import BASES, ENTRY, INDEX, JUMPS, POST, Table, jumps
 
 LOOPBACK: dict[Family, str] = {"IPv4": "127.0.0.0/8", "IPv6": "::1/128"}
 Rules = tuple[Rule | Unknown, ...]
@@ -33,7 +33,7 @@ def table(
     chains |= masquerade.chains(neighbours, addresses, ports, POST, family)
     chains[ENTRY] = _entry(addresses, family)
     chains[INDEX] = tuple(Rule(name, goto=True) for name in sorted(chains))
-    return Table(chains, {name: Base((jump,), "right") for name, jump in JUMPS.items()})
+    return Table(chains, jumps())
 
 
 def root(protocol: Protocol) -> str:
@@ -63,7 +63,7 @@ def _add(found: dict[str, list[Rule]], mapping: PortMapping) -> None:
             size = 16 ** (4 - depth)
             first = number // size * size
             found[child] = []
-            found[chain].append(Rule(child, goto=True, protocol=protocol, ports=f"{first}:{first + size - 1}"))
+            found[chain].append(Rule(child, goto=True, protocol=protocol, ports=span(first, first + size - 1)))
         chain = child
     if not mapping.source_ranges:
         found[chain].append(dnat(mapping))
