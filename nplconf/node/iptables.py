@@ -1,4 +1,4 @@
-"""The kernel's rules: read as tables, written in one transaction per family, and never believed without another look."""
+"""The kernel's rules: read as tables, written in one transaction per family, never believed without another look."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from nplconf.model import Backend, Family, Mapping
 from nplconf.node import command
 from nplconf.node.backend import legacy_has, program
 from nplconf.rules.rule import Rule
-from nplconf.rules.table import INDEX, JUMPS, Table
+from nplconf.rules.table import BASES, INDEX, Table, complete
 from nplconf.rules.table import read as parse
 from nplconf.rules.transaction import transaction
 from nplconf.rules.tree import differs

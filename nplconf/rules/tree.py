@@ -11,7 +11,7 @@ from nplconf.model import PROTOCOLS, Family, Finding, LiveRule, Neighbourhood, P
 from nplconf.model import Mapping as PortMapping
 from nplconf.rules import masquerade, owner
 from nplconf.rules.rule import EVERYWHERE, HOST, Rule, Unknown, span
-from nplconf.rules.table import BASES, ENTRY, INDEX, JUMPS, POST, Table, jumps
+from nplconf.rules.table import ENTRY, INDEX, JUMPS, POST, Table, jumps
 
 LOOPBACK: dict[Family, str] = {"IPv4": "127.0.0.0/8", "IPv6": "::1/128"}
 Rules = tuple[Rule | Unknown, ...]
