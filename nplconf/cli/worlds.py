@@ -1,5 +1,7 @@
 """The two worlds of a run, as the settings name them."""
 
+import functools
+
 from nplconf.cluster import Cluster
 from nplconf.errors import UsageError
 from nplconf.node.linux import LinuxNode
@@ -19,6 +21,7 @@ def open_cluster(settings: Settings) -> Cluster:
     return ApiCluster.connect(settings.kubeconfig)
 
 
+@functools.cache
 def open_node(settings: Settings) -> LinuxNode:
     """The machine we are on; nothing is read yet but the choice of the iptables backend."""
     return LinuxNode.open(settings)
