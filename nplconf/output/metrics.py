@@ -27,7 +27,7 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run, good or not. attempted, succeeded: its end, and that of the last good one, seconds since 1970; 0: never."""
+    """One run. attempted, succeeded: its end, and that of the last good one, seconds since 1970; 0: never."""
 
     status: int
     attempted: float
