@@ -1,11 +1,13 @@
 """`nplconf apply [PLAN]`: makes the node match, looks again, annotates Pods."""
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
+from nplconf.cli import options, plans, record, say
 from nplconf.cli import plan as plan_command
-from nplconf.cli import plans, say
 from nplconf.cli.worlds import open_cluster, open_node
-from nplconf.errors import BadDataError, NplconfError, UsageError
+from nplconf.errors import BadConfigError, BadDataError, NplconfError, UsageError
 from nplconf.node import datapath, state
 from nplconf.node.linux import LinuxNode
 from nplconf.node.lock import locked
@@ -24,6 +26,22 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """One run, under the node's lock."""
     if arguments.check:
         return plan_command.run(arguments, settings)
+    result, code = record.recorded(settings, lambda: _run(arguments, settings))
+    report(result, settings)
+    return code
+
+
+def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """As every command's. A broken config file is a failed run, which the metrics show as far as they can."""
+    try:
+        return options.resolve(given, environ)
+    except BadConfigError as err:
+        if not given.get("check"):
+            record.failed(options.salvaged(given, environ), err.exit_code)
+        raise
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
     path = plans.given(arguments.plan, settings)
     if settings.no_cluster and not path:
         raise UsageError("--no-cluster needs a PLAN: without either there is nothing to apply")
@@ -31,9 +49,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         datapath.refuse_bypass()
     state.make_directory(settings.state_dir)
     with locked(settings.state_dir):
-        result = _result(path, settings, exact=plan_command.arguments_exact(arguments, settings))
-    report(result, settings)
-    return result.exit_code
+        return _result(path, settings, exact=plan_command.arguments_exact(arguments, settings))
 
 
 def _result(path: str | None, settings: Settings, *, exact: bool) -> Result:
