@@ -355,7 +355,7 @@ def _clean_node(node: Node) -> list[Failure]:
     live: list[Mapping] = []
     for family in FAMILIES:
         try:
-            have = node.read(family)
+            have = node.read(family, whole=True)
         except UnavailableError as err:
             failures.append(Failure("rule", family, str(err)))
             continue

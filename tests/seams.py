@@ -98,7 +98,7 @@ class FakeNode:
     def routes(self) -> Routes:
         return ()
 
-    def read(self, family: Family) -> Table:
+    def read(self, family: Family, *, whole: bool = False) -> Table:
         if family in self.broken:
             raise UnavailableError(f"{family} is broken")
         return self.tables[family]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from nplconf.errors import UnavailableError
+from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import Backend, Family, Mapping
 from nplconf.node import command
 from nplconf.node.backend import legacy_has, program
@@ -21,9 +21,11 @@ LOCK = 5
 """Seconds that iptables itself waits for its lock."""
 BUSY = 4
 """iptables' exit code for a lock or a resource that it did not get."""
-RETRIES = 3
+RETRIES = 2
 SETTLE = 60.0
 """Seconds for all attempts to bring one family in order."""
+NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
+"""A transaction that leaves no trace: whoever refuses it refuses everything."""
 
 Build = Callable[[Sequence[Mapping]], Table | None]
 
@@ -37,17 +39,27 @@ class Settled:
     errors: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a transaction came to. complaint: "" when iptables had none. refused: it is the transaction's own fault."""
+
+    complaint: str = ""
+    refused: bool = False
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(family: Family, backend: Backend) -> Table:
+def read(family: Family, backend: Backend, *, whole: bool = False) -> Table:
     """What is ours. Two calls at any size; a whole save where the index cannot be trusted.
 
-    Raises UnavailableError when there is no trustworthy answer.
+    whole: also find chains that nothing leads to. Raises UnavailableError when there is no trustworthy answer,
+    PermissionDeniedError when we may not ask.
     """
     if backend == "legacy":
+        # a save is faster there than the look for a chain, which goes through all of them
         return _save(family, backend) if legacy_has("nat", family) else parse("")
-    return _by_index(family, backend) or _save(family, backend)
+    return (None if whole else _by_index(family, backend)) or _save(family, backend)
 
 
 def _by_index(family: Family, backend: Backend) -> Table | None:
@@ -78,14 +90,16 @@ def _save(family: Family, backend: Backend) -> Table:
     return parse(done.text)
 
 
-def _patiently(name: str, *arguments: str, text: str) -> command.Completed:
-    """Run it again, a little later, while somebody else has the lock."""
-    done = command.run(name, *arguments, text=text, deadline=READ)
+def _patiently(name: str, *arguments: str, text: str, deadline: float = READ) -> command.Completed:
+    """Run it, and again a little later while somebody else has the lock. Raises as `read`."""
+    done = command.run(name, *arguments, text=text, deadline=deadline)
     for attempt in range(RETRIES):
         if done.code != BUSY:
             break
+        if "must be root" in done.errors or "Permission denied" in done.errors:
+            raise PermissionDeniedError(f"{name}: {done.complaint}")
         time.sleep(0.1 * 2**attempt)
-        done = command.run(name, *arguments, text=text, deadline=READ)
+        done = command.run(name, *arguments, text=text, deadline=deadline)
     return done
 
 
@@ -97,26 +111,26 @@ def settle(
 ) -> Settled:
     """Bring a family's chains to what `build` makes of keep and add; where the kernel refuses, of as many as it takes.
 
-    One transaction in the good case. One that did not come out as wanted is tried again from a new reading; then the
-    additions are halved until the ones that are refused are found, and everything else is in.
+    One transaction in the good case. One that did not come out as wanted is tried again from a new reading. When it is
+    refused again, and nothing but the additions can be the reason, they are halved until those that are refused are
+    found, and everything else is in.
     """
-    end = time.monotonic() + SETTLE
-    writer = _Writer(family, backend, build, have, end)
+    writer = _Writer(family, backend, build, have, time.monotonic() + SETTLE)
     if writer.reach(keep, add) or writer.reach(keep, add):
         return Settled(writer.table)
-    if not writer.reach(keep, ()):
-        # not even what was there before: nothing that is added can be the reason
+    if not writer.refused or not writer.takes_anything() or not writer.reach(keep, ()):
         return Settled(writer.table, errors=(writer.complaint,))
     taken, refused = writer.halve(list(keep), list(add))
     return Settled(writer.table, tuple(refused), () if writer.reach(taken, ()) else (writer.complaint,))
 
 
 class _Writer:
-    """The attempts on one family. table: as read last; complaint: what iptables said last."""
+    """The attempts on one family. table: as read last. complaint, refused: what the last attempt came to."""
 
     def __init__(self, family: Family, backend: Backend, build: Build, have: Table, end: float) -> None:
         self.table = have
         self.complaint = ""
+        self.refused = False
         self._family, self._backend, self._build, self._end = family, backend, build, end
 
     def reach(self, keep: Sequence[Mapping], add: Sequence[Mapping]) -> bool:
@@ -128,14 +142,30 @@ class _Writer:
             self.complaint = f"gave up after {SETTLE:.0f} s; {self.complaint}"
             return False
         try:
-            self.complaint = write(self._family, self._backend, transaction(want, self.table))
-            self.table = read(self._family, self._backend)
-        except UnavailableError as err:
-            self.complaint = str(err)
+            self._write(want)
+            # a transaction that was killed may be in force all the same
+            self.table = read(self._family, self._backend, whole=want is None)
+        except (UnavailableError, ValueError) as err:
+            self.complaint, self.refused = str(err), isinstance(err, ValueError)
             return False
-        reached = not differs(self.table, want)
-        self.complaint = "" if reached else self.complaint or "iptables reported success, but the rules are not there"
-        return reached
+        if differs(self.table, want):
+            self.complaint = self.complaint or "iptables reported success, but the rules are not there"
+            return False
+        return True
+
+    def _write(self, want: Table | None) -> None:
+        text = transaction(want, self.table)
+        done = write(self._family, self._backend, text)
+        # chains that are no longer needed but that a foreign rule leads to cannot go; that must not keep the rest out
+        kept = transaction(want, self.table, sweep=False) if done.refused else text
+        if kept != text and not write(self._family, self._backend, kept).complaint:
+            self.complaint, self.refused = f"a chain of ours cannot be removed: {done.complaint}", False
+        else:
+            self.complaint, self.refused = done.complaint, done.refused
+
+    def takes_anything(self) -> bool:
+        """Whether iptables takes a transaction at all: where it does not, no mapping is the reason."""
+        return not write(self._family, self._backend, NOTHING).complaint
 
     def halve(self, keep: list[Mapping], add: list[Mapping]) -> tuple[list[Mapping], list[tuple[Mapping, str]]]:
         """Put in what the kernel takes of add; everything in force then, and each one refused with the reason."""
@@ -149,16 +179,16 @@ class _Writer:
         return keep, refused + more
 
 
-def write(family: Family, backend: Backend, text: str) -> str:
-    """One transaction; what iptables complained about, "" when it did not. Whether it is in force only a look can say."""
+def write(family: Family, backend: Backend, text: str) -> Written:
+    """One transaction. Whether it is in force only a look can say."""
+    if not text:
+        return Written("something of ours is not as it must be, and no text for iptables can mend it")
     name = program(family, backend, "restore")
-    done = command.run(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE)
-    for attempt in range(RETRIES):
-        if done.code != BUSY:
-            break
-        time.sleep(0.1 * 2**attempt)
-        done = command.run(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE)
-    return "" if done.code == 0 else f"{name}: {done.complaint}"
+    try:
+        done = _patiently(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE)
+    except UnavailableError as err:
+        return Written(str(err))
+    return Written() if done.code == 0 else Written(f"{name}: {done.complaint}", refused=done.code != BUSY)
 
 
 # --- the other backend -----------------------------------------------------------------------------------------------
@@ -170,15 +200,15 @@ def has_ours(family: Family, backend: Backend) -> bool:
         return False
     try:
         return not read(family, backend).empty
-    except UnavailableError:
+    except (UnavailableError, PermissionDeniedError):
         return False
 
 
 def clear(family: Family, backend: Backend) -> str:
     """Remove all that is ours from a backend; what went wrong, or ""."""
     try:
-        have = read(family, backend)
-        complaint = write(family, backend, text) if (text := transaction(None, have)) else ""
-        return complaint if not read(family, backend).empty else ""
-    except UnavailableError as err:
+        have = read(family, backend, whole=True)
+        settled = settle(family, backend, have, lambda _: None, (), ())
+    except (UnavailableError, PermissionDeniedError) as err:
         return str(err)
+    return "; ".join(settled.errors)

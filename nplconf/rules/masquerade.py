@@ -56,9 +56,7 @@ def chains(
         source = block if place.source == _host(place.pod_ip) else place.source
         name = f"{CHAIN}-{crc32(block.encode()):08X}"
         # blocks that happen to have one name share its chain: each rule in it says the whole of what it matches
-        pods.setdefault(name, []).append(
-            Rule("MASQUERADE", source=place.source, destination=_host(place.pod_ip))
-        )
+        pods.setdefault(name, []).append(Rule("MASQUERADE", source=place.source, destination=_host(place.pod_ip)))
         gates.add(Rule(name, goto=True, source=source, destination=block))
     numbers = span(ports.first, ports.last)
     flows = (Rule(CHAIN, goto=True, original=address, original_ports=numbers) for address in addresses)

@@ -1,6 +1,7 @@
 """One iptables rule of ours as a value, and its text: one strict grammar for what is written and for what is read.
 
-iptables itself is no validator: it reads `--dport 061000` as octal, and a newline in a quoted comment is a second command.
+iptables itself is no validator: it reads `--dport 061000` as octal, and a newline in a quoted comment is a second
+command.
 """
 
 import re

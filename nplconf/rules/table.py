@@ -19,11 +19,11 @@ JUMPS = {
 }
 """Base chain -> the one rule of ours in it.
 
-The first two are appended, behind KUBE-SERVICES (CVE-2019-9946: a Pod must not take a Service's traffic); the last is the
-first of its chain, as behind a CNI's `-d podCIDR -j ACCEPT` it would never see a packet.
+The first two are appended, behind KUBE-SERVICES (CVE-2019-9946: a Pod must not take a Service's traffic); the last is
+the first of its chain, as behind a CNI's `-d podCIDR -j ACCEPT` it would never see a packet.
 """
 BASES = (*JUMPS, "INPUT")
-"""The base chains of the nat table. What leads to us from INPUT is a mistake, and keeps our chains from being deleted."""
+"""The base chains of the nat table. A jump to us from INPUT is a mistake, and keeps our chains from being deleted."""
 
 Place = Literal["right", "missing", "doubled", "moved", "foreign"]
 
@@ -82,7 +82,9 @@ def complete(table: Table) -> bool:
     False: there may be chains that were not read, and the whole table must be looked through.
     """
     index = {rule.target for rule in table.chains.get(INDEX, ()) if isinstance(rule, Rule)}
-    others = {rule.target for name in table.chains if name != INDEX for rule in table.chains[name] if isinstance(rule, Rule)}
+    others = {
+        rule.target for name in table.chains if name != INDEX for rule in table.chains[name] if isinstance(rule, Rule)
+    }
     return bool(index) and index >= {name for name in others if _NAME.fullmatch(name)}
 
 

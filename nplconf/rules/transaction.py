@@ -10,11 +10,12 @@ FIRST = frozenset(("POSTROUTING",))
 _LINE = re.compile(r"[ -~]+")
 
 
-def transaction(want: Table | None, have: Table) -> str:
+def transaction(want: Table | None, have: Table, *, sweep: bool = True) -> str:
     """Only the chains that differ are written again; "" when none does.
 
     A chain declared as `:NAME - [0:0]` is made, or emptied, inside the transaction. Chains that are no longer wanted
-    are emptied so, and deleted at the end, when nothing leads to them any more. want None removes all that is ours.
+    are emptied so, and deleted at the end, when nothing leads to them any more; without sweep they stay, empty. want
+    None removes all that is ours. Raises ValueError for a rule that may not be written.
     """
     wanted = want.chains if want else {}
     written = [name for name, rules in wanted.items() if have.chains.get(name) != rules]
@@ -28,8 +29,8 @@ def transaction(want: Table | None, have: Table) -> str:
     for name in written:
         lines += (f"-A {name} {to_text(rule)}" for rule in wanted[name] if isinstance(rule, Rule))
     lines += (line for line in jumps if not line.startswith("-D"))
-    # the index leads to chains that go, and goes first where it goes itself
-    lines += (f"-X {name}" for name in sorted(obsolete, key=lambda name: (name != INDEX, name)))
+    if sweep:  # the index leads to chains that go, and goes first where it goes itself
+        lines += (f"-X {name}" for name in sorted(obsolete, key=lambda name: (name != INDEX, name)))
     return "\n".join((*lines, "COMMIT", ""))
 
 
