@@ -1,8 +1,8 @@
 """Golden worlds: what goes in and what must come out, byte for byte, by pure code and on a real kernel.
 
-A directory of tests/golden is a world named by what it shows. In: cluster.yaml, and node.yaml where the node is not a new
-one (portRange, taken numbers, bridges, and the rules that are there, as iptables-save prints them). Out: plan.yaml, the
-text for iptables-restore per family, the annotation of each Pod. `pytest --update-golden` writes what comes out.
+A directory of tests/golden is a world named by what it shows. In: cluster.yaml, and node.yaml where the node is not a
+new one (portRange, taken numbers, bridges, and the rules that are there, as iptables-save prints them). Out: plan.yaml,
+the text for iptables-restore per family, the annotation of each Pod. `pytest --update-golden` writes what comes out.
 """
 
 import contextlib
