@@ -1,59 +1,50 @@
 """The files that make nplconf run on a node by itself: what ships in systemd/, fitted to this installation.
 
-The shipped files stay whole, and can be read by systemd-analyze. Fitting is two placeholders, and a drop-in for each
-service where the hardening would hide or forbid what this installation and its configuration need.
+The shipped files stay whole and can be read by systemd-analyze; fitting is one placeholder, and a drop-in where the
+hardening would hide the Python that nplconf runs on.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 
 UNITS = ("nplconf.service", "nplconf.timer", "nplconf-hold.socket", "nplconf-hold.service")
 PLACEHOLDER = "/usr/bin/nplconf"
 """What the shipped units call; it stands in them as the first word of a command."""
-SOCKET = "/run/nplconf/hold.sock"
-"""Where the shipped socket unit listens."""
-STATE = "/var/lib/nplconf"
-"""What the shipped job may write."""
 UNIT_DIRECTORY = "/etc/systemd/system"
-JOB_DROPIN = f"{UNIT_DIRECTORY}/nplconf.service.d/10-installation.conf"
-HOLD_DROPIN = f"{UNIT_DIRECTORY}/nplconf-hold.service.d/10-installation.conf"
+JOB_REACH = f"{UNIT_DIRECTORY}/nplconf.service.d/10-reach.conf"
+HOLD_REACH = f"{UNIT_DIRECTORY}/nplconf-hold.service.d/10-reach.conf"
+REACH_SAYS = "# Written by `nplconf install-units`: what would be hidden or read-only, and is needed.\n[Service]\n"
+SOCKET = "/run/nplconf/hold.sock"
+"""Where the shipped units have the daemon answer."""
 SYSUSERS = "/etc/sysusers.d/nplconf.conf"
 TMPFILES = "/etc/tmpfiles.d/nplconf.conf"
 HOMES = ("/home", "/root", "/run/user")
 """What ProtectHome= hides."""
 PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 nothing is written there
 """What PrivateTmp= hides."""
-PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), JOB_DROPIN, HOLD_DROPIN, SYSUSERS, TMPFILES)
+PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), JOB_REACH, HOLD_REACH, SYSUSERS, TMPFILES)
 """All that may be written, and so all that uninstalling removes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Installation:
-    """How and from where nplconf is called here; every path is absolute.
+def fitted(
+    command: Sequence[str],
+    needed: Sequence[str] = (),
+    closed: Sequence[str] = (),
+    *,
+    writes: Sequence[str] = (),
+    socket: str = SOCKET,
+) -> dict[str, str]:
+    """Path -> text of every file for a nplconf that is called as `command` (an absolute path, and arguments).
 
-    command: the program, and arguments before nplconf's own. runs_from: directories that it is read from. closed:
-    directories above those that only root may enter. reads, writes: directories of what the configuration names.
-    config: a config file in another place than the default.
+    needed: the directories that this command runs from. closed: directories above them that only root may enter.
+    writes: directories that the job writes to, beside its state directory. socket: where the daemon answers.
     """
-
-    command: Sequence[str] = (PLACEHOLDER,)
-    runs_from: Sequence[str] = ()
-    closed: Sequence[str] = ()
-    reads: Sequence[str] = ()
-    writes: Sequence[str] = ()
-    config: str | None = None
-    socket: str = SOCKET
-
-
-def fitted(installation: Installation) -> dict[str, str]:
-    """Path -> text of every file."""
-    called = _words(installation.command)
+    called = _words(command)
     made = {f"{UNIT_DIRECTORY}/{unit}": _shipped(unit).replace(PLACEHOLDER, called) for unit in UNITS}
-    socket_unit = f"{UNIT_DIRECTORY}/nplconf-hold.socket"
-    made[socket_unit] = made[socket_unit].replace(SOCKET, installation.socket.replace("%", "%%"))
-    dropins = {JOB_DROPIN: _for_job(installation), HOLD_DROPIN: _for_hold(installation)}
-    made |= {path: _dropin(lines) for path, lines in dropins.items() if any(lines)}
+    listens = f"{UNIT_DIRECTORY}/nplconf-hold.socket"
+    made[listens] = made[listens].replace(f"ListenStream={SOCKET}", f"ListenStream={socket.replace('%', '%%')}")
+    reach = {JOB_REACH: _job_reach(needed, writes), HOLD_REACH: _hold_reach(needed, closed)}
+    made |= {path: f"{REACH_SAYS}{text}" for path, text in reach.items() if text}
     return made | {SYSUSERS: _shipped("sysusers.d/nplconf.conf"), TMPFILES: _shipped("tmpfiles.d/nplconf.conf")}
 
 
@@ -61,41 +52,27 @@ def _shipped(name: str) -> str:
     return files("nplconf").joinpath("unit_files", name).read_text("utf-8")
 
 
-def _for_job(here: Installation) -> list[str]:
-    """It is root and may read homes; its /tmp is another, and it writes to its state directory alone."""
-    writes = [path for path in here.writes if not _within(path, [STATE])]
-    reads = [path for path in (*here.runs_from, *here.reads) if not _within(path, writes)]
-    return [
-        _setting("Environment", [f"NPLCONF_CONFIG={here.config}"] if here.config else []),
-        _setting("BindReadOnlyPaths", (path for path in reads if _within(path, PRIVATE))),
-        _setting("BindPaths", (f"-{path}" for path in writes if _within(path, PRIVATE))),
-        _setting("ReadWritePaths", (f"-{path}" for path in writes if not _within(path, PRIVATE))),
-    ]
+def _job_reach(needed: Sequence[str], writes: Sequence[str]) -> str:
+    """It is root and may read homes; only its /tmp is another. What it may write is a short list."""
+    hidden = [path for path in needed if _within(path, PRIVATE) and not _within(path, writes)]
+    shared = [path for path in writes if _within(path, PRIVATE)]
+    elsewhere = [path for path in writes if path not in shared]
+    bound = f"BindPaths={_words(f'-{path}' for path in shared)}\n" if shared else ""
+    written = f"ReadWritePaths={_words(f'-{path}' for path in elsewhere)}\n" if elsewhere else ""
+    return _shown(hidden) + bound + written
 
 
-def _for_hold(here: Installation) -> list[str]:
+def _hold_reach(needed: Sequence[str], closed: Sequence[str]) -> str:
     """It sees of homes and of closed directories what it runs from, and nothing else."""
-    closed = [path for path in here.closed if not _within(path, (*HOMES, *PRIVATE))]
-    needed = [*here.runs_from, *([here.config] if here.config else [])]
+    closed = [path for path in closed if not _within(path, (*HOMES, *PRIVATE))]
     hidden = [path for path in needed if _within(path, (*HOMES, *PRIVATE, *closed))]
-    return [
-        _setting("Environment", [f"NPLCONF_CONFIG={here.config}"] if here.config else []),
-        _setting("ProtectHome", ["tmpfs"] if any(_within(path, HOMES) for path in hidden) else []),
-        _setting("TemporaryFileSystem", (f"{path}:ro" for path in closed)),
-        _setting("BindReadOnlyPaths", hidden),
-    ]
+    home = "ProtectHome=tmpfs\n" if any(_within(path, HOMES) for path in hidden) else ""
+    empty = f"TemporaryFileSystem={_words(f'{path}:ro' for path in closed)}\n" if closed else ""
+    return home + empty + _shown(hidden)
 
 
-def _dropin(lines: Iterable[str]) -> str:
-    return "\n".join(
-        ["# Written by `nplconf install-units` for this installation.", "[Service]", *filter(None, lines), ""]
-    )
-
-
-def _setting(name: str, values: Iterable[str]) -> str:
-    """A line of a unit, "" without values; a value is there once."""
-    words = _words(dict.fromkeys(values))
-    return f"{name}={words}" if words else ""
+def _shown(hidden: Sequence[str]) -> str:
+    return f"BindReadOnlyPaths={_words(hidden)}\n" if hidden else ""
 
 
 def _within(path: str, directories: Sequence[str]) -> bool:

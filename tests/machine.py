@@ -215,7 +215,7 @@ def install(
     machine: Machine, config: str = "", command: tuple[str, ...] = NPLCONF, needed: tuple[str, ...] = NEEDED
 ) -> None:
     """Put nplconf's units on a machine, with their user and files, as `install-units` does; nothing is started."""
-    for path, text in units.fitted(units.Installation(command, needed)).items():
+    for path, text in units.fitted(command, needed).items():
         machine.write(path, text)
     if config:
         machine.write("/etc/nplconf/config.yaml", config)

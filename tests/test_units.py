@@ -9,7 +9,6 @@ import pytest
 from machine import NEEDED, ROOT, Machine, command_at, install
 
 from nplconf import units
-from nplconf.units import HOLD_DROPIN, JOB_DROPIN, Installation, fitted
 
 EXAMPLE = ROOT / "examples" / "cluster-6281.yaml"
 CONFIG = """\
@@ -24,7 +23,7 @@ HOLD, JOB = "nplconf-hold.service", "nplconf.service"
 
 
 def test_every_unit_calls_the_nplconf_that_installs_it() -> None:
-    files = fitted(Installation(["/opt/my tools/nplconf 100%"]))
+    files = units.fitted(["/opt/my tools/nplconf 100%"])
     text = "".join(files.values())
     assert units.PLACEHOLDER not in text
     assert text.count('="/opt/my tools/nplconf 100%%" ') == 2
@@ -32,14 +31,9 @@ def test_every_unit_calls_the_nplconf_that_installs_it() -> None:
 
 
 def test_only_known_paths_are_written() -> None:
-    everything = fitted(Installation(["/x"], ["/root/venv", "/tmp/venv", "/srv/closed/venv"], ["/srv/closed"]))
+    everything = units.fitted(["/opt/nplconf"], ["/root/venv", "/tmp/venv", "/srv/closed/venv"], ["/srv/closed"])
     assert set(everything) == set(units.PATHS)
-    assert set(fitted(Installation(["/opt/nplconf"], ["/opt"]))) == set(units.PATHS) - {JOB_DROPIN, HOLD_DROPIN}
-
-
-def settings_of(text: str) -> list[str]:
-    """A drop-in's lines without comments and section."""
-    return [line for line in text.splitlines() if not line.startswith(("#", "["))]
+    assert set(units.fitted(["/opt/nplconf"], ["/opt"])) == set(units.PATHS) - {units.JOB_REACH, units.HOLD_REACH}
 
 
 @pytest.mark.parametrize(
@@ -54,29 +48,19 @@ def settings_of(text: str) -> list[str]:
 def test_the_daemon_sees_what_it_runs_from_and_nothing_else(
     needed: list[str], closed: list[str], lines: list[str]
 ) -> None:
-    assert settings_of(fitted(Installation(["/x"], needed, closed))[HOLD_DROPIN]) == lines
+    written = units.fitted(["/x"], needed, closed)[units.HOLD_REACH].splitlines()
+    assert [line for line in written if not line.startswith(("#", "["))] == lines
 
 
-def test_the_job_may_do_what_its_configuration_says() -> None:
-    here = Installation(
-        reads=["/tmp/cluster", "/tmp/plans", "/etc"], writes=["/var/lib/nplconf", "/srv/metrics", "/tmp/cluster"]
-    )
-    assert settings_of(fitted(here)[JOB_DROPIN]) == [
-        "BindReadOnlyPaths=/tmp/plans",
-        "BindPaths=-/tmp/cluster",
-        "ReadWritePaths=-/srv/metrics",
-    ]
+def test_the_job_may_write_what_its_configuration_names_and_the_socket_is_where_it_says() -> None:
+    files = units.fitted(["/x"], writes=["/srv/a b", "/var/spool/100%"], socket="/run/other.sock")
+    assert 'ReadWritePaths="-/srv/a b" "-/var/spool/100%%"\n' in files[units.JOB_REACH]
+    assert "ListenStream=/run/other.sock\n" in files[f"{units.UNIT_DIRECTORY}/nplconf-hold.socket"]
 
 
-def test_both_read_the_configuration_that_was_named() -> None:
-    files = fitted(Installation(config="/root/nplconf.yaml"))
-    assert settings_of(files[JOB_DROPIN]) == ["Environment=NPLCONF_CONFIG=/root/nplconf.yaml"]
-    assert "BindReadOnlyPaths=/root/nplconf.yaml" in settings_of(files[HOLD_DROPIN])
-
-
-def test_the_socket_is_where_the_configuration_says() -> None:
-    files = fitted(Installation(socket="/run/other/hold.sock"))
-    assert "\nListenStream=/run/other/hold.sock\n" in files[f"{units.UNIT_DIRECTORY}/nplconf-hold.socket"]
+def test_a_file_in_tmp_is_the_machines_and_not_one_in_a_tmp_of_its_own() -> None:
+    files = units.fitted(["/x"], writes=["/tmp/shared", "/srv/metrics"])
+    assert files[units.JOB_REACH].splitlines()[2:] == ["BindPaths=-/tmp/shared", "ReadWritePaths=-/srv/metrics"]
 
 
 # --- as systemd reads them -------------------------------------------------------------------------------------------
@@ -85,7 +69,7 @@ def test_the_socket_is_where_the_configuration_says() -> None:
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A tree with the units in it, and an executable where they look for one."""
-    for path, text in fitted(Installation(["/usr/bin/true"])).items():
+    for path, text in units.fitted(["/usr/bin/true"]).items():
         target = tmp_path / path.removeprefix("/")
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text)

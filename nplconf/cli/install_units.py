@@ -1,89 +1,79 @@
-"""`nplconf install-units`: the units on this machine, calling the nplconf that is called now."""
+"""`nplconf install-units [--now]`: what makes nplconf run on this node by itself."""
 
 import argparse
 import os
-import shutil
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
-import nplconf
+from nplconf import units
 from nplconf.cli import say
-from nplconf.config import DEFAULT_FILE
-from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.node import state, systemd
-from nplconf.settings import Settings
-from nplconf.units import Installation, fitted
+from nplconf.errors import UnavailableError
+from nplconf.node import systemd
+from nplconf.output import structured, table
+from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
+
+AT_BOOT = ("nplconf-hold.socket", "nplconf-hold.service", "nplconf.timer")
+"""What is enabled and started; the timer starts the job."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What only this command takes."""
-    parser.add_argument("--now", action="store_true", help="enable and start them, too")
+    parser.add_argument("--now", action="store_true", help="enable the units, and start them")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Write what differs; a line for each file."""
-    if os.geteuid() != 0:
-        raise PermissionDeniedError("install-units writes to /etc/systemd/system: run it as root")
-    state.make_directory(settings.state_dir)
-    changed = systemd.write(fitted(installation(settings)))
-    for path in changed:
-        print(f"wrote {path}" if os.path.lexists(path) else f"removed {path}")
-    systemd.reload()
+    """Writes the units; a second time nothing. Raises PermissionDeniedError, UnavailableError."""
+    if arguments.now and not systemd.runs():
+        raise UnavailableError("systemd does not run here: without --now the units are written for the next boot")
+    if settings.config != CONFIG:
+        say.warning(f"the units read {CONFIG}, not {settings.config}")
+    for path in systemd.unreadable(systemd.runs_from(systemd.called_as(sys.argv[0], os.environ))):
+        say.warning(f"{path}: only root may read it, and the hold daemon is not root: chmod -R go+rX {path}")
+    changed = systemd.write(wanted(settings))
+    if systemd.runs():
+        _make_known()
     if arguments.now:
-        systemd.start()
-    elif systemd.is_running():
-        say.warning("nothing was started: nplconf install-units --now does")
+        _start()
+    _report(changed, settings, started=arguments.now)
     return 0
 
 
-def installation(settings: Settings) -> Installation:
-    """Of this very process, and of its configuration."""
-    runs_from = _runs_from()
-    return Installation(
-        command=called_as(sys.argv[0]),
-        runs_from=runs_from,
-        closed=closed_above(runs_from),
-        reads=_directories((*settings.cluster_state, settings.kubeconfig, settings.policy, settings.config)),
-        writes=[*_directories((settings.write_back, settings.textfile)), absolute(settings.state_dir)],
-        config=absolute(settings.config) if settings.config != DEFAULT_FILE else None,
-        socket=absolute(settings.hold_socket),
+def wanted(settings: Settings) -> dict[str, str]:
+    """Every file of an installation of this nplconf with these settings."""
+    command = systemd.called_as(sys.argv[0], os.environ)
+    needed = systemd.runs_from(command)
+    files = [settings.textfile, settings.write_back]
+    written = {str(Path(file).absolute().parent) for file in files if file} | {str(Path(settings.state_dir).absolute())}
+    return units.fitted(
+        command,
+        needed,
+        systemd.closed(needed),
+        writes=sorted(written - {DEFAULT_STATE}),
+        socket=settings.hold_socket,
     )
 
 
-def called_as(program: str) -> tuple[str, ...]:
-    """The command that calls this nplconf: an executable by its absolute path (links are kept), else this Python."""
-    for candidate in (shutil.which(program), shutil.which(Path(sys.executable).with_name("nplconf"))):
-        if candidate and Path(candidate).name != "__main__.py":
-            return (absolute(candidate),)
-    if "site-packages" in Path(nplconf.__file__).parts:
-        return (sys.executable, "-m", "nplconf")
-    raise UnavailableError("nplconf is not installed but run from its source: pip install it, and call that one")
+def _make_known() -> None:
+    systemd.tell("systemd-sysusers", units.SYSUSERS)
+    systemd.tell("systemd-tmpfiles", "--create", units.TMPFILES)
+    systemd.tell("systemctl", "daemon-reload")
 
 
-def _runs_from() -> list[str]:
-    """The directories of Python, of its environment, of the package and of the program: none within another."""
-    program = Path(shutil.which(sys.argv[0]) or sys.executable)
-    package = Path(nplconf.__file__).parents[1]
-    wanted = {str(p) for p in (program.parent.absolute(), package, Path(sys.prefix), Path(sys.base_prefix))}
-    wanted |= {os.path.realpath(path) for path in wanted}
-    return sorted(one for one in wanted if not any(one.startswith(f"{other}/") for other in wanted))
+def _start() -> None:
+    """Enabled, and running what is installed now: a daemon that runs gives its sockets to its successor."""
+    systemd.tell("systemctl", "enable", *AT_BOOT)
+    systemd.tell("systemctl", "start", "nplconf-hold.socket")
+    systemd.tell("systemctl", "restart", "nplconf-hold.service")
+    systemd.tell("systemctl", "start", "nplconf.timer")
 
 
-def closed_above(paths: Iterable[str]) -> list[str]:
-    """The outermost directory above each path that only its owner may enter, where there is one."""
-    found = set()
-    for path in paths:
-        above = [*reversed(Path(path).parents), Path(path)]
-        found |= {str(one) for one in [next((a for a in above if not a.stat().st_mode & 0o001), None)] if one}
-    return sorted(found)
-
-
-def absolute(path: str) -> str:
-    """From the root, with its links as they are."""
-    return str(Path(path).absolute())
-
-
-def _directories(named: Iterable[str | None]) -> list[str]:
-    """The directories of files that the configuration names."""
-    return sorted({str(Path(path).absolute().parent) for path in named if path and path != "-"})
+def _report(changed: tuple[str, ...], settings: Settings, *, started: bool) -> None:
+    if settings.output != "table":
+        print(
+            structured.text({"node": settings.node, "changed": list(changed), "started": started}, settings.output),
+            end="",
+        )
+        return
+    hint = "" if started else "; start them with: nplconf install-units --now"
+    lines = [("change", f"~ {path}") for path in changed]
+    table.write([*lines, ("sum", f"Units: {len(changed)} files written{hint}.")], settings)

@@ -1,134 +1,180 @@
-"""nplconf's own files and units on this machine: written, started, stopped, removed. Any of it twice is harmless.
+"""systemd, as far as it concerns us: systemctl, and the files that it reads, in their places.
 
-A machine on which systemd does not run, an image that is being built, gets the files all the same.
+Everything can be done on a node where systemd does not run (an image that is built): files are written, nothing is
+told.
 """
 
+import contextlib
+import grp
+import os
+import pwd
 import shutil
-from collections.abc import Mapping
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from nplconf import units
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import Failure
 from nplconf.node import command
-from nplconf.units import PATHS, SYSUSERS, TMPFILES, UNIT_DIRECTORY, UNITS
 
-STARTED = ("nplconf-hold.socket", "nplconf-hold.service", "nplconf.timer")
-"""What is enabled and started; the timer starts the job."""
+DEADLINE = 60.0
+"""Seconds for one systemctl: starting waits for the daemon to hold its range, stopping for a run to end."""
 RUNS = Path("/run/systemd/system")
-"""There when systemd is this machine's PID 1."""
 USER = "nplconf-hold"
-SECONDS = 60.0
+"""As sysusers.d/nplconf.conf makes it."""
+DROP_IN_ROOTS = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+)
+"""Where `systemctl edit` and `systemctl set-property` write."""
 
 
-def is_running() -> bool:
-    """Whether systemd runs this machine."""
+def runs() -> bool:
+    """Whether systemd is this machine's first process."""
     return RUNS.is_dir()
 
 
-def write(files: Mapping[str, str], root: Path = Path("/")) -> list[str]:
-    """Make the files of ours what they are to be, and remove the others of ours; the paths that changed.
+def tell(program: str, *words: str) -> None:
+    """Run systemctl or one of its relatives. Raises UnavailableError with what it said when it fails."""
+    done = command.run(program, *words, deadline=DEADLINE)
+    if done.code:
+        raise UnavailableError(f"{program} {' '.join(words)}: {done.complaint}")
 
-    root: the machine's, or an image's. Raises PermissionDeniedError naming the path that cannot be written.
+
+def properties(unit: str, *names: str) -> dict[str, str]:
+    """Some properties of a unit, as `systemctl show` tells them. Raises UnavailableError."""
+    done = command.run("systemctl", "show", unit, f"--property={','.join(names)}", deadline=DEADLINE)
+    if done.code:
+        raise UnavailableError(f"systemctl show {unit}: {done.complaint}")
+    return dict(line.split("=", 1) for line in done.text.splitlines() if "=" in line)
+
+
+def is_known(unit: str) -> bool:
+    """Whether systemd has a file for the unit, or the unit itself although the file is gone."""
+    return properties(unit, "LoadState").get("LoadState") != "not-found"
+
+
+def remove_user() -> None:
+    """Take the hold daemon's user away, and its group. Raises UnavailableError."""
+    if USER in {entry.pw_name for entry in pwd.getpwall()}:
+        tell("userdel", USER)
+    if USER in {entry.gr_name for entry in grp.getgrall()}:
+        tell("groupdel", USER)
+
+
+# --- the files -------------------------------------------------------------------------------------------------------
+
+
+def write(files: Mapping[str, str], root: Path = Path("/")) -> tuple[str, ...]:
+    """Put every file in its place, and take away what an earlier installation had beside them; what changed.
+
+    A file that is as it must be is not touched. Raises PermissionDeniedError.
     """
     changed = []
-    for path in PATHS:
-        target = root / path.removeprefix("/")
-        try:
-            if path not in files:
-                changed += [path] if _removed(target) else []
-            elif not target.is_file() or target.read_text("utf-8") != files[path]:
-                _replace(target, files[path])
+    with _denied():
+        for path, text in files.items():
+            if _put(_at(root, path), text):
                 changed.append(path)
-        except OSError as err:
-            raise PermissionDeniedError(f"{path}: cannot be written: {err.strerror or err}") from err
-    return changed
+        changed += [path for path in units.PATHS if path not in files and _drop(_at(root, path))]
+    return tuple(changed)
 
 
-def _removed(target: Path) -> bool:
-    there = target.exists() or target.is_symlink()
-    target.unlink(missing_ok=True)
-    return there
+def remove(root: Path = Path("/")) -> tuple[str, ...]:
+    """Take away every file of ours, what enabled a unit, and all drop-ins; what was there. PermissionDeniedError."""
+    removed: list[str] = []
+    with _denied():
+        removed += [path for path in (*units.PATHS, *_wanted_by(root)) if _drop(_at(root, path))]
+        for directory in (_at(root, f"{place}/{unit}.d") for place in DROP_IN_ROOTS for unit in units.UNITS):
+            if directory.is_dir():
+                shutil.rmtree(directory)
+                removed.append(str(directory))
+    return tuple(removed)
 
 
-def _replace(target: Path, text: str) -> None:
-    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    new = target.with_name(f".{target.name}.new")
-    new.write_text(text, "utf-8")
-    new.chmod(0o644)
-    new.replace(target)
+def _wanted_by(root: Path) -> Iterator[str]:
+    """The links that start our units with others, and the directories that hold nothing else."""
+    for directory in sorted(_at(root, units.UNIT_DIRECTORY).glob("*.wants")):
+        links = [directory / unit for unit in units.UNITS if (directory / unit).is_symlink()]
+        yield from (f"/{link.relative_to(root)}" for link in links)
 
 
-def reload() -> None:
-    """Let systemd know the files: the user is made, the directories and the lock too. Raises UnavailableError."""
-    if is_running():
-        _do("systemd-sysusers", SYSUSERS)
-        _do("systemd-tmpfiles", "--create", TMPFILES)
-        _do("systemctl", "daemon-reload")
+def _put(path: Path, text: str) -> bool:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if not path.is_symlink() and path.read_text("utf-8") == text and stat.S_IMODE(path.stat().st_mode) == 0o644:
+            return False
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        os.fchmod(handle, 0o644)
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+    new.replace(path)
+    return True
 
 
-def start() -> None:
-    """Enable and start; what runs already runs the new files from now on, and keeps what it holds.
-
-    Raises UnavailableError where systemd does not run, or a unit does not start.
-    """
-    if not is_running():
-        raise UnavailableError("systemd does not run here: the units are written, and start where it does")
-    _do("systemctl", "enable", *STARTED)
-    _do("systemctl", "try-restart", "nplconf-hold.service")
-    _do("systemctl", "start", *STARTED)
-
-
-def stop_job() -> list[Failure]:
-    """No more runs: the timer is stopped, and the run that is under way has ended."""
-    return _tried("systemctl", "stop", "nplconf.timer", "nplconf.service")
-
-
-def stop_hold() -> list[Failure]:
-    """Let every number go."""
-    return _tried("systemctl", "stop", "nplconf-hold.socket", "nplconf-hold.service")
-
-
-def remove() -> list[Failure]:
-    """Units, what enabled them, their drop-ins, their user and what is under /run; what could not be removed."""
-    failures = _tried("systemctl", "disable", *STARTED)
-    failures += [failure for path in _all_of_ours() if (failure := gone(path))]
-    failures += _tried("systemctl", "daemon-reload")
-    _tried("systemctl", "reset-failed", *UNITS)  # fails where none is known, as it is to be
-    if command.find("userdel"):
-        _tried("userdel", USER)  # fails where it is gone
-    return failures
-
-
-def _all_of_ours() -> list[Path]:
-    dropins = [f"{UNIT_DIRECTORY}/{unit}.d" for unit in UNITS]
-    return [Path(path) for path in (*PATHS, *dropins, "/run/nplconf")]
-
-
-def gone(path: Path) -> Failure | None:
-    """Remove a file or a directory; None when it is not there (any more)."""
+def _drop(path: Path) -> bool:
+    """Remove a file, and the directory it was the last of, where that is one for us alone."""
     try:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    if path.parent.suffix in (".d", ".wants") and path.parent.parent.name == "system":
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+    return True
+
+
+def _at(root: Path, path: str) -> Path:
+    return root / path.removeprefix("/")
+
+
+@contextlib.contextmanager
+def _denied() -> Iterator[None]:
+    try:
+        yield
     except OSError as err:
-        return Failure("remove", str(path), err.strerror or str(err))
-    return None
+        raise PermissionDeniedError(f"{err.filename}: {err.strerror}") from err
 
 
-def _tried(program: str, *arguments: str) -> list[Failure]:
-    """Do it where systemd runs; what went wrong, but for units that are not there."""
-    if not is_running():
-        return []
-    try:
-        done = command.run(program, *arguments, deadline=SECONDS)
-    except UnavailableError as err:
-        return [Failure("units", program, str(err))]
-    absent = "not loaded" in done.errors or "does not exist" in done.errors
-    return [] if done.code == 0 or absent else [Failure("units", f"{program} {arguments[0]}", done.complaint)]
+# --- who we are ------------------------------------------------------------------------------------------------------
 
 
-def _do(program: str, *arguments: str) -> None:
-    done = command.run(program, *arguments, deadline=SECONDS)
-    if done.code:
-        raise UnavailableError(f"{program} {' '.join(arguments)}: {done.complaint}")
+def called_as(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The command that calls this nplconf again, from anywhere. program: sys.argv[0].
+
+    `python -m nplconf` has the path of a module there, and needs its interpreter and search path.
+    """
+    if not program.endswith("__main__.py"):
+        found = program if os.sep in program else shutil.which(program) or program
+        return (str(Path(found).absolute()),)
+    search = environ.get("PYTHONPATH")
+    before = ("/usr/bin/env", f"PYTHONPATH={search}") if search else ()
+    return (*before, sys.executable, "-m", "nplconf")
+
+
+def runs_from(program: Sequence[str]) -> tuple[str, ...]:
+    """The directories that a command of ours is read from: its own, its interpreter's, the package's."""
+    words = [word for part in program for word in part.removeprefix("PYTHONPATH=").split(os.pathsep)]
+    named = [Path(word) for word in words if word.startswith(os.sep)]
+    places = {path if path.is_dir() else path.parent for word in named for path in (word, word.resolve())}
+    places |= {Path(sys.prefix), Path(sys.base_prefix).resolve(), Path(__file__).resolve().parents[2]}
+    outermost = [path for path in places if not any(other in path.parents for other in places)]
+    return tuple(sorted(map(str, outermost)))
+
+
+def closed(paths: Iterable[str]) -> tuple[str, ...]:
+    """The directories above these that only root may enter."""
+    above = {parent for path in paths for parent in Path(path).parents}
+    return tuple(sorted(str(path) for path in above if not path.stat().st_mode & stat.S_IXOTH))
+
+
+def unreadable(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of these directories that nobody but root may read, wherever they are shown to others."""
+    others = stat.S_IROTH | stat.S_IXOTH
+    return tuple(path for path in paths if Path(path).stat().st_mode & others != others)
