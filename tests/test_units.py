@@ -119,7 +119,8 @@ def bound(machine: Machine, number: int) -> bool:
 def test_the_timer_converges_the_node(machine: Machine) -> None:
     machine.wait_until(lambda: len(rules(machine)) == 2, "both rules of the example")
     assert machine.state(JOB)["Result"] == "success"
-    assert machine.path("/var/lib/nplconf/cluster.yaml").read_text().count("nodeportlocal.antrea.io:") == 1
+    told = lambda: machine.path("/var/lib/nplconf/cluster.yaml").read_text().count("nodeportlocal.antrea.io:")  # noqa: E731
+    machine.wait_until(lambda: told() == 1, "the annotation, which is written after the rules")
 
 
 @pytest.mark.systemd
