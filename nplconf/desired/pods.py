@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, cast
 
-from nplconf.desired.addresses import canonical, family_of, special
+from nplconf.addresses import canonical, family_of, special
 from nplconf.desired.names import invalid_part, shown
 from nplconf.desired.services import protocol_of
 from nplconf.model import FAMILIES, PROTOCOLS, Family, Pod, PodPort, Protocol, Service, ServicePort, Skipped

@@ -7,7 +7,8 @@ import worlds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.desired.addresses import canonical, matched_addresses, node_ips, own_addresses, special
+from nplconf.addresses import canonical, special
+from nplconf.desired.addresses import matched_addresses, node_ips, own_addresses
 from nplconf.model import Family
 
 
