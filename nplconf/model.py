@@ -6,7 +6,7 @@ Strings from the cluster are untrusted here: they are checked where they are tur
 
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 ANNOTATION = "nodeportlocal.antrea.io"
 """The Pod annotation that load balancers read."""
@@ -317,11 +317,15 @@ class Patch:
     annotation: str | None
 
 
+FindingKind = Literal["jumps", "dispatch", "backend", "unreadable", "annotation"]
+FINDING_KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something of ours on the node that is not as it must be, beside the mappings: kind is one of `FINDING_KINDS`."""
+    """Something of ours on the node that is not as it must be, beside the mappings."""
 
-    kind: str
+    kind: FindingKind
     subject: str
     message: str
 

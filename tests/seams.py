@@ -26,7 +26,7 @@ from nplconf.rules import tree
 from nplconf.rules.masquerade import Routes
 from nplconf.rules.table import Table, read
 
-EMPTY = read(())
+EMPTY = read("")
 RANGE = PortRange(61000, 62000)
 
 
@@ -98,7 +98,7 @@ class FakeNode:
     def routes(self) -> Routes:
         return ()
 
-    def read(self, family: Family) -> Table:
+    def read(self, family: Family, *, whole: bool = False) -> Table:
         if family in self.broken:
             raise UnavailableError(f"{family} is broken")
         return self.tables[family]
