@@ -9,19 +9,16 @@ from dataclasses import dataclass, field, replace
 
 from nplconf.desired.addresses import matched_addresses
 from nplconf.desired.render import Desired, find_node, render
-from nplconf.desired.reviewed import resolve
-from nplconf.errors import BadDataError, BlockedError
+from nplconf.desired.reviewed import Resolved, resolve
+from nplconf.errors import BadDataError
 from nplconf.model import (
     FAMILIES,
-    Backend,
     ClusterState,
-    Cooling,
     Failure,
     Family,
     Finding,
     Holds,
     Mapping,
-    Past,
     Patch,
     Pending,
     Plan,
@@ -29,44 +26,17 @@ from nplconf.model import (
     PodPort,
     Stale,
 )
+from nplconf.observed import Observed, held, live_now, past_of
 from nplconf.plan import cooling
 from nplconf.plan.diff import Diff, diff
 from nplconf.plan.limits import Blocked, blocked, still_runs
-from nplconf.plan.live import live_mappings, numbers
-from nplconf.plan.state import Loaded, State
+from nplconf.plan.live import numbers
+from nplconf.plan.state import State
 from nplconf.publish import patches
 from nplconf.rules import tree
 from nplconf.rules.masquerade import Routes, neighbourhoods
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Observed:
-    """The node as it was read. now: boot-time clock, seconds. unreadable: why a family's rules could not be read.
-
-    leftovers: families with rules of ours in the backend that is not used.
-    """
-
-    loaded: Loaded
-    boot: str
-    now: float
-    backend: Backend
-    tables: MappingOf[Family, Table] = field(hash=False)
-    unreadable: MappingOf[Family, str] = field(hash=False)
-    leftovers: tuple[Family, ...]
-    holds: Holds
-    routes: Routes
-
-    @property
-    def state(self) -> State:
-        """What the last run left."""
-        return self.loaded.state
-
-    @property
-    def remembered(self) -> Plan | None:
-        """The last good plan, when it is of this boot: after a reboot Pods have other addresses."""
-        return self.state.plan if self.state.boot == self.boot else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +64,27 @@ class Decision:
     withheld: bool = False
     blocked: Blocked | None = None
 
+    @property
+    def foreign(self) -> bool:
+        """The snapshot or the plan is of another cluster, so it says nothing about this node."""
+        return self.blocked is not None and self.blocked.kind in ("cluster", "no-node")
+
 
 def decide(
     cluster: ClusterState, observed: Observed, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
 ) -> Decision:
     """Everything but the doing, from a trustworthy snapshot.
 
-    reviewed: a plan whose rows and numbers are binding. Raises BlockedError for another cluster's state, BadDataError
-    for one without this node.
+    reviewed: a plan whose rows and numbers are binding. Raises BadDataError for a file without this node.
     """
     node = find_node(cluster, settings.node)
     if node is None:
-        raise BadDataError(f"the cluster state has no Node {settings.node}: it is not believed")
-    same_cluster(observed.state.cluster, cluster.identity, "the cluster state")
+        return _without_node(cluster, observed, settings)
+    known = observed.state.cluster
+    if blocked := _other_cluster(known, cluster.identity, "the cluster state"):
+        return _stand_still(blocked, observed, settings)
+    if reviewed and (blocked := _other_cluster(cluster.identity or known, reviewed.cluster, "the plan")):
+        return _stand_still(blocked, observed, settings)
     live = live_now(observed, settings)
     pods = tuple(pod for pod in cluster.pods if pod.node == settings.node)
     wishes = Desired(settings.port_range, settings.node_ips)
@@ -114,18 +92,46 @@ def decide(
         plan = render(cluster, node, wishes, past_of(live, observed, settings))
         decision = _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings)
     else:
-        same_cluster(cluster.identity or observed.state.cluster, reviewed.cluster, "the plan")
         resolved = resolve(reviewed, cluster, node, wishes, exact=exact)
-        plan = resolved.plan
-        decision = _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings)
-        decision = replace(
-            decision,
-            failures=(*decision.failures, *resolved.failures),
-            stale=resolved.stale,
-            pending=resolved.pending,
-            withheld=exact and bool(resolved.stale or resolved.pending),
-        )
+        addresses = matched_addresses(node, resolved.plan.node_ips)
+        decision = _decision(resolved.plan, addresses, live, pods, observed, settings)
+        decision = _reviewed(decision, resolved, exact=exact)
     return replace(decision, blocked=_limit(decision, pods, observed, settings))
+
+
+def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decision:
+    """Add what differs from the plan; exact: where anything does, nothing is to change."""
+    decision = replace(
+        decision,
+        diff=_reasoned(decision.diff, resolved.pending),
+        failures=(*decision.failures, *resolved.failures),
+        stale=resolved.stale,
+        pending=resolved.pending,
+        withheld=exact and bool(resolved.stale or resolved.pending or resolved.failures),
+    )
+    if not decision.withheld:
+        return decision
+    return replace(decision, diff=_nothing(decision.live), patches=())
+
+
+def _reasoned(found: Diff, pending: Iterable[Pending]) -> Diff:
+    """What goes because no review knows it, although a Service asks for it."""
+    waiting = {(p.pod.key, p.pod_port, p.protocol) for p in pending}
+    changes = (
+        replace(c, reason="not-reviewed")
+        if c.action == "delete" and (c.mapping.pod.key, c.mapping.pod_port, c.mapping.protocol) in waiting
+        else c
+        for c in found.changes
+    )
+    return replace(found, changes=tuple(changes))
+
+
+def trust(plan: Plan, observed: Observed, settings: Settings) -> Decision:
+    """As `decide`, with the plan's own addresses and without a cluster: every Pod is taken to run on."""
+    if blocked := _other_cluster(observed.state.cluster, plan.cluster, "the plan"):
+        return _stand_still(blocked, observed, settings)
+    decision = heal(plan, observed, settings, {family: (ip,) for family, ip in plan.node_ips.items()})
+    return replace(decision, blocked=_limit(decision, None, observed, settings))
 
 
 def heal(plan: Plan, observed: Observed, settings: Settings, addresses: MappingOf[Family, tuple[str, ...]]) -> Decision:
@@ -135,51 +141,43 @@ def heal(plan: Plan, observed: Observed, settings: Settings, addresses: MappingO
     return replace(decision, patches=(), kept=kept)
 
 
-def same_cluster(known: str | None, found: str | None, what: str) -> None:
-    """Raises BlockedError where two identities are known and differ."""
-    if known and found and known != found:
-        raise BlockedError(f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed")
+def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked | None:
+    """A limit where two identities are known and differ."""
+    if not known or not found or known == found:
+        return None
+    message = f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed"
+    return Blocked("cluster", message)
 
 
-# --- what is there ---------------------------------------------------------------------------------------------------
+def _without_node(cluster: ClusterState, observed: Observed, settings: Settings) -> Decision:
+    """A file without this node is a bad file; an API server that has no such Node is not believed."""
+    message = f"the cluster state has no Node {settings.node}: it is not believed, nothing is changed"
+    if not cluster.served:
+        raise BadDataError(message)
+    return _stand_still(Blocked("no-node", message), observed, settings)
 
 
-def live_now(observed: Observed, settings: Settings) -> tuple[Mapping, ...]:
-    """The mappings that the kernel has, completed from the state file."""
-    rules = [rule for family, table in observed.tables.items() for rule in tree.live(table, family)]
-    known = observed.state.plan.mappings if observed.state.plan else ()
-    advertised = observed.state.plan.node_ips if observed.state.plan else settings.node_ips
-    return live_mappings(rules, known, advertised)
-
-
-def past_of(live: Iterable[Mapping], observed: Observed, settings: Settings) -> Past:
-    """What allocation is to know: live rules are trusted first, then the last plan, then who had a number before."""
-    of_rules = numbers(live)
-    of_plan = numbers(observed.state.plan.mappings) if observed.state.plan else {}
-    of_before = {c.owner: c.number for c in observed.state.cooling}
-    waiting = cooling.current(
-        observed.state.cooling,
-        now=observed.now,
-        period=settings.cool_down,
-        rebooted=observed.state.boot != observed.boot,
+def _stand_still(blocked: Blocked, observed: Observed, settings: Settings) -> Decision:
+    """No word of this snapshot or plan is for this node; what is there stays."""
+    live = live_now(observed, settings)
+    return Decision(
+        plan=Plan(settings.node, observed.state.cluster, settings.node_ips, settings.port_range),
+        admitted=live,
+        live=live,
+        diff=_nothing(live),
+        wanted={},
+        addresses={},
+        patches=(),
+        findings=(),
+        failures=(),
+        kept=observed.state,
+        blocked=blocked,
     )
-    # A number in use is its owner's until this run ends: nobody else may have it in the same breath.
-    used = {number: Cooling(number, owner, observed.now) for owner, number in (of_plan | of_rules).items()}
-    reserved = {c.number: c for c in waiting} | (used if settings.cool_down else {})
-    return Past((of_rules, of_plan, of_before), _taken(observed.holds, settings), tuple(reserved.values()))
 
 
-def held(holds: Holds) -> frozenset[int]:
-    """The numbers that are held for every protocol."""
-    found = {number for span in holds.ranges for number in range(span.first, span.last + 1)}
-    return frozenset(found.difference(taken.number for taken in holds.taken))
-
-
-def _taken(holds: Holds, settings: Settings) -> frozenset[int]:
-    kept = held(holds)
-    if not kept:  # nothing is let in at all then, so nothing is to move either
-        return frozenset()
-    return frozenset(range(settings.port_range.first, settings.port_range.last + 1)) - kept
+def _nothing(live: Iterable[Mapping]) -> Diff:
+    """The difference of a node to itself."""
+    return diff(live, live, why_add=lambda _: "", why_delete=lambda _: "")
 
 
 # --- what is to be ---------------------------------------------------------------------------------------------------
@@ -323,22 +321,26 @@ def _kept(
 # --- what may not be -------------------------------------------------------------------------------------------------
 
 
-def _limit(decision: Decision, pods: Iterable[Pod], observed: Observed, settings: Settings) -> Blocked | None:
+def _limit(decision: Decision, pods: tuple[Pod, ...] | None, observed: Observed, settings: Settings) -> Blocked | None:
+    """pods: this node's; None when nobody knows, as in `trust`."""
     return blocked(
         decision.live,
         [change.mapping for change in decision.diff.changes if change.action == "delete"],
-        _addresses(pods),
+        _running(decision, pods),
         max_delete=settings.max_delete,
         believe_empty=settings.allow_empty or observed.state.empty_seen,
-        any_pod=bool(tuple(pods)),
+        any_pod=pods is None or bool(pods),
     )
 
 
-def restrained(decision: Decision, pods: Iterable[Pod], observed: Observed) -> Decision:
-    """What a blocked run does all the same: rules to Pods that are gone go, unless the snapshot itself is in doubt."""
+def restrained(decision: Decision, pods: tuple[Pod, ...] | None, observed: Observed) -> Decision:
+    """What a blocked run does all the same: rules to Pods that are gone go, unless the snapshot itself is in doubt.
+
+    pods: as for the limit.
+    """
     rows = decision.live
     if decision.blocked and decision.blocked.kind == "max-delete":
-        rows = tuple(m for m in rows if still_runs(m, _addresses(pods)))
+        rows = tuple(m for m in rows if still_runs(m, _running(decision, pods)))
     changes = diff(decision.live, rows, why_add=lambda _: "", why_delete=lambda _: "pod-gone")
     return replace(
         decision,
@@ -351,5 +353,8 @@ def restrained(decision: Decision, pods: Iterable[Pod], observed: Observed) -> D
     )
 
 
-def _addresses(pods: Iterable[Pod]) -> frozenset[tuple[str, str]]:
+def _running(decision: Decision, pods: Iterable[Pod] | None) -> frozenset[tuple[str, str]]:
+    """(namespace/name, IP) of the Pods that run here; of all that have a mapping, where nobody knows."""
+    if pods is None:
+        return frozenset((m.pod.key, m.pod_ip) for m in decision.live)
     return frozenset((pod.ref.key, ip) for pod in pods if not pod.terminated for ip in pod.ips)

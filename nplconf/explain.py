@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
-from nplconf.decision import Decision, Observed, subject
+from nplconf.decision import Decision, subject
+from nplconf.desired.claims import claims
 from nplconf.desired.names import label, subdomain
 from nplconf.desired.pods import running
 from nplconf.model import ENABLED, ClusterState, Cooling, Mapping, Pod, Protocol, Service, Skipped
+from nplconf.observed import Observed
 from nplconf.plan import cooling
 from nplconf.settings import Settings
 from nplconf.verify import Row, Verified
@@ -100,7 +102,7 @@ def explain(what: What, facts: Facts) -> Explanation:
     else:
         found = _number(what, facts)
     blocked = facts.decision.blocked
-    if blocked and found.mend:
+    if blocked and blocked.kind != "cluster" and found.mend:
         option = "--allow-empty" if blocked.kind == "empty" else "--max-delete 100"
         return Explanation(
             found.answer, (f"a limit stops apply: {blocked.message}", *found.reasons), (f"nplconf apply {option}",)
@@ -124,9 +126,8 @@ def _pod(key: str, facts: Facts) -> Explanation:
     if not wanted and not skipped and not waiting:
         more, ask = _unselected(pod, facts)
         return Explanation(f"Pod {key} is not mapped: {more[0]}", (*more[1:], *reasons), (*ask, *mend))
-    count = len(wanted)
-    verb = f"has {count} mapping{'s' * (count != 1)}" if count else "is not mapped"
-    return Explanation(f"Pod {key} on {facts.node} {verb}", tuple(reasons), tuple(mend))
+    whole = "is mapped" if all(row.ok for row in rows) else "is not mapped as it must be"
+    return Explanation(f"Pod {key} on {facts.node} {whole if wanted else 'is not mapped'}", tuple(reasons), tuple(mend))
 
 
 def _no_pod(key: str, rows: list[Row], facts: Facts) -> Explanation:
@@ -228,26 +229,20 @@ def _unused(name: str, number: int, facts: Facts) -> Explanation:
     if taken:
         who = next((t.by for t in taken if t.by), "a process that /proc does not tell")
         protocols = " and ".join(dict.fromkeys(t.protocol for t in taken))
-        return Explanation(f"{name} is taken: {who} has it ({protocols})", (), (f"ss -lntup 'sport = :{number}'",))
+        return Explanation(f"{name} is taken: {who} has it ({protocols})", (), (_who_has(number),))
     if others := list(_others(number, facts)):
         return Explanation(f"{name} is not mapped: its number is somebody else's", tuple(others))
     for cool in _cooling(facts):
         if cool.number == number:
             return Explanation(f"{name} is free for its last owner only", (_cools(cool, facts),))
     reasons = [] if facts.observed.holds.available else [f"the hold is missing: {facts.observed.holds.message}"]
-    return Explanation(f"{name} is free", tuple(reasons), tuple(_start_hold(facts) if reasons else ()))
+    return Explanation(f"{name} is free", tuple(reasons), tuple(_mend_hold(number, facts) if reasons else ()))
 
 
 def _others(number: int, facts: Facts) -> Iterator[str]:
     """Who has a number of the node without us."""
-    for service in facts.cluster.services:
-        if number == service.health_check_node_port:
-            yield f"it is the healthCheckNodePort of Service {service.key}"
-        if any(number == port.node_port for port in service.ports):
-            yield f"it is a nodePort of Service {service.key}"
-    for pod in running(facts.cluster.pods, facts.node):
-        if any(number == port.host_port for port in pod.ports):
-            yield f"it is a hostPort of Pod {pod.ref.key}"
+    here = running(facts.cluster.pods, facts.node)
+    return (f"it is {claim}" for claim in claims(number, facts.cluster.services, here))
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
@@ -329,13 +324,18 @@ def _cools(cool: Cooling, facts: Facts) -> str:
 def _mend(rows: Iterable[Row], facts: Facts) -> list[str]:
     """The commands that bring these rows in order; none when they are."""
     rows = tuple(rows)
-    held = (_start_hold(facts) for row in rows if row.hold == "missing")
+    held = (_mend_hold(row.mapping.node_port, facts) for row in rows if row.hold == "missing")
     wrong = any({row.rule, row.annotation} - {"ok", "na"} for row in rows)
     return [*dict.fromkeys(chain.from_iterable(held)), *(["nplconf apply"] if wrong else [])]
 
 
-def _start_hold(facts: Facts) -> list[str]:
-    return [] if facts.observed.holds.available else ["systemctl start nplconf-hold.service"]
+def _mend_hold(number: int, facts: Facts) -> list[str]:
+    """A number that is not held although there is a daemon is somebody's: who he is comes first."""
+    return [_who_has(number)] if facts.observed.holds.available else ["systemctl start nplconf-hold.service"]
+
+
+def _who_has(number: int) -> str:
+    return f"ss -lntup 'sport = :{number}'"
 
 
 def _rendering(facts: Facts) -> str:

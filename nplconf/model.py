@@ -139,7 +139,8 @@ class ClusterState:
     """One snapshot. identity: UID of the Service default/kubernetes, None where the snapshot does not have it.
 
     elsewhere: namespace/name -> node of the Pods that run on other nodes than the one that was asked for ("" for one
-    that has no node yet), where the source tells; the API server is asked for this node's Pods alone.
+    that has no node yet), where the source tells; the API server is asked for this node's Pods alone. served: an API
+    server's answer, not a file that somebody wrote.
     """
 
     nodes: tuple[Node, ...]
@@ -147,6 +148,7 @@ class ClusterState:
     services: tuple[Service, ...]
     identity: str | None = None
     elsewhere: MappingOf[str, str] = field(default_factory=dict, hash=False)
+    served: bool = False
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------

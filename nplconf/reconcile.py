@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from nplconf.cluster import Cluster
-from nplconf.decision import Decision, Observed, decide, heal, live_now, restrained, subject, table_of
-from nplconf.errors import PermissionDeniedError, UnavailableError
+from nplconf.decision import Decision, decide, heal, restrained, subject, table_of, trust
+from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
+from nplconf.observed import Observed, live_now
 from nplconf.plan import cooling
 from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
@@ -102,7 +103,7 @@ def review(
 def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
     """As `review`, with the plan's own addresses and without any cluster."""
     observed = observe(node)
-    return heal(plan, observed, settings, {family: (ip,) for family, ip in plan.node_ips.items()}), observed
+    return trust(plan, observed, settings), observed
 
 
 # --- the runs --------------------------------------------------------------------------------------------------------
@@ -114,10 +115,13 @@ def apply(
     """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
 
     Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
-    none the error goes on to the caller.
+    none, and where it is the configuration that must be mended, the error goes on to the caller.
     """
     try:
         snapshot = cluster.snapshot(settings.node)
+    except BadConfigError as err:
+        heal_to_last(node, settings, str(err))
+        raise
     except (UnavailableError, PermissionDeniedError) as err:
         healed = heal_to_last(node, settings, str(err))
         if healed is None:
@@ -125,18 +129,42 @@ def apply(
         return healed
     observed = observe(node)
     decision = decide(snapshot, observed, settings, reviewed, exact=exact)
-    if decision.withheld:
+    return _carry_out(decision, observed, cluster, node, snapshot)
+
+
+def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
+    if decision.withheld or decision.foreign:
         return Result(decision)
-    pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
+    pods = tuple(pod for pod in snapshot.pods if pod.node == decision.plan.node)
     if decision.blocked:
         return act(restrained(decision, pods, observed), observed, None, node, ())
     return act(decision, observed, cluster, node, pods)
 
 
+def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Result | None:
+    """What a run does whose plan or policy cannot be read: the last good plan of this boot counts on as a reviewed one.
+
+    So Pods that are gone are let go, and those that come back are served. Without an answer of the cluster as
+    `heal_to_last`; None when there is no such plan.
+    """
+    observed = observe(node)
+    if observed.remembered is None:
+        return None
+    try:
+        snapshot = cluster.snapshot(settings.node)
+        decision = decide(snapshot, observed, settings, observed.remembered)
+    except NplconfError:
+        return heal_to_last(node, settings, why)
+    result = _carry_out(replace(decision, kept=observed.state), observed, cluster, node, snapshot)
+    return replace(result, degraded=(f"{why}; the node is kept at the last good plan", *result.degraded))
+
+
 def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
     """One run that trusts a plan's addresses and tells no Pod."""
     decision, observed = review_plan(node, settings, plan)
-    return act(decision, observed, None, node, ())
+    if decision.foreign:
+        return Result(decision)
+    return act(restrained(decision, None, observed) if decision.blocked else decision, observed, None, node, ())
 
 
 def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nplconf.decision import Decision, Observed, held
+from nplconf.decision import Decision
 from nplconf.model import Change, Finding, Mapping, Pod, PodRef
+from nplconf.observed import Observed, held
 from nplconf.plan.live import NOBODY
 from nplconf.publish import annotation, patches
 from nplconf.publish.annotation import Entry
@@ -31,15 +32,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The outcome, rows sorted by number."""
+    """The outcome, rows sorted by number. comparable: the two worlds belong together."""
 
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
+    comparable: bool = True
 
     @property
     def ok(self) -> bool:
         """The node is exactly as it is to be, and Pods were told so."""
-        return not self.findings and all(row.ok for row in self.rows)
+        return self.comparable and not self.findings and all(row.ok for row in self.rows)
 
 
 def verify(decision: Decision, observed: Observed, pods: Sequence[Pod], *, no_hold: bool) -> Verified:

@@ -26,7 +26,7 @@ from nplconf.rules import tree
 from nplconf.rules.masquerade import Routes
 from nplconf.rules.table import Table, read
 
-EMPTY = read(())
+EMPTY = read("")
 RANGE = PortRange(61000, 62000)
 
 

@@ -7,7 +7,7 @@ import pytest
 from seams import EMPTY, FakeCluster, FakeNode
 from worlds import NODE, cluster, node, pod, ref, service
 
-from nplconf.errors import BadDataError, BlockedError, UnavailableError
+from nplconf.errors import BadDataError, UnavailableError
 from nplconf.model import ClusterState, Pod
 from nplconf.plan.state import State
 from nplconf.reconcile import Result, apply, clean, heal_to_last, show
@@ -318,9 +318,11 @@ def test_an_empty_node_is_believed_at_once_when_the_user_says_so() -> None:
 def test_the_state_of_another_cluster_is_refused() -> None:
     world = World(pod(), service())
     world.apply()
-    world.change(identity="another")
-    with pytest.raises(BlockedError, match="another cluster"):
-        world.apply()
+    world.change(identity="another", pods=())
+    result = world.apply()
+    assert result.exit_code == 4
+    assert "another cluster" in result.decision.blocked.message
+    assert len(world.node.numbers()) == 1
 
 
 def test_a_snapshot_without_this_node_is_never_believed() -> None:

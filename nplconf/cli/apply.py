@@ -5,11 +5,12 @@ import argparse
 from nplconf.cli import plan as plan_command
 from nplconf.cli import plans, say
 from nplconf.cli.worlds import open_cluster, open_node
-from nplconf.errors import BadDataError, UsageError
-from nplconf.node import state
+from nplconf.errors import BadDataError, NplconfError, UsageError
+from nplconf.node import datapath, state
+from nplconf.node.linux import LinuxNode
 from nplconf.node.lock import locked
 from nplconf.output import data, structured, table
-from nplconf.reconcile import Result, apply, apply_plan, heal_to_last
+from nplconf.reconcile import Result, apply, apply_plan, heal_to_last, keep_last
 from nplconf.settings import Settings
 
 
@@ -26,6 +27,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     path = plans.given(arguments.plan, settings)
     if settings.no_cluster and not path:
         raise UsageError("--no-cluster needs a PLAN: without either there is nothing to apply")
+    if not settings.force:
+        datapath.refuse_bypass()
     state.make_directory(settings.state_dir)
     with locked(settings.state_dir):
         result = _result(path, settings, exact=plan_command.arguments_exact(arguments, settings))
@@ -38,12 +41,37 @@ def _result(path: str | None, settings: Settings, *, exact: bool) -> Result:
     try:
         reviewed = plans.binding(path, settings)
     except BadDataError as err:
-        # what cannot be read is no wish to change anything; what was last good is kept in order
-        heal_to_last(node, settings, str(err))
+        _keep_last(node, settings, err)
         raise
     if reviewed and settings.no_cluster:
         return apply_plan(node, settings, reviewed)
     return apply(open_cluster(settings), node, settings, reviewed, exact=exact)
+
+
+def _keep_last(node: LinuxNode, settings: Settings, why: BadDataError) -> None:
+    """What cannot be read is no wish to change anything: what was last good is kept in order, as far as that goes."""
+    try:
+        result = _kept(node, settings, str(why))
+    except NplconfError as err:
+        say.error(f"the node is left as it is: {err}")
+        return
+    if result is None:
+        say.error("there is no good plan of this boot that the node could be kept at: it is left as it is")
+        return
+    for message in (*result.warnings, *result.degraded):
+        say.warning(message)
+    for failure in result.failures:
+        say.error(f"{failure.step}: {failure.subject}: {failure.message}")
+
+
+def _kept(node: LinuxNode, settings: Settings, why: str) -> Result | None:
+    if settings.no_cluster:
+        return heal_to_last(node, settings, why)
+    try:
+        cluster = open_cluster(settings)
+    except NplconfError:
+        return heal_to_last(node, settings, why)
+    return keep_last(cluster, node, settings, why)
 
 
 def report(result: Result, settings: Settings) -> None:

@@ -4,7 +4,7 @@ import argparse
 
 from nplconf.cli import plans
 from nplconf.cli.worlds import open_cluster, open_node
-from nplconf.errors import UsageError
+from nplconf.errors import BlockedError, UsageError
 from nplconf.explain import Explanation, Facts, explain, parse
 from nplconf.output import structured, table
 from nplconf.output.text import escaped
@@ -26,6 +26,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise UsageError(str(err)) from None
     reviewed = plans.binding(plans.given(None, settings), settings)
     seen = review(open_cluster(settings), open_node(settings), settings, reviewed)
+    if seen.decision.blocked and seen.decision.foreign:
+        raise BlockedError(seen.decision.blocked.message)
     verified = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
     found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings))
     if settings.output == "table":

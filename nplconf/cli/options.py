@@ -51,7 +51,7 @@ OPTIONS = (
     Option("write-back", "with a dump: write the Pods with their new annotations to this file", "FILE"),
     Option("kubeconfig", "credentials for the API server", "FILE"),
     Option("no-cluster", "with a PLAN: trust its addresses, annotate nothing"),
-    Option("plan-dir", "with mode reviewed: DIR/<node>.yaml is the PLAN", "DIR"),
+    Option("plan-dir", "DIR/<node>.yaml is the PLAN (in the config file: with mode reviewed)", "DIR"),
     Option("port-range", "node ports to use (default: 61000-62000)", "FIRST-LAST"),
     Option("state-dir", "what is remembered between runs (default: /var/lib/nplconf)", "DIR"),
     Option("hold-socket", "socket of the hold daemon (default: /run/nplconf/hold.sock)", "SOCKET"),
@@ -98,6 +98,8 @@ def settings(stored: Mapping[str, object], values: dict[str, Any], environ: Mapp
     """Put a config file's options (by key) under those of flags and environment (by field)."""
     merged: dict[str, Any] = {_field(key): value for key, value in stored.items()} | values
     merged.setdefault("node", environ.get("NODE_NAME") or socket.gethostname())
+    if "plan_dir" in values:  # said for this very run, it is not there for nothing
+        merged["mode"] = "reviewed"
     return Settings(**merged)
 
 

@@ -3,19 +3,27 @@
 from pathlib import Path
 
 from nplconf.cli import say
-from nplconf.errors import BadDataError
+from nplconf.desired.names import subdomain
+from nplconf.errors import BadConfigError, BadDataError
 from nplconf.model import Plan
 from nplconf.output.text import escaped
 from nplconf.settings import Settings
 
 
-def given(arguments_plan: str | None, settings: Settings) -> str | None:
-    """The plan file that binds this run: the one named, else the node's in --plan-dir, else none (automatic mode)."""
-    if arguments_plan:
-        return arguments_plan
-    if settings.plan_dir and settings.mode == "reviewed":
-        return str(Path(settings.plan_dir, f"{settings.node}.yaml"))
-    return None
+def given(named: str | None, settings: Settings) -> str | None:
+    """The plan file that binds this run: the one named, else the node's in planDir, else none (automatic mode).
+
+    Raises BadConfigError for reviewed mode without a planDir, BadDataError for a node whose plan no directory can hold.
+    """
+    if named:
+        return named
+    if settings.mode == "auto":
+        return None
+    if not settings.plan_dir:
+        raise BadConfigError(f"{settings.config}: mode: reviewed needs planDir, or a PLAN on the command line")
+    if not subdomain(settings.node):
+        raise BadDataError(f"{escaped(settings.node)}: no name of a node: there is no plan for it")
+    return str(Path(settings.plan_dir, f"{settings.node}.yaml"))
 
 
 def read(path: str) -> Plan:
@@ -28,7 +36,9 @@ def read(path: str) -> Plan:
     if plan is None or problems:
         for problem in problems:
             say.error(f"{problem.file}:{problem.line}: {problem.path}: {problem.message} [{problem.rule}]")
-        raise BadDataError(f"{escaped(path)}: {len(problems)} problems: nothing is taken from it")
+        raise BadDataError(
+            f"{escaped(path)}: {len(problems)} problem{'s' * (len(problems) != 1)}: nothing is taken from it"
+        )
     return plan
 
 

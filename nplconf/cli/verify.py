@@ -2,7 +2,7 @@
 
 import argparse
 
-from nplconf.cli import plans
+from nplconf.cli import plans, say
 from nplconf.cli.worlds import open_cluster, open_node
 from nplconf.output import data, structured, table
 from nplconf.plan.document import mapping_to_data
@@ -21,11 +21,17 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """0 when all is as it must be, 2 on drift."""
     reviewed = plans.binding(plans.given(None, settings), settings)
     seen = review(open_cluster(settings), open_node(settings), settings, reviewed)
-    found = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
+    decision = seen.decision
+    found = verify(decision, seen.observed, seen.pods, no_hold=settings.no_hold)
+    if decision.blocked and decision.foreign:
+        say.error(decision.blocked.message)
+        found = Verified((), (), comparable=False)
     if settings.output == "table":
         table.write(_lines(found), settings)
     else:
         print(structured.text(_data(found, settings.node), settings.output), end="")
+    if decision.foreign:
+        return 4
     return 0 if found.ok else 2
 
 

@@ -1,14 +1,14 @@
 """A reviewed plan against the cluster as it is now: its rows and numbers are binding, addresses are resolved again.
 
 A row is bound by namespace/name, podPort, protocol, family and number, so a Pod that comes back under its name is
-served with what was reviewed for it. It holds while a Service still asks for it.
+served with what was reviewed for it, and to the clients that were. It holds while a Service still asks for it.
 """
 
-from collections.abc import Container
-from collections.abc import Mapping as MappingOf
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from nplconf.desired.claims import claims
 from nplconf.desired.pods import running
 from nplconf.desired.render import Desired, render
 from nplconf.model import ClusterState, Failure, Node, Past, Pending, Plan, PodPort, Stale
@@ -16,6 +16,9 @@ from nplconf.model import Mapping as PlannedMapping
 
 _Row = tuple[PodPort, str, str]
 """(Pod and port, protocol, family): what a row is about, whatever its number."""
+_Why = Literal["pod-gone", "other-node", "not-selected", "uid-changed", "ip-changed"]
+_OF_ADDRESS = ("pod-ip-missing", "pod-ip-invalid", "pod-ip-shared", "node-ip-missing")
+"""Reasons of `skipped` that are about an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +34,33 @@ class Resolved:
 def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired, *, exact: bool = False) -> Resolved:
     """Each reviewed row as it can be applied now, or why it cannot.
 
-    exact: another UID or address than the reviewed one makes a row stale, too.
+    exact: another UID or address than the reviewed one makes a row stale, too, and so does a row that is skipped now.
     """
     bound = {m.owner: m.node_port for m in reviewed.mappings if m.via == "dnat"}
     asked = render(cluster, node, settings, Past(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
-    skipped = {(s.pod, s.pod_port) for s in asked.skipped}
-    pods = {pod.ref.key for pod in running(cluster.pods, node.name)}
-    mappings, stale, failures = [], [], []
+    skipped = {(s.pod, s.pod_port, s.protocol): s.reason for s in asked.skipped}
+    here = {pod.ref.key for pod in running(cluster.pods, node.name)}
+    mappings: list[PlannedMapping] = []
+    stale: list[Stale] = []
+    failures: list[Failure] = []
     for row in reviewed.mappings:
-        now = found.pop(_row(row), None)
+        now = found.get(_row(row))
         if now is None:
-            if (row.pod.key, row.pod_port) not in skipped:
-                stale.append(Stale(_why(row, pods, cluster.elsewhere), row))
+            refused = skipped.get((row.pod.key, row.pod_port, row.protocol))
+            if exact or refused is None:
+                stale.append(Stale(_why(row, refused, cluster, here=row.pod.key in here), row))
         elif exact and (difference := _difference(row, now)):
             stale.append(Stale(difference, row))
-        elif now.via == "dnat" and now.node_port != row.node_port:
-            failures.append(Failure("number", _subject(row), f"number {row.node_port} belongs to somebody else now"))
+        elif (now.via, now.node_port) == (row.via, row.node_port):
+            mappings.append(replace(now, source_ranges=row.source_ranges))
         else:
-            mappings.append(now)
-    pending = {Pending(m.pod, m.pod_port, m.protocol) for m in found.values()}
+            failures.append(Failure("number", _subject(row), _not_had(row, now, cluster, node)))
+    served = {_row(m) for m in mappings} | {_row(s.mapping) for s in stale}
     return Resolved(
         plan=replace(asked, mappings=tuple(mappings), port_range=reviewed.port_range),
         stale=tuple(stale),
-        pending=tuple(sorted(pending, key=lambda p: (p.pod, p.pod_port, p.protocol))),
+        pending=_pending((m for m in asked.mappings if _row(m) not in served), reviewed),
         failures=tuple(failures),
     )
 
@@ -63,20 +69,36 @@ def _row(mapping: PlannedMapping) -> _Row:
     return mapping.owner, mapping.protocol, mapping.family
 
 
-def _why(
-    row: PlannedMapping, pods: Container[str], elsewhere: MappingOf[str, str]
-) -> Literal["pod-gone", "other-node", "not-selected"]:
-    """pods: those that run here. A Pod that has no node yet is gone as far as anybody can tell."""
-    if row.pod.key in pods:
-        return "not-selected"
-    return "other-node" if elsewhere.get(row.pod.key) else "pod-gone"
+def _why(row: PlannedMapping, refused: str | None, cluster: ClusterState, *, here: bool) -> _Why:
+    """here: the Pod runs on this node. One that has no node yet is gone, as far as anybody can tell."""
+    if here:
+        return "ip-changed" if refused in _OF_ADDRESS else "not-selected"
+    return "other-node" if cluster.elsewhere.get(row.pod.key) else "pod-gone"
 
 
-def _difference(row: PlannedMapping, now: PlannedMapping) -> Literal["uid-changed", "ip-changed"] | None:
+def _difference(row: PlannedMapping, now: PlannedMapping) -> _Why | None:
     if row.pod.uid != now.pod.uid:
         return "uid-changed"
     same = (row.pod_ip, row.node_ip) == (now.pod_ip, now.node_ip)
     return None if same else "ip-changed"
+
+
+def _not_had(row: PlannedMapping, now: PlannedMapping, cluster: ClusterState, node: Node) -> str:
+    """Why a row that holds cannot have what was reviewed for it."""
+    if row.via == "hostPort":
+        return f"the Pod has no hostPort {row.node_port} for this port any more"
+    if now.via == "hostPort":
+        return f"the Pod has the hostPort {now.node_port} for this port now, and needs no number"
+    found = claims(row.node_port, cluster.services, running(cluster.pods, node.name))
+    return f"number {row.node_port} is {next(found, 'outside --port-range')}"
+
+
+def _pending(unknown: Iterable[PlannedMapping], reviewed: Plan) -> tuple[Pending, ...]:
+    """What waits for a review; what a policy kept out of the reviewed plan was reviewed."""
+    decided = {(s.pod, s.pod_port, s.protocol) for s in reviewed.skipped if s.rule}
+    rows = {Pending(m.pod, m.pod_port, m.protocol) for m in unknown}
+    waiting = (p for p in rows if (p.pod.key, p.pod_port, p.protocol) not in decided)
+    return tuple(sorted(waiting, key=lambda p: (p.pod, p.pod_port, p.protocol)))
 
 
 def _subject(row: PlannedMapping) -> str:

@@ -14,6 +14,8 @@ from nplconf.errors import UnavailableError
 
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 ENVIRONMENT = {"PATH": ":".join(PATH), "LC_ALL": "C"}
+PACKAGES = {"conntrack": "conntrack", "systemctl": "systemd", "userdel": "passwd", "groupdel": "passwd"}
+"""Debian's packages of what is not in iptables'."""
 OUTPUT_LIMIT = 1 << 28
 """Bytes; a save of 56,000 rules has a thirtieth of it."""
 CHUNK = 1 << 16
@@ -121,4 +123,4 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 
 def _package(program: str) -> str:
-    return "conntrack" if program == "conntrack" else "iptables"
+    return PACKAGES.get(program, "iptables")

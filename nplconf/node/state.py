@@ -67,6 +67,12 @@ def make_directory(directory: str) -> None:
         raise PermissionDeniedError(f"{directory}: the state directory cannot be made: {err.strerror}") from err
 
 
+def remove(directory: str) -> None:
+    """Forget everything. What is not ours in the directory stays. Raises OSError."""
+    for name in (FILE, f".{FILE}.new"):
+        Path(directory, name).unlink(missing_ok=True)
+
+
 def boot_id() -> str:
     """The kernel's name for this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()

@@ -15,9 +15,13 @@ LEAST = 10
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why a run may not go on. kind `empty`: the snapshot has no Pod of this node; `max-delete`: too much would go."""
+    """Why a run may not go on.
 
-    kind: Literal["empty", "max-delete"]
+    kind `empty`: the snapshot has no Pod of this node; `max-delete`: too much would go; `cluster`: it is another one's;
+    `no-node`: an API server that does not know this node.
+    """
+
+    kind: Literal["empty", "max-delete", "cluster", "no-node"]
     message: str
 
 

@@ -1,0 +1,139 @@
+"""A reviewed plan against today's cluster: what holds, what is withheld, what waits."""
+
+from dataclasses import replace
+
+import pytest
+from worlds import NODE, RANGE, cluster, mapping, node, plan, pod, ref, service
+
+from nplconf.desired.render import Desired
+from nplconf.desired.reviewed import Resolved, resolve
+from nplconf.model import ClusterState, ContainerPort, Node, Plan, Pod, Service, Skipped
+
+REVIEWED = plan(mapping(61044))
+
+
+def resolved(reviewed: Plan, *objects: Node | Pod | Service, exact: bool = False, **more: object) -> Resolved:
+    state = replace(cluster(node(), *objects), **more)  # type: ignore[arg-type]
+    return resolve(reviewed, state, node(), Desired(RANGE), exact=exact)
+
+
+def reasons(found: Resolved) -> list[str]:
+    return [stale.reason for stale in found.stale]
+
+
+def test_a_pod_that_comes_back_under_its_name_has_its_reviewed_number_with_its_new_address() -> None:
+    found = resolved(REVIEWED, pod(ips=["10.244.9.9"], uid="uid-new"), service())
+    (row,) = found.plan.mappings
+    assert (row.node_port, row.pod_ip, row.pod.uid) == (61044, "10.244.9.9", "uid-new")
+    assert not found.stale
+    assert not found.pending
+
+
+def test_a_row_whose_pod_is_gone_is_withheld() -> None:
+    found = resolved(REVIEWED, service())
+    assert found.plan.mappings == ()
+    assert reasons(found) == ["pod-gone"]
+
+
+def test_a_row_whose_pod_has_ended_is_withheld() -> None:
+    assert reasons(resolved(REVIEWED, pod(phase="Succeeded"), service())) == ["pod-gone"]
+
+
+@pytest.mark.parametrize(("where", "reason"), [("worker-2", "other-node"), ("", "pod-gone")])
+def test_a_row_whose_pod_runs_elsewhere_is_withheld(where: str, reason: str) -> None:
+    assert reasons(resolved(REVIEWED, service(), elsewhere={"shop/web-0": where})) == [reason]
+
+
+def test_a_pod_that_ended_here_and_runs_elsewhere_now_is_on_another_node() -> None:
+    found = resolved(REVIEWED, pod(phase="Failed"), service(), elsewhere={"shop/web-0": "worker-2"})
+    assert reasons(found) == ["other-node"]
+
+
+def test_a_row_that_no_service_asks_for_any_more_is_withheld() -> None:
+    assert reasons(resolved(REVIEWED, pod(), service(enabled=False))) == ["not-selected"]
+
+
+def test_a_row_is_not_hidden_by_another_protocol_that_cannot_be_had() -> None:
+    found = resolved(REVIEWED, pod(), service(ports=[(8080, "SCTP")]))
+    assert reasons(found) == ["not-selected"]
+
+
+def test_a_row_that_cannot_be_had_now_is_skipped_with_its_reason() -> None:
+    found = resolved(REVIEWED, pod(ips=()), service())
+    assert found.stale == ()
+    assert [s.reason for s in found.plan.skipped] == ["pod-ip-missing"]
+
+
+def test_a_pod_that_the_plan_does_not_know_waits() -> None:
+    found = resolved(REVIEWED, pod(), pod("web-1", ["10.244.3.18"]), service())
+    assert [(p.pod, p.pod_port, p.protocol, p.reason) for p in found.pending] == [
+        (ref("web-1"), 8080, "tcp", "not-reviewed")
+    ]
+    assert [m.pod.name for m in found.plan.mappings] == ["web-0"]
+
+
+def test_what_a_policy_kept_out_of_the_reviewed_plan_does_not_wait() -> None:
+    row = Skipped("shop/web-1", 8080, "tcp", "shop/web", "policy", "no", "spec.namespaces.deny[0]")
+    reviewed = replace(REVIEWED, skipped=(row,))
+    assert resolved(reviewed, pod(), pod("web-1", ["10.244.3.18"]), service()).pending == ()
+
+
+def test_the_reviewed_number_stays_although_another_one_would_be_chosen() -> None:
+    moved = plan(mapping(61999))
+    (row,) = resolved(moved, pod(annotation='[{"podPort":8080,"nodePort":61001}]'), service()).plan.mappings
+    assert row.node_port == 61999
+
+
+def test_a_number_that_somebody_else_has_now_fails_its_row_and_moves_nothing() -> None:
+    other = service("lb", node_port=61044, enabled=False)
+    found = resolved(REVIEWED, pod(), service(), other)
+    assert found.plan.mappings == ()
+    (failure,) = found.failures
+    assert "61044 is a nodePort of Service shop/lb" in failure.message
+
+
+def test_a_host_port_that_was_not_reviewed_is_not_advertised() -> None:
+    found = resolved(REVIEWED, pod(ports=[ContainerPort(8080, host_port=4001)]), service())
+    assert found.plan.mappings == ()
+    assert len(found.failures) == len(found.pending) == 1
+
+
+def test_a_reviewed_host_port_is_advertised_only_while_it_is_the_same() -> None:
+    reviewed = plan(mapping(4001, via="hostPort"))
+    same = resolved(reviewed, pod(ports=[ContainerPort(8080, host_port=4001)]), service())
+    assert [m.node_port for m in same.plan.mappings] == [4001]
+    other = resolved(reviewed, pod(ports=[ContainerPort(8080, host_port=4002)]), service())
+    assert other.plan.mappings == ()
+    assert len(other.failures) == 1
+
+
+def test_the_reviewed_clients_stay_the_only_ones() -> None:
+    reviewed = plan(replace(mapping(61044), source_ranges=("10.0.0.0/8",)))
+    (row,) = resolved(reviewed, pod(), service()).plan.mappings
+    assert row.source_ranges == ("10.0.0.0/8",)
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        (pod(uid="uid-new"), "uid-changed"),
+        (pod(ips=["10.244.9.9"]), "ip-changed"),
+        (pod(ips=()), "ip-changed"),
+        (pod(host_network=True), "not-selected"),
+    ],
+)
+def test_exactly_means_the_same_pod_at_the_same_address(now: Pod, reason: str) -> None:
+    assert reasons(resolved(REVIEWED, now, service(), exact=True)) == [reason]
+    assert reasons(resolved(REVIEWED, now, service())) == []
+
+
+def test_exactly_has_nothing_to_say_of_a_plan_that_fits() -> None:
+    found = resolved(REVIEWED, pod(), service(), exact=True)
+    assert (found.stale, found.pending, found.failures) == ((), (), ())
+    assert found.plan.mappings == REVIEWED.mappings
+    assert found.plan.node == NODE
+
+
+def test_a_snapshot_of_one_node_alone_still_resolves() -> None:
+    state = ClusterState((node(),), (pod(),), (service(),))
+    assert len(resolve(REVIEWED, state, node(), Desired(RANGE)).plan.mappings) == 1

@@ -1,0 +1,51 @@
+"""What a run reads on a node, as values: for tests of what is decided, without a kernel."""
+
+from collections.abc import Sequence
+
+import worlds
+
+from nplconf.desired.addresses import matched_addresses
+from nplconf.model import FAMILIES, Cooling, Family, Holds, Mapping, Plan, PortRange, Taken
+from nplconf.observed import Observed
+from nplconf.plan.state import Loaded, State
+from nplconf.rules import tree
+from nplconf.rules.masquerade import neighbourhoods
+from nplconf.rules.table import Table, read
+from nplconf.settings import Settings
+
+NOW = 5000.0
+
+
+def settings(node: str = worlds.NODE, port_range: PortRange = worlds.RANGE, **options: object) -> Settings:
+    return Settings(node=node, port_range=port_range, **options)  # type: ignore[arg-type]
+
+
+def table(family: Family, *live: Mapping, port_range: PortRange = worlds.RANGE) -> Table:
+    """Our chains as a run leaves them; none at all without a mapping."""
+    rows = [m for m in live if m.family == family]
+    addresses = matched_addresses(worlds.node(), worlds.NODE_IPS)[family]
+    places = neighbourhoods((), {m.pod_ip for m in rows})
+    return tree.table(rows, addresses, places, port_range, family) if rows else read("")
+
+
+def observed(
+    *live: Mapping,
+    remembered: Plan | None = None,
+    cooling: Sequence[Cooling] = (),
+    taken: Sequence[Taken] = (),
+    holds: Holds | None = None,
+    port_range: PortRange = worlds.RANGE,
+) -> Observed:
+    """A node with these mappings in its kernel. remembered: the last plan, of this boot."""
+    state = State(boot="this", cluster="uid-kubernetes", plan=remembered, cooling=tuple(cooling))
+    return Observed(
+        loaded=Loaded(state),
+        boot="this",
+        now=NOW,
+        backend="nft",
+        tables={family: table(family, *live, port_range=port_range) for family in FAMILIES},
+        unreadable={},
+        leftovers=(),
+        holds=holds or Holds(available=True, ranges=(port_range,), taken=tuple(taken)),
+        routes=(),
+    )

@@ -1,0 +1,153 @@
+"""explain: each answer says what is so, why, and what mends it, in fifteen lines at most."""
+
+import nodes
+import pytest
+import worlds
+
+from nplconf.decision import decide
+from nplconf.explain import Explanation, Facts, NodePort, PodName, ServiceName, explain, parse
+from nplconf.model import ClusterState, Cooling, Holds, Node, Pod, PodPort, Service, Taken
+from nplconf.observed import Observed
+from nplconf.publish import annotation
+from nplconf.settings import Settings
+from nplconf.verify import verify
+
+NUMBER = 61044
+LIVE = worlds.mapping(NUMBER)
+TOLD = annotation.render([LIVE])
+
+
+def facts(*objects: Node | Pod | Service, at: Observed | None = None, state: ClusterState | None = None) -> Facts:
+    settings = Settings(node=worlds.NODE)
+    cluster = state or worlds.cluster(worlds.node(), *objects)
+    seen = at or nodes.observed(LIVE)
+    decision = decide(cluster, seen, settings)
+    here = tuple(p for p in cluster.pods if p.node == worlds.NODE)
+    return Facts(cluster, seen, decision, verify(decision, seen, here, no_hold=False), settings)
+
+
+def asked(what: str, known: Facts) -> list[str]:
+    lines = explain(parse(what), known).lines()
+    assert 1 <= len(lines) <= 15
+    return lines
+
+
+def test_names_are_read_as_what_they_name() -> None:
+    assert parse("shop/web-0") == PodName("shop/web-0")
+    assert parse("svc/shop/web") == ServiceName("shop/web")
+    assert parse("udp/53") == NodePort("udp", 53)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "web-0", "a/b/c", "Shop/web", "shop/web_0", "svc/shop/", "tcp/x", "tcp/061044", "tcp/70000", "a/b\n"]
+)
+def test_a_malformed_name_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"neither|no port number"):
+        parse(text)
+
+
+def test_a_mapped_pod_shows_its_number_and_that_all_is_in_place() -> None:
+    lines = asked("shop/web-0", facts(worlds.pod(annotation=TOLD), worlds.service()))
+    assert lines[0] == "Pod shop/web-0 on worker-1 is mapped"
+    assert "tcp/61044 -> shop/web-0:8080 at 10.244.3.17 for shop/web" in lines[1]
+    assert "in place" in lines[1]
+    assert not any("mend" in line for line in lines)
+
+
+def test_a_missing_rule_is_named_with_the_command_that_mends_it() -> None:
+    lines = asked("shop/web-0", facts(worlds.pod(annotation=TOLD), worlds.service(), at=nodes.observed()))
+    assert "rule missing" in lines[1]
+    assert lines[-1] == "  mend it: nplconf apply"
+
+
+def test_a_missing_annotation_is_named_with_the_command_that_mends_it() -> None:
+    lines = asked("svc/shop/web", facts(worlds.pod(), worlds.service()))
+    assert "annotation missing" in lines[1]
+    assert lines[-1] == "  mend it: nplconf apply"
+
+
+def test_a_pod_whose_service_does_not_ask_is_told_which_annotation_is_missing() -> None:
+    lines = asked("shop/web-0", facts(worlds.pod(), worlds.service(enabled=False)))
+    assert "not mapped: the annotation is missing on Service shop/web" in lines[0]
+    assert "kubectl annotate service -n shop web nodeportlocal.antrea.io/enabled=true --overwrite" in "".join(lines)
+
+
+def test_a_pod_that_no_service_selects_is_told_so() -> None:
+    assert "no Service selects it" in asked("shop/web-0", facts(worlds.pod()))[0]
+
+
+def test_a_port_that_cannot_be_mapped_names_the_reason() -> None:
+    lines = asked("shop/web-0", facts(worlds.pod(), worlds.service(ports=[(9, "SCTP")]), at=nodes.observed()))
+    assert lines[0] == "Pod shop/web-0 on worker-1 is not mapped"
+    assert "protocol-unsupported" in lines[1]
+
+
+def test_a_pod_on_another_node_is_said_to_be_there() -> None:
+    state = ClusterState((worlds.node(),), (), (), None, {"shop/web-0": "worker-2"})
+    lines = asked("shop/web-0", facts(state=state, at=nodes.observed()))
+    assert "no such Pod" in lines[0]
+    assert "it runs on worker-2" in lines[1]
+
+
+def test_a_rule_of_a_pod_that_is_gone_is_found_by_its_name_and_number() -> None:
+    known = facts()
+    for lines in (asked("shop/web-0", known), asked(f"tcp/{NUMBER}", known)):
+        assert any("rule extra" in line and "pod-gone" in line for line in lines)
+        assert lines[-1] == "  mend it: nplconf apply"
+
+
+def test_what_does_not_exist_is_said_not_to() -> None:
+    assert "no such Pod" in asked("shop/nobody", facts())[0]
+    assert "no such Service" in asked("svc/shop/nothing", facts())[0]
+
+
+def test_a_free_number_is_free() -> None:
+    assert asked("tcp/61000", facts()) == ["tcp/61000 is free"]
+
+
+def test_a_number_outside_the_range_is_said_to_be() -> None:
+    assert "outside --port-range 61000-62000" in asked("tcp/80", facts())[0]
+
+
+def test_the_other_protocol_of_a_mapped_number_is_not_free() -> None:
+    lines = asked(f"udp/{NUMBER}", facts(worlds.pod(annotation=TOLD), worlds.service()))
+    assert lines[0] == "udp/61044 is not mapped: its number is for shop/web-0:8080"
+
+
+def test_a_number_that_a_process_has_names_the_process() -> None:
+    lines = asked("tcp/61007", facts(at=nodes.observed(taken=[Taken(61007, "tcp", "nginx[812]")])))
+    assert "taken: nginx[812]" in lines[0]
+    assert "ss -lntup" in lines[-1]
+
+
+def test_a_cooling_number_names_its_last_owner_and_the_time_left() -> None:
+    cool = Cooling(61007, PodPort("shop/old", 80), nodes.NOW - 600)
+    lines = asked("tcp/61007", facts(at=nodes.observed(cooling=[cool])))
+    assert "free for its last owner only" in lines[0]
+    assert "61007 cools down for shop/old:80, 1200 s more" in lines[1]
+
+
+def test_the_number_of_a_service_or_of_a_host_port_is_somebody_elses() -> None:
+    other = worlds.service("lb", node_port=61010, enabled=False, selector={"app": "lb"})
+    assert "it is a nodePort of Service shop/lb" in asked("tcp/61010", facts(other))[1]
+
+
+def test_without_a_daemon_the_hold_is_missing() -> None:
+    at = nodes.observed(LIVE, holds=Holds(available=False, message="there is none"))
+    lines = asked("shop/web-0", facts(worlds.pod(annotation=TOLD), worlds.service(), at=at))
+    assert "hold missing" in lines[1]
+    assert "systemctl start nplconf-hold.service" in lines[-1]
+
+
+def test_a_limit_that_stops_apply_is_named_with_the_option_that_lifts_it() -> None:
+    live = [worlds.mapping(61100 + i, pod=worlds.ref(f"web-{i}"), pod_ip=f"10.244.3.{i + 1}") for i in range(12)]
+    lines = asked("shop/web-3", facts(at=nodes.observed(*live)))
+    assert "a limit stops apply" in lines[1]
+    assert lines[-1] == "  mend it: nplconf apply --allow-empty"
+
+
+def test_many_reasons_are_cut_with_their_count_and_the_command_stays() -> None:
+    found = Explanation("no", tuple(f"reason {i}" for i in range(40)), ("nplconf apply",))
+    lines = found.lines()
+    assert len(lines) == 15
+    assert lines[-2:] == ["  and 28 more", "  mend it: nplconf apply"]
