@@ -19,8 +19,9 @@ from shims import Shims
 from worlds import NODE, annotations
 
 from nplconf.cluster.file import FileCluster
-from nplconf.decision import Decision, Observed, decide
+from nplconf.decision import Decision, decide
 from nplconf.model import ANNOTATION, FAMILIES, Backend, Family, Holds, PortRange, Taken
+from nplconf.observed import Observed
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
 from nplconf.rules.masquerade import Route
