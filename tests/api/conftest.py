@@ -1,6 +1,7 @@
 """One control plane for all tests of a session, with the rights of the examples, and a corner of it for each test."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 
 import corner as corners
 import faultproxy
@@ -8,6 +9,7 @@ import kube
 import pytest
 
 from nplconf.cluster import transport
+from nplconf.cluster.api import ApiCluster
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +47,17 @@ def proxy(shared_proxy: faultproxy.Proxy) -> Iterator[faultproxy.Proxy]:
     shared_proxy.statuses.clear()
     yield shared_proxy
     shared_proxy.heal()
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., ApiCluster]]:
+    """Makes the cluster that a kubeconfig names."""
+    with contextlib.ExitStack() as stack:
+
+        def make(kubeconfig: object, note: Callable[[str], None] = lambda _: None) -> ApiCluster:
+            return stack.enter_context(contextlib.closing(ApiCluster(str(kubeconfig), note)))
+
+        yield make
 
 
 @pytest.fixture
