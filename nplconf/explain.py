@@ -7,9 +7,9 @@ from itertools import chain
 from typing import NamedTuple
 
 from nplconf.decision import Decision, subject
-from nplconf.desired.claims import claims
 from nplconf.desired.names import label, subdomain
-from nplconf.desired.pods import running
+from nplconf.desired.pods import host_ports, running
+from nplconf.desired.services import node_ports
 from nplconf.model import ENABLED, ClusterState, Cooling, Mapping, Pod, Protocol, Service, Skipped
 from nplconf.observed import Observed
 from nplconf.plan import cooling
@@ -122,7 +122,7 @@ def _pod(key: str, facts: Facts) -> Explanation:
     waiting = [p for p in facts.decision.pending if p.pod.key == key]
     wanted = [row for row in rows if row.rule != "extra" and (row.mapping.pod_ip or row.rule != "na")]
     reasons = [*_of_rows(rows, facts), *_of_skipped(skipped), *_of_waiting(key, facts)]
-    mend = [*_mend(rows, facts), *(["review " + _rendering(facts)] if waiting else [])]
+    mend = [*_mend(rows, facts), *([_new_plan(facts)] if waiting else [])]
     if not wanted and not skipped and not waiting:
         more, ask = _unselected(pod, facts)
         return Explanation(f"Pod {key} is not mapped: {more[0]}", (*more[1:], *reasons), (*ask, *mend))
@@ -143,7 +143,7 @@ def _no_pod(key: str, rows: list[Row], facts: Facts) -> Explanation:
     reasons += [_cools(c, facts) for c in _cooling(facts) if c.owner.pod == key]
     mend = _mend(rows, facts)
     if any(s.mapping.pod.key == key for s in facts.decision.stale):
-        mend.append("review " + _rendering(facts))
+        mend.append(_new_plan(facts))
     return Explanation(f"no such Pod runs on {facts.node}: {key}", tuple(reasons), tuple(mend))
 
 
@@ -192,7 +192,7 @@ def _service(key: str, facts: Facts) -> Explanation:
         reasons.append("it has no selector, so no Pod is its own")
     elif not selected:
         reasons.append(f"no such Pod runs on {facts.node}: none has its labels")
-    mend += ["review " + _rendering(facts)] if waiting else []
+    mend += [_new_plan(facts)] if waiting else []
     count = len({row.mapping.owner for row in rows if row.rule != "extra"})
     answer = f"Service {key} has {count} mapped Pod port{'s' * (count != 1)} on {facts.node}"
     return Explanation(answer, tuple(reasons), tuple(mend))
@@ -214,7 +214,7 @@ def _number(asked: NodePort, facts: Facts) -> Explanation:
         return Explanation(f"{name} is not mapped: its number is for {whose}", reasons, tuple(_mend(rows, facts)))
     if stale := next((s for s in facts.decision.stale if s.mapping.node_port == asked.number), None):
         reason = f"the reviewed plan has it for {_whose(stale.mapping)}: {stale.reason}"
-        return Explanation(f"{name} is withheld", (reason,), ("review " + _rendering(facts),))
+        return Explanation(f"{name} is withheld", (reason,), (_new_plan(facts),))
     if asked.number not in facts.settings.port_range:
         return Explanation(
             f"{name} is not mapped: outside --port-range {facts.settings.port_range}",
@@ -230,7 +230,7 @@ def _unused(name: str, number: int, facts: Facts) -> Explanation:
         who = next((t.by for t in taken if t.by), "a process that /proc does not tell")
         protocols = " and ".join(dict.fromkeys(t.protocol for t in taken))
         return Explanation(f"{name} is taken: {who} has it ({protocols})", (), (_who_has(number),))
-    if others := list(_others(number, facts)):
+    if others := _others(number, facts):
         return Explanation(f"{name} is not mapped: its number is somebody else's", tuple(others))
     for cool in _cooling(facts):
         if cool.number == number:
@@ -239,10 +239,10 @@ def _unused(name: str, number: int, facts: Facts) -> Explanation:
     return Explanation(f"{name} is free", tuple(reasons), tuple(_mend_hold(number, facts) if reasons else ()))
 
 
-def _others(number: int, facts: Facts) -> Iterator[str]:
+def _others(number: int, facts: Facts) -> list[str]:
     """Who has a number of the node without us."""
-    here = running(facts.cluster.pods, facts.node)
-    return (f"it is {claim}" for claim in claims(number, facts.cluster.services, here))
+    found = node_ports(facts.cluster.services) | host_ports(running(facts.cluster.pods, facts.node))
+    return [f"it is {found[number]}"] if number in found else []
 
 
 # --- sentences -------------------------------------------------------------------------------------------------------
@@ -338,5 +338,5 @@ def _who_has(number: int) -> str:
     return f"ss -lntup 'sport = :{number}'"
 
 
-def _rendering(facts: Facts) -> str:
-    return f"nplconf render --node {facts.node} --previous PLAN"
+def _new_plan(facts: Facts) -> str:
+    return f"nplconf render --node {facts.node} --out {facts.node}.yaml, and have it reviewed"
