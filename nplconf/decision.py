@@ -71,7 +71,7 @@ class Decision:
     @property
     def foreign(self) -> bool:
         """The snapshot or the plan is of another cluster, so it says nothing about this node."""
-        return self.blocked is not None and self.blocked.kind == "cluster"
+        return self.blocked is not None and self.blocked.kind in ("cluster", "no-node")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +91,10 @@ UNBOUND = Bounds()
 
 
 def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds: Bounds = UNBOUND) -> Decision:
-    """Everything but the doing, from a trustworthy snapshot. Raises BadDataError for one without this node."""
+    """Everything but the doing, from a trustworthy snapshot. Raises BadDataError for a file without this node."""
     node = find_node(cluster, settings.node)
     if node is None:
-        raise BadDataError(f"the cluster state has no Node {settings.node}: it is not believed")
+        return _without_node(cluster, observed, settings)
     known = observed.state.cluster
     if blocked := _other_cluster(known, cluster.identity, "the cluster state"):
         return _stand_still(blocked, observed, settings)
@@ -163,6 +163,14 @@ def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked |
         return None
     message = f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed"
     return Blocked("cluster", message)
+
+
+def _without_node(cluster: ClusterState, observed: Observed, settings: Settings) -> Decision:
+    """A file without this node is a bad file; an API server that has no such Node is not believed."""
+    message = f"the cluster state has no Node {settings.node}: it is not believed, nothing is changed"
+    if not cluster.served:
+        raise BadDataError(message)
+    return _stand_still(Blocked("no-node", message), observed, settings)
 
 
 def _stand_still(blocked: Blocked, observed: Observed, settings: Settings) -> Decision:

@@ -6,7 +6,7 @@ Strings from the cluster are untrusted here: they are checked where they are tur
 
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 ANNOTATION = "nodeportlocal.antrea.io"
 """The Pod annotation that load balancers read."""
@@ -139,7 +139,8 @@ class ClusterState:
     """One snapshot. identity: UID of the Service default/kubernetes, None where the snapshot does not have it.
 
     elsewhere: namespace/name -> node of the Pods that run on other nodes than the one that was asked for ("" for one
-    that has no node yet), where the source tells; the API server is asked for this node's Pods alone.
+    that has no node yet), where the source tells; the API server is asked for this node's Pods alone. served: an API
+    server's answer, not a file that somebody wrote.
     """
 
     nodes: tuple[Node, ...]
@@ -147,6 +148,7 @@ class ClusterState:
     services: tuple[Service, ...]
     identity: str | None = None
     elsewhere: MappingOf[str, str] = field(default_factory=dict, hash=False)
+    served: bool = False
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
@@ -315,11 +317,15 @@ class Patch:
     annotation: str | None
 
 
+FindingKind = Literal["jumps", "dispatch", "backend", "unreadable", "annotation"]
+FINDING_KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something of ours on the node that is not as it must be, beside the mappings: kind is one of `FINDING_KINDS`."""
+    """Something of ours on the node that is not as it must be, beside the mappings."""
 
-    kind: str
+    kind: FindingKind
     subject: str
     message: str
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, subject, table_of, trust
-from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
+from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
 from nplconf.observed import Observed, live_now
@@ -111,10 +111,13 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
 
     Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
-    none the error goes on to the caller.
+    none, and where it is the configuration that must be mended, the error goes on to the caller.
     """
     try:
         snapshot = cluster.snapshot(settings.node)
+    except BadConfigError as err:
+        heal_to_last(node, settings, str(err))
+        raise
     except (UnavailableError, PermissionDeniedError) as err:
         healed = heal_to_last(node, settings, str(err))
         if healed is None:
@@ -348,7 +351,7 @@ def _clean_node(node: Node) -> list[Failure]:
     live: list[Mapping] = []
     for family in FAMILIES:
         try:
-            have = node.read(family)
+            have = node.read(family, whole=True)
         except UnavailableError as err:
             failures.append(Failure("rule", family, str(err)))
             continue

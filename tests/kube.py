@@ -67,13 +67,23 @@ class ControlPlane:
         """What the server's certificate is checked against."""
         return self.directory / "pki" / "apiserver.crt"
 
-    def call(self, method: str, path: str, body: object = None, *, token: str | None = None, kind: str = "") -> Answer:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> Answer:
         """One request, by default as an administrator."""
         context = ssl.create_default_context(cafile=str(self.ca))
+        if certificate:
+            context.load_cert_chain(*certificate)
         connection = http.client.HTTPSConnection(self.host, self.port, context=context, timeout=30)
-        headers = {"Authorization": f"Bearer {token or self.tokens[ADMIN]}"}
+        headers = {} if certificate else {"Authorization": f"Bearer {token or self.tokens[ADMIN]}"}
         if body is not None:
-            headers["Content-Type"] = kind or (MERGE_PATCH if method == "PATCH" else "application/json")
+            headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else "application/json"
         with contextlib.closing(connection):
             with self._inside():
                 connection.connect()
@@ -119,6 +129,10 @@ class ControlPlane:
         """A client certificate and its key, as a kubelet has them."""
         return _certificate(self.directory, f"/O={group}/CN={user}")
 
+    def server_certificate(self, host: str) -> tuple[Path, Path]:
+        """A certificate that clients who trust the directory's ca.crt take for this address's."""
+        return _certificate(self.directory, f"/CN={host}", f"subjectAltName=IP:{host}")
+
     def tail(self) -> str:
         """The ends of both logs, for a failure's message."""
         return "\n".join(
@@ -159,12 +173,14 @@ def _write_files(directory: Path, users: Mapping[str, str], tokens: Mapping[str,
 _NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
-def _certificate(directory: Path, subject: str) -> tuple[Path, Path]:
+def _certificate(directory: Path, subject: str, extension: str = "") -> tuple[Path, Path]:
     stem = directory / f"client-{next(_numbers)}"
     key, request, found = (stem.with_suffix(suffix) for suffix in (".key", ".csr", ".crt"))
     _openssl("req", *_NEW_KEY, "-keyout", str(key), "-out", str(request), "-subj", subject)
     ca = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key"), "-CAcreateserial"]
-    _openssl("x509", "-req", "-in", str(request), *ca, "-days", "2", "-out", str(found))
+    extensions = stem.with_suffix(".ext")
+    extensions.write_text(extension)
+    _openssl("x509", "-req", "-in", str(request), *ca, "-days", "2", "-extfile", str(extensions), "-out", str(found))
     return found, key
 
 
@@ -226,9 +242,16 @@ def _wait(plane: ControlPlane) -> None:
     raise RuntimeError(f"the API server did not become ready\n{plane.tail()}")
 
 
+def listener(host: str) -> socket.socket:
+    """A listening socket on a port that was free, in the namespace that this thread is in."""
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    found.bind((host, 0))
+    found.listen(128)
+    return found
+
+
 def _free() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
+    with listener("127.0.0.1") as found:
         return int(found.getsockname()[1])
 
 

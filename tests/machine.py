@@ -200,8 +200,14 @@ class Machine:
 
 
 ROOT = Path(__file__).resolve().parents[1]
-NPLCONF = ("/usr/bin/env", f"PYTHONPATH={ROOT}", "PYTHONDONTWRITEBYTECODE=1", sys.executable, "-m", "nplconf")
-"""nplconf as it is called inside a machine: this checkout."""
+
+
+def command_at(place: str) -> tuple[str, ...]:
+    """How a copy of nplconf at a place is called inside a machine, with this interpreter."""
+    return ("/usr/bin/env", f"PYTHONPATH={place}", "PYTHONDONTWRITEBYTECODE=1", sys.executable, "-m", "nplconf")
+
+
+NPLCONF = command_at(str(ROOT))
 NEEDED = tuple(sorted({str(ROOT), sys.prefix, sys.base_prefix}))
 
 

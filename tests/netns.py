@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import worlds
 from echo import Answer, Servers, ask
@@ -185,9 +185,9 @@ class World:
         declared += [{"containerPort": port, "protocol": "UDP"} for port in udp]
         return worlds.raw_pod(name, ips, labels={"app": name, "all": "yes"}, ports=declared)
 
-    def write(self, *objects: Mapping[str, Any]) -> None:
-        """The cluster: this node and these objects."""
-        worlds.write_objects(self.cluster, worlds.raw_list(worlds.raw_node(), *objects))
+    def write(self, *objects: Mapping[str, Any], addresses: Sequence[tuple[str, str]] = worlds.ADDRESSES) -> None:
+        """The cluster: this node, with these addresses, and these objects."""
+        worlds.write_objects(self.cluster, worlds.raw_list(worlds.raw_node(addresses=addresses), *objects))
 
     # --- nplconf
 
@@ -299,15 +299,18 @@ class Applied:
         return summary["ok"], summary["changed"], summary["failed"]
 
 
+Kind = TypeVar("Kind", bound=World)
+
+
 def _prefix(family: str) -> str:
     return "iptables" if family == "IPv4" else "ip6tables"
 
 
 @contextlib.contextmanager
-def world(directory: Path, backend: str) -> Iterator[World]:
-    """A node and a client; Pods are added by the test."""
+def world(directory: Path, backend: str, kind: type[Kind] = World) -> Iterator[Kind]:
+    """A node and a client; Pods are added by the test. kind: a class of the test's own."""
     with spaces() as places, Servers() as servers:
-        made = World(places, servers, directory, backend)
+        made = kind(places, servers, directory, backend)
         _wire(made)
         try:
             yield made

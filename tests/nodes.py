@@ -25,7 +25,7 @@ def table(family: Family, *live: Mapping, port_range: PortRange = worlds.RANGE) 
     rows = [m for m in live if m.family == family]
     addresses = matched_addresses(worlds.node(), worlds.NODE_IPS)[family]
     places = neighbourhoods((), {m.pod_ip for m in rows})
-    return tree.table(rows, addresses, places, port_range, family) if rows else read(())
+    return tree.table(rows, addresses, places, port_range, family) if rows else read("")
 
 
 def observed(

@@ -26,7 +26,8 @@ from nplconf.rules import tree
 from nplconf.rules.masquerade import Routes
 from nplconf.rules.table import Table, read
 
-EMPTY = read(())
+EMPTY = read("")
+RANGE = PortRange(61000, 62000)
 
 
 @dataclass
@@ -61,7 +62,7 @@ class FakeNode:
     """tables: what the kernel has. refused: numbers that it will not take. broken: families that cannot be read."""
 
     journal: list[str]
-    held: PortRange | None = PortRange(61000, 62000)
+    held: PortRange | None = RANGE
     taken: Collection[int] = ()
     boot: str = "boot-1"
     clock: float = 1000.0
@@ -97,7 +98,7 @@ class FakeNode:
     def routes(self) -> Routes:
         return ()
 
-    def read(self, family: Family) -> Table:
+    def read(self, family: Family, *, whole: bool = False) -> Table:
         if family in self.broken:
             raise UnavailableError(f"{family} is broken")
         return self.tables[family]

@@ -1,17 +1,24 @@
 """What a person gets: the commands of the README, the targets, the files that ship."""
 
+import json
+import os
 import re
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 
 import conftest
 import pytest
 
+from nplconf import units
+
 ROOT = Path(__file__).parents[1]
 
 
-def run(*argv: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+def run(*argv: str, cwd: Path = ROOT, **variables: str) -> "subprocess.CompletedProcess[str]":
+    env = os.environ | variables
+    return subprocess.run(argv, cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_plain_make_lists_every_target() -> None:
@@ -33,6 +40,43 @@ def test_a_test_that_cannot_run_here_fails_and_names_the_package(monkeypatch: py
     assert conftest.lacking({"kernel"})[0] == "run the tests as root: make test"
     assert any("apt-get install iptables" in line for line in conftest.lacking({"kernel"}))
     assert conftest.lacking({"parametrize"}) == []
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the source archive and unpacked: what pip would install."""
+    out = tmp_path_factory.mktemp("dist")
+    built = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out))
+    assert built.returncode == 0, built.stdout + built.stderr
+    (file,) = out.glob("*.whl")
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(out / "unpacked")
+    return out / "unpacked"
+
+
+def installed(wheel: Path, *argv: str) -> "subprocess.CompletedProcess[str]":
+    """Python with the wheel's package in place of the checkout's."""
+    return run(sys.executable, *argv, cwd=wheel, PYTHONPATH=str(wheel))
+
+
+@pytest.mark.parametrize("name", ["plan", "config", "policy"])
+def test_the_wheel_has_the_schemas(wheel: Path, name: str) -> None:
+    printed = installed(wheel, "-m", "nplconf", "schema", name)
+    assert (printed.returncode, printed.stdout) == (0, (ROOT / "schemas" / f"{name}.schema.json").read_text())
+
+
+def test_the_wheel_has_the_units(wheel: Path) -> None:
+    code = "import json, nplconf.units as u; print(json.dumps([u.__file__, u.fitted([u.PLACEHOLDER])]))"
+    file, files = json.loads(installed(wheel, "-c", code).stdout)
+    assert Path(file).is_relative_to(wheel)
+    for unit in units.UNITS:
+        assert files[f"{units.UNIT_DIRECTORY}/{unit}"] == (ROOT / "systemd" / unit).read_text()
+
+
+def test_the_wheel_has_its_licence_and_one_command(wheel: Path) -> None:
+    (metadata,) = wheel.glob("*.dist-info")
+    assert (metadata / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
+    assert "nplconf = nplconf.cli.main:main" in (metadata / "entry_points.txt").read_text()
 
 
 @pytest.mark.kernel

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from machine import NPLCONF, ROOT, Machine, install
+from machine import NEEDED, ROOT, Machine, command_at, install
 
 from nplconf import units
 
@@ -50,6 +50,17 @@ def test_the_daemon_sees_what_it_runs_from_and_nothing_else(
 ) -> None:
     written = units.fitted(["/x"], needed, closed)[units.HOLD_REACH].splitlines()
     assert [line for line in written if not line.startswith(("#", "["))] == lines
+
+
+def test_the_job_may_write_what_its_configuration_names_and_the_socket_is_where_it_says() -> None:
+    files = units.fitted(["/x"], writes=["/srv/a b", "/var/spool/100%"], socket="/run/other.sock")
+    assert 'ReadWritePaths="-/srv/a b" "-/var/spool/100%%"\n' in files[units.JOB_REACH]
+    assert "ListenStream=/run/other.sock\n" in files[f"{units.UNIT_DIRECTORY}/nplconf-hold.socket"]
+
+
+def test_a_file_in_tmp_is_the_machines_and_not_one_in_a_tmp_of_its_own() -> None:
+    files = units.fitted(["/x"], writes=["/tmp/shared", "/srv/metrics"])
+    assert files[units.JOB_REACH].splitlines()[2:] == ["BindPaths=-/tmp/shared", "ReadWritePaths=-/srv/metrics"]
 
 
 # --- as systemd reads them -------------------------------------------------------------------------------------------
@@ -109,16 +120,22 @@ def bound(machine: Machine, number: int) -> bool:
     return machine.run("/usr/bin/python3", "-c", code, check=False).returncode == 0
 
 
+def converged(machine: Machine) -> bool:
+    """Both mappings of the example are published, which is the last that a run does, and the run is over."""
+    published = machine.path("/var/lib/nplconf/cluster.yaml").read_text().count("nodeportlocal.antrea.io:") == 1
+    return published and machine.state(JOB)["ActiveState"] == "inactive"
+
+
 @pytest.mark.systemd
 def test_the_timer_converges_the_node(machine: Machine) -> None:
-    machine.wait_until(lambda: len(rules(machine)) == 2, "both rules of the example")
+    machine.wait_until(lambda: converged(machine), "both mappings of the example published")
+    assert len(rules(machine)) == 2
     assert machine.state(JOB)["Result"] == "success"
-    assert machine.path("/var/lib/nplconf/cluster.yaml").read_text().count("nodeportlocal.antrea.io:") == 1
 
 
 @pytest.mark.systemd
 def test_an_idle_run_writes_no_record(machine: Machine) -> None:
-    machine.wait_until(lambda: len(rules(machine)) == 2, "both rules of the example")
+    machine.wait_until(lambda: converged(machine), "both mappings of the example published")
     before = len(machine.journal("-u", JOB))
     machine.run("systemctl", "start", JOB)
     assert [record["MESSAGE"] for record in machine.journal("-u", JOB)[before:]] == []
@@ -126,7 +143,7 @@ def test_an_idle_run_writes_no_record(machine: Machine) -> None:
 
 @pytest.mark.systemd
 def test_every_change_is_one_record(machine: Machine) -> None:
-    machine.run("systemctl", "start", JOB)
+    machine.wait_until(lambda: converged(machine), "both mappings of the example published")
     messages = [record["MESSAGE"] for record in machine.journal("-u", JOB)]
     for port in (9000, 9090):
         named = [m for m in messages if f"default/web-deployment-6c4f8d9b7-x2k8q:{port}" in m]
@@ -135,6 +152,7 @@ def test_every_change_is_one_record(machine: Machine) -> None:
 
 @pytest.mark.systemd
 def test_legacy_iptables_works_under_the_hardening_too(machine: Machine) -> None:
+    machine.run("systemctl", "stop", "nplconf.timer", JOB)
     machine.write("/etc/nplconf/config.yaml", CONFIG + "backend: legacy\n")
     try:
         machine.run("systemctl", "start", JOB)
@@ -142,7 +160,7 @@ def test_legacy_iptables_works_under_the_hardening_too(machine: Machine) -> None
         assert saved.count("-j DNAT") == 2, [record["MESSAGE"] for record in machine.journal("-u", JOB)]
     finally:
         machine.write("/etc/nplconf/config.yaml", CONFIG)
-        machine.run("systemctl", "start", JOB)
+        machine.run("systemctl", "start", JOB, "nplconf.timer")
 
 
 @pytest.mark.systemd
@@ -203,6 +221,7 @@ def test_a_hanging_child_is_ended_with_the_run(machine: Machine) -> None:
     hung = "[Service]\nTimeoutStartSec=1s\nExecStart=\nExecStart=/bin/sh -c 'setsid sleep 4242 & sleep 4242'\n"
     machine.write("/etc/systemd/system/nplconf.service.d/99-hang.conf", hung)
     machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "stop", "nplconf.timer", JOB)
     try:
         assert machine.run("systemctl", "start", JOB, check=False).returncode != 0
         assert machine.state(JOB)["Result"] == "timeout"
@@ -210,7 +229,7 @@ def test_a_hanging_child_is_ended_with_the_run(machine: Machine) -> None:
     finally:
         machine.path("/etc/systemd/system/nplconf.service.d/99-hang.conf").unlink()
         machine.run("systemctl", "daemon-reload")
-    machine.run("systemctl", "start", JOB)
+    machine.run("systemctl", "start", JOB, "nplconf.timer")
 
 
 @pytest.mark.systemd
@@ -218,15 +237,7 @@ def test_it_runs_from_where_only_root_may_look_and_from_tmp() -> None:
     with Machine() as machine:
         for place in ("/root/site", "/tmp/site"):
             shutil.copytree(ROOT / "nplconf", machine.path(place) / "nplconf")
-            command = tuple(word.replace(str(ROOT), place) for word in NPLCONF)
-            install(machine, CONFIG, command, (place, *units_need()))
+            install(machine, CONFIG, command_at(place), (place, *NEEDED))
             machine.path("/root").chmod(0o700)
             machine.run("systemctl", "restart", "nplconf-hold.socket", HOLD)
             assert not bound(machine, 61000), place
-
-
-def units_need() -> tuple[str, ...]:
-    """The interpreter's directories."""
-    import machine
-
-    return tuple(path for path in machine.NEEDED if path != str(ROOT))

@@ -1,12 +1,14 @@
 """`nplconf apply [PLAN]`: makes the node match, looks again, annotates Pods."""
 
 import argparse
+from collections.abc import Mapping
+from typing import Any
 
+from nplconf.cli import options, plans, record, say
 from nplconf.cli import plan as plan_command
-from nplconf.cli import plans, say
 from nplconf.cli.worlds import open_cluster, open_node
-from nplconf.errors import BadDataError, NplconfError
-from nplconf.node import state
+from nplconf.errors import BadConfigError, BadDataError, NplconfError
+from nplconf.node import datapath, state
 from nplconf.node.linux import LinuxNode
 from nplconf.node.lock import locked
 from nplconf.output import data, structured, table
@@ -24,12 +26,28 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """One run, under the node's lock."""
     if arguments.check:
         return plan_command.run(arguments, settings)
+    result, code = record.recorded(settings, lambda: _run(arguments, settings))
+    report(result, settings)
+    return code
+
+
+def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """As every command's. A broken config file is a failed run, which the metrics show as far as they can."""
+    try:
+        return options.resolve(given, environ)
+    except BadConfigError as err:
+        if not given.get("check"):
+            record.failed(options.salvaged(given, environ), err.exit_code)
+        raise
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
     plan_command.check(arguments, settings)
+    if not settings.force:
+        datapath.refuse_bypass()
     state.make_directory(settings.state_dir)
     with locked(settings.state_dir):
-        result = _result(arguments, settings)
-    report(result, settings)
-    return result.exit_code
+        return _result(arguments, settings)
 
 
 def _result(arguments: argparse.Namespace, settings: Settings) -> Result:

@@ -24,6 +24,8 @@ COMMANDS = {
     "diff": "two plans, or a plan and the node",
     "cleanup": "remove everything of ours from this node",
     "hold": "the daemon that holds the port range",
+    "install-units": "write the systemd units of this nplconf",
+    "uninstall-units": "take everything of ours off this node",
     "schema": "print a schema",
     "demo": "the whole story in throw-away network namespaces",
 }

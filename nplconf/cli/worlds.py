@@ -1,5 +1,8 @@
 """The two worlds of a run, as the settings name them."""
 
+import functools
+
+from nplconf.cli import say
 from nplconf.cluster import Cluster
 from nplconf.errors import UsageError
 from nplconf.node.linux import LinuxNode
@@ -16,9 +19,10 @@ def open_cluster(settings: Settings) -> Cluster:
         raise UsageError("--write-back needs --cluster-state: an API server is written to anyway")
     from nplconf.cluster.api import ApiCluster
 
-    return ApiCluster.connect(settings.kubeconfig)
+    return ApiCluster(settings.kubeconfig, say.info if settings.quiet else say.warning)
 
 
+@functools.cache
 def open_node(settings: Settings) -> LinuxNode:
     """The machine we are on; nothing is read yet but the choice of the iptables backend."""
     return LinuxNode.open(settings)

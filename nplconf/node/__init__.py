@@ -37,8 +37,11 @@ class Node(Protocol):
     def routes(self) -> Routes:
         """Which networks are bridged past conntrack."""
 
-    def read(self, family: Family) -> Table:
-        """What is ours in a family. Raises UnavailableError."""
+    def read(self, family: Family, *, whole: bool = False) -> Table:
+        """What is ours in a family. whole: also what nothing leads to.
+
+        Raises UnavailableError, PermissionDeniedError.
+        """
 
     def settle(
         self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]

@@ -6,7 +6,7 @@ but nobody who looks for ours would look in the other one.
 
 from pathlib import Path
 
-from nplconf.errors import UnavailableError
+from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import Backend, Family
 from nplconf.node import command
 
@@ -36,12 +36,12 @@ def _hinted(backend: Backend) -> bool:
 
 
 def _has_hint(family: Family, backend: Backend) -> bool:
-    if backend == "legacy" and not legacy_has("mangle", family):
-        return False
     try:
+        if backend == "legacy" and not legacy_has("mangle", family):
+            return False
         # one call each: the first chain that is missing ends a restore, so they are asked in two
         return any(_lists(family, backend, chain) for chain in HINTS)
-    except UnavailableError:
+    except (UnavailableError, PermissionDeniedError):
         return False
 
 
@@ -52,8 +52,13 @@ def _lists(family: Family, backend: Backend, chain: str) -> bool:
 
 
 def legacy_has(table: str, family: Family) -> bool:
-    """Whether a legacy table exists. Asking iptables-legacy itself would make it, with its hooks."""
+    """Whether a legacy table exists. Asking iptables-legacy itself would make it, with its hooks.
+
+    Raises PermissionDeniedError when we may not know.
+    """
     try:
         return table in Path(NAMES_FILES[family]).read_text(encoding="ascii").split()
+    except PermissionError as err:
+        raise PermissionDeniedError(f"{NAMES_FILES[family]}: {err.strerror}: run as root") from err
     except OSError:
         return False

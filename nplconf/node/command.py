@@ -2,16 +2,23 @@
 
 import contextlib
 import os
+import select
+import selectors
 import signal
 import subprocess
+import time
 from dataclasses import dataclass
+from typing import IO, cast
 
 from nplconf.errors import UnavailableError
 
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 ENVIRONMENT = {"PATH": ":".join(PATH), "LC_ALL": "C"}
-OUTPUT_LIMIT = 1 << 30
-"""Bytes; a save of the largest table known is a tenth of it."""
+PACKAGES = {"conntrack": "conntrack", "systemctl": "systemd", "userdel": "passwd", "groupdel": "passwd"}
+"""Debian's packages of what is not in iptables'."""
+OUTPUT_LIMIT = 1 << 28
+"""Bytes; a save of 56,000 rules has a thirtieth of it."""
+CHUNK = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +44,7 @@ def run(program: str, *arguments: str, text: str = "", deadline: float) -> Compl
     """Run a program to its end, its stdin being text.
 
     deadline: seconds; then its whole process group is killed. Raises UnavailableError when it is not installed, cannot
-    be started, or has not ended in time.
+    be started, has not ended in time, or prints without end.
     """
     path = find(program)
     if path is None:
@@ -48,6 +55,7 @@ def run(program: str, *arguments: str, text: str = "", deadline: float) -> Compl
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
+            bufsize=0,
             env=ENVIRONMENT,
             start_new_session=True,
             cwd="/",
@@ -55,23 +63,64 @@ def run(program: str, *arguments: str, text: str = "", deadline: float) -> Compl
     except OSError as err:
         raise UnavailableError(f"{path}: cannot be started: {err.strerror}") from err
     try:
-        out, errors = child.communicate(text.encode(), timeout=deadline)
-    except subprocess.TimeoutExpired:
+        out, errors = _exchange(child, text.encode(), time.monotonic() + deadline)
+    except TimeoutError:
         raise UnavailableError(f"{path}: no answer within {deadline:.0f} s; it was ended") from None
+    except OverflowError:
+        raise UnavailableError(f"{path}: prints without end; it was ended") from None
     finally:
         _end(child)
     return Completed(child.returncode, out.decode(errors="replace"), errors.decode(errors="replace"))
 
 
+def _exchange(child: "subprocess.Popen[bytes]", text: bytes, end: float) -> tuple[bytes, bytes]:
+    """Feed a child and hear it out: its stdout and stderr. Raises TimeoutError, OverflowError (OUTPUT_LIMIT)."""
+    rest, heard = memoryview(text), {child.stdout: bytearray(), child.stderr: bytearray()}
+    with selectors.DefaultSelector() as ready:
+        ready.register(cast("IO[bytes]", child.stdin), selectors.EVENT_WRITE)
+        for stream in heard:
+            ready.register(cast("IO[bytes]", stream), selectors.EVENT_READ)
+        while ready.get_map():
+            if not (events := ready.select(max(0.0, end - time.monotonic()))) and time.monotonic() >= end:
+                raise TimeoutError
+            for key, _ in events:
+                stream = cast("IO[bytes]", key.fileobj)
+                if stream is child.stdin:
+                    rest, done = _feed(key.fd, rest)
+                else:
+                    chunk = os.read(key.fd, CHUNK)
+                    heard[stream] += chunk
+                    done = not chunk
+                if sum(map(len, heard.values())) > OUTPUT_LIMIT:
+                    raise OverflowError
+                if done:
+                    ready.unregister(stream)
+                    stream.close()
+    try:
+        child.wait(max(0.0, end - time.monotonic()))
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    return bytes(heard[child.stdout]), bytes(heard[child.stderr])
+
+
+def _feed(handle: int, rest: memoryview) -> tuple[memoryview, bool]:
+    """What is still to be written, and whether that is nothing: written, or nobody reads it."""
+    try:
+        rest = rest[os.write(handle, rest[: select.PIPE_BUF]) :]
+    except BrokenPipeError:
+        return rest[:0], True
+    return rest, not rest
+
+
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    # The group outlives its leader where that left children behind; an empty group is gone already.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    if child.returncode is None:  # its number cannot be another's yet; what it started itself goes with it
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
     for stream in (child.stdin, child.stdout, child.stderr):
         if stream:
             stream.close()
 
 
 def _package(program: str) -> str:
-    return "conntrack" if program == "conntrack" else "iptables"
+    return PACKAGES.get(program, "iptables")

@@ -1,15 +1,15 @@
-"""The kernel's rules: read as tables, written in one transaction per family, and never believed without another look."""
+"""The kernel's rules: read as tables, written in one transaction per family, never believed without another look."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from nplconf.errors import UnavailableError
+from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import Backend, Family, Mapping
 from nplconf.node import command
 from nplconf.node.backend import legacy_has, program
 from nplconf.rules.rule import Rule
-from nplconf.rules.table import INDEX, JUMPS, Table
+from nplconf.rules.table import BASES, INDEX, Table, linked
 from nplconf.rules.table import read as parse
 from nplconf.rules.transaction import transaction
 from nplconf.rules.tree import differs
@@ -21,9 +21,11 @@ LOCK = 5
 """Seconds that iptables itself waits for its lock."""
 BUSY = 4
 """iptables' exit code for a lock or a resource that it did not get."""
-RETRIES = 3
+RETRIES = 2
 SETTLE = 60.0
 """Seconds for all attempts to bring one family in order."""
+NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
+"""A transaction that leaves no trace: whoever refuses it refuses everything."""
 
 Build = Callable[[Sequence[Mapping]], Table | None]
 
@@ -37,36 +39,45 @@ class Settled:
     errors: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a transaction came to. complaint: "" when iptables had none. refused: it is the transaction's own fault."""
+
+    complaint: str = ""
+    refused: bool = False
+
+
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(family: Family, backend: Backend) -> Table:
+def read(family: Family, backend: Backend, *, whole: bool = False) -> Table:
     """What is ours. Two calls at any size; a whole save where the index cannot be trusted.
 
-    Raises UnavailableError when there is no trustworthy answer.
+    whole: also find chains that nothing leads to. Raises UnavailableError when there is no trustworthy answer,
+    PermissionDeniedError when we may not ask.
     """
     if backend == "legacy":
-        return _save(family, backend) if legacy_has("nat", family) else parse(())
-    first = _list(family, backend, (INDEX, *JUMPS))
-    names = _indexed(first) if first is not None else []
-    if first is None or not names:
-        return _save(family, backend)
-    second = _list(family, backend, names)
-    return parse(first + second) if second is not None else _save(family, backend)
+        # a save is faster there than the look for a chain, which goes through all of them
+        return _save(family, backend) if legacy_has("nat", family) else parse("")
+    return (None if whole else _by_index(family, backend)) or _save(family, backend)
 
 
-def _indexed(lines: Sequence[str]) -> list[str]:
-    rules = parse(lines).chains.get(INDEX, ())
-    return [rule.target for rule in rules if isinstance(rule, Rule) and rule.target.startswith("NPLCONF")]
+def _by_index(family: Family, backend: Backend) -> Table | None:
+    """Our chains alone, as the index names them; None where it cannot be trusted to name them all."""
+    first = _list(family, backend, (INDEX, *BASES))
+    rules = parse(first).chains.get(INDEX, ()) if first else ()
+    names = list(dict.fromkeys(rule.target for rule in rules if isinstance(rule, Rule)))
+    second = _list(family, backend, names) if names else None
+    table = parse(first + second) if first and second else None
+    return table if table and linked(table) else None
 
 
-def _list(family: Family, backend: Backend, chains: Sequence[str]) -> list[str] | None:
+def _list(family: Family, backend: Backend, chains: Sequence[str]) -> str | None:
     """Some chains' rules; None when one of them is missing, or the answer makes no sense."""
     question = "\n".join(("*nat", *(f"-S {chain}" for chain in chains), "COMMIT", ""))
     done = _patiently(program(family, backend, "restore"), "--noflush", text=question)
-    lines = done.text.splitlines()
-    complete = done.code == 0 and sum(line.startswith(("-N ", "-P ")) for line in lines) == len(chains)
-    return lines if complete else None
+    named = sum(line.startswith(("-N ", "-P ")) for line in done.text.split("\n"))
+    return done.text if done.code == 0 and named == len(chains) else None
 
 
 def _save(family: Family, backend: Backend) -> Table:
@@ -74,19 +85,21 @@ def _save(family: Family, backend: Backend) -> Table:
     done = _patiently(name, "-t", "nat", text="")
     if done.code != 0:
         raise UnavailableError(f"{name}: {done.complaint}")
-    if backend == "legacy" and "*nat" not in done.text:
-        raise UnavailableError(f"{name}: says nothing: it is broken")
-    return parse(done.text.splitlines())
+    if "*nat" not in done.text:  # it prints the base chains of an empty table, too
+        raise UnavailableError(f"{name}: {' '.join(done.text.split())[:200] or 'says nothing, so it is broken'}")
+    return parse(done.text)
 
 
-def _patiently(name: str, *arguments: str, text: str) -> command.Completed:
-    """Run it again, a little later, while somebody else has the lock."""
-    done = command.run(name, *arguments, text=text, deadline=READ)
+def _patiently(name: str, *arguments: str, text: str, deadline: float = READ) -> command.Completed:
+    """Run it, and again a little later while somebody else has the lock. Raises as `read`."""
+    done = command.run(name, *arguments, text=text, deadline=deadline)
     for attempt in range(RETRIES):
         if done.code != BUSY:
             break
+        if "must be root" in done.errors or "Permission denied" in done.errors:
+            raise PermissionDeniedError(f"{name}: {done.complaint}")
         time.sleep(0.1 * 2**attempt)
-        done = command.run(name, *arguments, text=text, deadline=READ)
+        done = command.run(name, *arguments, text=text, deadline=deadline)
     return done
 
 
@@ -98,26 +111,26 @@ def settle(
 ) -> Settled:
     """Bring a family's chains to what `build` makes of keep and add; where the kernel refuses, of as many as it takes.
 
-    One transaction in the good case. One that did not come out as wanted is tried again from a new reading; then the
-    additions are halved until the ones that are refused are found, and everything else is in.
+    One transaction in the good case. One that did not come out as wanted is tried again from a new reading. When it is
+    refused again, and nothing but the additions can be the reason, they are halved until those that are refused are
+    found, and everything else is in.
     """
-    end = time.monotonic() + SETTLE
-    writer = _Writer(family, backend, build, have, end)
+    writer = _Writer(family, backend, build, have, time.monotonic() + SETTLE)
     if writer.reach(keep, add) or writer.reach(keep, add):
         return Settled(writer.table)
-    if not writer.reach(keep, ()):
-        # not even what was there before: nothing that is added can be the reason
+    if not writer.refused or not writer.takes_anything() or not writer.reach(keep, ()):
         return Settled(writer.table, errors=(writer.complaint,))
     taken, refused = writer.halve(list(keep), list(add))
     return Settled(writer.table, tuple(refused), () if writer.reach(taken, ()) else (writer.complaint,))
 
 
 class _Writer:
-    """The attempts on one family. table: as read last; complaint: what iptables said last."""
+    """The attempts on one family. table: as read last. complaint, refused: what the last attempt came to."""
 
     def __init__(self, family: Family, backend: Backend, build: Build, have: Table, end: float) -> None:
         self.table = have
         self.complaint = ""
+        self.refused = False
         self._family, self._backend, self._build, self._end = family, backend, build, end
 
     def reach(self, keep: Sequence[Mapping], add: Sequence[Mapping]) -> bool:
@@ -129,14 +142,30 @@ class _Writer:
             self.complaint = f"gave up after {SETTLE:.0f} s; {self.complaint}"
             return False
         try:
-            self.complaint = write(self._family, self._backend, transaction(want, self.table))
-            self.table = read(self._family, self._backend)
-        except UnavailableError as err:
-            self.complaint = str(err)
+            self._write(want)
+            # a transaction that was killed may be in force all the same
+            self.table = read(self._family, self._backend, whole=want is None)
+        except (UnavailableError, ValueError) as err:
+            self.complaint, self.refused = str(err), isinstance(err, ValueError)
             return False
-        reached = not differs(self.table, want)
-        self.complaint = "" if reached else self.complaint or "iptables reported success, but the rules are not there"
-        return reached
+        if differs(self.table, want):
+            self.complaint = self.complaint or "iptables reported success, but the rules are not there"
+            return False
+        return True
+
+    def _write(self, want: Table | None) -> None:
+        text = transaction(want, self.table)
+        done = write(self._family, self._backend, text)
+        # chains that are no longer needed but that a foreign rule leads to cannot go; that must not keep the rest out
+        kept = transaction(want, self.table, sweep=False) if done.refused else text
+        if kept != text and not write(self._family, self._backend, kept).complaint:
+            self.complaint, self.refused = f"a chain of ours cannot be removed: {done.complaint}", False
+        else:
+            self.complaint, self.refused = done.complaint, done.refused
+
+    def takes_anything(self) -> bool:
+        """Whether iptables takes a transaction at all: where it does not, no mapping is the reason."""
+        return not write(self._family, self._backend, NOTHING).complaint
 
     def halve(self, keep: list[Mapping], add: list[Mapping]) -> tuple[list[Mapping], list[tuple[Mapping, str]]]:
         """Put in what the kernel takes of add; everything in force then, and each one refused with the reason."""
@@ -150,16 +179,16 @@ class _Writer:
         return keep, refused + more
 
 
-def write(family: Family, backend: Backend, text: str) -> str:
-    """One transaction; what iptables complained about, "" when it did not. Whether it is in force only a look can say."""
+def write(family: Family, backend: Backend, text: str) -> Written:
+    """One transaction. Whether it is in force only a look can say."""
+    if not text:
+        return Written("something of ours is not as it must be, and no text for iptables can mend it")
     name = program(family, backend, "restore")
-    done = command.run(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE)
-    for attempt in range(RETRIES):
-        if done.code != BUSY:
-            break
-        time.sleep(0.1 * 2**attempt)
-        done = command.run(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE)
-    return "" if done.code == 0 else f"{name}: {done.complaint}"
+    try:
+        done = _patiently(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE)
+    except UnavailableError as err:
+        return Written(str(err))
+    return Written() if done.code == 0 else Written(f"{name}: {done.complaint}", refused=done.code != BUSY)
 
 
 # --- the other backend -----------------------------------------------------------------------------------------------
@@ -171,15 +200,15 @@ def has_ours(family: Family, backend: Backend) -> bool:
         return False
     try:
         return not read(family, backend).empty
-    except UnavailableError:
+    except (UnavailableError, PermissionDeniedError):
         return False
 
 
 def clear(family: Family, backend: Backend) -> str:
     """Remove all that is ours from a backend; what went wrong, or ""."""
     try:
-        have = read(family, backend)
-        complaint = write(family, backend, text) if (text := transaction(None, have)) else ""
-        return complaint if not read(family, backend).empty else ""
-    except UnavailableError as err:
+        have = read(family, backend, whole=True)
+        settled = settle(family, backend, have, lambda _: None, (), ())
+    except (UnavailableError, PermissionDeniedError) as err:
         return str(err)
+    return "; ".join(settled.errors)

@@ -64,9 +64,9 @@ class LinuxNode:
         """See `Node`."""
         return routes.read()
 
-    def read(self, family: Family) -> Table:
+    def read(self, family: Family, *, whole: bool = False) -> Table:
         """See `Node`."""
-        return iptables.read(family, self.backend)
+        return iptables.read(family, self.backend, whole=whole)
 
     def settle(
         self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]

@@ -58,7 +58,12 @@ def reserve(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD)
 
 
 def release(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD) -> None:
-    """Take the range out, but for what the administrator had reserved of it. PermissionDeniedError as above."""
+    """Take the range out, but for what the administrator had reserved of it. PermissionDeniedError as above.
+
+    Without a record nothing was added; where it is damaged, `port_range` was.
+    """
+    if not record.exists():
+        return
     with _named(sysctl):
         known = _recorded(record) or Known((), port_range)
         others = without(parse(sysctl.read_text()), known.added)

@@ -14,6 +14,7 @@ from typing import Any
 
 from nplconf.errors import BadDataError, PermissionDeniedError
 from nplconf.model import Cooling, PodPort
+from nplconf.node import success
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
 
@@ -65,6 +66,13 @@ def make_directory(directory: str) -> None:
         Path(directory).mkdir(mode=0o755, parents=True, exist_ok=True)
     except OSError as err:
         raise PermissionDeniedError(f"{directory}: the state directory cannot be made: {err.strerror}") from err
+
+
+def remove(directory: str) -> None:
+    """Forget everything. What is not ours in the directory stays. Raises OSError."""
+    for name in (FILE, success.FILE):
+        Path(directory, name).unlink(missing_ok=True)
+        Path(directory, f".{name}.new").unlink(missing_ok=True)
 
 
 def boot_id() -> str:

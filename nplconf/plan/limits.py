@@ -17,10 +17,11 @@ LEAST = 10
 class Blocked:
     """Why a run may not go on.
 
-    kind `empty`: the snapshot has no Pod of this node; `max-delete`: too much would go; `cluster`: it is another one's.
+    kind `empty`: the snapshot has no Pod of this node; `max-delete`: too much would go; `cluster`: it is another one's;
+    `no-node`: an API server that does not know this node.
     """
 
-    kind: Literal["empty", "max-delete", "cluster"]
+    kind: Literal["empty", "max-delete", "cluster", "no-node"]
     message: str
 
 

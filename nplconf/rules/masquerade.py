@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from nplconf.model import Family, Neighbourhood, PortRange
-from nplconf.rules.rule import HOST, Rule
+from nplconf.rules.rule import HOST, Rule, span
 
 CHAIN = "NPLCONF-MASQ"
 BLOCK: dict[Family, int] = {"IPv4": 24, "IPv6": 120}
@@ -48,22 +48,20 @@ def neighbourhoods(routes: Routes, pod_ips: Iterable[str]) -> tuple[Neighbourhoo
 def chains(
     neighbours: Iterable[Neighbourhood], addresses: Iterable[str], ports: PortRange, post: str, family: Family
 ) -> dict[str, tuple[Rule, ...]]:
-    """The chains that masquerade: flows to our numbers, then by block of Pods, then one rule per Pod."""
-    groups: dict[tuple[str, str], list[Rule]] = {}
+    """The chains that masquerade: flows to our numbers, then a gate per source and block, then one rule per Pod."""
+    pods: dict[str, list[Rule]] = {}
+    gates: set[Rule] = set()
     for place in neighbours:
         block = _block(place.pod_ip, family)
         source = block if place.source == _host(place.pod_ip) else place.source
-        rule = Rule("MASQUERADE", source=place.source, destination=_host(place.pod_ip))
-        groups.setdefault((source, block), []).append(rule)
-    gates = [Rule(_name(key), goto=True, source=key[0], destination=key[1]) for key in sorted(groups)]
-    flows = [
-        Rule(CHAIN, goto=True, original=address, original_ports=f"{ports.first}:{ports.last}") for address in addresses
-    ]
-    return {post: tuple(flows), CHAIN: tuple(gates)} | {_name(key): tuple(groups[key]) for key in sorted(groups)}
-
-
-def _name(key: tuple[str, str]) -> str:
-    return f"{CHAIN}-{crc32(' '.join(key).encode()):08X}"
+        name = f"{CHAIN}-{crc32(block.encode()):08X}"
+        # blocks that happen to have one name share its chain: each rule in it says the whole of what it matches
+        pods.setdefault(name, []).append(Rule("MASQUERADE", source=place.source, destination=_host(place.pod_ip)))
+        gates.add(Rule(name, goto=True, source=source, destination=block))
+    numbers = span(ports.first, ports.last)
+    flows = (Rule(CHAIN, goto=True, original=address, original_ports=numbers) for address in addresses)
+    behind = {name: tuple(sorted(rules)) for name, rules in sorted(pods.items())}
+    return {post: tuple(flows), CHAIN: tuple(sorted(gates))} | behind
 
 
 def _host(ip: str) -> str:

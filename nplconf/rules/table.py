@@ -1,11 +1,11 @@
 """All that is ours in one family's nat table, as values: our chains, and what leads to them."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nplconf.rules.rule import Rule, Unknown, parse
+from nplconf.rules.rule import CHAIN, Rule, Unknown, parse
 
 ENTRY = "NPLCONF"
 POST = "NPLCONF-POST"
@@ -22,8 +22,8 @@ JUMPS = {
 The first two are appended, behind KUBE-SERVICES (CVE-2019-9946: a Pod must not take a Service's traffic); the last is
 the first of its chain, as behind a CNI's `-d podCIDR -j ACCEPT` it would never see a packet.
 """
-_OURS = re.compile(r" -[jg] NPLCONF(?:-[A-Za-z0-9-]+)?(?: |\Z)")
-_SERVICES = re.compile(r" -[jg] KUBE-SERVICES(?: |\Z)")
+BASES = (*JUMPS, "INPUT")
+"""The base chains of the nat table. A jump to us from INPUT is a mistake, and keeps our chains from being deleted."""
 
 Place = Literal["right", "missing", "doubled", "moved", "foreign"]
 
@@ -38,7 +38,7 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """chains: our chains' rules by name. bases: PREROUTING, OUTPUT and POSTROUTING, as they were read."""
+    """chains: our chains' rules by name. bases: the base chains, as they were read."""
 
     chains: Mapping[str, tuple[Rule | Unknown, ...]] = field(default_factory=dict, hash=False)
     bases: Mapping[str, Base] = field(default_factory=dict, hash=False)
@@ -49,33 +49,68 @@ class Table:
         return not self.chains and not any(base.jumps for base in self.bases.values())
 
 
-def read(lines: Iterable[str]) -> Table:
-    """A table from the output of `iptables -S` or `iptables-save`; lines that do not concern us are passed over."""
+_NAME = re.compile(CHAIN)
+_OURS = re.compile(rf" -[jg] {CHAIN}(?: |\Z)")
+_SERVICES = re.compile(r" -[jg] KUBE-SERVICES(?: |\Z)")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def read(text: str) -> Table:
+    """A table from the output of `iptables -S` or `iptables-save`; what does not concern us is passed over."""
     chains: dict[str, list[Rule | Unknown]] = {}
-    bases: dict[str, list[str]] = {name: [] for name in JUMPS}
-    for line in lines:
-        if line.startswith("-A NPLCONF"):
-            _, name, text = line.split(" ", 2)
-            chains.setdefault(name, []).append(parse(text))
-        elif line.startswith("-A "):
-            _, name, text = line.split(" ", 2)
+    bases: dict[str, list[str]] = {name: [] for name in BASES}
+    for line in _lines(text):
+        if line.startswith("-A "):
+            name, _, rule = line[3:].partition(" ")
             if name in bases:
-                bases[name].append(text)
+                bases[name].append(rule)
+            elif _NAME.fullmatch(name):
+                chains.setdefault(name, []).append(parse(rule))
         elif line.startswith((":NPLCONF", "-N NPLCONF")):
-            chains.setdefault(line.split()[0][1:] if line[0] == ":" else line.split()[1], [])
+            name = line[1:].split()[0] if line[0] == ":" else line[3:]
+            if _NAME.fullmatch(name):
+                chains.setdefault(name, [])
     return Table(
         {name: tuple(rules) for name, rules in chains.items()},
         {name: _base(name, rules) for name, rules in bases.items()},
     )
 
 
+def linked(table: Table) -> bool:
+    """Whether the index names every chain of ours that is there, as far as the chains that were read can tell.
+
+    False: there may be others, and the whole table must be looked through.
+    """
+    named = {rule.target for rule in table.chains.get(INDEX, ()) if isinstance(rule, Rule)} | {INDEX}
+    led_to = {rule.target for rules in table.chains.values() for rule in rules if isinstance(rule, Rule)}
+    return named == set(table.chains) and {name for name in led_to if _NAME.fullmatch(name)} <= named
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a dump. A comment can hold any character, also a line's end: then it goes on until the quote ends.
+
+    Not splitlines(), which would end a line at characters that iptables prints as they are.
+    """
+    held = ""
+    for line in text.split("\n"):
+        whole = f"{held}\n{line}" if held else line
+        if '"' in whole and '"' in _QUOTED.sub("", whole):
+            held = whole
+        else:
+            held = ""
+            yield whole
+
+
 def _base(name: str, rules: list[str]) -> Base:
-    ours = [i for i, text in enumerate(rules) if _OURS.search(" " + text)]
-    jumps = tuple(rules[i] for i in ours)
-    return Base(jumps, _place(name, rules, ours))
+    # what a comment says leads nowhere
+    bare = [" " + (_QUOTED.sub('""', text) if '"' in text else text) for text in rules]
+    ours = [i for i, text in enumerate(bare) if _OURS.search(text)]
+    return Base(tuple(rules[i] for i in ours), _place(name, rules, bare, ours))
 
 
-def _place(name: str, rules: list[str], ours: list[int]) -> Place:
+def _place(name: str, rules: list[str], bare: list[str], ours: list[int]) -> Place:
+    if name not in JUMPS:
+        return "foreign" if ours else "right"
     if not ours:
         return "missing"
     if any(rules[i] != JUMPS[name] for i in ours):
@@ -84,5 +119,9 @@ def _place(name: str, rules: list[str], ours: list[int]) -> Place:
         return "doubled"
     if name == "POSTROUTING":
         return "right" if ours == [0] else "moved"
-    behind = rules[ours[0] + 1 :]
-    return "moved" if any(_SERVICES.search(" " + text) for text in behind) else "right"
+    return "moved" if any(_SERVICES.search(text) for text in bare[ours[0] + 1 :]) else "right"
+
+
+def jumps() -> dict[str, Base]:
+    """The base chains as they must be."""
+    return {name: Base((JUMPS[name],) if name in JUMPS else (), "right") for name in BASES}

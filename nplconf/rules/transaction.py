@@ -1,17 +1,21 @@
 """The text for one `iptables-restore --noflush` that turns what a family has into what it is to have."""
 
+import re
+
 from nplconf.rules.rule import Rule, to_text
 from nplconf.rules.table import INDEX, JUMPS, Table
 
 FIRST = frozenset(("POSTROUTING",))
 """Base chains whose jump stands in front; the others' stand behind."""
+_LINE = re.compile(r"[ -~]+")
 
 
-def transaction(want: Table | None, have: Table) -> str:
+def transaction(want: Table | None, have: Table, *, sweep: bool = True) -> str:
     """Only the chains that differ are written again; "" when none does.
 
     A chain declared as `:NAME - [0:0]` is made, or emptied, inside the transaction. Chains that are no longer wanted
-    are emptied so, and deleted at the end, when nothing leads to them any more. want None removes all that is ours.
+    are emptied so, and deleted at the end, when nothing leads to them any more; without sweep they stay, empty. want
+    None removes all that is ours. Raises ValueError for a rule that may not be written.
     """
     wanted = want.chains if want else {}
     written = [name for name, rules in wanted.items() if have.chains.get(name) != rules]
@@ -25,8 +29,8 @@ def transaction(want: Table | None, have: Table) -> str:
     for name in written:
         lines += (f"-A {name} {to_text(rule)}" for rule in wanted[name] if isinstance(rule, Rule))
     lines += (line for line in jumps if not line.startswith("-D"))
-    # the index leads to chains that go, and goes first where it goes itself
-    lines += (f"-X {name}" for name in sorted(obsolete, key=lambda name: (name != INDEX, name)))
+    if sweep:  # the index leads to chains that go, and goes first where it goes itself
+        lines += (f"-X {name}" for name in sorted(obsolete, key=lambda name: (name != INDEX, name)))
     return "\n".join((*lines, "COMMIT", ""))
 
 
@@ -36,7 +40,8 @@ def _jumps(want: Table | None, have: Table) -> list[str]:
     for name, base in have.bases.items():
         if want and base.place == "right":
             continue
-        lines += [f"-D {name} {text}" for text in base.jumps]
-        if want:
+        # a text that is more than one printable line can be deleted by nobody who does not count rules
+        lines += [f"-D {name} {text}" for text in base.jumps if _LINE.fullmatch(text)]
+        if want and name in JUMPS:
             lines.append(f"-I {name} 1 {JUMPS[name]}" if name in FIRST else f"-A {name} {JUMPS[name]}")
     return lines

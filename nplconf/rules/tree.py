@@ -10,8 +10,8 @@ from collections.abc import Sequence as SequenceOf
 from nplconf.model import PROTOCOLS, Family, Finding, LiveRule, Neighbourhood, PortRange, Protocol, RuleKey
 from nplconf.model import Mapping as PortMapping
 from nplconf.rules import masquerade, owner
-from nplconf.rules.rule import EVERYWHERE, HOST, Rule, Unknown
-from nplconf.rules.table import ENTRY, INDEX, JUMPS, POST, Base, Table
+from nplconf.rules.rule import EVERYWHERE, HOST, Rule, Unknown, span
+from nplconf.rules.table import ENTRY, INDEX, JUMPS, POST, Table, jumps
 
 LOOPBACK: dict[Family, str] = {"IPv4": "127.0.0.0/8", "IPv6": "::1/128"}
 Rules = tuple[Rule | Unknown, ...]
@@ -33,7 +33,7 @@ def table(
     chains |= masquerade.chains(neighbours, addresses, ports, POST, family)
     chains[ENTRY] = _entry(addresses, family)
     chains[INDEX] = tuple(Rule(name, goto=True) for name in sorted(chains))
-    return Table(chains, {name: Base((jump,), "right") for name, jump in JUMPS.items()})
+    return Table(chains, jumps())
 
 
 def root(protocol: Protocol) -> str:
@@ -63,7 +63,7 @@ def _add(found: dict[str, list[Rule]], mapping: PortMapping) -> None:
             size = 16 ** (4 - depth)
             first = number // size * size
             found[child] = []
-            found[chain].append(Rule(child, goto=True, protocol=protocol, ports=f"{first}:{first + size - 1}"))
+            found[chain].append(Rule(child, goto=True, protocol=protocol, ports=span(first, first + size - 1)))
         chain = child
     if not mapping.source_ranges:
         found[chain].append(dnat(mapping))
@@ -119,8 +119,11 @@ def _live(rule: Rule, chain: str, found: Table, family: Family) -> LiveRule:
 
 
 def in_place(found: Table, want: Table | None, family: Family) -> frozenset[RuleKey]:
-    """The wanted mappings that a packet reaches: their rule, and every chain and jump on the way to it, are right."""
-    if want is None or any(found.bases[name].place != "right" for name in ("PREROUTING", "OUTPUT")):
+    """The wanted mappings that a packet reaches: their rule, and every chain and jump on the way to it, are there.
+
+    A jump that is there twice, or in the wrong place, leads all the same: that is a finding, and not the mapping's.
+    """
+    if want is None or any(JUMPS[name] not in found.bases[name].jumps for name in ("PREROUTING", "OUTPUT")):
         return frozenset()
     if found.chains.get(ENTRY) != want.chains[ENTRY]:
         return frozenset()
@@ -138,13 +141,9 @@ def _reach(
     reached: set[RuleKey],
 ) -> None:
     here = found.get(name, ())
-    first: dict[str, Rule] = {}
-    for rule in here:
-        if isinstance(rule, Unknown):
-            return  # nobody knows what it does to the packets that follow
-        first.setdefault(rule.ports, rule)
+    as_wanted = here == want[name]
     for rule in want[name]:
-        if not isinstance(rule, Rule) or first.get(rule.ports) != rule:
+        if not isinstance(rule, Rule) or not (as_wanted or _comes_to(rule, here)):
             continue
         if rule.target == "DNAT":
             reached.add(RuleKey(int(rule.ports), *kind))
@@ -154,6 +153,25 @@ def _reach(
                 reached.add(RuleKey(int(rule.ports), *kind))
         else:
             _reach(rule.target, found, want, kind, reached)
+
+
+def _comes_to(rule: Rule, chain: Rules) -> bool:
+    """Whether the packets that a rule is for come to it: none before it takes one of them."""
+    first, last = _ends(rule.ports)
+    for other in chain:
+        if other == rule:
+            return True
+        if isinstance(other, Unknown):
+            return False  # nobody knows what it does to the packets that follow
+        begin, end = _ends(other.ports)
+        if begin <= last and first <= end:
+            return False
+    return False
+
+
+def _ends(ports: str) -> tuple[int, int]:
+    first, _, last = (ports or "0:65535").partition(":")
+    return int(first), int(last or first)
 
 
 def differs(found: Table, want: Table | None) -> bool:

@@ -64,7 +64,7 @@ def test_it_shows_what_is_left_after_one_of_two_services_stopped_asking() -> Non
 @pytest.mark.kernel
 def test_colour_is_for_terminals_and_for_who_asks() -> None:
     assert "\x1b[" not in demo().stdout
-    assert "\x1b[32m+" in demo("--color", "always").stdout, "of the commands it runs, too"
+    assert "\x1b[32m+" in demo("--color", "always", TERM="xterm").stdout, "of the commands it runs, too"
 
 
 @pytest.mark.kernel

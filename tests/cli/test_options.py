@@ -55,7 +55,7 @@ def test_a_bad_variable_is_a_configuration_error_that_names_it() -> None:
 
 
 def test_a_config_file_that_is_named_must_be_there(tmp_path: Path) -> None:
-    with pytest.raises(BadConfigError, match="missing.yaml"):
+    with pytest.raises(BadConfigError, match=r"missing\.yaml"):
         options.resolve({"config": str(tmp_path / "missing.yaml")}, {})
 
 

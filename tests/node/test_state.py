@@ -64,7 +64,7 @@ def test_a_damaged_file_is_an_empty_state_and_a_warning_that_names_it(tmp_path: 
     assert str(tmp_path / state.FILE) in loaded.warning
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: os.symlink("/etc/passwd", path)])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd")])
 def test_what_is_no_regular_file_is_not_read(tmp_path: Path, make: object) -> None:
     make(tmp_path / state.FILE)  # type: ignore[operator]
     assert state.load(str(tmp_path)).warning

@@ -20,7 +20,7 @@ def limit(
 
 
 @pytest.mark.parametrize(("count", "removed", "stopped"), [(10, 6, True), (10, 5, False), (9, 9, False)])
-def test_more_than_half_is_stopped_from_ten_mappings_on(count: int, removed: int, stopped: bool) -> None:
+def test_more_than_half_is_stopped_from_ten_mappings_on(count: int, removed: int, *, stopped: bool) -> None:
     assert bool(limit(rows(count), removed)) is stopped
 
 

@@ -1,0 +1,327 @@
+"""A proxy in front of the real API server that does to answers what networks, load balancers and busy servers do.
+
+It speaks TLS to both sides, so bearer tokens go through it and client certificates do not. What is not told to fail is
+handed on unchanged; everything is counted.
+"""
+
+import asyncio
+import contextlib
+import gzip
+import json
+import ssl
+import threading
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import kube
+import netns
+
+HANG_SECONDS = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asked. path: with its query."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(slots=True)
+class Answer:
+    """What it is given. cut: bytes of the body that the head promises and that do not come. pace: seconds per byte."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    cut: int = 0
+    pace: float = 0
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+Upstream = Callable[[], Awaitable[Answer]]
+Fault = Callable[[Request, Upstream], Awaitable[Answer | None]]
+"""Turns a request into an answer, with the real one where it wants that; None: the connection is reset."""
+
+
+# --- faults ----------------------------------------------------------------------------------------------------------
+
+
+def answers(status: int, body: object = "", kind: str = "application/json", **headers: str) -> Fault:
+    """What is said instead of the server's answer. headers: `Retry_After` for Retry-After."""
+    data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+
+    async def act(_request: Request, _upstream: Upstream) -> Answer:
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return Answer(status, {"Content-Type": kind, **given}, data)
+
+    return act
+
+
+def status(code: int, reason: str, message: str = "told to", **details: Any) -> Fault:
+    """A Status object as the API server makes them."""
+    body = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "status": "Failure",
+        "message": message,
+        "reason": reason,
+        "code": code,
+    }
+    return answers(code, body | {"details": details})
+
+
+def reset() -> Fault:
+    """The connection is reset before anything is answered."""
+
+    async def act(_request: Request, _upstream: Upstream) -> None:
+        return None
+
+    return act
+
+
+def reset_after() -> Fault:
+    """The server does what is asked, and the connection is reset before it can say so."""
+
+    async def act(_request: Request, upstream: Upstream) -> None:
+        await upstream()
+
+    return act
+
+
+def hang(seconds: float = HANG_SECONDS) -> Fault:
+    """Nothing is said for so long, then what the server says."""
+
+    async def act(_request: Request, upstream: Upstream) -> Answer:
+        await asyncio.sleep(seconds)
+        return await upstream()
+
+    return act
+
+
+def edited(change: Callable[[Any], Any]) -> Fault:
+    """The server's answer, changed."""
+
+    async def act(_request: Request, upstream: Upstream) -> Answer:
+        answer = await upstream()
+        return Answer(answer.status, answer.headers, json.dumps(change(answer.json)).encode())
+
+    return act
+
+
+def dripping(pace: float = 0.1) -> Fault:
+    """The server's answer, one byte at a time, with so many seconds between two."""
+
+    async def act(_request: Request, upstream: Upstream) -> Answer:
+        answer = await upstream()
+        return Answer(answer.status, answer.headers, answer.body, pace=pace)
+
+    return act
+
+
+def truncated(to: int, *, honest: bool = False) -> Fault:
+    """The first bytes of the server's answer. honest: its length says so, as when a proxy has cut it off."""
+
+    async def act(_request: Request, upstream: Upstream) -> Answer:
+        answer = await upstream()
+        if honest:
+            return Answer(answer.status, answer.headers, answer.body[:to])
+        return Answer(answer.status, answer.headers, answer.body, cut=len(answer.body) - to)
+
+    return act
+
+
+def half_a_gzip() -> Fault:
+    """The server's answer packed, and cut off inside."""
+
+    async def act(_request: Request, upstream: Upstream) -> Answer:
+        answer = await upstream()
+        packed = gzip.compress(answer.body)
+        return Answer(answer.status, answer.headers | {"content-encoding": "gzip"}, packed[: len(packed) // 2])
+
+    return act
+
+
+def before(work: Callable[[], object]) -> Fault:
+    """Something happens in the cluster just before the request gets there."""
+
+    async def act(_request: Request, upstream: Upstream) -> Answer:
+        await asyncio.to_thread(work)
+        return await upstream()
+
+    return act
+
+
+# --- the proxy -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Rule:
+    fault: Fault
+    method: str
+    path: str
+    times: int
+
+
+@dataclass
+class Proxy:
+    """Runs in a thread of its own. host: where it is reached, in a namespace where one is named."""
+
+    plane: kube.ControlPlane
+    host: str = "127.0.0.1"
+    namespace: str | None = None
+    requests: list[Request] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+    sent: int = 0
+    """Bytes to the client, of heads and bodies."""
+    _rules: list[_Rule] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._loop = asyncio.new_event_loop()
+        certificate, key = self.plane.server_certificate(self.host)
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._tls.load_cert_chain(certificate, key)
+        self._upstream_tls = ssl.create_default_context(cafile=str(self.plane.ca))
+        with netns.inside(self.namespace) if self.namespace else contextlib.nullcontext():
+            self._listener = kube.listener(self.host)
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._listener.close()
+
+    @property
+    def server(self) -> str:
+        return f"https://{self.host}:{self.port}"
+
+    def kubeconfig(self, name: str, **user: Any) -> Path:
+        """A kubeconfig that goes through the proxy."""
+        return self.plane.kubeconfig(
+            name, user, self.server, **{"certificate-authority": str(self.plane.directory / "ca.crt")}
+        )
+
+    def fail(self, fault: Fault, path: str = "", method: str = "", times: int = 1) -> None:
+        """The next requests whose path begins so get this instead."""
+        self._rules.append(_Rule(fault, method, path, times))
+
+    def heal(self) -> None:
+        """No request fails any more."""
+        self._rules.clear()
+
+    def seen(self, method: str) -> list[str]:
+        """The paths of all requests of a method."""
+        return [request.path for request in self.requests if request.method == method]
+
+    # --- inside its thread
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(
+            asyncio.start_server(self._client, sock=self._listener, ssl=self._tls, limit=1 << 24)
+        )
+        self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream = _Upstream(self.plane, self._upstream_tls)
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            while await self._exchange(reader, writer, upstream):
+                pass
+        upstream.close()
+        writer.transport.abort()
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, upstream: "_Upstream"
+    ) -> bool:
+        """One request and its answer; False when the connection is over."""
+        first, headers = await _head(reader)
+        method, path, _ = first.split(" ")
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        request = Request(method, path, headers, body)
+        self.requests.append(request)
+        fault = self._next(request)
+        answer = await (fault(request, lambda: upstream.ask(request)) if fault else upstream.ask(request))
+        if answer is None:
+            self.statuses.append(0)
+            return False
+        self.statuses.append(answer.status)
+        data = _encoded(answer)
+        self.sent += len(data)
+        for piece in [data] if not answer.pace else (data[i : i + 1] for i in range(len(data))):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(answer.pace)
+        return not answer.cut
+
+    def _next(self, request: Request) -> Fault | None:
+        for rule in self._rules:
+            if rule.times and rule.method in ("", request.method) and request.path.startswith(rule.path):
+                rule.times -= 1
+                return rule.fault
+        return None
+
+
+@dataclass
+class _Upstream:
+    """One connection to the real server, opened when it is needed."""
+
+    plane: kube.ControlPlane
+    tls: ssl.SSLContext
+    reader: asyncio.StreamReader | None = None
+    writer: asyncio.StreamWriter | None = None
+
+    async def ask(self, request: Request) -> Answer:
+        if self.reader is None or self.writer is None:
+            with netns.inside(self.plane.namespace) if self.plane.namespace else contextlib.nullcontext():
+                opened = asyncio.open_connection(self.plane.host, self.plane.port, ssl=self.tls, limit=1 << 24)
+                self.reader, self.writer = await opened
+        headers = {k: v for k, v in request.headers.items() if k not in ("host", "content-length", "accept-encoding")}
+        lines = [f"{name}: {value}" for name, value in headers.items()]
+        lines += [f"host: {self.plane.host}", f"content-length: {len(request.body)}"]
+        head = "\r\n".join([f"{request.method} {request.path} HTTP/1.1", *lines])
+        self.writer.write(head.encode() + b"\r\n\r\n" + request.body)
+        return await _answer(self.reader)
+
+    def close(self) -> None:
+        if self.writer:
+            self.writer.transport.abort()
+
+
+async def _head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]]:
+    text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+    first, *rest = text.rstrip("\r\n").split("\r\n")
+    pairs = (line.split(":", 1) for line in rest)
+    return first, {name.strip().lower(): value.strip() for name, value in pairs}
+
+
+async def _answer(reader: asyncio.StreamReader) -> Answer:
+    first, headers = await _head(reader)
+    if "chunked" in headers.pop("transfer-encoding", ""):
+        body = b""
+        while size := int(await reader.readuntil(b"\r\n"), 16):
+            body += (await reader.readexactly(size + 2))[:-2]
+        await reader.readuntil(b"\r\n")
+    else:
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+    return Answer(int(first.split(" ")[1]), headers, body)
+
+
+def _encoded(answer: Answer) -> bytes:
+    headers = {k: v for k, v in answer.headers.items() if k.lower() != "content-length"}
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    head = "\r\n".join([f"HTTP/1.1 {answer.status} -", *lines, f"content-length: {len(answer.body)}"])
+    return head.encode("latin-1") + b"\r\n\r\n" + answer.body[: len(answer.body) - answer.cut]

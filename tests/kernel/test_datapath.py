@@ -1,0 +1,36 @@
+"""A node whose packets never see netfilter is not configured, unless that is asked for."""
+
+import pytest
+import worlds
+from netns import World, batch
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def backend() -> str:
+    return "nft"
+
+
+@pytest.fixture
+def bypassed(node: World) -> World:
+    """A node with a Pod that a Service asks for, whose packets pass netfilter by."""
+    node.write(node.routed("web", "10.244.3.1"), worlds.raw_service("web", [(80, 8080, "TCP")]))
+    batch(f"-n {node.node}", "link add bpfin.cali type veth")
+    return node
+
+
+def test_apply_refuses_and_changes_nothing(bypassed: World) -> None:
+    done = bypassed.apply()
+    assert (done.code, done.data) == (78, {})
+    assert "past netfilter" in done.said
+    assert "--force" in done.said
+    assert bypassed.ours() == []
+    assert not (bypassed.directory / "state").exists()
+
+
+def test_with_force_it_goes_on(bypassed: World) -> None:
+    done = bypassed.apply("--force")
+    assert done.code == 0, done.said
+    assert done.counts == (0, 1, 0)
+    assert bypassed.ours()
