@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if seen.decision.blocked and seen.decision.foreign:
         raise BlockedError(seen.decision.blocked.message)
     verified = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
-    found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings))
+    found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings, bounds.policy))
     if settings.output == "table":
         table.write(_lines(found), settings)
     else:
