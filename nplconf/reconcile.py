@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from nplconf.cluster import Cluster
-from nplconf.decision import Decision, decide, heal, restrained, subject, table_of, trust
+from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, subject, table_of, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
@@ -90,14 +90,12 @@ class Review(NamedTuple):
     cluster: ClusterState
 
 
-def review(
-    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> Review:
+def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
     """Read both worlds and decide; nothing is changed."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
     pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
-    return Review(decide(snapshot, observed, settings, reviewed, exact=exact), observed, pods, snapshot)
+    return Review(decide(snapshot, observed, settings, bounds), observed, pods, snapshot)
 
 
 def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
@@ -109,9 +107,7 @@ def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, O
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
-def apply(
-    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> Result:
+def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Result:
     """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
 
     Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
@@ -128,7 +124,7 @@ def apply(
             raise
         return healed
     observed = observe(node)
-    decision = decide(snapshot, observed, settings, reviewed, exact=exact)
+    decision = decide(snapshot, observed, settings, bounds)
     return _carry_out(decision, observed, cluster, node, snapshot)
 
 
@@ -152,7 +148,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
         return None
     try:
         snapshot = cluster.snapshot(settings.node)
-        decision = decide(snapshot, observed, settings, observed.remembered)
+        decision = decide(snapshot, observed, settings, Bounds(observed.remembered))
     except NplconfError:
         return heal_to_last(node, settings, why)
     result = _carry_out(replace(decision, kept=observed.state), observed, cluster, node, snapshot)
