@@ -15,9 +15,7 @@ from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, 
 from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
 from nplconf.observed import Observed, live_now
-from nplconf.plan import cooling
-from nplconf.plan.live import live_mappings, numbers
-from nplconf.plan.state import Loaded, State
+from nplconf.plan.state import State
 from nplconf.publish import annotation, patches
 from nplconf.rules import owner, tree
 from nplconf.rules.table import Table
@@ -184,7 +182,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     degraded = [] if observed.holds.available else [observed.holds.message]
     before = pods
     writes = _to_write(decision, observed)
-    text, problems = _keep(node, replace(decision.kept, writing=bool(writes)), observed.loaded.text)
+    text, problems = keep(node, replace(decision.kept, writing=bool(writes)), observed.loaded.text)
     if writes and cluster:
         pods, refused = _withdraw(decision, cluster, pods)
         failures += refused
@@ -200,7 +198,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if cluster and published:
         failures += cluster.patch(published)
     if writes:
-        problems += _keep(node, replace(decision.kept, writing=False), text)[1]
+        problems += keep(node, replace(decision.kept, writing=False), text)[1]
     if not decision.blocked:
         failures += _absent(decision, in_place, failures, observed)
     return Result(
@@ -224,7 +222,8 @@ def _to_write(decision: Decision, observed: Observed) -> tuple[Family, ...]:
     )
 
 
-def _keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
+def keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
+    """Leave a state to the next run; its text, and why it could not be left."""
     try:
         return node.save(state, before), ()
     except OSError as err:
@@ -322,7 +321,7 @@ def _warnings(observed: Observed) -> tuple[str, ...]:
     return tuple(filter(None, (observed.loaded.warning, unheld, *removed)))
 
 
-# --- looking, and leaving --------------------------------------------------------------------------------------------
+# --- looking ---------------------------------------------------------------------------------------------------------
 
 
 def show(node: Node, settings: Settings) -> tuple[tuple[Mapping, ...], tuple[str, ...]]:
@@ -333,48 +332,3 @@ def show(node: Node, settings: Settings) -> tuple[tuple[Mapping, ...], tuple[str
     found = sorted((*live_now(observed, settings), *advertised), key=lambda m: (m.key, m.pod))
     warnings = (observed.loaded.warning, *(f"{f}: {text}" for f, text in observed.unreadable.items()))
     return tuple(found), tuple(filter(None, warnings))
-
-
-def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
-    """Remove every annotation of this node's Pods and every rule of ours, in both backends; what could not be.
-
-    Who had which number is kept, so that a later install gives the same ones again.
-    """
-    failures: list[Failure] = []
-    if cluster:
-        pods = [pod for pod in cluster.snapshot(settings.node).pods if pod.node == settings.node]
-        gone = patches.final(pods, ())
-        failures += cluster.patch(gone) if gone else ()
-    failures += _clean_node(node)
-    return tuple(failures)
-
-
-def _clean_node(node: Node) -> list[Failure]:
-    failures: list[Failure] = []
-    loaded = node.load()
-    live: list[Mapping] = []
-    for family in FAMILIES:
-        try:
-            have = node.read(family, whole=True)
-        except UnavailableError as err:
-            failures.append(Failure("rule", family, str(err)))
-            continue
-        known = loaded.state.plan.mappings if loaded.state.plan else ()
-        live += live_mappings(tree.live(have, family), known, {})
-        if not have.empty:
-            settled = node.settle(family, have, lambda _: None, (), ())
-            failures += (Failure("rule", family, message) for message in settled.errors)
-    failures += node.clear_leftovers(node.leftovers())
-    changes = [Change("delete", "cleanup", mapping, mapping) for mapping in live]
-    failures += node.forget(changes, (), loaded.state.addresses, everything=False) if changes else ()
-    if loaded.text or live:
-        failures += _forget_plan(node, loaded, live)
-    return failures
-
-
-def _forget_plan(node: Node, loaded: Loaded, live: Sequence[Mapping]) -> list[Failure]:
-    before = numbers(loaded.state.plan.mappings) if loaded.state.plan else {}
-    freed = cooling.freed(before | numbers(live), {}, loaded.state.cooling, now=node.now())
-    kept = replace(loaded.state, boot=node.boot, plan=None, cooling=freed, said={}, writing=False)
-    _, problems = _keep(node, kept, loaded.text)
-    return [Failure("state", "state file", problem) for problem in problems]
