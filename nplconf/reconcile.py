@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from nplconf.cluster import Cluster
-from nplconf.decision import Decision, decide, heal, restrained, subject, table_of, trust
+from nplconf.decision import Decision, decide, heal, restrained, subject, table_of, tables, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
@@ -194,13 +194,20 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if observed.leftovers:
         failures += node.clear_leftovers(observed.leftovers)
     in_place = _in_place(decision, seen, observed, pods)
+    gone: frozenset[Mapping] = frozenset()
     published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
     if cluster and published:
-        failures += cluster.patch(published)
+        refused = cluster.patch(published)
+        failures += refused
+        gone = _untold(in_place, refused, pods)
+        if gone:
+            in_place = tuple(m for m in in_place if m not in gone)
+            seen, unwritten = _take_back(gone, decision, replace(observed, tables=seen), node)
+            failures += unwritten
     if writes:
         problems += keep(node, replace(decision.kept, writing=False), text)[1]
     if not decision.blocked:
-        failures += _absent(decision, in_place, failures, observed)
+        failures += _absent(decision, (*in_place, *gone), failures, observed)
     return Result(
         decision=decision,
         done=_done(decision, seen, writes),
@@ -278,6 +285,28 @@ def _in_place(
         or m.key in keys
         or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in told)
     )
+
+
+def _untold(in_place: Iterable[Mapping], refused: Iterable[Failure], pods: Iterable[Pod]) -> frozenset[Mapping]:
+    """What its Pod may not be told of, and was not: nobody would come, and the port would be open for ever."""
+    denied = {failure.subject for failure in refused if failure.refused}
+    if not denied:
+        return frozenset()
+    told = {(pod.ref, e) for pod in pods if pod.ref.key in denied for e in annotation.parse(pod.annotation)}
+    rows = (m for m in in_place if m.via == "dnat" and m.pod.key in denied)
+    return frozenset(m for m in rows if (m.pod, annotation.entry(m)) not in told)
+
+
+def _take_back(
+    gone: frozenset[Mapping], decision: Decision, observed: Observed, node: Node
+) -> tuple[dict[Family, Table], list[Failure]]:
+    """Remove rules that were just made; every run tries anew, so no wish of the cluster is forgotten."""
+    admitted = tuple(m for m in decision.admitted if m not in gone)
+    diff = replace(decision.diff, changes=())
+    less = replace(decision, admitted=admitted, diff=diff, wanted=tables(admitted, decision, observed.routes))
+    seen, failures = _write(less, observed, node, _to_write(less, observed))
+    changes = [Change("delete", "refused", mapping, mapping) for mapping in gone]
+    return seen, [*failures, *node.forget(changes, admitted, decision.addresses, everything=False)]
 
 
 def _absent(
