@@ -104,7 +104,7 @@ def _fit(words: Sequence[str], packet: Packet) -> tuple[Fit, str]:
 
 
 def _turned(fit: Fit, *, turned: bool) -> Fit:
-    return ({"yes": "no", "no": "yes", "maybe": "maybe"}[fit] if turned else fit)  # type: ignore[return-value]
+    return {"yes": "no", "no": "yes", "maybe": "maybe"}[fit] if turned else fit  # type: ignore[return-value]
 
 
 def _destination(value: str, packet: Packet) -> Fit:

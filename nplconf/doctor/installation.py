@@ -44,7 +44,9 @@ def backend_leftovers(facts: Facts) -> Verdict:
 def capabilities(facts: Facts) -> Verdict:
     """Whoever runs this may also run apply."""
     if facts.capabilities:
-        return fail(f"{', '.join(sorted(facts.capabilities))} missing: iptables and conntrack refuse", "sudo nplconf doctor")
+        return fail(
+            f"{', '.join(sorted(facts.capabilities))} missing: iptables and conntrack refuse", "sudo nplconf doctor"
+        )
     return ok("CAP_NET_ADMIN and CAP_NET_RAW")
 
 
@@ -56,7 +58,9 @@ def hold(facts: Facts) -> Verdict:
     if not found.available:
         return fail(found.message, f"systemctl restart {HOLD}")
     if beyond := _not_covered(found, facts):
-        message = f"{beyond} numbers of {facts.port_range} are not held: the daemon holds {', '.join(map(str, found.ranges))}"
+        message = (
+            f"{beyond} numbers of {facts.port_range} are not held: the daemon holds {', '.join(map(str, found.ranges))}"
+        )
         return fail(message, f"systemctl restart {HOLD}")
     if found.taken:
         return _taken(found.taken, facts)
@@ -79,7 +83,7 @@ def _taken(taken: tuple[Taken, ...], facts: Facts) -> Verdict:
 
 
 def hold_store(facts: Facts) -> Verdict:
-    """systemd keeps the daemon's sockets, should it die."""
+    """Systemd keeps the daemon's sockets, should it die."""
     if facts.no_hold or not facts.holds.available:
         return unknown(Unknown("no hold daemon is used" if facts.no_hold else "no hold daemon answers, see hold"))
     if isinstance(facts.store, Unknown):
@@ -105,7 +109,9 @@ def units(facts: Facts) -> Verdict:
         if unit.load == "masked":
             return fail(f"{name} is masked", f"systemctl unmask {name} && nplconf install-units --now")
         if unit.enabled != "enabled":
-            return fail(f"{name} is {unit.enabled or 'not enabled'}: it will not start at boot", f"systemctl enable {name}")
+            return fail(
+                f"{name} is {unit.enabled or 'not enabled'}: it will not start at boot", f"systemctl enable {name}"
+            )
         if unit.active != "active" and name != HOLD:
             return fail(f"{name} is {unit.active}", f"systemctl start {name}")
         if unit.reload:

@@ -13,7 +13,9 @@ def ip_forward(facts: Facts) -> Verdict:
     """The kernel forwards packets of every family that Pods here have."""
     off = [SYSCTL[family] for family, on in facts.ip_forward.items() if not on]
     if off:
-        return fail(f"off: {', '.join(off)}; no packet gets to a Pod", f"sysctl -w {' '.join(f'{key}=1' for key in off)}")
+        return fail(
+            f"off: {', '.join(off)}; no packet gets to a Pod", f"sysctl -w {' '.join(f'{key}=1' for key in off)}"
+        )
     return ok(f"on for {', '.join(facts.ip_forward)}")
 
 
@@ -49,7 +51,9 @@ def route_localnet(facts: Facts) -> Verdict:
     if not isinstance(facts.forwarding, Unknown) and any(map(_guards_localnet, facts.forwarding.filters)):
         return ok(f"on for {', '.join(facts.route_localnet)}, and a rule keeps neighbours from 127.0.0.0/8")
     keys = " ".join(f"net.ipv4.conf.{device}.route_localnet=0" for device in facts.route_localnet)
-    return warn(f"on for {', '.join(facts.route_localnet)}: neighbours may reach what listens on 127.0.0.1", f"sysctl -w {keys}")
+    return warn(
+        f"on for {', '.join(facts.route_localnet)}: neighbours may reach what listens on 127.0.0.1", f"sysctl -w {keys}"
+    )
 
 
 def _guards_localnet(table: Filter) -> bool:
@@ -97,5 +101,5 @@ def datapath(facts: Facts) -> Verdict:
 
 def _mend(name: str) -> str:
     if "Calico" in name:
-        return "kubectl patch felixconfiguration default --type=merge -p '{\"spec\":{\"bpfEnabled\":false}}'"
+        return 'kubectl patch felixconfiguration default --type=merge -p \'{"spec":{"bpfEnabled":false}}\''
     return "cilium config set enable-host-legacy-routing true"
