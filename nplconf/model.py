@@ -332,11 +332,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A step that did not succeed for one subject; the others went on."""
+    """A step that did not succeed for one subject; the others went on. refused: asking again will not help."""
 
     step: str
     subject: str
     message: str
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)
