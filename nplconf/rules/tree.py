@@ -4,7 +4,7 @@ Chains cover aligned blocks of ports, sixteen to each parent, so a chain's name 
 hexadecimal: tcp/61000 is 0xEE48, found through NPLCONF-TCP, -TCP-E, -TCP-EE in the leaf NPLCONF-TCP-EE4.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from collections.abc import Sequence as SequenceOf
 
 from nplconf.model import PROTOCOLS, Family, Finding, LiveRule, Neighbourhood, PortRange, Protocol, RuleKey
@@ -98,13 +98,14 @@ def _guarded(key: RuleKey) -> tuple[str, str]:
 # --- reading back ----------------------------------------------------------------------------------------------------
 
 
-def live(found: Table, family: Family) -> tuple[LiveRule, ...]:
-    """Every DNAT rule in our chains, sorted by key; doubled ones too."""
+def live(found: Table, family: Family, numbers: Container[str] | None = None) -> tuple[LiveRule, ...]:
+    """Every DNAT rule in our chains, or those of certain numbers, sorted by key; doubled ones too."""
     rules = (
         _live(rule, name, found, family)
         for name, chain in found.chains.items()
         for rule in chain
         if isinstance(rule, Rule) and rule.target == "DNAT" and rule.ports.isdigit() and rule.to
+        if numbers is None or rule.ports in numbers
     )
     return tuple(sorted(rules, key=lambda r: (r.key, r.pod_ip, r.pod_port, r.tag)))
 
@@ -112,6 +113,8 @@ def live(found: Table, family: Family) -> tuple[LiveRule, ...]:
 def _live(rule: Rule, chain: str, found: Table, family: Family) -> LiveRule:
     address, _, port = rule.to.rpartition(":")
     key = RuleKey(int(rule.ports), family, "udp" if rule.protocol == "udp" else "tcp")
+    if not chain.startswith(f"{ENTRY}-TO-"):
+        return LiveRule(key, address.strip("[]"), int(port), rule.comment)
     guard, served = _guarded(key)
     guards = found.chains.get(guard, ()) if chain == served else ()
     sources = tuple(g.source or EVERYWHERE[family] for g in guards if isinstance(g, Rule))
