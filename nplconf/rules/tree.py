@@ -27,8 +27,16 @@ def table(
     """All chains that serve these mappings of one family at these addresses of the node."""
     rows = sorted(mappings, key=lambda m: m.key)
     found: dict[str, list[Rule]] = {root(protocol): [] for protocol in PROTOCOLS}
+    leaves: dict[tuple[Protocol, int], list[Rule]] = {}
     for mapping in rows:
-        _add(found, mapping)
+        place = (mapping.protocol, mapping.node_port >> 4)
+        leaf = leaves.get(place)
+        if leaf is None:
+            leaf = leaves[place] = _leaf(found, mapping.protocol, mapping.node_port)
+        if mapping.source_ranges:
+            _guard(found, leaf, mapping)
+        else:
+            leaf.append(dnat(mapping))
     chains: dict[str, Rules] = {name: tuple(rules) for name, rules in found.items()}
     chains |= masquerade.chains(neighbours, addresses, ports, POST, family)
     chains[ENTRY] = _entry(addresses, family)
@@ -52,9 +60,8 @@ def _entry(addresses: Iterable[str], family: Family) -> Rules:
     return (Rule("RETURN", source=LOOPBACK[family]), *gates)
 
 
-def _add(found: dict[str, list[Rule]], mapping: PortMapping) -> None:
-    """Put a mapping's rule into its leaf, and the ways to it into the chains above. Mappings come sorted by number."""
-    protocol, number = mapping.protocol, mapping.node_port
+def _leaf(found: dict[str, list[Rule]], protocol: Protocol, number: int) -> list[Rule]:
+    """The chain of the sixteen numbers around one, made with the ways to it. Numbers come in ascending order."""
     digits = f"{number:04X}"
     chain = root(protocol)
     for depth in (1, 2, 3):
@@ -65,11 +72,13 @@ def _add(found: dict[str, list[Rule]], mapping: PortMapping) -> None:
             found[child] = []
             found[chain].append(Rule(child, goto=True, protocol=protocol, ports=span(first, first + size - 1)))
         chain = child
-    if not mapping.source_ranges:
-        found[chain].append(dnat(mapping))
-        return
+    return found[chain]
+
+
+def _guard(found: dict[str, list[Rule]], leaf: list[Rule], mapping: PortMapping) -> None:
+    """A mapping that only some sources may use: a chain that lets them in stands before its rule."""
     guard, served = _guarded(mapping.key)
-    found[chain].append(Rule(guard, goto=True, protocol=protocol, ports=str(number)))
+    leaf.append(Rule(guard, goto=True, protocol=mapping.protocol, ports=str(mapping.node_port)))
     everywhere = EVERYWHERE[mapping.family]
     found[guard] = [
         Rule(served, goto=True, source="" if cidr == everywhere else cidr) for cidr in mapping.source_ranges
