@@ -322,7 +322,7 @@ def _kept(
     before: dict[PodPort, int] = numbers(state.plan.mappings) if state.plan else {}
     waiting = state.cooling
     if state.boot != observed.boot:
-        waiting = tuple(replace(c, freed_at=observed.now) for c in waiting)
+        waiting = tuple(c._replace(freed_at=observed.now) for c in waiting)
     return replace(
         state,
         boot=observed.boot,

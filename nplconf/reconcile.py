@@ -234,10 +234,15 @@ def keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
         return before, (f"the state file cannot be written ({reason}): the node is brought in order without it",)
 
 
-def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tuple[tuple[Pod, ...], tuple[Failure, ...]]:
+def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tuple[Sequence[Pod], tuple[Failure, ...]]:
     """Take back what is about to go; the Pods as they are then, and what was refused, which keeps no rule."""
-    gone = patches.withdrawals(pods, decision.admitted)
-    refused = cluster.patch(gone) if gone else ()
+    # only a Pod that is to be told something else can have something to take back
+    concerned = {patch.pod for patch in decision.patches}
+    mappings = [m for m in decision.admitted if m.pod in concerned]
+    gone = patches.withdrawals([pod for pod in pods if pod.ref in concerned], mappings)
+    if not gone:
+        return pods, ()
+    refused = cluster.patch(gone)
     failed = {failure.subject for failure in refused}
     written = {patch.pod: patch.annotation for patch in gone if patch.pod.key not in failed}
     now = tuple(replace(pod, annotation=written[pod.ref]) if pod.ref in written else pod for pod in pods)
@@ -254,7 +259,10 @@ def _write(
     for family in families:
         rows = [m for m in decision.admitted if m.family == family and m.via == "dnat"]
 
-        def build(mappings: Sequence[Mapping], family: Family = family) -> Table | None:
+        def build(mappings: Sequence[Mapping], family: Family = family, every: int = len(rows)) -> Table | None:
+            # all of them, in whatever order: that table is there already
+            if len(mappings) == every:
+                return decision.wanted[family]
             return table_of(mappings, decision, observed.routes, family)
 
         keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
@@ -314,9 +322,8 @@ def _absent(
     found = []
     for mapping in decision.admitted:
         unknown = observed.unreadable.get(mapping.family)
-        if mapping.via == "hostPort" or subject(mapping) in named:
-            continue
-        if unknown or mapping not in there:
+        missing = mapping.via != "hostPort" and (unknown or mapping not in there)
+        if missing and subject(mapping) not in named:
             found.append(Failure("rule", subject(mapping), unknown or "the rule was not seen in place"))
     return found
 
@@ -324,7 +331,8 @@ def _absent(
 def _done(decision: Decision, seen: MappingOf[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
     """The changes that the kernel shows."""
     written = set(writes)
-    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f)}
+    numbers = {str(c.mapping.node_port) for c in decision.diff.changes}
+    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f, numbers)}
     return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
 
 

@@ -31,8 +31,7 @@ class Site:
     shared: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """A mapping that is to be, but for its number. host_port: the number the CNI maps already, 0 when it does not.
 
     sources: the networks its clients must come from, none for anywhere.

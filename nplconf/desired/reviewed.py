@@ -53,7 +53,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
         elif exact and (difference := _difference(row, now)):
             stale.append(Stale(difference, row))
         elif (now.via, now.node_port) == (row.via, row.node_port):
-            mappings.append(replace(now, source_ranges=row.source_ranges))
+            mappings.append(now._replace(source_ranges=row.source_ranges))
         else:
             failures.append(Failure("number", _subject(row), _not_had(row, now, cluster, node)))
     served = {_row(m) for m in mappings} | {_row(s.mapping) for s in stale}
