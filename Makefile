@@ -1,11 +1,10 @@
 # What can be made here; plain `make` lists it. PREFIX is where `make install` puts nplconf on a node.
 PREFIX ?= /opt/nplconf
 BINDIR ?= /usr/local/bin
-PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format install uninstall
+.PHONY: help demo test bench lint format install uninstall
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +17,11 @@ test: ## every test, also those on a real kernel and a real systemd (root); ARGS
 	@[ "$$(id -u)" = 0 ] || { echo "make test: the tests make network namespaces and boot systemd: run it as root" >&2; exit 77; }
 	@.ci/setup test
 	@.venv/bin/python -m pytest $(ARGS)
+
+bench: ## every figure that nplconf is held to, measured side by side (root); ARGS="--json FILE", "--only many"
+	@[ "$$(id -u)" = 0 ] || { echo "make bench: it makes network namespaces: run it as root" >&2; exit 77; }
+	@.ci/setup test
+	@PYTHONPATH=tests .venv/bin/python -m bench $(ARGS)
 
 lint: ## ruff, mypy and the layers
 	@.ci/setup lint
@@ -33,8 +37,7 @@ format: ## puts the code into shape
 
 install: ## nplconf in PREFIX and its units, on this node (root); start them with: nplconf install-units --now
 	@[ "$$(id -u)" = 0 ] || { echo "make install: run it as root" >&2; exit 77; }
-	$(PYTHON) -m venv $(PREFIX)
-	$(PREFIX)/bin/python -m pip install --quiet --upgrade .
+	PREFIX=$(PREFIX) .ci/setup node
 	mkdir -p $(BINDIR)
 	ln -sf $(PREFIX)/bin/nplconf $(BINDIR)/nplconf
 	$(BINDIR)/nplconf install-units

@@ -54,9 +54,12 @@ def _shipped(name: str) -> str:
 
 def _job_reach(needed: Sequence[str], writes: Sequence[str]) -> str:
     """It is root and may read homes; only its /tmp is another. What it may write is a short list."""
-    hidden = [path for path in needed if _within(path, PRIVATE)]
-    written = f"ReadWritePaths={_words(f'-{path}' for path in writes)}\n" if writes else ""
-    return _shown(hidden) + written
+    hidden = [path for path in needed if _within(path, PRIVATE) and not _within(path, writes)]
+    shared = [path for path in writes if _within(path, PRIVATE)]
+    elsewhere = [path for path in writes if path not in shared]
+    bound = f"BindPaths={_words(f'-{path}' for path in shared)}\n" if shared else ""
+    written = f"ReadWritePaths={_words(f'-{path}' for path in elsewhere)}\n" if elsewhere else ""
+    return _shown(hidden) + bound + written
 
 
 def _hold_reach(needed: Sequence[str], closed: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "kubernetes"
 WRITER = "system:serviceaccount:nplconf:nplconf"
 ACCOUNT = "/api/v1/namespaces/nplconf/serviceaccounts/nplconf/token"
+REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 WRITER_POLICIES, KUBELET_POLICIES = "writer", "kubelet"
 _COLLECTIONS = {
     "Namespace": "/api/v1/namespaces",
@@ -90,6 +91,24 @@ class Corner:
     def kubeconfig(self, **cluster: Any) -> Path:
         """The job's credentials on this corner's node."""
         return self.plane.kubeconfig(self.node, {"token": self.token()}, **cluster)
+
+    def grant(self, user: str, rules: Sequence[Mapping[str, Any]]) -> None:
+        """Rights of a user in the whole cluster, until they are revoked."""
+        subject = {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user}
+        metadata = {"metadata": {"name": user}}
+        self.plane.ok("POST", _COLLECTIONS["ClusterRole"], metadata | {"rules": list(rules)})
+        self.plane.ok("POST", _COLLECTIONS["ClusterRoleBinding"], metadata | {"roleRef": role, "subjects": [subject]})
+        attributes = {"verb": rules[0]["verbs"][0], "resource": rules[0]["resources"][0]}
+        review = {"spec": {"user": user, "resourceAttributes": attributes}}
+        deadline = time.monotonic() + 10
+        while not self.plane.ok("POST", REVIEWS, review)["status"]["allowed"]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def revoke(self, user: str) -> None:
+        for kind in ("ClusterRoleBinding", "ClusterRole"):
+            self.plane.ok("DELETE", f"{_COLLECTIONS[kind]}/{user}")
 
     # --- what is there
 

@@ -51,6 +51,10 @@ class ApiCluster:
         self._note = _silent
         return found
 
+    def close(self) -> None:
+        """Let the connection go; the next request opens another."""
+        self._session.close()
+
     # --- reading
 
     def snapshot(self, node: str | None) -> ClusterState:

@@ -61,11 +61,13 @@ def read(text: str) -> Table:
     bases: dict[str, list[str]] = {name: [] for name in BASES}
     for line in _lines(text):
         if line.startswith("-A "):
-            _, name, rule = line.split(" ", 2)
-            if name in bases:
+            name, _, rule = line[3:].partition(" ")
+            if name in chains:
+                chains[name].append(parse(rule))
+            elif name in bases:
                 bases[name].append(rule)
             elif _NAME.fullmatch(name):
-                chains.setdefault(name, []).append(parse(rule))
+                chains[name] = [parse(rule)]
         elif line.startswith((":NPLCONF", "-N NPLCONF")):
             name = line[1:].split()[0] if line[0] == ":" else line[3:]
             if _NAME.fullmatch(name):
@@ -76,16 +78,14 @@ def read(text: str) -> Table:
     )
 
 
-def complete(table: Table) -> bool:
-    """Whether the index names every chain of ours that anything which was read leads to, itself excepted.
+def linked(table: Table) -> bool:
+    """Whether the index names every chain of ours that is there, as far as the chains that were read can tell.
 
-    False: there may be chains that were not read, and the whole table must be looked through.
+    False: there may be others, and the whole table must be looked through.
     """
-    index = {rule.target for rule in table.chains.get(INDEX, ()) if isinstance(rule, Rule)}
-    others = {
-        rule.target for name in table.chains if name != INDEX for rule in table.chains[name] if isinstance(rule, Rule)
-    }
-    return bool(index) and index >= {name for name in others if _NAME.fullmatch(name)}
+    named = {rule.target for rule in table.chains.get(INDEX, ()) if isinstance(rule, Rule)} | {INDEX}
+    led_to = {rule.target for rules in table.chains.values() for rule in rules if isinstance(rule, Rule)}
+    return named == set(table.chains) and {name for name in led_to if _NAME.fullmatch(name)} <= named
 
 
 def _lines(text: str) -> Iterator[str]:
@@ -96,7 +96,8 @@ def _lines(text: str) -> Iterator[str]:
     held = ""
     for line in text.split("\n"):
         whole = f"{held}\n{line}" if held else line
-        if '"' in whole and '"' in _QUOTED.sub("", whole):
+        # without a backslash, quotes come in pairs in a whole line
+        if '"' in whole and ("\\" in whole or whole.count('"') % 2) and '"' in _QUOTED.sub("", whole):
             held = whole
         else:
             held = ""

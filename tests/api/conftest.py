@@ -1,13 +1,17 @@
 """One control plane for all tests of a session, with the rights of the examples, and a corner of it for each test."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import apisite
 import corner as corners
 import faultproxy
 import kube
 import pytest
 
 from nplconf.cluster import transport
+from nplconf.cluster.api import ApiCluster
 
 
 @pytest.fixture(scope="session")
@@ -48,8 +52,26 @@ def proxy(shared_proxy: faultproxy.Proxy) -> Iterator[faultproxy.Proxy]:
 
 
 @pytest.fixture
+def opened() -> Iterator[Callable[..., ApiCluster]]:
+    """Makes the cluster that a kubeconfig names."""
+    with contextlib.ExitStack() as stack:
+
+        def make(kubeconfig: object, note: Callable[[str], None] = lambda _: None) -> ApiCluster:
+            return stack.enter_context(contextlib.closing(ApiCluster(str(kubeconfig), note)))
+
+        yield make
+
+
+@pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs is given up after half a second, all in all after two."""
     monkeypatch.setattr(transport, "SILENCE_SECONDS", 0.5)
     monkeypatch.setattr("nplconf.cluster.api.READ_SECONDS", 2.0)
     monkeypatch.setattr("nplconf.cluster.api.WRITE_SECONDS", 2.0)
+
+
+@pytest.fixture
+def node(corner: corners.Corner, tmp_path: Path) -> Iterator[apisite.Site]:
+    """A node on which nplconf runs as a user runs it, against the real API server, with real iptables."""
+    with apisite.site(tmp_path, "nft", corner) as found:
+        yield found

@@ -1,11 +1,16 @@
 """The rights of examples/kubernetes on a real server: those that are needed suffice, every other one is denied."""
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import kube
 import pytest
 import worlds
-from corner import Corner
+from corner import KUBELET_POLICIES, Corner
+
+from nplconf.cluster.api import ApiCluster
+from nplconf.model import Patch, PodRef
 
 pytestmark = pytest.mark.api
 OTHER = "example.com/other"
@@ -194,3 +199,57 @@ def test_a_pods_owner_and_its_kubelet_do_all_the_rest(guarded: Corner, tenant: s
     assert edit(guarded, tenant, {"metadata": {**annotations("x", OTHER), "labels": {"a": "b"}}}).status == 200
     assert edit(guarded, tenant, {"status": {"phase": "Failed"}}, "/status").status == 200
     assert guarded.annotation() == "[1]"
+
+
+# --- the kubelet's own identity --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kubelet(plane: kube.ControlPlane) -> tuple[Corner, tuple[Path, Path]]:
+    """A corner with the policies for it, and the certificate of its node's kubelet."""
+    corner = Corner(plane, KUBELET_POLICIES)
+    return corner, plane.certificate(f"system:node:{corner.node}", "system:nodes")
+
+
+def test_a_kubelets_credentials_are_enough_for_the_job(
+    kubelet: tuple[Corner, tuple[Path, Path]], opened: Callable[..., ApiCluster]
+) -> None:
+    corner, (certificate, key) = kubelet
+    raw = corner.pod()
+    user = {"client-certificate": str(certificate), "client-key": str(key)}
+    cluster = opened(corner.plane.kubeconfig("kubelet", user))
+
+    found = cluster.snapshot(corner.node)
+    told = Patch(PodRef(corner.namespace, "web-0", raw["metadata"]["uid"]), "[1]")
+
+    assert [pod.ref for pod in found.pods] == [told.pod]
+    assert cluster.patch([told]) == ()
+    assert corner.annotation() == "[1]"
+
+
+def test_a_kubelet_lists_no_pods_without_its_node_as_field_selector(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
+    corner, certificate = kubelet
+
+    assert corner.plane.call("GET", "/api/v1/pods", certificate=certificate).status == 403
+    other = "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-other"
+    assert corner.plane.call("GET", other, certificate=certificate).status == 403
+
+
+def test_a_kubelet_writes_to_no_other_nodes_pod(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
+    corner, certificate = kubelet
+    corner.add_node(f"{corner.node}-b")
+    corner.pod(on=f"{corner.node}-b")
+    path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0/status"
+
+    answer = corner.plane.call("PATCH", path, {"metadata": annotations()}, certificate=certificate)
+
+    assert answer.status == 403
+    assert corner.annotation() is None
+
+
+def test_with_the_kubelets_policy_nobody_else_writes_the_annotation(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
+    corner, _ = kubelet
+    corner.pod()
+
+    assert corner.annotate("web-0", "[]").status == 422
+    assert corner.annotate("web-0", "x", OTHER).status == 200
