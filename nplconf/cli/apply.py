@@ -7,12 +7,8 @@ from typing import Any
 from nplconf.cli import options, plans, record, say
 from nplconf.cli import plan as plan_command
 from nplconf.cli.worlds import open_cluster, open_node
-<<<<<<< HEAD
 from nplconf.deadline import RUN
-from nplconf.errors import BadConfigError, BadDataError, NplconfError, UsageError
-=======
 from nplconf.errors import BadConfigError, BadDataError, NplconfError
->>>>>>> main
 from nplconf.node import datapath, state
 from nplconf.node.linux import LinuxNode
 from nplconf.node.lock import locked
