@@ -6,13 +6,26 @@ read again; publish what is seen in place. Every step can be done twice; a failu
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.decision import Decision, decide, heal, restrained, subject, table_of, tables, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
+from nplconf.model import (
+    FAMILIES,
+    Change,
+    ClusterState,
+    Failure,
+    Family,
+    LiveRule,
+    Mapping,
+    Patch,
+    Plan,
+    Pod,
+    PodRef,
+    RuleKey,
+)
 from nplconf.node import Node
 from nplconf.observed import Observed, live_now
 from nplconf.plan.state import State
@@ -20,6 +33,7 @@ from nplconf.publish import annotation, patches
 from nplconf.rules import owner, tree
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
+from nplconf.telling import Outcome, tell
 
 _Facts = tuple[RuleKey, str, str, int]
 """What a rule says: its place, its tag, the Pod's address and port."""
@@ -31,6 +45,7 @@ class Result:
 
     done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
     were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
+    told: the annotations as they are now, where they were the run's to write.
     """
 
     decision: Decision
@@ -40,6 +55,7 @@ class Result:
     failures: tuple[Failure, ...] = ()
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    told: MappingOf[PodRef, str | None] = field(default_factory=dict, hash=False)
 
     @property
     def exit_code(self) -> int:
@@ -48,7 +64,7 @@ class Result:
             return 4
         if self.failures or self.degraded:
             nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
-            return 69 if nothing_done else 5
+            return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
         return 3 if self.decision.stale or self.decision.withheld else 0
 
 
@@ -127,7 +143,11 @@ def apply(
         return healed
     observed = observe(node)
     decision = decide(snapshot, observed, settings, reviewed, exact=exact)
-    return _carry_out(decision, observed, cluster, node, snapshot)
+    result = _carry_out(decision, observed, cluster, node, snapshot)
+    if result.told and not settings.no_events:
+        outcome = Outcome(result.decision.plan, snapshot, result.told)
+        tell(outcome, cluster, node, result.decision.kept, observed.state.plan)
+    return result
 
 
 def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
@@ -208,14 +228,16 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         problems += keep(node, replace(decision.kept, writing=False), text)[1]
     if not decision.blocked:
         failures += _absent(decision, (*in_place, *gone), failures, observed)
+    written = published if pods is before else patches.final(before, in_place)
     return Result(
         decision=decision,
         done=_done(decision, seen, writes),
         in_place=in_place,
-        patches=published if pods is before else patches.final(before, in_place),
+        patches=written,
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=_warnings(observed),
+        told=_told(before, written, failures) if cluster and not problems else {},
     )
 
 
@@ -285,6 +307,12 @@ def _in_place(
         or m.key in keys
         or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in told)
     )
+
+
+def _told(pods: Iterable[Pod], written: Iterable[Patch], failures: Iterable[Failure]) -> dict[PodRef, str | None]:
+    failed = {failure.subject for failure in failures}
+    now = {patch.pod: patch.annotation for patch in written if patch.pod.key not in failed}
+    return {pod.ref: now.get(pod.ref, pod.annotation) for pod in pods}
 
 
 def _untold(in_place: Iterable[Mapping], refused: Iterable[Failure], pods: Iterable[Pod]) -> frozenset[Mapping]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from nplconf.model import ClusterState, Failure, Patch
+from nplconf.model import ClusterState, Event, Failure, Patch
 
 
 class Cluster(Protocol):
@@ -17,3 +17,6 @@ class Cluster(Protocol):
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """Write the annotations, each for itself; what was refused is returned, the others are written."""
+
+    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+        """Create Events in the name of a node's job; those that could not be created now, and may be later."""
