@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from nplconf.cluster import Cluster
-from nplconf.decision import Decision, decide, heal, restrained, subject, table_of, tables, trust
+from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, subject, table_of, tables, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import (
     FAMILIES,
@@ -104,14 +104,12 @@ class Review(NamedTuple):
     cluster: ClusterState
 
 
-def review(
-    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> Review:
+def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
     """Read both worlds and decide; nothing is changed."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
     pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
-    return Review(decide(snapshot, observed, settings, reviewed, exact=exact), observed, pods, snapshot)
+    return Review(decide(snapshot, observed, settings, bounds), observed, pods, snapshot)
 
 
 def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
@@ -123,9 +121,7 @@ def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, O
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
-def apply(
-    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> Result:
+def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Result:
     """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
 
     Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
@@ -142,7 +138,7 @@ def apply(
             raise
         return healed
     observed = observe(node)
-    decision = decide(snapshot, observed, settings, reviewed, exact=exact)
+    decision = decide(snapshot, observed, settings, bounds)
     result = _carry_out(decision, observed, cluster, node, snapshot)
     if result.told and not settings.no_events:
         outcome = Outcome(result.decision.plan, snapshot, result.told)
@@ -170,7 +166,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
         return None
     try:
         snapshot = cluster.snapshot(settings.node)
-        decision = decide(snapshot, observed, settings, observed.remembered)
+        decision = decide(snapshot, observed, settings, Bounds(observed.remembered))
     except NplconfError:
         return heal_to_last(node, settings, why)
     result = _carry_out(replace(decision, kept=observed.state), observed, cluster, node, snapshot)
@@ -260,10 +256,15 @@ def keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
         return before, (f"the state file cannot be written ({reason}): the node is brought in order without it",)
 
 
-def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tuple[tuple[Pod, ...], tuple[Failure, ...]]:
+def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tuple[Sequence[Pod], tuple[Failure, ...]]:
     """Take back what is about to go; the Pods as they are then, and what was refused, which keeps no rule."""
-    gone = patches.withdrawals(pods, decision.admitted)
-    refused = cluster.patch(gone) if gone else ()
+    # only a Pod that is to be told something else can have something to take back
+    concerned = {patch.pod for patch in decision.patches}
+    mappings = [m for m in decision.admitted if m.pod in concerned]
+    gone = patches.withdrawals([pod for pod in pods if pod.ref in concerned], mappings)
+    if not gone:
+        return pods, ()
+    refused = cluster.patch(gone)
     failed = {failure.subject for failure in refused}
     written = {patch.pod: patch.annotation for patch in gone if patch.pod.key not in failed}
     now = tuple(replace(pod, annotation=written[pod.ref]) if pod.ref in written else pod for pod in pods)
@@ -280,7 +281,10 @@ def _write(
     for family in families:
         rows = [m for m in decision.admitted if m.family == family and m.via == "dnat"]
 
-        def build(mappings: Sequence[Mapping], family: Family = family) -> Table | None:
+        def build(mappings: Sequence[Mapping], family: Family = family, every: int = len(rows)) -> Table | None:
+            # all of them, in whatever order: that table is there already
+            if len(mappings) == every:
+                return decision.wanted[family]
             return table_of(mappings, decision, observed.routes, family)
 
         keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
@@ -346,9 +350,8 @@ def _absent(
     found = []
     for mapping in decision.admitted:
         unknown = observed.unreadable.get(mapping.family)
-        if mapping.via == "hostPort" or subject(mapping) in named:
-            continue
-        if unknown or mapping not in there:
+        missing = mapping.via != "hostPort" and (unknown or mapping not in there)
+        if missing and subject(mapping) not in named:
             found.append(Failure("rule", subject(mapping), unknown or "the rule was not seen in place"))
     return found
 
@@ -356,7 +359,8 @@ def _absent(
 def _done(decision: Decision, seen: MappingOf[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
     """The changes that the kernel shows."""
     written = set(writes)
-    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f)}
+    numbers = {str(c.mapping.node_port) for c in decision.diff.changes}
+    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f, numbers)}
     return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
 
 

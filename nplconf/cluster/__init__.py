@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from nplconf.doctor.facts import Right
 from nplconf.model import ClusterState, Event, Failure, Patch
 
 
@@ -20,3 +21,6 @@ class Cluster(Protocol):
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """Create Events in the name of a node's job; those that could not be created now, and may be later."""
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        """What a run does with the cluster, and whether it may. Raises an `NplconfError` when nobody says."""

@@ -4,6 +4,7 @@ Each list is a single consistent one, not chunked: a node's Pods are few, and ch
 list is complete or an error, as everything that is missing from it would be taken away from the node.
 """
 
+import functools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,12 +12,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from nplconf.cluster import credentials, publishing, telling
+from nplconf.cluster import credentials, publishing, rights, telling
 from nplconf.cluster.answers import Listing, UnbelievableError, refusal, whole
 from nplconf.cluster.credentials import Note
 from nplconf.cluster.objects import state
 from nplconf.cluster.session import Session
 from nplconf.cluster.transport import Deadline, Reply
+from nplconf.doctor.facts import Right
 from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import ClusterState, Event, Failure, Patch
 
@@ -118,6 +120,14 @@ class ApiCluster:
         with Deadline(TELL_SECONDS) as deadline:
             later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
         return tuple(event for event, failed in zip(events, later, strict=True) if failed)
+
+    # --- rights
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        """See `Cluster`."""
+        with Deadline(READ_SECONDS) as deadline:
+            send = functools.partial(self._session.ask, "POST", rights.PATH, deadline, Content_Type="application/json")
+            return rights.reviewed(node, lambda body: send(body=body), events=events)
 
     def _all(self, work: Sequence[_Item], do: Callable[[Session, _Item], _Outcome]) -> list[_Outcome]:
         """Each piece of work done, a few at a time, in their order."""

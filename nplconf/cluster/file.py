@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 from nplconf.cluster import formats
 from nplconf.cluster.annotate import annotated
 from nplconf.cluster.objects import state
+from nplconf.doctor.facts import Right
 from nplconf.errors import BadDataError
 from nplconf.model import ClusterState, Event, Failure, Patch
 
@@ -67,6 +68,14 @@ class FileCluster:
         """Nobody: a file has no Events, so all may be told later, where there is an API server."""
         del node
         return tuple(events)
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        """Whether the files can be read, and the one that is written back can be replaced."""
+        del node, events
+        found = [Right(f"read {_shown(name)}", name == STDIN or os.access(name, os.R_OK)) for name in self._files]
+        if self._target:
+            found.append(Right(f"write {self._write_back}", os.access(self._target.parent, os.W_OK)))
+        return tuple(found)
 
     def _patch(self, target: Path, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         own = [name for name in self._files if name != STDIN and Path(os.path.realpath(name)) == target]
