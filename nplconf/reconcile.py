@@ -9,6 +9,7 @@ from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from nplconf import outcome
 from nplconf.cluster import Cluster
 from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, subject, table_of, tables, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
@@ -18,25 +19,20 @@ from nplconf.model import (
     ClusterState,
     Failure,
     Family,
-    LiveRule,
     Mapping,
     Patch,
     Plan,
     Pod,
     PodRef,
-    RuleKey,
 )
 from nplconf.node import Node
 from nplconf.observed import Observed, live_now
 from nplconf.plan.state import State
-from nplconf.publish import annotation, patches
-from nplconf.rules import owner, tree
+from nplconf.publish import patches
+from nplconf.rules import tree
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
 from nplconf.telling import Outcome, tell
-
-_Facts = tuple[RuleKey, str, str, int]
-"""What a rule says: its place, its tag, the Pod's address and port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +137,13 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     decision = decide(snapshot, observed, settings, bounds)
     result = _carry_out(decision, observed, cluster, node, snapshot)
     if result.told and not settings.no_events:
-        outcome = Outcome(result.decision.plan, snapshot, result.told)
-        tell(outcome, cluster, node, result.decision.kept, observed.state.plan)
+        tell(
+            Outcome(result.decision.plan, snapshot, result.told),
+            cluster,
+            node,
+            result.decision.kept,
+            observed.state.plan,
+        )
     return result
 
 
@@ -209,13 +210,13 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         failures += node.forget(decision.diff.changes, decision.admitted, decision.addresses, everything=everything)
     if observed.leftovers:
         failures += node.clear_leftovers(observed.leftovers)
-    in_place = _in_place(decision, seen, observed, pods)
+    in_place = outcome.in_place(decision, seen, observed, pods)
     gone: frozenset[Mapping] = frozenset()
     published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
     if cluster and published:
         refused = cluster.patch(published)
         failures += refused
-        gone = _untold(in_place, refused, pods)
+        gone = outcome.untold(in_place, refused, pods)
         if gone:
             in_place = tuple(m for m in in_place if m not in gone)
             seen, unwritten = _take_back(gone, decision, replace(observed, tables=seen), node)
@@ -223,17 +224,17 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if writes:
         problems += keep(node, replace(decision.kept, writing=False), text)[1]
     if not decision.blocked:
-        failures += _absent(decision, (*in_place, *gone), failures, observed)
+        failures += outcome.absent(decision, (*in_place, *gone), failures, observed)
     written = published if pods is before else patches.final(before, in_place)
     return Result(
         decision=decision,
-        done=_done(decision, seen, writes),
+        done=outcome.done(decision, seen, writes),
         in_place=in_place,
         patches=written,
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=_warnings(observed),
-        told=_told(before, written, failures) if cluster and not problems else {},
+        told=outcome.told(before, written, failures) if cluster and not problems else {},
     )
 
 
@@ -295,40 +296,6 @@ def _write(
     return seen, failures
 
 
-def _in_place(
-    decision: Decision, seen: MappingOf[Family, Table], observed: Observed, pods: Iterable[Pod]
-) -> tuple[Mapping, ...]:
-    """The mappings that are published: seen in the kernel, or the CNI's (hostPort).
-
-    Of a family that cannot be read nobody knows; what a Pod was told of it stays, nothing is added.
-    """
-    keys = {key for family, table in seen.items() for key in tree.in_place(table, decision.wanted.get(family), family)}
-    told = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
-    return tuple(
-        m
-        for m in decision.admitted
-        if m.via == "hostPort"
-        or m.key in keys
-        or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in told)
-    )
-
-
-def _told(pods: Iterable[Pod], written: Iterable[Patch], failures: Iterable[Failure]) -> dict[PodRef, str | None]:
-    failed = {failure.subject for failure in failures}
-    now = {patch.pod: patch.annotation for patch in written if patch.pod.key not in failed}
-    return {pod.ref: now.get(pod.ref, pod.annotation) for pod in pods}
-
-
-def _untold(in_place: Iterable[Mapping], refused: Iterable[Failure], pods: Iterable[Pod]) -> frozenset[Mapping]:
-    """What its Pod may not be told of, and was not: nobody would come, and the port would be open for ever."""
-    denied = {failure.subject for failure in refused if failure.refused}
-    if not denied:
-        return frozenset()
-    told = {(pod.ref, e) for pod in pods if pod.ref.key in denied for e in annotation.parse(pod.annotation)}
-    rows = (m for m in in_place if m.via == "dnat" and m.pod.key in denied)
-    return frozenset(m for m in rows if (m.pod, annotation.entry(m)) not in told)
-
-
 def _take_back(
     gone: frozenset[Mapping], decision: Decision, observed: Observed, node: Node
 ) -> tuple[dict[Family, Table], list[Failure]]:
@@ -339,40 +306,6 @@ def _take_back(
     seen, failures = _write(less, observed, node, _to_write(less, observed))
     changes = [Change("delete", "refused", mapping, mapping) for mapping in gone]
     return seen, [*failures, *node.forget(changes, admitted, decision.addresses, everything=False)]
-
-
-def _absent(
-    decision: Decision, in_place: Iterable[Mapping], failures: Iterable[Failure], observed: Observed
-) -> list[Failure]:
-    """A failure by name for each mapping that was to be in place and was not seen there."""
-    named = {failure.subject for failure in failures}
-    there = set(in_place)
-    found = []
-    for mapping in decision.admitted:
-        unknown = observed.unreadable.get(mapping.family)
-        missing = mapping.via != "hostPort" and (unknown or mapping not in there)
-        if missing and subject(mapping) not in named:
-            found.append(Failure("rule", subject(mapping), unknown or "the rule was not seen in place"))
-    return found
-
-
-def _done(decision: Decision, seen: MappingOf[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
-    """The changes that the kernel shows."""
-    written = set(writes)
-    numbers = {str(c.mapping.node_port) for c in decision.diff.changes}
-    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f, numbers)}
-    return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
-
-
-def _shows(change: Change, rules: set[_Facts]) -> bool:
-    mapping = change.mapping
-    there = _facts(mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping) in rules
-    # a rule that named nobody is gone as soon as it reads otherwise, which a new reading has shown
-    return not there if change.action == "delete" else there
-
-
-def _facts(key: RuleKey, tag: str, leads: Mapping | LiveRule) -> _Facts:
-    return key, tag, leads.pod_ip, leads.pod_port
 
 
 def _warnings(observed: Observed) -> tuple[str, ...]:
