@@ -319,6 +319,24 @@ FINDING_KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """A message to whoever looks at a Pod or a Service. reason: one word in CamelCase; note: a sentence.
+
+    topic, value: what it is about, and what it says of that in short; it is said anew when the value changes.
+    """
+
+    kind: Literal["Pod", "Service"]
+    namespace: str
+    name: str
+    uid: str
+    topic: str
+    value: str
+    reason: str
+    note: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Something of ours on the node that is not as it must be, beside the mappings."""
 

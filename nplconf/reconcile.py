@@ -6,24 +6,34 @@ read again; publish what is seen in place. Every step can be done twice; a failu
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from nplconf import outcome
 from nplconf.cluster import Cluster
 from nplconf.deadline import RUN
 from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, subject, table_of, tables, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
+from nplconf.model import (
+    FAMILIES,
+    Change,
+    ClusterState,
+    Failure,
+    Family,
+    Mapping,
+    Patch,
+    Plan,
+    Pod,
+    PodRef,
+)
 from nplconf.node import Node
 from nplconf.observed import Observed, live_now
 from nplconf.plan.state import State
-from nplconf.publish import annotation, patches
-from nplconf.rules import owner, tree
+from nplconf.publish import patches
+from nplconf.rules import tree
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
-
-_Facts = tuple[RuleKey, str, str, int]
-"""What a rule says: its place, its tag, the Pod's address and port."""
+from nplconf.telling import Outcome, tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,7 @@ class Result:
 
     done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
     were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
+    told: the annotations as they are now, where they were the run's to write.
     """
 
     decision: Decision
@@ -41,6 +52,7 @@ class Result:
     failures: tuple[Failure, ...] = ()
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    told: MappingOf[PodRef, str | None] = field(default_factory=dict, hash=False)
 
     @property
     def exit_code(self) -> int:
@@ -49,7 +61,7 @@ class Result:
             return 4
         if self.failures or self.degraded:
             nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
-            return 69 if nothing_done else 5
+            return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
         return 3 if self.decision.stale or self.decision.withheld else 0
 
 
@@ -124,7 +136,16 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
         return healed
     observed = observe(node)
     decision = decide(snapshot, observed, settings, bounds)
-    return _carry_out(decision, observed, cluster, node, snapshot)
+    result = _carry_out(decision, observed, cluster, node, snapshot)
+    if result.told and not settings.no_events:
+        tell(
+            Outcome(result.decision.plan, snapshot, result.told),
+            cluster,
+            node,
+            result.decision.kept,
+            observed.state.plan,
+        )
+    return result
 
 
 def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
@@ -192,14 +213,14 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         failures += node.forget(decision.diff.changes, decision.admitted, decision.addresses, everything=everything)
     if observed.leftovers:
         failures += node.clear_leftovers(observed.leftovers)
-    in_place = _in_place(decision, seen, observed, pods)
+    in_place = outcome.in_place(decision, seen, observed, pods)
     gone: frozenset[Mapping] = frozenset()
     published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
     RUN.step()
     if cluster and published:
         refused = cluster.patch(published)
         failures += refused
-        gone = _untold(in_place, refused, pods)
+        gone = outcome.untold(in_place, refused, pods)
         if gone:
             in_place = tuple(m for m in in_place if m not in gone)
             seen, unwritten = _take_back(gone, decision, replace(observed, tables=seen), node)
@@ -207,15 +228,17 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if writes:
         problems += keep(node, replace(decision.kept, writing=False), text)[1]
     if not decision.blocked:
-        failures += _absent(decision, (*in_place, *gone), failures, observed)
+        failures += outcome.absent(decision, (*in_place, *gone), failures, observed)
+    written = published if pods is before else patches.final(before, in_place)
     return Result(
         decision=decision,
-        done=_done(decision, seen, writes),
+        done=outcome.done(decision, seen, writes),
         in_place=in_place,
-        patches=published if pods is before else patches.final(before, in_place),
+        patches=written,
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=_warnings(observed),
+        told=outcome.told(before, written, failures) if cluster and not problems else {},
     )
 
 
@@ -277,34 +300,6 @@ def _write(
     return seen, failures
 
 
-def _in_place(
-    decision: Decision, seen: MappingOf[Family, Table], observed: Observed, pods: Iterable[Pod]
-) -> tuple[Mapping, ...]:
-    """The mappings that are published: seen in the kernel, or the CNI's (hostPort).
-
-    Of a family that cannot be read nobody knows; what a Pod was told of it stays, nothing is added.
-    """
-    keys = {key for family, table in seen.items() for key in tree.in_place(table, decision.wanted.get(family), family)}
-    told = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
-    return tuple(
-        m
-        for m in decision.admitted
-        if m.via == "hostPort"
-        or m.key in keys
-        or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in told)
-    )
-
-
-def _untold(in_place: Iterable[Mapping], refused: Iterable[Failure], pods: Iterable[Pod]) -> frozenset[Mapping]:
-    """What its Pod may not be told of, and was not: nobody would come, and the port would be open for ever."""
-    denied = {failure.subject for failure in refused if failure.refused}
-    if not denied:
-        return frozenset()
-    told = {(pod.ref, e) for pod in pods if pod.ref.key in denied for e in annotation.parse(pod.annotation)}
-    rows = (m for m in in_place if m.via == "dnat" and m.pod.key in denied)
-    return frozenset(m for m in rows if (m.pod, annotation.entry(m)) not in told)
-
-
 def _take_back(
     gone: frozenset[Mapping], decision: Decision, observed: Observed, node: Node
 ) -> tuple[dict[Family, Table], list[Failure]]:
@@ -315,40 +310,6 @@ def _take_back(
     seen, failures = _write(less, observed, node, _to_write(less, observed))
     changes = [Change("delete", "refused", mapping, mapping) for mapping in gone]
     return seen, [*failures, *node.forget(changes, admitted, decision.addresses, everything=False)]
-
-
-def _absent(
-    decision: Decision, in_place: Iterable[Mapping], failures: Iterable[Failure], observed: Observed
-) -> list[Failure]:
-    """A failure by name for each mapping that was to be in place and was not seen there."""
-    named = {failure.subject for failure in failures}
-    there = set(in_place)
-    found = []
-    for mapping in decision.admitted:
-        unknown = observed.unreadable.get(mapping.family)
-        missing = mapping.via != "hostPort" and (unknown or mapping not in there)
-        if missing and subject(mapping) not in named:
-            found.append(Failure("rule", subject(mapping), unknown or "the rule was not seen in place"))
-    return found
-
-
-def _done(decision: Decision, seen: MappingOf[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
-    """The changes that the kernel shows."""
-    written = set(writes)
-    numbers = {str(c.mapping.node_port) for c in decision.diff.changes}
-    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f, numbers)}
-    return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
-
-
-def _shows(change: Change, rules: set[_Facts]) -> bool:
-    mapping = change.mapping
-    there = _facts(mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping) in rules
-    # a rule that named nobody is gone as soon as it reads otherwise, which a new reading has shown
-    return not there if change.action == "delete" else there
-
-
-def _facts(key: RuleKey, tag: str, leads: Mapping | LiveRule) -> _Facts:
-    return key, tag, leads.pod_ip, leads.pod_port
 
 
 def _warnings(observed: Observed) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ list is complete or an error, as everything that is missing from it would be tak
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from nplconf.cluster import credentials, publishing, rights
+from nplconf.cluster import credentials, publishing, rights, telling
 from nplconf.cluster.answers import Listing, UnbelievableError, refusal, whole
 from nplconf.cluster.credentials import Note
 from nplconf.cluster.objects import state
@@ -20,10 +21,11 @@ from nplconf.cluster.transport import Deadline, Reply
 from nplconf.deadline import RUN
 from nplconf.doctor.facts import Right
 from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
-from nplconf.model import ClusterState, Failure, Patch
+from nplconf.model import ClusterState, Event, Failure, Patch
 
 READ_SECONDS = 15.0
 WRITE_SECONDS = 15.0
+TELL_SECONDS = 5.0
 IN_FLIGHT = 4
 """Patches at once: one server takes 1,000 in about the same time over one connection or many; 4 hide the way there."""
 _Item = TypeVar("_Item")
@@ -114,6 +116,12 @@ class ApiCluster:
         with Deadline(RUN.left(WRITE_SECONDS)) as deadline:
             return tuple(filter(None, self._all(patches, lambda session, patch: _patched(session, patch, deadline))))
 
+    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+        """See `Cluster`."""
+        with Deadline(TELL_SECONDS) as deadline:
+            later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
+        return tuple(event for event, failed in zip(events, later, strict=True) if failed)
+
     # --- rights
 
     def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
@@ -148,6 +156,14 @@ def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | No
     except NplconfError as err:
         return Failure(publishing.STEP, patch.pod.key, str(err))
     return publishing.verdict(reply, patch)
+
+
+def _told(session: Session, event: Event, node: str, deadline: Deadline) -> bool:
+    data = telling.body(event, node, time.time())
+    try:
+        return telling.told(session.ask("POST", telling.path(event), deadline, data, Content_Type="application/json"))
+    except NplconfError:
+        return False
 
 
 def _silent(_message: str) -> None:

@@ -21,7 +21,7 @@ from nplconf.cluster.annotate import annotated
 from nplconf.cluster.objects import state
 from nplconf.doctor.facts import Right
 from nplconf.errors import BadDataError
-from nplconf.model import ClusterState, Failure, Patch
+from nplconf.model import ClusterState, Event, Failure, Patch
 
 FILE_BYTES = 2**30
 STDIN = "-"
@@ -100,6 +100,11 @@ class FileCluster:
         except (BadDataError, OSError, RecursionError) as error:
             message = f"cannot write {self._write_back}: {_reason(error)}"
             return tuple(Failure(_STEP, p.pod.key, message) for p in patches)
+
+    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+        """Nobody: a file has no Events, so all may be told later, where there is an API server."""
+        del node
+        return tuple(events)
 
     def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
         """Whether the files can be read, and the one that is written back can be replaced."""
