@@ -31,6 +31,8 @@ def live_mappings(
 def _mapping(
     rule: LiveRule, same_place: Mapping | None, same_owner: Mapping | None, node_ips: MappingOf[Family, str]
 ) -> Mapping:
+    if same_place and _says(same_place, rule):
+        return same_place
     number, family, protocol = rule.key
     if same_owner:
         pod = same_owner.pod if same_owner.pod_port == rule.pod_port else NOBODY
@@ -49,6 +51,16 @@ def _mapping(
         pod_port=rule.pod_port,
         services=(same_place or same_owner).services if same_place or same_owner else (),  # type: ignore[union-attr]
         source_ranges=rule.source_ranges,
+    )
+
+
+def _says(mapping: Mapping, rule: LiveRule) -> bool:
+    """Whether a mapping of the rule's place and tag is all that the rule is: nearly always, and then it is that one."""
+    return (
+        mapping.pod_ip == rule.pod_ip
+        and mapping.pod_port == rule.pod_port
+        and mapping.source_ranges == rule.source_ranges
+        and mapping.via == "dnat"
     )
 
 
