@@ -1,7 +1,6 @@
 # What can be made here; plain `make` lists it. PREFIX is where `make install` puts nplconf on a node.
 PREFIX ?= /opt/nplconf
 BINDIR ?= /usr/local/bin
-PYTHON ?= python3
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -38,8 +37,7 @@ format: ## puts the code into shape
 
 install: ## nplconf in PREFIX and its units, on this node (root); start them with: nplconf install-units --now
 	@[ "$$(id -u)" = 0 ] || { echo "make install: run it as root" >&2; exit 77; }
-	$(PYTHON) -m venv $(PREFIX)
-	$(PREFIX)/bin/python -m pip install --quiet --upgrade .
+	PREFIX=$(PREFIX) .ci/setup node
 	mkdir -p $(BINDIR)
 	ln -sf $(PREFIX)/bin/nplconf $(BINDIR)/nplconf
 	$(BINDIR)/nplconf install-units

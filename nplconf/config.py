@@ -46,6 +46,14 @@ def parse(text: str, file: str) -> dict[str, object]:
     return options
 
 
+def salvage(path: str) -> dict[str, object]:
+    """The options that are right in a config file, whatever else is wrong with it; {} where it cannot be read."""
+    try:
+        return _options(load(read_text(path, _LIMITS.characters), source=path, limits=_LIMITS))[0]
+    except BadDataError:
+        return {}
+
+
 def check(key: str, value: object) -> object:
     """The value of an option from plain data. Raises ValueError that says what it must be."""
     return OPTIONS[key].from_data(value)

@@ -9,7 +9,7 @@ Strings from the cluster are untrusted here: they are checked where they are tur
 
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 ANNOTATION = "nodeportlocal.antrea.io"
 """The Pod annotation that load balancers read."""
@@ -313,22 +313,27 @@ class Patch:
     annotation: str | None
 
 
+FindingKind = Literal["jumps", "dispatch", "backend", "unreadable", "annotation"]
+FINDING_KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something of ours on the node that is not as it must be, beside the mappings: kind is one of `FINDING_KINDS`."""
+    """Something of ours on the node that is not as it must be, beside the mappings."""
 
-    kind: str
+    kind: FindingKind
     subject: str
     message: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A step that did not succeed for one subject; the others went on."""
+    """A step that did not succeed for one subject; the others went on. refused: asking again will not help."""
 
     step: str
     subject: str
     message: str
+    refused: bool = False
 
 
 @dataclass(frozen=True, slots=True)

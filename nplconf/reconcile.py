@@ -10,14 +10,12 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from nplconf.cluster import Cluster
-from nplconf.decision import Decision, decide, heal, restrained, subject, table_of, trust
+from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, subject, table_of, tables, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
 from nplconf.node import Node
 from nplconf.observed import Observed, live_now
-from nplconf.plan import cooling
-from nplconf.plan.live import live_mappings, numbers
-from nplconf.plan.state import Loaded, State
+from nplconf.plan.state import State
 from nplconf.publish import annotation, patches
 from nplconf.rules import owner, tree
 from nplconf.rules.table import Table
@@ -90,14 +88,12 @@ class Review(NamedTuple):
     cluster: ClusterState
 
 
-def review(
-    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> Review:
+def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
     """Read both worlds and decide; nothing is changed."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
     pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
-    return Review(decide(snapshot, observed, settings, reviewed, exact=exact), observed, pods, snapshot)
+    return Review(decide(snapshot, observed, settings, bounds), observed, pods, snapshot)
 
 
 def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
@@ -109,9 +105,7 @@ def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, O
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
-def apply(
-    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> Result:
+def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Result:
     """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
 
     Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
@@ -128,7 +122,7 @@ def apply(
             raise
         return healed
     observed = observe(node)
-    decision = decide(snapshot, observed, settings, reviewed, exact=exact)
+    decision = decide(snapshot, observed, settings, bounds)
     return _carry_out(decision, observed, cluster, node, snapshot)
 
 
@@ -152,7 +146,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
         return None
     try:
         snapshot = cluster.snapshot(settings.node)
-        decision = decide(snapshot, observed, settings, observed.remembered)
+        decision = decide(snapshot, observed, settings, Bounds(observed.remembered))
     except NplconfError:
         return heal_to_last(node, settings, why)
     result = _carry_out(replace(decision, kept=observed.state), observed, cluster, node, snapshot)
@@ -184,7 +178,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     degraded = [] if observed.holds.available else [observed.holds.message]
     before = pods
     writes = _to_write(decision, observed)
-    text, problems = _keep(node, replace(decision.kept, writing=bool(writes)), observed.loaded.text)
+    text, problems = keep(node, replace(decision.kept, writing=bool(writes)), observed.loaded.text)
     if writes and cluster:
         pods, refused = _withdraw(decision, cluster, pods)
         failures += refused
@@ -196,13 +190,20 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if observed.leftovers:
         failures += node.clear_leftovers(observed.leftovers)
     in_place = _in_place(decision, seen, observed, pods)
+    gone: frozenset[Mapping] = frozenset()
     published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
     if cluster and published:
-        failures += cluster.patch(published)
+        refused = cluster.patch(published)
+        failures += refused
+        gone = _untold(in_place, refused, pods)
+        if gone:
+            in_place = tuple(m for m in in_place if m not in gone)
+            seen, unwritten = _take_back(gone, decision, replace(observed, tables=seen), node)
+            failures += unwritten
     if writes:
-        problems += _keep(node, replace(decision.kept, writing=False), text)[1]
+        problems += keep(node, replace(decision.kept, writing=False), text)[1]
     if not decision.blocked:
-        failures += _absent(decision, in_place, failures, observed)
+        failures += _absent(decision, (*in_place, *gone), failures, observed)
     return Result(
         decision=decision,
         done=_done(decision, seen, writes),
@@ -224,7 +225,8 @@ def _to_write(decision: Decision, observed: Observed) -> tuple[Family, ...]:
     )
 
 
-def _keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
+def keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
+    """Leave a state to the next run; its text, and why it could not be left."""
     try:
         return node.save(state, before), ()
     except OSError as err:
@@ -289,6 +291,28 @@ def _in_place(
     )
 
 
+def _untold(in_place: Iterable[Mapping], refused: Iterable[Failure], pods: Iterable[Pod]) -> frozenset[Mapping]:
+    """What its Pod may not be told of, and was not: nobody would come, and the port would be open for ever."""
+    denied = {failure.subject for failure in refused if failure.refused}
+    if not denied:
+        return frozenset()
+    told = {(pod.ref, e) for pod in pods if pod.ref.key in denied for e in annotation.parse(pod.annotation)}
+    rows = (m for m in in_place if m.via == "dnat" and m.pod.key in denied)
+    return frozenset(m for m in rows if (m.pod, annotation.entry(m)) not in told)
+
+
+def _take_back(
+    gone: frozenset[Mapping], decision: Decision, observed: Observed, node: Node
+) -> tuple[dict[Family, Table], list[Failure]]:
+    """Remove rules that were just made; every run tries anew, so no wish of the cluster is forgotten."""
+    admitted = tuple(m for m in decision.admitted if m not in gone)
+    diff = replace(decision.diff, changes=())
+    less = replace(decision, admitted=admitted, diff=diff, wanted=tables(admitted, decision, observed.routes))
+    seen, failures = _write(less, observed, node, _to_write(less, observed))
+    changes = [Change("delete", "refused", mapping, mapping) for mapping in gone]
+    return seen, [*failures, *node.forget(changes, admitted, decision.addresses, everything=False)]
+
+
 def _absent(
     decision: Decision, in_place: Iterable[Mapping], failures: Iterable[Failure], observed: Observed
 ) -> list[Failure]:
@@ -330,7 +354,7 @@ def _warnings(observed: Observed) -> tuple[str, ...]:
     return tuple(filter(None, (observed.loaded.warning, unheld, *removed)))
 
 
-# --- looking, and leaving --------------------------------------------------------------------------------------------
+# --- looking ---------------------------------------------------------------------------------------------------------
 
 
 def show(node: Node, settings: Settings) -> tuple[tuple[Mapping, ...], tuple[str, ...]]:
@@ -341,48 +365,3 @@ def show(node: Node, settings: Settings) -> tuple[tuple[Mapping, ...], tuple[str
     found = sorted((*live_now(observed, settings), *advertised), key=lambda m: (m.key, m.pod))
     warnings = (observed.loaded.warning, *(f"{f}: {text}" for f, text in observed.unreadable.items()))
     return tuple(found), tuple(filter(None, warnings))
-
-
-def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
-    """Remove every annotation of this node's Pods and every rule of ours, in both backends; what could not be.
-
-    Who had which number is kept, so that a later install gives the same ones again.
-    """
-    failures: list[Failure] = []
-    if cluster:
-        pods = [pod for pod in cluster.snapshot(settings.node).pods if pod.node == settings.node]
-        gone = patches.final(pods, ())
-        failures += cluster.patch(gone) if gone else ()
-    failures += _clean_node(node)
-    return tuple(failures)
-
-
-def _clean_node(node: Node) -> list[Failure]:
-    failures: list[Failure] = []
-    loaded = node.load()
-    live: list[Mapping] = []
-    for family in FAMILIES:
-        try:
-            have = node.read(family, whole=True)
-        except UnavailableError as err:
-            failures.append(Failure("rule", family, str(err)))
-            continue
-        known = loaded.state.plan.mappings if loaded.state.plan else ()
-        live += live_mappings(tree.live(have, family), known, {})
-        if not have.empty:
-            settled = node.settle(family, have, lambda _: None, (), ())
-            failures += (Failure("rule", family, message) for message in settled.errors)
-    failures += node.clear_leftovers(node.leftovers())
-    changes = [Change("delete", "cleanup", mapping, mapping) for mapping in live]
-    failures += node.forget(changes, (), loaded.state.addresses, everything=False) if changes else ()
-    if loaded.text or live:
-        failures += _forget_plan(node, loaded, live)
-    return failures
-
-
-def _forget_plan(node: Node, loaded: Loaded, live: Sequence[Mapping]) -> list[Failure]:
-    before = numbers(loaded.state.plan.mappings) if loaded.state.plan else {}
-    freed = cooling.freed(before | numbers(live), {}, loaded.state.cooling, now=node.now())
-    kept = replace(loaded.state, boot=node.boot, plan=None, cooling=freed, said={}, writing=False)
-    _, problems = _keep(node, kept, loaded.text)
-    return [Failure("state", "state file", problem) for problem in problems]

@@ -8,6 +8,7 @@ from nplconf.model import Family, PortRange
 
 CONFIG = "/etc/nplconf/config.yaml"
 """The config file that may be missing."""
+DEFAULT_STATE = "/var/lib/nplconf"
 DEFAULT_RANGE = PortRange(61000, 62000)
 
 
@@ -23,7 +24,7 @@ class Settings:
     no_cluster: bool = False
     port_range: PortRange = DEFAULT_RANGE
     node_ips: MappingOf[Family, str] = field(default_factory=dict, hash=False)
-    state_dir: str = "/var/lib/nplconf"
+    state_dir: str = DEFAULT_STATE
     hold_socket: str = "/run/nplconf/hold.sock"
     no_hold: bool = False
     backend: Literal["auto", "nft", "legacy"] = "auto"

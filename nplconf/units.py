@@ -13,7 +13,9 @@ PLACEHOLDER = "/usr/bin/nplconf"
 UNIT_DIRECTORY = "/etc/systemd/system"
 JOB_REACH = f"{UNIT_DIRECTORY}/nplconf.service.d/10-reach.conf"
 HOLD_REACH = f"{UNIT_DIRECTORY}/nplconf-hold.service.d/10-reach.conf"
-REACH_SAYS = "# Written by `nplconf install-units`: what nplconf runs from would be hidden.\n[Service]\n"
+REACH_SAYS = "# Written by `nplconf install-units`: what would be hidden or read-only, and is needed.\n[Service]\n"
+SOCKET = "/run/nplconf/hold.sock"
+"""Where the shipped units have the daemon answer."""
 SYSUSERS = "/etc/sysusers.d/nplconf.conf"
 TMPFILES = "/etc/tmpfiles.d/nplconf.conf"
 HOMES = ("/home", "/root", "/run/user")
@@ -24,14 +26,24 @@ PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), JOB_REACH, HOLD_REACH,
 """All that may be written, and so all that uninstalling removes."""
 
 
-def fitted(command: Sequence[str], needed: Sequence[str] = (), closed: Sequence[str] = ()) -> dict[str, str]:
+def fitted(
+    command: Sequence[str],
+    needed: Sequence[str] = (),
+    closed: Sequence[str] = (),
+    *,
+    writes: Sequence[str] = (),
+    socket: str = SOCKET,
+) -> dict[str, str]:
     """Path -> text of every file for a nplconf that is called as `command` (an absolute path, and arguments).
 
     needed: the directories that this command runs from. closed: directories above them that only root may enter.
+    writes: directories that the job writes to, beside its state directory. socket: where the daemon answers.
     """
     called = _words(command)
     made = {f"{UNIT_DIRECTORY}/{unit}": _shipped(unit).replace(PLACEHOLDER, called) for unit in UNITS}
-    reach = {JOB_REACH: _job_reach(needed), HOLD_REACH: _hold_reach(needed, closed)}
+    listens = f"{UNIT_DIRECTORY}/nplconf-hold.socket"
+    made[listens] = made[listens].replace(f"ListenStream={SOCKET}", f"ListenStream={socket.replace('%', '%%')}")
+    reach = {JOB_REACH: _job_reach(needed, writes), HOLD_REACH: _hold_reach(needed, closed)}
     made |= {path: f"{REACH_SAYS}{text}" for path, text in reach.items() if text}
     return made | {SYSUSERS: _shipped("sysusers.d/nplconf.conf"), TMPFILES: _shipped("tmpfiles.d/nplconf.conf")}
 
@@ -40,10 +52,14 @@ def _shipped(name: str) -> str:
     return files("nplconf").joinpath("unit_files", name).read_text("utf-8")
 
 
-def _job_reach(needed: Sequence[str]) -> str:
-    """It is root and may read homes; only its /tmp is another."""
-    hidden = [path for path in needed if _within(path, PRIVATE)]
-    return _shown(hidden)
+def _job_reach(needed: Sequence[str], writes: Sequence[str]) -> str:
+    """It is root and may read homes; only its /tmp is another. What it may write is a short list."""
+    hidden = [path for path in needed if _within(path, PRIVATE) and not _within(path, writes)]
+    shared = [path for path in writes if _within(path, PRIVATE)]
+    elsewhere = [path for path in writes if path not in shared]
+    bound = f"BindPaths={_words(f'-{path}' for path in shared)}\n" if shared else ""
+    written = f"ReadWritePaths={_words(f'-{path}' for path in elsewhere)}\n" if elsewhere else ""
+    return _shown(hidden) + bound + written
 
 
 def _hold_reach(needed: Sequence[str], closed: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ handed on unchanged; everything is counted.
 
 import asyncio
 import contextlib
+import gzip
 import json
 import ssl
 import threading
@@ -32,12 +33,13 @@ class Request:
 
 @dataclass(slots=True)
 class Answer:
-    """What it is given; `cut` bytes of the body are left out although the head promises them."""
+    """What it is given. cut: bytes of the body that the head promises and that do not come. pace: seconds per byte."""
 
     status: int
     headers: dict[str, str]
     body: bytes
     cut: int = 0
+    pace: float = 0
 
     @property
     def json(self) -> Any:
@@ -114,6 +116,16 @@ def edited(change: Callable[[Any], Any]) -> Fault:
     return act
 
 
+def dripping(pace: float = 0.1) -> Fault:
+    """The server's answer, one byte at a time, with so many seconds between two."""
+
+    async def act(_request: Request, upstream: Upstream) -> Answer:
+        answer = await upstream()
+        return Answer(answer.status, answer.headers, answer.body, pace=pace)
+
+    return act
+
+
 def truncated(to: int, *, honest: bool = False) -> Fault:
     """The first bytes of the server's answer. honest: its length says so, as when a proxy has cut it off."""
 
@@ -122,6 +134,17 @@ def truncated(to: int, *, honest: bool = False) -> Fault:
         if honest:
             return Answer(answer.status, answer.headers, answer.body[:to])
         return Answer(answer.status, answer.headers, answer.body, cut=len(answer.body) - to)
+
+    return act
+
+
+def half_a_gzip() -> Fault:
+    """The server's answer packed, and cut off inside."""
+
+    async def act(_request: Request, upstream: Upstream) -> Answer:
+        answer = await upstream()
+        packed = gzip.compress(answer.body)
+        return Answer(answer.status, answer.headers | {"content-encoding": "gzip"}, packed[: len(packed) // 2])
 
     return act
 
@@ -237,9 +260,11 @@ class Proxy:
             return False
         self.statuses.append(answer.status)
         data = _encoded(answer)
-        writer.write(data)
         self.sent += len(data)
-        await writer.drain()
+        for piece in [data] if not answer.pace else (data[i : i + 1] for i in range(len(data))):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(answer.pace)
         return not answer.cut
 
     def _next(self, request: Request) -> Fault | None:

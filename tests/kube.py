@@ -67,13 +67,23 @@ class ControlPlane:
         """What the server's certificate is checked against."""
         return self.directory / "pki" / "apiserver.crt"
 
-    def call(self, method: str, path: str, body: object = None, *, token: str | None = None, kind: str = "") -> Answer:
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        token: str | None = None,
+        certificate: tuple[Path, Path] | None = None,
+    ) -> Answer:
         """One request, by default as an administrator."""
         context = ssl.create_default_context(cafile=str(self.ca))
+        if certificate:
+            context.load_cert_chain(*certificate)
         connection = http.client.HTTPSConnection(self.host, self.port, context=context, timeout=30)
-        headers = {"Authorization": f"Bearer {token or self.tokens[ADMIN]}"}
+        headers = {} if certificate else {"Authorization": f"Bearer {token or self.tokens[ADMIN]}"}
         if body is not None:
-            headers["Content-Type"] = kind or (MERGE_PATCH if method == "PATCH" else "application/json")
+            headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else "application/json"
         with contextlib.closing(connection):
             with self._inside():
                 connection.connect()

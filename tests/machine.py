@@ -30,7 +30,11 @@ BOOT = Path(__file__).with_name("machine_boot.sh")
 BOOT_SECONDS = 60
 ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 """A test run that is killed takes its machines with it."""
-ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root"}
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LANG": "C.UTF-8",
+    "HOME": "/root",
+}
 Run = subprocess.CompletedProcess[str]
 
 

@@ -7,10 +7,11 @@ import pytest
 from seams import EMPTY, FakeCluster, FakeNode
 from worlds import NODE, cluster, node, pod, ref, service
 
+from nplconf.cleanup import clean
 from nplconf.errors import BadDataError, UnavailableError
 from nplconf.model import ClusterState, Pod
 from nplconf.plan.state import State
-from nplconf.reconcile import Result, apply, clean, heal_to_last, show
+from nplconf.reconcile import Result, apply, heal_to_last, show
 from nplconf.settings import Settings
 
 SETTINGS = Settings(node=NODE)

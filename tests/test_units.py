@@ -52,6 +52,17 @@ def test_the_daemon_sees_what_it_runs_from_and_nothing_else(
     assert [line for line in written if not line.startswith(("#", "["))] == lines
 
 
+def test_the_job_may_write_what_its_configuration_names_and_the_socket_is_where_it_says() -> None:
+    files = units.fitted(["/x"], writes=["/srv/a b", "/var/spool/100%"], socket="/run/other.sock")
+    assert 'ReadWritePaths="-/srv/a b" "-/var/spool/100%%"\n' in files[units.JOB_REACH]
+    assert "ListenStream=/run/other.sock\n" in files[f"{units.UNIT_DIRECTORY}/nplconf-hold.socket"]
+
+
+def test_a_file_in_tmp_is_the_machines_and_not_one_in_a_tmp_of_its_own() -> None:
+    files = units.fitted(["/x"], writes=["/tmp/shared", "/srv/metrics"])
+    assert files[units.JOB_REACH].splitlines()[2:] == ["BindPaths=-/tmp/shared", "ReadWritePaths=-/srv/metrics"]
+
+
 # --- as systemd reads them -------------------------------------------------------------------------------------------
 
 

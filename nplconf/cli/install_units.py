@@ -3,13 +3,14 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
 from nplconf import units
 from nplconf.cli import say
 from nplconf.errors import UnavailableError
 from nplconf.node import systemd
 from nplconf.output import structured, table
-from nplconf.settings import CONFIG, Settings
+from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
 
 AT_BOOT = ("nplconf-hold.socket", "nplconf-hold.service", "nplconf.timer")
 """What is enabled and started; the timer starts the job."""
@@ -26,17 +27,30 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise UnavailableError("systemd does not run here: without --now the units are written for the next boot")
     if settings.config != CONFIG:
         say.warning(f"the units read {CONFIG}, not {settings.config}")
-    command = systemd.called_as(sys.argv[0], os.environ)
-    needed = systemd.runs_from(command)
-    for path in systemd.unreadable(needed):
+    for path in systemd.unreadable(systemd.runs_from(systemd.called_as(sys.argv[0], os.environ))):
         say.warning(f"{path}: only root may read it, and the hold daemon is not root: chmod -R go+rX {path}")
-    changed = systemd.write(units.fitted(command, needed, systemd.closed(needed)))
+    changed = systemd.write(wanted(settings))
     if systemd.runs():
         _make_known()
     if arguments.now:
         _start()
     _report(changed, settings, started=arguments.now)
     return 0
+
+
+def wanted(settings: Settings) -> dict[str, str]:
+    """Every file of an installation of this nplconf with these settings."""
+    command = systemd.called_as(sys.argv[0], os.environ)
+    needed = systemd.runs_from(command)
+    files = [settings.textfile, settings.write_back]
+    written = {str(Path(file).absolute().parent) for file in files if file} | {str(Path(settings.state_dir).absolute())}
+    return units.fitted(
+        command,
+        needed,
+        systemd.closed(needed),
+        writes=sorted(written - {DEFAULT_STATE}),
+        socket=settings.hold_socket,
+    )
 
 
 def _make_known() -> None:

@@ -108,6 +108,15 @@ def without_config(given: Mapping[str, Any], environ: Mapping[str, str]) -> Sett
     return settings({}, _from_environment(environ) | _from_flags(given), environ)
 
 
+def salvaged(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """As `resolve`, after it failed: what is right of it. A key or variable that is wrong is as if not there."""
+    try:
+        values = _from_environment(environ) | _from_flags(given)
+    except BadConfigError:
+        values = _from_flags(given)
+    return settings(config.salvage(values.get("config") or CONFIG), values, environ)
+
+
 def _field(key: str) -> str:
     """PortRange -> port_range, nodeIPs -> node_ips."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower()

@@ -29,9 +29,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     node = find_node(cluster, settings.node)
     if node is None:
         raise BadDataError(f"the cluster state has no Node {settings.node}")
+    wishes = Desired(settings.port_range, settings.node_ips, plans.policy(settings))
     before = _previous(arguments.previous, arguments.out)
     past = Past(numbers=(numbers(before.mappings),)) if before else Past()
-    plan = render(cluster, node, Desired(settings.port_range, settings.node_ips), past)
+    plan = render(cluster, node, wishes, past)
     text = structured.text(document.to_data(plan), "json") if settings.output == "json" else document.dump(plan)
     if arguments.out:
         write_output(arguments.out, text)

@@ -13,10 +13,9 @@ from nplconf.errors import NplconfError, PermissionDeniedError
 from nplconf.model import Failure
 from nplconf.node import reserved, state, systemd
 from nplconf.output import data, structured, table
-from nplconf.settings import CONFIG, Settings
+from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
 
 RUN = Path("/run/nplconf")
-DEFAULT_STATE = "/var/lib/nplconf"
 JOB = ("nplconf.timer", "nplconf.service")
 HOLD = ("nplconf-hold.socket", "nplconf-hold.service")
 

@@ -1,5 +1,7 @@
 """The two worlds of a run, as the settings name them."""
 
+import functools
+
 from nplconf.cli import say
 from nplconf.cluster import Cluster
 from nplconf.errors import UsageError
@@ -20,6 +22,7 @@ def open_cluster(settings: Settings) -> Cluster:
     return ApiCluster(settings.kubeconfig, say.info if settings.quiet else say.warning)
 
 
+@functools.cache
 def open_node(settings: Settings) -> LinuxNode:
     """The machine we are on; nothing is read yet but the choice of the iptables backend."""
     return LinuxNode.open(settings)

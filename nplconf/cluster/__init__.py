@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from nplconf.doctor.facts import Right
 from nplconf.model import ClusterState, Failure, Patch
 
 
@@ -17,3 +18,6 @@ class Cluster(Protocol):
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """Write the annotations, each for itself; what was refused is returned, the others are written."""
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        """What a run does with the cluster, and whether it may. Raises an `NplconfError` when nobody says."""

@@ -4,18 +4,20 @@ Each list is a single consistent one, not chunked: a node's Pods are few, and ch
 list is complete or an error, as everything that is missing from it would be taken away from the node.
 """
 
+import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from nplconf.cluster import credentials, publishing
+from nplconf.cluster import credentials, publishing, rights
 from nplconf.cluster.answers import Listing, UnbelievableError, refusal, whole
 from nplconf.cluster.credentials import Note
 from nplconf.cluster.objects import state
 from nplconf.cluster.session import Session
 from nplconf.cluster.transport import Deadline, Reply
+from nplconf.doctor.facts import Right
 from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import ClusterState, Failure, Patch
 
@@ -47,6 +49,10 @@ class ApiCluster:
         found = credentials.find(self._kubeconfig, self._note)
         self._note = _silent
         return found
+
+    def close(self) -> None:
+        """Let the connection go; the next request opens another."""
+        self._session.close()
 
     # --- reading
 
@@ -106,6 +112,14 @@ class ApiCluster:
         """See `Cluster`. A Pod that is gone, or was created again, is no failure: the next run sees what is there."""
         with Deadline(WRITE_SECONDS) as deadline:
             return tuple(filter(None, self._all(patches, lambda session, patch: _patched(session, patch, deadline))))
+
+    # --- rights
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        """See `Cluster`."""
+        with Deadline(READ_SECONDS) as deadline:
+            send = functools.partial(self._session.ask, "POST", rights.PATH, deadline, Content_Type="application/json")
+            return rights.reviewed(node, lambda body: send(body=body), events=events)
 
     def _all(self, work: Sequence[_Item], do: Callable[[Session, _Item], _Outcome]) -> list[_Outcome]:
         """Each piece of work done, a few at a time, in their order."""

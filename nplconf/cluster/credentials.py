@@ -183,7 +183,7 @@ def _given(part: Mapping[str, Any], inline: str, file: str, path: Path, *, plain
 
 def _decoded(text: str, name: str) -> str:
     try:
-        return base64.b64decode(text, validate=False).decode()
+        return base64.b64decode("".join(text.split()), validate=True).decode()
     except ValueError as err:
         raise ValueError(f"{name} is no base64 of a PEM: {err}") from None
 

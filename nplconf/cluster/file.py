@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple
 from nplconf.cluster import formats
 from nplconf.cluster.annotate import annotated
 from nplconf.cluster.objects import state
+from nplconf.doctor.facts import Right
 from nplconf.errors import BadDataError
 from nplconf.model import ClusterState, Failure, Patch
 
@@ -62,6 +63,14 @@ class FileCluster:
         except (BadDataError, OSError, RecursionError) as error:
             message = f"cannot write {self._write_back}: {_reason(error)}"
             return tuple(Failure(_STEP, p.pod.key, message) for p in patches)
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        """Whether the files can be read, and the one that is written back can be replaced."""
+        del node, events
+        found = [Right(f"read {_shown(name)}", name == STDIN or os.access(name, os.R_OK)) for name in self._files]
+        if self._target:
+            found.append(Right(f"write {self._write_back}", os.access(self._target.parent, os.W_OK)))
+        return tuple(found)
 
     def _patch(self, target: Path, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         own = [name for name in self._files if name != STDIN and Path(os.path.realpath(name)) == target]

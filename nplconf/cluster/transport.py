@@ -138,6 +138,8 @@ class Transport:
         response = connection.getresponse()
         found = {name.lower(): value for name, value in response.headers.items()}
         unpacked = _unpacked(response, found.get("content-encoding", ""))
+        if not deadline.left:  # what was cut off in its head reads like an answer without a body
+            raise TimeoutError
         if response.will_close:
             self.close()
         return Reply(response.status, found, unpacked)

@@ -12,10 +12,11 @@ from nplconf.model import FAMILIES, PROTOCOLS, Family, Pod, PodPort, Protocol, S
 
 
 class Refusal(NamedTuple):
-    """Why something is not served: one of the reasons of `skipped`, and a sentence."""
+    """Why something is not served: one of the reasons of `skipped`, a sentence, the policy's rule where one did it."""
 
     reason: str
     message: str
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,10 @@ class Site:
 
 
 class Wish(NamedTuple):
-    """A mapping that is to be, but for its number. host_port: the number the CNI maps already, 0 when it does not."""
+    """A mapping that is to be, but for its number. host_port: the number the CNI maps already, 0 when it does not.
+
+    sources: the networks its clients must come from, none for anywhere.
+    """
 
     pod: Pod
     port: int
@@ -41,11 +45,20 @@ class Wish(NamedTuple):
     pod_ip: str
     services: tuple[str, ...]
     host_port: int
+    sources: tuple[str, ...] = ()
 
     @property
     def owner(self) -> PodPort:
         """What its number would belong to."""
         return PodPort(self.pod.ref.key, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers that were given, and why the other (Pod, port)s have none."""
+
+    given: Mapping[PodPort, int]
+    refused: Mapping[PodPort, Refusal]
 
 
 class _Endpoint(NamedTuple):
@@ -66,9 +79,10 @@ def shared_addresses(pods: Iterable[Pod]) -> frozenset[str]:
     return frozenset(ip for ip, times in count.items() if times > 1)
 
 
-def host_ports(pods: Iterable[Pod]) -> frozenset[int]:
-    """The node ports that Pods have for themselves, whatever their protocol."""
-    return frozenset(port.host_port for pod in pods for port in pod.ports if port.host_port)
+def host_ports(pods: Iterable[Pod]) -> dict[int, str]:
+    """The node ports that Pods have for themselves, whatever their protocol, each with words that say whose."""
+    having = (pod for pod in pods if pod.ports)
+    return {p.host_port: f"a hostPort of Pod {shown(pod.ref.key)}" for pod in having for p in pod.ports if p.host_port}
 
 
 def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish], list[Skipped]]:
@@ -92,7 +106,14 @@ def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish
                 else:
                     endpoint = _Endpoint(cast("int", number), cast("Protocol", protocol_of(port)), family)
                     asked.setdefault(endpoint, set()).add(service.key)
-    return list(_wishes(pod, asked, addresses)), skipped
+    real = {family: found for family, found in addresses.items() if not isinstance(found, Refusal)}
+    return list(_wishes(pod, asked, real)), skipped
+
+
+def unserved(wish: Wish, refusal: Refusal) -> Iterator[Skipped]:
+    """A row for each Service that asks for a wish that is not fulfilled."""
+    for service in wish.services:
+        yield Skipped(wish.pod.ref.key, wish.port, wish.protocol, service, *refusal)
 
 
 def resolve(pod: Pod, target: int | str, protocol: str) -> int | None:
@@ -125,7 +146,7 @@ def _listens(host_ip: str, family: Family, node_ip: str) -> bool:
 
 
 def _wishes(
-    pod: Pod, asked: Mapping[_Endpoint, set[str]], addresses: Mapping[Family, tuple[str, str] | Refusal]
+    pod: Pod, asked: Mapping[_Endpoint, set[str]], addresses: Mapping[Family, tuple[str, str]]
 ) -> Iterator[Wish]:
     for endpoint, services in asked.items():
         node_ip, pod_ip = addresses[endpoint.family]

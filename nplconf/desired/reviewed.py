@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nplconf.desired.claims import claims
-from nplconf.desired.pods import running
+from nplconf.desired.pods import host_ports, running
 from nplconf.desired.render import Desired, render
+from nplconf.desired.services import node_ports
 from nplconf.model import ClusterState, Failure, Node, Past, Pending, Plan, PodPort, Stale
 from nplconf.model import Mapping as PlannedMapping
 
@@ -89,8 +89,8 @@ def _not_had(row: PlannedMapping, now: PlannedMapping, cluster: ClusterState, no
         return f"the Pod has no hostPort {row.node_port} for this port any more"
     if now.via == "hostPort":
         return f"the Pod has the hostPort {now.node_port} for this port now, and needs no number"
-    found = claims(row.node_port, cluster.services, running(cluster.pods, node.name))
-    return f"number {row.node_port} is {next(found, 'outside --port-range')}"
+    others = node_ports(cluster.services) | host_ports(running(cluster.pods, node.name))
+    return f"number {row.node_port} is {others.get(row.node_port, 'not to be had')}"
 
 
 def _pending(unknown: Iterable[PlannedMapping], reviewed: Plan) -> tuple[Pending, ...]:

@@ -9,7 +9,7 @@ from nplconf.model import Backend, Family, Mapping
 from nplconf.node import command
 from nplconf.node.backend import legacy_has, program
 from nplconf.rules.rule import Rule
-from nplconf.rules.table import BASES, INDEX, Table, complete
+from nplconf.rules.table import BASES, INDEX, Table, linked
 from nplconf.rules.table import read as parse
 from nplconf.rules.transaction import transaction
 from nplconf.rules.tree import differs
@@ -69,7 +69,7 @@ def _by_index(family: Family, backend: Backend) -> Table | None:
     names = list(dict.fromkeys(rule.target for rule in rules if isinstance(rule, Rule)))
     second = _list(family, backend, names) if names else None
     table = parse(first + second) if first and second else None
-    return table if table and complete(table) else None
+    return table if table and linked(table) else None
 
 
 def _list(family: Family, backend: Backend, chains: Sequence[str]) -> str | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from nplconf.errors import BadDataError, PermissionDeniedError
 from nplconf.model import Cooling, Mapping, Plan, PodPort, PodRef
+from nplconf.node import success
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
 
@@ -71,8 +72,9 @@ def make_directory(directory: str) -> None:
 
 def remove(directory: str) -> None:
     """Forget everything. What is not ours in the directory stays. Raises OSError."""
-    for name in (FILE, f".{FILE}.new"):
+    for name in (FILE, success.FILE):
         Path(directory, name).unlink(missing_ok=True)
+        Path(directory, f".{name}.new").unlink(missing_ok=True)
 
 
 def boot_id() -> str:

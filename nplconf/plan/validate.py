@@ -111,6 +111,8 @@ def _row(row: _Row, ports: PortRange | None, addresses: MappingOf[Family, str] |
     for index, network in enumerate(mapping.source_ranges):
         if fault := network_fault(network):
             yield (*path, "sourceRanges", index), "network", f"{network} {fault}"
+        elif (":" in network) != (mapping.family == "IPv6"):
+            yield (*path, "sourceRanges", index), "network", f"{network} is not an {mapping.family} network"
 
 
 def _dnat(row: _Row, ports: PortRange | None, addresses: MappingOf[Family, str] | None) -> Iterator[Fault]:

@@ -61,7 +61,7 @@ def read(text: str) -> Table:
     bases: dict[str, list[str]] = {name: [] for name in BASES}
     for line in _lines(text):
         if line.startswith("-A "):
-            _, name, rule = line.split(" ", 2)
+            name, _, rule = line[3:].partition(" ")
             if name in chains:
                 chains[name].append(parse(rule))
             elif name in bases:
@@ -78,16 +78,14 @@ def read(text: str) -> Table:
     )
 
 
-def complete(table: Table) -> bool:
-    """Whether the index names every chain of ours that anything which was read leads to, itself excepted.
+def linked(table: Table) -> bool:
+    """Whether the index names every chain of ours that is there, as far as the chains that were read can tell.
 
-    False: there may be chains that were not read, and the whole table must be looked through.
+    False: there may be others, and the whole table must be looked through.
     """
-    index = {rule.target for rule in table.chains.get(INDEX, ()) if isinstance(rule, Rule)}
-    others = {
-        rule.target for name in table.chains if name != INDEX for rule in table.chains[name] if isinstance(rule, Rule)
-    }
-    return bool(index) and index >= {name for name in others if _NAME.fullmatch(name)}
+    named = {rule.target for rule in table.chains.get(INDEX, ()) if isinstance(rule, Rule)} | {INDEX}
+    led_to = {rule.target for rules in table.chains.values() for rule in rules if isinstance(rule, Rule)}
+    return named == set(table.chains) and {name for name in led_to if _NAME.fullmatch(name)} <= named
 
 
 def _lines(text: str) -> Iterator[str]:

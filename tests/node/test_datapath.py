@@ -55,7 +55,7 @@ def test_calico_in_ebpf_mode_is_known_by_its_device(space: str) -> None:
     ],
 )
 def test_cilium_bypasses_where_its_agent_says_so(
-    space: str, tmp_path: Path, name: str, text: str, bypasses: bool | None
+    space: str, tmp_path: Path, name: str, text: str, *, bypasses: bool | None
 ) -> None:
     device(space, "cilium_host")
     wrote(tmp_path, name, text)

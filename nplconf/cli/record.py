@@ -1,0 +1,98 @@
+"""What every run of `apply` leaves behind, however it ended: the clock of the last good one, and the textfile."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nplconf.cli import say
+from nplconf.cli.worlds import open_node
+from nplconf.errors import NplconfError
+from nplconf.model import FAMILIES
+from nplconf.node import state, success
+from nplconf.output import metrics
+from nplconf.output.metrics import Counts, Run
+from nplconf.reconcile import Result
+from nplconf.rules import tree
+from nplconf.settings import Settings
+
+
+def recorded(settings: Settings, run: Callable[[], Result]) -> tuple[Result, int]:
+    """Do a run and leave behind what came of it; the exit code with it. What it raises goes on."""
+    began = time.monotonic()
+    try:
+        result = run()
+    except Exception as err:
+        _leave(settings, getattr(err, "exit_code", 1), began)
+        raise
+    code = result.exit_code or _note(settings)
+    _leave(settings, code, began, result)
+    return result, code
+
+
+def failed(settings: Settings, code: int) -> None:
+    """Leave behind that a run could not even begin."""
+    _leave(settings, code, time.monotonic())
+
+
+def _note(settings: Settings) -> int:
+    """Write down that all is well: 0, or 5 where the state directory takes nothing."""
+    now = success.Success(state.boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
+    try:
+        success.note(settings.state_dir, now)
+    except OSError as err:
+        say.error(
+            f"{settings.state_dir}: cannot be written ({err.strerror}): the node is in order, and nothing remembers it"
+        )
+        return 5
+    return 0
+
+
+def _leave(settings: Settings, code: int, began: float, result: Result | None = None) -> None:
+    if not settings.textfile:
+        return
+    last = success.last(settings.state_dir)
+    now = time.time()
+    run = Run(
+        status=code,
+        attempted=now,
+        succeeded=now if code == 0 else last.when if last else 0,
+        seconds=time.monotonic() - began,
+        range_ports=len(settings.port_range),
+        backend=_backend(settings),
+        counts=metrics.counted(result) if result else _rules_alone(settings, blocked=code == 4),
+    )
+    try:
+        _replace(Path(settings.textfile), metrics.text(run))
+    except OSError as err:
+        say.error(f"{settings.textfile}: the metrics cannot be written: {err.strerror}")
+
+
+def _replace(path: Path, text: str) -> None:
+    """At once, readable for the collector, which takes files named *.prom only."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        os.fchmod(handle, 0o644)
+        file.write(text)
+    temporary.replace(path)
+
+
+def _backend(settings: Settings) -> str:
+    try:
+        return open_node(settings).backend
+    except NplconfError:
+        return settings.backend
+
+
+def _rules_alone(settings: Settings, *, blocked: bool) -> Counts:
+    """What is in the kernel after a run that came to nothing; nothing where that cannot be read either."""
+    keys = set()
+    with contextlib.suppress(NplconfError):
+        node = open_node(settings)
+        for family in FAMILIES:
+            with contextlib.suppress(NplconfError):
+                keys |= {rule.key for rule in tree.live(node.read(family), family)}
+    return Counts({"live": len(keys)}, len({key.node_port for key in keys}), {}, {}, blocked=blocked)

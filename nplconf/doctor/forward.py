@@ -1,0 +1,146 @@
+"""Whether a filter table lets a new, translated packet from outside through to a Pod.
+
+Not every condition of a rule can be told from here (marks, sets, sources). A rule that accepts under such a condition
+may be the one that lets our packets through; one that drops under such a condition is taken to be meant for others. So
+"drop" is said only where nothing could let the packet through.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Literal, NamedTuple
+
+Outcome = Literal["accept", "drop", "maybe", "return"]
+Fit = Literal["yes", "no", "maybe"]
+STATES = {"NEW", "DNAT"}
+ENDS: Mapping[str, Outcome] = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "drop", "RETURN": "return"}
+DEPTH = 32
+"""iptables refuses loops, but a dump can say anything."""
+MEANINGLESS = {"--comment", "-m", "--reject-with", "-c"}
+"""Options that decide nothing about who matches; each has one argument."""
+
+
+class Packet(NamedTuple):
+    """What is known of it; empty where it is not known."""
+
+    arrives: frozenset[str] = frozenset()
+    leaves: str = ""
+    goes_to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Chains and their rules, each as its words; policies of the built-in ones."""
+
+    chains: Mapping[str, Sequence[Sequence[str]]]
+    policies: Mapping[str, str]
+
+
+def parse(lines: Iterable[str]) -> Table:
+    """What iptables-save prints of one table."""
+    chains: dict[str, list[list[str]]] = {}
+    policies: dict[str, str] = {}
+    for line in lines:
+        if line.startswith(":"):
+            name, policy, *_ = line[1:].split()
+            chains.setdefault(name, [])
+            policies[name] = policy
+        elif line.startswith("-A "):
+            _, name, *words = _words(line)
+            chains.setdefault(name, []).append(words)
+    return Table(chains, policies)
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError:
+        return line.split()
+
+
+def verdict(table: Table, packet: Packet) -> Outcome:
+    """accept, drop, or maybe: what becomes of the packet in FORWARD. A node without that table lets everything pass."""
+    outcome = _walk(table, "FORWARD", packet, DEPTH)
+    if outcome in ("accept", "drop"):
+        return outcome
+    passes = table.policies.get("FORWARD", "ACCEPT") == "ACCEPT"
+    return "accept" if passes else "maybe" if outcome == "maybe" else "drop"
+
+
+def _walk(table: Table, chain: str, packet: Packet, depth: int) -> Outcome:
+    """The outcome of a chain; "return" when it leaves the packet to its caller."""
+    perhaps = False
+    for words in table.chains.get(chain, ()) if depth else ():
+        fit, target = _fit(words, packet)
+        if fit == "no":
+            continue
+        outcome = ENDS.get(target) or (_walk(table, target, packet, depth - 1) if target in table.chains else None)
+        if fit == "yes" and outcome in ("accept", "drop"):
+            return "maybe" if perhaps and outcome == "drop" else outcome
+        if fit == "yes" and outcome == "return" and target == "RETURN":
+            break
+        perhaps |= outcome in ("accept", "maybe")
+    return "maybe" if perhaps else "return"
+
+
+def _fit(words: Sequence[str], packet: Packet) -> tuple[Fit, str]:
+    """Whether a rule is for the packet, and its target."""
+    fits: set[Fit] = set()
+    target = ""
+    rest = iter(words)
+    for word in rest:
+        turned = word == "!"
+        option = next(rest, "") if turned else word
+        if not option.startswith("-"):
+            continue
+        value = next(rest, "") if option in _ASKED or option in MEANINGLESS or option in ("-j", "-g") else ""
+        if option in ("-j", "-g"):
+            target = value
+            break  # what follows are the target's own options
+        if option not in MEANINGLESS:
+            fits.add(_turned(_ASKED[option](value, packet), turned=turned) if option in _ASKED else "maybe")
+    return "no" if "no" in fits else "maybe" if "maybe" in fits else "yes", target
+
+
+def _turned(fit: Fit, *, turned: bool) -> Fit:
+    return {"yes": "no", "no": "yes", "maybe": "maybe"}[fit] if turned else fit  # type: ignore[return-value]
+
+
+def _destination(value: str, packet: Packet) -> Fit:
+    return _yes(ip_address(packet.goes_to) in ip_network(value, strict=False)) if packet.goes_to else "maybe"
+
+
+def _source(value: str, _packet: Packet) -> Fit:
+    return "yes" if ip_network(value, strict=False).prefixlen == 0 else "maybe"
+
+
+def _arrives(value: str, packet: Packet) -> Fit:
+    fits = {_device(value, name) for name in packet.arrives}
+    return _yes(fits.pop()) if len(fits) == 1 else "maybe"
+
+
+def _leaves(value: str, packet: Packet) -> Fit:
+    return _yes(_device(value, packet.leaves)) if packet.leaves else "maybe"
+
+
+def _state(value: str, _packet: Packet) -> Fit:
+    return _yes(not STATES.isdisjoint(value.split(",")))
+
+
+def _device(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
+
+
+def _yes(fits: bool) -> Fit:  # noqa: FBT001 what was found out
+    return "yes" if fits else "no"
+
+
+_ASKED = {
+    "-d": _destination,
+    "-s": _source,
+    "-i": _arrives,
+    "-o": _leaves,
+    "--ctstate": _state,
+    "--state": _state,
+}

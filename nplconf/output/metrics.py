@@ -1,0 +1,97 @@
+"""What a run came to, in the form of the node exporter's textfile collector."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass
+
+from nplconf import __version__
+from nplconf.model import FINDING_KINDS
+from nplconf.reconcile import Result
+
+ACTIONS = ("add", "change", "delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What was counted on the node. mappings: by state; used: numbers of the range that a rule of ours leads on.
+
+    findings: by kind; one that is not there counts as 0.
+    """
+
+    mappings: MappingOf[str, int]
+    used: int
+    changes: MappingOf[str, int]
+    findings: MappingOf[str, int]
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. attempted, succeeded: its end, and that of the last good one, seconds since 1970; 0: never."""
+
+    status: int
+    attempted: float
+    succeeded: float
+    seconds: float
+    range_ports: int
+    backend: str
+    counts: Counts
+
+
+def counted(result: Result) -> Counts:
+    """What a run that came to its end says."""
+    decision = result.decision
+    done = tally(change.action for change in result.done)
+    live = {m.key for m in decision.live} - {change.was.key for change in result.done if change.was}
+    live |= {change.mapping.key for change in result.done if change.action != "delete"}
+    mappings = {
+        "live": len(live),
+        "planned": sum(m.via == "dnat" for m in decision.plan.mappings),
+        "skipped": len(decision.plan.skipped),
+        "stale": len(decision.stale),
+        "pending": len(decision.pending),
+        "failed": len(result.failures),
+    }
+    kinds = tally(finding.kind for finding in decision.findings)
+    return Counts(mappings, len({key.node_port for key in live}), done, kinds, blocked=decision.blocked is not None)
+
+
+def tally(words: Iterable[str]) -> dict[str, int]:
+    """How often each word is there."""
+    found: dict[str, int] = {}
+    for word in words:
+        found[word] = found.get(word, 0) + 1
+    return found
+
+
+def text(run: Run) -> str:
+    """The textfile: HELP, TYPE and samples, no timestamps."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+    registry = CollectorRegistry()
+
+    def gauge(name: str, about: str, label: str, values: MappingOf[str, float]) -> None:
+        metric = Gauge(f"nplconf_{name}", about, [label] if label else [], registry=registry)
+        for word, value in values.items():
+            (metric.labels(word) if label else metric).set(value)
+
+    counts = run.counts
+    gauge("last_success_timestamp_seconds", "When a run last ended well; 0: never.", "", {"": run.succeeded})
+    gauge("last_attempt_timestamp_seconds", "When the last run ended, well or not.", "", {"": run.attempted})
+    gauge("last_run_exit_status", "Exit code of the last run.", "", {"": run.status})
+    gauge("run_duration_seconds", "How long the last run took.", "", {"": run.seconds})
+    gauge("mappings", "Mappings by state; live: rules in the kernel.", "state", counts.mappings)
+    gauge(
+        "last_run_changes",
+        "Rules that the last run changed.",
+        "action",
+        dict.fromkeys(ACTIONS, 0) | dict(counts.changes),
+    )
+    kinds = dict.fromkeys(FINDING_KINDS, 0) | dict(counts.findings)
+    gauge("findings", "What the last run found that was not as it must be.", "kind", kinds)
+    gauge("range_ports", "Numbers in the port range.", "", {"": run.range_ports})
+    gauge("range_ports_used", "Numbers of the port range that lead to a Pod.", "", {"": counts.used})
+    gauge("blocked", "1 when a limit stopped the last run.", "", {"": counts.blocked})
+    build = Gauge("nplconf_build_info", "Version, and the iptables in use.", ["version", "backend"], registry=registry)
+    build.labels(__version__, run.backend).set(1)
+    return generate_latest(registry).decode()

@@ -1,0 +1,262 @@
+"""A snapshot of a real API server: whole, or an error that says why, whatever happens on the way."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import faultproxy
+import pytest
+from corner import Corner
+from faultproxy import Proxy
+
+from nplconf.cluster.api import ApiCluster
+from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
+
+pytestmark = pytest.mark.api
+RESOURCES = ("pods", "services", "nodes")
+PODS, SERVICES, NODES = "/api/v1/pods", "/api/v1/services", "/api/v1/nodes"
+
+
+@pytest.fixture
+def cluster(corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster]) -> ApiCluster:
+    """The API server behind the proxy, known by a token as the job has one."""
+    corner.pod()
+    corner.service()
+    return opened(proxy.kubeconfig(corner.node, token=corner.token()))
+
+
+def why(cluster: ApiCluster, corner: Corner, error: type[NplconfError] = UnavailableError) -> str:
+    """What the failed snapshot says."""
+    with pytest.raises(error) as caught:
+        cluster.snapshot(corner.node)
+    return str(caught.value)
+
+
+def test_a_snapshot_has_this_nodes_pods_its_node_and_all_services(cluster: ApiCluster, corner: Corner) -> None:
+    corner.add_node(f"{corner.node}-b")
+    corner.pod("elsewhere", on=f"{corner.node}-b")
+
+    found = cluster.snapshot(corner.node)
+
+    assert [node.name for node in found.nodes] == [corner.node]
+    assert [pod.ref.key for pod in found.pods] == [f"{corner.namespace}/web-0"]
+    assert f"{corner.namespace}/web" in {service.key for service in found.services}
+    kubernetes = corner.plane.ok("GET", "/api/v1/namespaces/default/services/kubernetes")
+    assert found.identity == kubernetes["metadata"]["uid"]
+    assert found.served
+
+
+def test_each_list_is_one_consistent_request_and_gzip_is_accepted(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy
+) -> None:
+    cluster.snapshot(corner.node)
+
+    selected = f"{PODS}?fieldSelector=spec.nodeName%3D{corner.node}"
+    assert proxy.seen("GET") == [SERVICES, f"{NODES}/{corner.node}", selected]
+    assert {request.headers["accept-encoding"] for request in proxy.requests} == {"gzip"}
+
+
+def test_a_node_that_is_not_there_is_missing_from_the_snapshot(cluster: ApiCluster) -> None:
+    assert cluster.snapshot("no-such-node").nodes == ()
+
+
+@pytest.mark.parametrize("path", [PODS, SERVICES, NODES])
+@pytest.mark.parametrize("code", [429, 503])
+def test_a_busy_server_is_asked_again_when_it_says(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy, path: str, code: int
+) -> None:
+    proxy.fail(faultproxy.answers(code, "busy", "text/plain", Retry_After="1"), path)
+
+    start = time.monotonic()
+    found = cluster.snapshot(corner.node)
+
+    assert found.pods
+    assert found.nodes
+    assert 1 <= time.monotonic() - start < 5
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_server_that_stays_busy_is_given_up_within_the_deadline(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy
+) -> None:
+    proxy.fail(faultproxy.status(429, "TooManyRequests"), PODS, times=1000)
+
+    start = time.monotonic()
+    message = why(cluster, corner)
+
+    assert "429" in message
+    assert time.monotonic() - start < 3
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_wait_longer_than_the_deadline_is_not_begun(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+    proxy.fail(faultproxy.answers(503, "", Retry_After="3600"), PODS)
+
+    start = time.monotonic()
+    assert "503" in why(cluster, corner)
+    assert time.monotonic() - start < 1
+
+
+@pytest.mark.parametrize("fault", [faultproxy.reset(), faultproxy.truncated(50), faultproxy.truncated(0)])
+def test_a_connection_that_breaks_is_made_again(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy, fault: faultproxy.Fault
+) -> None:
+    for path in (PODS, SERVICES, NODES):
+        proxy.fail(fault, path)
+
+    assert len(cluster.snapshot(corner.node).pods) == 1
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_hanging_answer_is_given_up_for_another(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+    proxy.fail(faultproxy.hang(), PODS)
+
+    assert len(cluster.snapshot(corner.node).pods) == 1
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("fault", [faultproxy.hang(), faultproxy.dripping()])
+def test_a_server_that_hangs_or_drips_is_given_up_within_the_deadline(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy, fault: faultproxy.Fault
+) -> None:
+    proxy.fail(fault, SERVICES, times=1000)
+
+    start = time.monotonic()
+    assert "no answer in 2 s" in why(cluster, corner)
+    assert time.monotonic() - start < 3
+
+
+# --- answers that are none ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (faultproxy.truncated(100, honest=True), "broken or cut off"),
+        (faultproxy.truncated(0, honest=True), "broken or cut off"),
+        (faultproxy.answers(200, "<html>Please log in</html>", "text/html"), "text/html instead of JSON"),
+        (faultproxy.answers(502, "<html>Bad gateway</html>", "text/html"), "502"),
+        (faultproxy.status(200, "Expired"), "a Status (told to)"),
+        (faultproxy.edited(lambda raw: raw | {"items": None}), "no items"),
+        (faultproxy.edited(lambda raw: {k: v for k, v in raw.items() if k != "items"}), "no items"),
+        (faultproxy.edited(lambda raw: raw | {"items": {"a": 1}}), "no items"),
+        (faultproxy.edited(lambda raw: raw | {"items": [*raw["items"], 1]}), "no object"),
+        (faultproxy.edited(lambda raw: raw | {"kind": "NodeList"}), "a NodeList"),
+        (faultproxy.answers(200, "[]"), "broken"),
+        (faultproxy.answers(200, "[" * 100_000), "broken"),
+        (faultproxy.status(500, "InternalError"), "500"),
+        (faultproxy.status(404, "NotFound"), "404"),
+        (faultproxy.answers(302, "", Location="https://login.example.com/"), "https://login.example.com/: refused"),
+        (faultproxy.answers(301, "", Location="/elsewhere"), "refused"),
+        (faultproxy.half_a_gzip(), "ends too early"),
+    ],
+)
+@pytest.mark.parametrize("path", [PODS, SERVICES])
+def test_what_is_no_whole_list_is_an_error(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy, path: str, fault: faultproxy.Fault, said: str
+) -> None:
+    proxy.fail(fault, path, times=10)
+
+    assert said in why(cluster, corner)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faultproxy.answers(404, "<html>not found</html>", "text/html"),
+        faultproxy.status(404, "NotFound", kind="namespaces"),
+        faultproxy.answers(200, "{}"),
+        faultproxy.status(200, "NotFound", kind="nodes"),
+    ],
+)
+def test_only_the_servers_own_404_means_that_there_is_no_such_node(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy, fault: faultproxy.Fault
+) -> None:
+    proxy.fail(fault, NODES)
+
+    why(cluster, corner)
+
+
+# --- pages ----------------------------------------------------------------------------------------------------------
+
+
+def paged(raw: dict[str, Any]) -> dict[str, Any]:
+    """A list that claims to go on."""
+    return raw | {"metadata": raw["metadata"] | {"continue": "next"}}
+
+
+def page(*names: str, more: str = "") -> faultproxy.Fault:
+    """A page of Services that no server has."""
+    items = [{"metadata": {"name": name, "namespace": "paged"}} for name in names]
+    return faultproxy.answers(200, {"kind": "ServiceList", "metadata": {"continue": more}, "items": items})
+
+
+def names(cluster: ApiCluster, corner: Corner) -> set[str]:
+    found = cluster.snapshot(corner.node)
+    return {service.name for service in found.services if service.namespace == "paged"}
+
+
+def test_a_continue_of_the_server_is_followed(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+    proxy.fail(page("a", more="p 2"), SERVICES)
+    proxy.fail(page("b", more="p3"), f"{SERVICES}?continue=p+2")
+    proxy.fail(page("c"), f"{SERVICES}?continue=p3")
+
+    assert names(cluster, corner) == {"a", "b", "c"}
+
+
+def test_after_a_410_on_the_way_the_list_is_read_again_from_its_start(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy
+) -> None:
+    proxy.fail(page("gone", more="p2"), SERVICES)
+    proxy.fail(faultproxy.status(410, "Expired"), f"{SERVICES}?continue=p2")
+    proxy.fail(page("a"), SERVICES)
+
+    assert names(cluster, corner) == {"a"}
+
+
+def test_after_two_410_the_list_is_given_up(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+    proxy.fail(faultproxy.status(410, "Expired"), f"{SERVICES}?continue", times=9)
+    proxy.fail(page("a", more="p2"), SERVICES, times=9)
+
+    assert "410" in why(cluster, corner)
+    assert len(proxy.seen("GET")) == 4
+
+
+# --- who we are ------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_file_that_was_renewed_is_read_again_on_a_401(
+    corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster], tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("old")
+    cluster = opened(proxy.kubeconfig(corner.node, tokenFile=str(file)))
+    proxy.fail(faultproxy.before(lambda: file.write_text(corner.token())), SERVICES)
+
+    assert cluster.snapshot(corner.node).nodes
+    assert proxy.statuses.count(401) == 1
+
+
+def test_a_token_that_stays_unknown_is_no_permission_and_asked_once(
+    corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster]
+) -> None:
+    cluster = opened(proxy.kubeconfig(corner.node, token="unknown"))
+
+    assert "does not know us (401" in why(cluster, corner, PermissionDeniedError)
+    assert proxy.statuses == [401]
+
+
+@pytest.mark.parametrize(("resource", "verb"), [("pods", "list"), ("services", "list"), ("nodes", "get")])
+def test_a_403_says_which_right_is_missing(
+    corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster], resource: str, verb: str
+) -> None:
+    rules = [{"apiGroups": [""], "resources": [r], "verbs": ["get", "list"]} for r in RESOURCES if r != resource]
+    corner.grant("restorer", rules)
+
+    cluster = opened(proxy.kubeconfig(corner.node, token=corner.plane.tokens["restorer"]))
+
+    message = why(cluster, corner, PermissionDeniedError)
+    assert f"the right to {verb} {resource} is missing" in message
+    assert 'User "restorer" cannot' in message
+    corner.revoke("restorer")

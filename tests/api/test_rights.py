@@ -1,0 +1,255 @@
+"""The rights of examples/kubernetes on a real server: those that are needed suffice, every other one is denied."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kube
+import pytest
+import worlds
+from corner import KUBELET_POLICIES, Corner
+
+from nplconf.cluster.api import ApiCluster
+from nplconf.model import Patch, PodRef
+
+pytestmark = pytest.mark.api
+OTHER = "example.com/other"
+
+
+def patch(corner: Corner, token: str, metadata: dict[str, Any], name: str = "web-0", **parts: Any) -> kube.Answer:
+    """A patch of a Pod's status with this token."""
+    path = f"/api/v1/namespaces/{corner.namespace}/pods/{name}/status"
+    return corner.plane.call("PATCH", path, {"metadata": metadata, **parts}, token=token)
+
+
+def annotations(value: str | None = "[]", key: str = worlds.ANNOTATION) -> dict[str, Any]:
+    return {"annotations": {key: value}}
+
+
+def test_the_writer_sets_changes_and_removes_the_annotation_of_its_nodes_pods(guarded: Corner) -> None:
+    guarded.pod()
+    token = guarded.token()
+
+    for value in ("[]", "[1]", None):
+        assert patch(guarded, token, annotations(value)).status == 200
+        assert guarded.annotation() == value
+
+
+def test_the_writer_reads_its_node_pods_by_node_and_services(guarded: Corner) -> None:
+    guarded.pod()
+    token = guarded.token()
+    selected = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{guarded.node}"
+
+    for path in (f"/api/v1/nodes/{guarded.node}", selected, "/api/v1/services"):
+        assert guarded.plane.call("GET", path, token=token).status == 200
+
+
+def test_the_writer_does_not_write_to_another_nodes_pod(guarded: Corner) -> None:
+    guarded.add_node(f"{guarded.node}-b")
+    guarded.pod(on=f"{guarded.node}-b")
+
+    answer = patch(guarded, guarded.token(), annotations())
+
+    assert answer.status == 422
+    assert f"node {guarded.node}, the Pod is not on it" in answer.body["message"]
+
+
+def test_a_token_without_a_node_writes_to_no_pod(guarded: Corner) -> None:
+    guarded.pod()
+
+    answer = patch(guarded, guarded.token(bound=False), annotations())
+
+    assert answer.status == 422
+    assert "the token is of no node" in answer.body["message"]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "parts"),
+    [
+        (annotations("x", OTHER), {}),
+        ({"annotations": {worlds.ANNOTATION: "[]", OTHER: None}}, {}),
+        ({"labels": {"app": "stolen"}}, {}),
+        ({"labels": {"app": None}}, {}),
+        ({"finalizers": ["example.com/hold"]}, {}),
+        ({}, {"status": {"podIP": "10.244.9.9", "podIPs": [{"ip": "10.244.9.9"}]}}),
+        ({}, {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}),
+        ({}, {"status": {"phase": "Failed"}}),
+    ],
+)
+def test_the_writer_changes_nothing_else_of_a_pod(
+    guarded: Corner, metadata: dict[str, Any], parts: dict[str, Any]
+) -> None:
+    guarded.pod(annotations={OTHER: "mine"})
+    before = guarded.get("web-0")
+
+    answer = patch(guarded, guarded.token(), metadata, **parts)
+
+    assert answer.status == 422, answer.body
+    assert guarded.get("web-0") == before
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/api/v1/nodes"),
+        ("GET", "/api/v1/secrets"),
+        ("GET", "/api/v1/configmaps"),
+        ("GET", "/api/v1/namespaces"),
+        ("GET", "/api/v1/endpoints"),
+        ("GET", "/api/v1/namespaces/{namespace}/pods/web-0"),
+        ("GET", "/api/v1/pods?watch=true"),
+        ("GET", "/api/v1/services?watch=true"),
+        ("PATCH", "/api/v1/namespaces/{namespace}/pods/web-0"),
+        ("DELETE", "/api/v1/namespaces/{namespace}/pods/web-0"),
+        ("PUT", "/api/v1/namespaces/{namespace}/pods/web-0/status"),
+        ("POST", "/api/v1/namespaces/{namespace}/pods"),
+        ("POST", "/api/v1/namespaces/{namespace}/pods/web-0/binding"),
+        ("POST", "/api/v1/namespaces/{namespace}/pods/web-0/eviction"),
+        ("POST", "/api/v1/namespaces/{namespace}/pods/web-0/exec"),
+        ("PATCH", "/api/v1/namespaces/{namespace}/services/web"),
+        ("PATCH", "/api/v1/namespaces/{namespace}/services/web/status"),
+        ("PATCH", "/api/v1/nodes/{node}"),
+        ("PATCH", "/api/v1/nodes/{node}/status"),
+        ("GET", "/apis/events.k8s.io/v1/events"),
+        ("DELETE", "/apis/events.k8s.io/v1/namespaces/{namespace}/events/e"),
+        ("PATCH", "/apis/events.k8s.io/v1/namespaces/{namespace}/events/e"),
+        ("POST", "/api/v1/namespaces/nplconf/serviceaccounts/nplconf/token"),
+    ],
+)
+def test_the_writer_has_no_other_right(guarded: Corner, method: str, path: str) -> None:
+    guarded.pod()
+    guarded.service()
+    where = path.format(namespace=guarded.namespace, node=guarded.node)
+
+    answer = guarded.plane.call(method, where, None if method == "GET" else {}, token=guarded.token())
+
+    assert (answer.status, answer.body["reason"]) == (403, "Forbidden")
+
+
+# --- everybody else --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tenant(guarded: Corner) -> str:
+    """The token of one who may do everything in the namespace: the owner of its Pods."""
+    subjects = [{"kind": "User", "name": "tenant", "apiGroup": "rbac.authorization.k8s.io"}]
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{guarded.namespace}/rolebindings"
+    guarded.plane.ok("POST", path, {"metadata": {"name": "owner"}, "roleRef": role, "subjects": subjects})
+    return guarded.plane.tokens["tenant"]
+
+
+def edit(corner: Corner, token: str, body: dict[str, Any], subresource: str = "") -> kube.Answer:
+    path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0{subresource}"
+    return corner.plane.call("PATCH", path, body, token=token)
+
+
+@pytest.mark.parametrize("subresource", ["", "/status"])
+@pytest.mark.parametrize("value", ["[2]", None])
+def test_a_pods_owner_neither_changes_nor_removes_its_annotation(
+    guarded: Corner, tenant: str, value: str | None, subresource: str
+) -> None:
+    guarded.pod()
+    assert patch(guarded, guarded.token(), annotations("[1]")).status == 200
+
+    answer = edit(guarded, tenant, {"metadata": annotations(value)}, subresource)
+
+    assert answer.status == 422
+    assert "written by nplconf alone" in answer.body["message"]
+    assert guarded.annotation() == "[1]"
+
+
+def test_a_pods_owner_does_not_set_the_annotation(guarded: Corner, tenant: str) -> None:
+    guarded.pod()
+
+    assert edit(guarded, tenant, {"metadata": annotations()}).status == 422
+    assert guarded.annotation() is None
+
+
+def test_nobody_creates_a_pod_with_the_annotation(guarded: Corner, tenant: str) -> None:
+    raw = worlds.raw_pod(namespace=guarded.namespace, on=guarded.node, annotations={worlds.ANNOTATION: "[]"})
+    raw["metadata"].pop("uid")
+
+    for token in (tenant, guarded.plane.tokens[kube.ADMIN]):
+        assert (
+            guarded.plane.call("POST", f"/api/v1/namespaces/{guarded.namespace}/pods", raw, token=token).status == 422
+        )
+
+
+def test_a_binding_does_not_bring_the_annotation_to_its_pod(guarded: Corner, tenant: str) -> None:
+    raw = worlds.raw_pod(namespace=guarded.namespace)
+    raw["spec"].pop("nodeName")
+    guarded.create_pod({**raw, "status": {"phase": "Pending"}})
+    target = {"apiVersion": "v1", "kind": "Node", "name": guarded.node}
+    path = f"/api/v1/namespaces/{guarded.namespace}/pods/web-0/binding"
+
+    def bind(metadata: dict[str, Any]) -> int:
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "web-0", **metadata}, "target": target}
+        return guarded.plane.call("POST", path, body, token=tenant).status
+
+    assert bind(annotations()) == 422
+    assert bind(annotations("1", OTHER)) == 201
+    assert guarded.get("web-0")["metadata"]["annotations"] == {OTHER: "1"}
+
+
+def test_a_pods_owner_and_its_kubelet_do_all_the_rest(guarded: Corner, tenant: str) -> None:
+    guarded.pod()
+    patch(guarded, guarded.token(), annotations("[1]"))
+
+    assert edit(guarded, tenant, {"metadata": {**annotations("x", OTHER), "labels": {"a": "b"}}}).status == 200
+    assert edit(guarded, tenant, {"status": {"phase": "Failed"}}, "/status").status == 200
+    assert guarded.annotation() == "[1]"
+
+
+# --- the kubelet's own identity --------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kubelet(plane: kube.ControlPlane) -> tuple[Corner, tuple[Path, Path]]:
+    """A corner with the policies for it, and the certificate of its node's kubelet."""
+    corner = Corner(plane, KUBELET_POLICIES)
+    return corner, plane.certificate(f"system:node:{corner.node}", "system:nodes")
+
+
+def test_a_kubelets_credentials_are_enough_for_the_job(
+    kubelet: tuple[Corner, tuple[Path, Path]], opened: Callable[..., ApiCluster]
+) -> None:
+    corner, (certificate, key) = kubelet
+    raw = corner.pod()
+    user = {"client-certificate": str(certificate), "client-key": str(key)}
+    cluster = opened(corner.plane.kubeconfig("kubelet", user))
+
+    found = cluster.snapshot(corner.node)
+    told = Patch(PodRef(corner.namespace, "web-0", raw["metadata"]["uid"]), "[1]")
+
+    assert [pod.ref for pod in found.pods] == [told.pod]
+    assert cluster.patch([told]) == ()
+    assert corner.annotation() == "[1]"
+
+
+def test_a_kubelet_lists_no_pods_without_its_node_as_field_selector(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
+    corner, certificate = kubelet
+
+    assert corner.plane.call("GET", "/api/v1/pods", certificate=certificate).status == 403
+    other = "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-other"
+    assert corner.plane.call("GET", other, certificate=certificate).status == 403
+
+
+def test_a_kubelet_writes_to_no_other_nodes_pod(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
+    corner, certificate = kubelet
+    corner.add_node(f"{corner.node}-b")
+    corner.pod(on=f"{corner.node}-b")
+    path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0/status"
+
+    answer = corner.plane.call("PATCH", path, {"metadata": annotations()}, certificate=certificate)
+
+    assert answer.status == 403
+    assert corner.annotation() is None
+
+
+def test_with_the_kubelets_policy_nobody_else_writes_the_annotation(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
+    corner, _ = kubelet
+    corner.pod()
+
+    assert corner.annotate("web-0", "[]").status == 422
+    assert corner.annotate("web-0", "x", OTHER).status == 200

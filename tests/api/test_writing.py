@@ -1,0 +1,219 @@
+"""Annotations written to a real API server: each Pod for itself, never to a Pod that only has the name."""
+
+import time
+from collections.abc import Callable
+
+import faultproxy
+import pytest
+import worlds
+from corner import WRITER_POLICIES, Corner
+from faultproxy import Proxy
+
+from nplconf.cluster.api import ApiCluster
+from nplconf.model import Patch, PodRef
+
+pytestmark = pytest.mark.api
+
+
+@pytest.fixture
+def cluster(corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster]) -> ApiCluster:
+    """The API server behind the proxy, known by a token as the job has one."""
+    return opened(proxy.kubeconfig(corner.node, token=corner.token()))
+
+
+def of(corner: Corner, name: str = "web-0", value: str | None = "[1]") -> Patch:
+    """A patch for the Pod as it is now."""
+    return Patch(PodRef(corner.namespace, name, corner.get(name)["metadata"]["uid"]), value)
+
+
+def path(corner: Corner, name: str = "web-0") -> str:
+    return f"/api/v1/namespaces/{corner.namespace}/pods/{name}/status"
+
+
+def test_an_annotation_is_set_changed_and_removed_and_nothing_else_is(cluster: ApiCluster, corner: Corner) -> None:
+    corner.pod(annotations={"other": "stays"})
+    before = corner.get("web-0")
+
+    for value in ("[1]", "[2]", None):
+        assert cluster.patch([of(corner, value=value)]) == ()
+        assert corner.annotation() == value
+
+    after = corner.get("web-0")
+    for pod in (before, after):
+        pod["metadata"].pop("resourceVersion")
+        pod["metadata"].pop("managedFields")
+    assert after == before
+
+
+def test_a_patch_is_a_merge_patch_of_the_status_with_the_uid(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+    corner.pod()
+    patch = of(corner)
+
+    cluster.patch([patch])
+
+    (request,) = proxy.requests
+    assert (request.method, request.path) == ("PATCH", path(corner))
+    assert request.headers["content-type"] == "application/merge-patch+json"
+    text = f'{{"metadata":{{"uid":"{patch.pod.uid}","annotations":{{"{worlds.ANNOTATION}":"[1]"}}}}}}'
+    assert request.body.decode() == text
+
+
+def test_a_pod_that_is_gone_is_no_failure(cluster: ApiCluster, corner: Corner) -> None:
+    corner.pod()
+    patch = of(corner)
+    corner.delete("web-0")
+
+    assert cluster.patch([patch]) == ()
+
+
+def test_a_pod_created_again_under_the_same_name_is_never_given_the_old_annotation(
+    cluster: ApiCluster, corner: Corner
+) -> None:
+    corner.pod()
+    patch = of(corner)
+    corner.delete("web-0")
+    corner.pod()
+
+    assert cluster.patch([patch]) == ()
+    assert corner.annotation() is None
+
+
+def test_a_conflict_about_the_uid_means_the_same_on_servers_that_answer_409(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy
+) -> None:
+    corner.pod()
+    message = "Precondition failed: UID in precondition: a, UID in object meta: b"
+    proxy.fail(faultproxy.status(409, "Conflict", message), path(corner))
+
+    assert cluster.patch([of(corner)]) == ()
+
+
+def test_another_conflict_is_a_failure(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+    corner.pod()
+    proxy.fail(faultproxy.status(409, "Conflict", "the object has been modified"), path(corner))
+
+    (failure,) = cluster.patch([of(corner)])
+
+    assert (failure.step, failure.subject) == ("publish", f"{corner.namespace}/web-0")
+    assert "the object has been modified" in failure.message
+
+
+def test_annotations_that_become_too_long_are_a_failure_of_that_pod_alone(cluster: ApiCluster, corner: Corner) -> None:
+    corner.pod(annotations={"other": "x" * (256 * 1024 - 20)})
+    corner.pod("web-1")
+
+    (failure,) = cluster.patch([of(corner), of(corner, "web-1")])
+
+    assert failure.subject == f"{corner.namespace}/web-0"
+    assert "too long" in failure.message
+    assert corner.annotation("web-1") == "[1]"
+
+
+def test_a_denial_by_a_policy_is_a_failure_of_that_pod_alone(
+    proxy: Proxy, opened: Callable[..., ApiCluster], corner: Corner
+) -> None:
+    denying = Corner(corner.plane, WRITER_POLICIES)
+    denying.pod(on=corner.node)
+    corner.pod()
+    cluster = opened(proxy.kubeconfig(corner.node, token=denying.token()))
+
+    (failure,) = cluster.patch([of(denying), of(corner)])
+
+    assert failure.subject == f"{denying.namespace}/web-0"
+    assert "denied: " in failure.message
+    assert "the Pod is not on it" in failure.message
+    assert corner.annotation() == "[1]"
+
+
+def test_a_denial_that_says_forbidden_is_a_denial(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+    corner.pod()
+    proxy.fail(faultproxy.status(403, "Forbidden", 'pods "web-0" is forbidden: policy says no'), path(corner))
+
+    (failure,) = cluster.patch([of(corner)])
+
+    assert failure.message == 'denied: pods "web-0" is forbidden: policy says no'
+
+
+def test_the_missing_right_to_patch_is_named(corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster]) -> None:
+    corner.pod()
+    cluster = opened(proxy.kubeconfig(corner.node, token=corner.plane.tokens["tenant"]))
+
+    (failure,) = cluster.patch([of(corner)])
+
+    assert failure.message.startswith("the right to patch pods/status is missing: ")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        faultproxy.reset(),
+        faultproxy.reset_after(),
+        faultproxy.status(503, "ServiceUnavailable"),
+        faultproxy.answers(429, "", Retry_After="1"),
+        faultproxy.answers(502, "<html>"),
+    ],
+)
+def test_a_patch_that_fails_on_the_way_is_sent_again(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy, fault: faultproxy.Fault
+) -> None:
+    corner.pod()
+    proxy.fail(fault, path(corner))
+
+    assert cluster.patch([of(corner)]) == ()
+    assert corner.annotation() == "[1]"
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (faultproxy.answers(200, "<html>", "text/html"), "may or may not"),
+        (faultproxy.status(200, "Success"), "may or may not"),
+        (faultproxy.answers(404, "<html>not found</html>", "text/html"), "not from an API server"),
+        (faultproxy.status(404, "NotFound", kind="namespaces"), "404"),
+        (faultproxy.answers(307, "", Location="https://example.com/"), "refused"),
+        (
+            faultproxy.edited(lambda raw: raw | {"metadata": raw["metadata"] | {"annotations": {}}}),
+            "not as it was to be",
+        ),
+        (faultproxy.status(401, "Unauthorized"), "401"),
+        (faultproxy.status(500, "InternalError", "webhook down"), "webhook down"),
+    ],
+)
+def test_an_answer_that_proves_nothing_is_a_failure(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy, fault: faultproxy.Fault, said: str
+) -> None:
+    corner.pod()
+    proxy.fail(fault, path(corner), times=9)
+
+    (failure,) = cluster.patch([of(corner)])
+
+    assert said in failure.message
+
+
+def test_of_many_pods_each_is_patched_and_the_failed_ones_are_named(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy
+) -> None:
+    for i in range(20):
+        corner.pod(f"web-{i}", (f"10.244.3.{i + 1}",))
+    proxy.fail(faultproxy.status(403, "Forbidden"), path(corner, "web-7"))
+    patches = [of(corner, f"web-{i}") for i in range(20)]
+    proxy.requests.clear()
+
+    failures = cluster.patch(patches)
+
+    assert [failure.subject for failure in failures] == [f"{corner.namespace}/web-7"]
+    assert sorted(proxy.seen("PATCH")) == sorted(path(corner, f"web-{i}") for i in range(20))
+    assert [i for i in range(20) if corner.annotation(f"web-{i}") is None] == [7]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_patches_that_hang_are_given_up_within_one_deadline(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+    for i in range(6):
+        corner.pod(f"web-{i}", (f"10.244.3.{i + 1}",))
+    proxy.fail(faultproxy.hang(), "/api/v1/namespaces", times=1000)
+
+    start = time.monotonic()
+    failures = cluster.patch([of(corner, f"web-{i}") for i in range(6)])
+
+    assert len(failures) == 6
+    assert time.monotonic() - start < 4

@@ -1,0 +1,193 @@
+"""What a run leaves behind: the metrics of the contract, and the clock of the last good one."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import worlds
+from netns import World, inside, world
+from prometheus_client.parser import text_string_to_metric_families
+
+from nplconf import __version__, errors
+from nplconf.cli import record
+from nplconf.model import FINDING_KINDS
+from nplconf.node import success
+from nplconf.node.success import Success
+from nplconf.reconcile import Result
+from nplconf.settings import Settings
+
+pytestmark = pytest.mark.kernel
+
+Samples = dict[tuple[str, tuple[str, ...]], float]
+NAMES = {
+    "last_success_timestamp_seconds",
+    "last_attempt_timestamp_seconds",
+    "last_run_exit_status",
+    "run_duration_seconds",
+    "mappings",
+    "last_run_changes",
+    "findings",
+    "range_ports",
+    "range_ports_used",
+    "blocked",
+    "build_info",
+}
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator["Node"]:
+    with world(tmp_path, "nft") as made:
+        made.write(made.routed("web", "10.244.3.1"), worlds.raw_service("web", [(80, 8080, "TCP")]))
+        yield Node(made)
+
+
+class Node:
+    """A node whose runs write metrics."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.file = world.directory / "nplconf.prom"
+
+    def apply(self, *arguments: str) -> int:
+        done = self.world.nplconf("apply", f"--textfile={self.file}", *arguments)
+        assert "Traceback" not in done.stderr
+        return done.returncode
+
+    def metrics(self) -> Samples:
+        """(name without prefix, label values) -> value."""
+        return samples(self.file.read_text())
+
+
+def samples(text: str) -> Samples:
+    found = {}
+    for family in text_string_to_metric_families(text):
+        assert family.documentation
+        assert family.type == "gauge"
+        for sample in family.samples:
+            assert sample.timestamp is None
+            found[
+                sample.name.removeprefix("nplconf_"), tuple(sample.labels[label] for label in sorted(sample.labels))
+            ] = sample.value
+    return found
+
+
+def test_a_good_run_leaves_every_metric(node: Node) -> None:
+    before = time.time()
+    assert node.apply() == 0
+    found = node.metrics()
+    assert {name for name, _ in found} == NAMES
+    assert found["last_run_exit_status", ()] == 0
+    assert before <= found["last_success_timestamp_seconds", ()] == found["last_attempt_timestamp_seconds", ()]
+    assert 0 < found["run_duration_seconds", ()] < 60
+    assert found["mappings", ("live",)] == found["mappings", ("planned",)] == 1
+    assert {action: found["last_run_changes", (action,)] for action in ("add", "change", "delete")} == {
+        "add": 1,
+        "change": 0,
+        "delete": 0,
+    }
+    assert {kind: found["findings", (kind,)] for kind in FINDING_KINDS} == dict.fromkeys(FINDING_KINDS, 0)
+    assert (found["range_ports", ()], found["range_ports_used", ()], found["blocked", ()]) == (1001, 1, 0)
+    assert found["build_info", ("nft", __version__)] == 1
+
+
+def test_the_collector_may_read_it_and_finds_no_half_of_it(node: Node) -> None:
+    node.file.write_text("old")
+    node.file.chmod(0o600)
+    assert node.apply() == 0
+    assert node.file.stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in node.file.parent.glob("*nplconf.prom*")] == ["nplconf.prom"]
+
+
+@pytest.mark.parametrize(
+    ("code", "arguments"),
+    [
+        (65, ["--cluster-state=/nowhere"]),
+        (78, ["--config={wrong}"]),
+        (65, ["/nowhere.yaml"]),
+        (64, ["--no-cluster"]),
+    ],
+)
+def test_a_failed_run_keeps_the_last_success_and_counts_what_is_there(
+    node: Node, code: int, arguments: list[str]
+) -> None:
+    assert node.apply() == 0
+    good = node.metrics()
+    wrong = node.world.directory / "config.yaml"
+    wrong.write_text(f"bogus: 1\ntextfile: {node.file}\n")
+    assert node.apply(*(word.format(wrong=wrong) for word in arguments)) == code
+    found = node.metrics()
+    assert {name for name, _ in found} == NAMES
+    assert found["last_run_exit_status", ()] == code
+    assert found["last_attempt_timestamp_seconds", ()] > good["last_attempt_timestamp_seconds", ()]
+    assert found["mappings", ("live",)] == 1
+    assert abs(found["last_success_timestamp_seconds", ()] - good["last_success_timestamp_seconds", ()]) < 60
+
+
+ERRORS = [*errors.NplconfError.__subclasses__(), ZeroDivisionError]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_however_a_run_ends_the_metrics_say_so(node: Node, error: type[Exception]) -> None:
+    def run() -> Result:
+        raise error("no")
+
+    settings = Settings(node="worker-1", state_dir="/nowhere", textfile=str(node.file))
+    with inside(node.world.node), pytest.raises(error):
+        record.recorded(settings, run)
+    found = node.metrics()
+    assert {name for name, _ in found} == NAMES
+    assert found["last_run_exit_status", ()] == getattr(error, "exit_code", 1)
+    assert found["last_success_timestamp_seconds", ()] == 0
+    assert found["blocked", ()] == (error is errors.BlockedError)
+
+
+def test_a_blocked_run_says_so(node: Node) -> None:
+    pods = [worlds.raw_pod(f"p{i}", [f"10.244.9.{i}"]) for i in range(1, 13)]
+    node.world.write(*pods, worlds.raw_service("web", [(80, 8080, "TCP")]))
+    assert node.apply() == 0
+    node.world.write()
+    assert node.apply() == 4
+    found = node.metrics()
+    assert (found["blocked", ()], found["mappings", ("live",)]) == (1, 12)
+
+
+def test_findings_are_counted_by_kind(node: Node) -> None:
+    assert node.apply() == 0
+    node.world.restore("*nat\n-D OUTPUT -j NPLCONF\nCOMMIT\n")
+    assert node.apply() == 0
+    found = node.metrics()
+    assert (found["findings", ("jumps",)], found["findings", ("dispatch",)]) == (1, 0)
+
+
+def test_metrics_that_cannot_be_written_stop_nothing(node: Node) -> None:
+    done = node.world.nplconf("apply", "--textfile=/nowhere/nplconf.prom")
+    assert done.returncode == 0
+    assert "/nowhere/nplconf.prom: the metrics cannot be written" in done.stderr
+
+
+def test_only_a_good_run_renews_the_clock_and_not_within_a_minute(node: Node) -> None:
+    directory = str(node.world.directory / "state")
+    assert success.last(directory) is None
+    assert node.apply("--cluster-state=/nowhere") == 65
+    assert success.last(directory) is None
+    assert node.apply() == 0
+    first = success.last(directory)
+    assert first
+    assert node.apply() == 0
+    assert success.last(directory) == first
+    aged = first._replace(at=first.at - 61, when=first.when - 61)
+    (Path(directory) / success.FILE).write_text(json.dumps(aged._asdict()))
+    assert node.apply() == 0
+    renewed = success.last(directory)
+    assert renewed
+    assert renewed.at >= first.at
+
+
+def test_another_boot_and_a_damaged_entry_are_renewed_at_once(tmp_path: Path) -> None:
+    now = Success("boot-2", 5.0, 1e9)
+    for before in (json.dumps(Success("boot-1", 4.0, 1e9)._asdict()), "", "{", "[1]", '{"boot": 1, "at": "x"}'):
+        (tmp_path / success.FILE).write_text(before)
+        success.note(str(tmp_path), now)
+        assert success.last(str(tmp_path)) == now

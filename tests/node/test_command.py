@@ -1,0 +1,103 @@
+"""A child process has a clean environment, an absolute path, a deadline and an end, whatever it does."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from nplconf.errors import UnavailableError
+from nplconf.node import command
+from nplconf.node.command import run
+
+
+def shell(script: str, *, text: str = "", deadline: float = 10.0) -> command.Completed:
+    return run("sh", "-c", script, text=text, deadline=deadline)
+
+
+def gone(path: Path, within: float = 5.0) -> bool:
+    """Whether the process whose number is in a file has ended, or does so soon: a signal needs its time."""
+    end = time.monotonic() + within
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{path.read_text().strip()}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def test_what_it_says_and_how_it_ended_are_told_apart() -> None:
+    assert shell("echo out; echo err >&2; exit 3") == command.Completed(3, "out\n", "err\n")
+
+
+def test_its_complaint_is_one_line() -> None:
+    assert shell("echo 'a\n  b' >&2; exit 1").complaint == "a b"
+    assert shell("exit 4").complaint == "exit code 4"
+
+
+def test_it_sees_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LD_PRELOAD_X", "evil")
+    monkeypatch.setenv("PATH", "/tmp")
+    words = {line.partition("=")[0] for line in run("env", deadline=10).text.splitlines()}
+    assert words == {"PATH", "LC_ALL"}
+    assert shell("echo $PATH $LC_ALL").text.split()[1] == "C"
+
+
+def test_it_is_found_where_the_system_has_programs_and_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nplconf-test-tool").write_text("#!/bin/sh\n")
+    (tmp_path / "nplconf-test-tool").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UnavailableError, match="nplconf-test-tool is not installed"):
+        run("nplconf-test-tool", deadline=1)
+
+
+def test_ten_megabytes_go_in_and_come_out() -> None:
+    text = "0123456789\n" * 1_000_000
+    assert shell("cat", text=text).text == text
+
+
+def test_it_need_not_read_what_it_is_given() -> None:
+    assert shell("exec 0<&-; echo done", text="x" * 1_000_000).text == "done\n"
+
+
+def test_bytes_that_are_no_text_do_not_stop_us() -> None:
+    assert shell(r"printf '\377'").text == "\ufffd"
+
+
+def test_one_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+    start = time.monotonic()
+    with pytest.raises(UnavailableError, match=r"sh: no answer within 1 s; it was ended"):
+        shell(f"sleep 60 & echo $! >{tmp_path}/pid; sleep 60", deadline=1)
+    assert time.monotonic() - start < 3
+    assert gone(tmp_path / "pid")
+
+
+def test_one_that_leaves_a_child_with_its_output_is_ended_too(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="no answer"):
+        shell(f"sleep 60 & echo $! >{tmp_path}/pid", deadline=1)
+    assert gone(tmp_path / "pid")
+
+
+def test_one_that_closes_its_output_and_stays_is_ended_too() -> None:
+    with pytest.raises(UnavailableError, match="no answer"):
+        shell("exec >&- 2>&-; sleep 60", deadline=1)
+
+
+def test_one_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "OUTPUT_LIMIT", 1 << 20)
+    start = time.monotonic()
+    with pytest.raises(UnavailableError, match="prints without end"):
+        shell("yes", deadline=30)
+    assert time.monotonic() - start < 10
+
+
+def test_no_handle_of_ours_is_left_open() -> None:
+    shell("true")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(5):
+        shell("true")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -1,0 +1,64 @@
+"""The tag on a rule names its owner, and can hold nothing else."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nplconf.model import PodRef
+from nplconf.rules.owner import LONGEST, SAFE, Owner, parse, tag
+
+UID = "0b7d4c1e-5d43-4a53-8a3c-1f2e3d4c5b6a"
+NAMES = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
+PODS = st.builds(PodRef, NAMES, NAMES, st.uuids().map(str))
+
+
+def test_a_tag_names_pod_port_and_uid() -> None:
+    assert tag(PodRef("shop", "web-0", UID), 8080) == f"nplconf:shop/web-0:8080:{UID}"
+
+
+@given(pod=PODS, port=st.integers(1, 65535))
+def test_the_owner_is_read_back(pod: PodRef, port: int) -> None:
+    assert parse(tag(pod, port)) == Owner(pod.key, pod.uid, port)
+
+
+@given(pod=PODS, port=st.integers(1, 65535), other=PODS)
+def test_two_pods_have_two_tags(pod: PodRef, port: int, other: PodRef) -> None:
+    assert (tag(pod, port) == tag(other, port)) is (pod == other)
+
+
+@pytest.mark.parametrize("length", [LONGEST, 253])
+def test_a_tag_is_never_longer_than_the_kernel_keeps(length: int) -> None:
+    assert len(tag(PodRef("shop", "p" * length, UID), 8080)) <= LONGEST
+
+
+def test_a_tag_that_would_be_too_long_is_a_hash_that_still_tells_pods_apart() -> None:
+    long = "p" * 253
+    one, two = (tag(PodRef("shop", long, uid), 8080) for uid in ("u1", "u2"))
+    assert one != two
+    assert re.fullmatch(r"nplconf:#[0-9a-f]{64}", one)
+    assert parse(one) is None
+
+
+@given(pod=PODS, port=st.integers(1, 65535))
+def test_a_tag_has_only_characters_that_iptables_leaves_alone(pod: PodRef, port: int) -> None:
+    assert re.fullmatch(f"{SAFE}+", tag(pod, port))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nplconf:",
+        "nplconf:shop/web-0",
+        f"nplconf:shop/web-0:8080:{UID}\n",
+        f"nplconf:shop/web-0:8080:{UID} ",
+        f"nplconf:shop:8080:{UID}",
+        "nplconf:shop/web-0:8080:",
+        f"other:shop/web-0:8080:{UID}",
+        "nplconf:#abc",
+    ],
+)
+def test_what_is_cut_or_forged_names_nobody(text: str) -> None:
+    assert parse(text) is None
