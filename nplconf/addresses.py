@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Special = Literal["unspecified", "loopback", "link-local", "multicast", "broadcast"]
 
+_SPECIAL_FIRST: dict[str, Special] = {"0": "unspecified", "127": "loopback"}
+_SPECIAL_FIRST |= dict.fromkeys(map(str, range(224, 240)), "multicast")
 _OCTETS = {str(value): value for value in range(256)}
 
 
@@ -81,16 +83,10 @@ def _ipv4(text: str) -> tuple[int, ...] | None:
 
 
 def _special_ipv4(text: str) -> Special | None:
-    first, second, *_ = _ipv4(text) or (0, 0)
-    if first == 0:
-        return "unspecified"
-    if first == 127:
-        return "loopback"
-    if (first, second) == (169, 254):
+    first, _, rest = text.partition(".")
+    if first == "169" and rest.startswith("254."):
         return "link-local"
-    if 224 <= first < 240:
-        return "multicast"
-    return "broadcast" if text == "255.255.255.255" else None
+    return "broadcast" if text == "255.255.255.255" else _SPECIAL_FIRST.get(first)
 
 
 @lru_cache(maxsize=2**16)

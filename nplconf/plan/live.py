@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 
-from nplconf.model import Family, LiveRule, Mapping, PodPort, PodRef
+from nplconf.model import Family, LiveRule, Mapping, PodPort, PodRef, RuleKey
 from nplconf.rules import owner
 
 NOBODY = PodRef("", "", "")
@@ -19,20 +19,24 @@ def live_mappings(
     best first.
     """
     by_tag: dict[str, Mapping] = {}
-    by_place: dict[tuple[object, str], Mapping] = {}
+    by_place: dict[tuple[RuleKey, str], Mapping] = {}
     for mapping in known:
         tag = owner.tag(mapping.pod, mapping.pod_port)
         by_tag.setdefault(tag, mapping)
         by_place.setdefault((mapping.key, tag), mapping)
-    found = (_mapping(rule, by_place.get((rule.key, rule.tag)), by_tag.get(rule.tag), node_ips) for rule in rules)
+    found = []
+    for rule in rules:
+        same_place = by_place.get((rule.key, rule.tag))
+        if same_place and _says(same_place, rule):
+            found.append(same_place)
+        else:
+            found.append(_mapping(rule, same_place, by_tag.get(rule.tag), node_ips))
     return tuple(sorted(found, key=lambda m: (m.key, m.pod, m.pod_ip)))
 
 
 def _mapping(
     rule: LiveRule, same_place: Mapping | None, same_owner: Mapping | None, node_ips: MappingOf[Family, str]
 ) -> Mapping:
-    if same_place and _says(same_place, rule):
-        return same_place
     number, family, protocol = rule.key
     if same_owner:
         pod = same_owner.pod if same_owner.pod_port == rule.pod_port else NOBODY
@@ -73,6 +77,8 @@ def numbers(live: Iterable[Mapping]) -> dict[PodPort, int]:
     """Who has which number. Where one Pod port has two (a forged rule), the lowest: any order gives the same."""
     found: dict[PodPort, int] = {}
     for mapping in live:
-        if mapping.pod != NOBODY and mapping.via == "dnat":
-            found[mapping.owner] = min(found.get(mapping.owner, mapping.node_port), mapping.node_port)
+        if mapping.via == "dnat" and mapping.pod != NOBODY:
+            whose, number = mapping.owner, mapping.node_port
+            if found.setdefault(whose, number) > number:
+                found[whose] = number
     return found
