@@ -136,7 +136,7 @@ def _config_faults(arguments: argparse.Namespace, settings: Settings) -> tuple[t
     except BadConfigError as err:
         faults.append((str(err), edit))
     try:
-        plans.binding(plans.given(None, settings), settings)
+        plans.bounds(None, settings)
     except NplconfError as err:
         faults.append((str(err), f"nplconf validate {settings.plan_dir or 'PLAN'}"))
     if settings.policy and (message := _policy_fault(settings.policy)):
