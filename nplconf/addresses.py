@@ -71,6 +71,8 @@ def network_fault(text: str) -> str | None:
         network = IPNetwork(text)
     except (AddrFormatError, ValueError):
         return "is not a network (CIDR)"
+    if ":" in text and "." in str(network):
+        return "is an IPv4 network in disguise"
     if network.ip != network.network:
         return f"has host bits; the network is {network.cidr}"
     return None if str(network) == text else f"is to be written {network}"
@@ -97,4 +99,6 @@ def _ipv6(text: str) -> "IPv6Address | None":
         address = IPv6Address(text)
     except ValueError:
         return None
-    return None if address.scope_id or address.ipv4_mapped else address
+    # what is printed with dots (::ffff:10.0.0.1, ::10.0.0.1) is an IPv4 address, and nobody's on an IPv6 network
+    disguised = address.ipv4_mapped or 1 << 16 <= int(address) < 1 << 32
+    return None if address.scope_id or disguised else address
