@@ -163,8 +163,9 @@ class RuleKey(NamedTuple):
 
 
 class Mapping(NamedTuple):
-    """A port of the node that leads to a port of one Pod. via hostPort: advertised, and programmed by the CNI, not by
-    us.
+    """A port of the node that leads to a port of one Pod. via hostPort: advertised, and the CNI's to program, not ours.
+
+    A NamedTuple, as a full node has ten thousand of them in every run, and they are made in a third of the time.
     """
 
     node_port: int

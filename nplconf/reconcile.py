@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from nplconf import outcome
 from nplconf.cluster import Cluster
+from nplconf.deadline import RUN
 from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, subject, table_of, tables, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import (
@@ -199,10 +200,12 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     degraded = [] if observed.holds.available else [observed.holds.message]
     before = pods
     writes = _to_write(decision, observed)
+    RUN.step()
     text, problems = keep(node, replace(decision.kept, writing=bool(writes)), observed.loaded.text)
     if writes and cluster:
         pods, refused = _withdraw(decision, cluster, pods)
         failures += refused
+    RUN.step()
     seen, unwritten = _write(decision, observed, node, writes)
     failures += unwritten
     if writes or observed.state.writing:
@@ -213,6 +216,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     in_place = outcome.in_place(decision, seen, observed, pods)
     gone: frozenset[Mapping] = frozenset()
     published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
+    RUN.step()
     if cluster and published:
         refused = cluster.patch(published)
         failures += refused

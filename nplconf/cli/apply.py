@@ -7,6 +7,7 @@ from typing import Any
 from nplconf.cli import options, plans, record, say
 from nplconf.cli import plan as plan_command
 from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.deadline import RUN
 from nplconf.errors import BadConfigError, BadDataError, NplconfError
 from nplconf.node import datapath, state
 from nplconf.node.linux import LinuxNode
@@ -26,7 +27,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """One run, under the node's lock."""
     if arguments.check:
         return plan_command.run(arguments, settings)
-    result, code = record.recorded(settings, lambda: _run(arguments, settings))
+    with RUN.limited():
+        result, code = record.recorded(settings, lambda: _run(arguments, settings))
     report(result, settings)
     return code
 

@@ -135,28 +135,16 @@ def _config_faults(arguments: argparse.Namespace, settings: Settings) -> tuple[t
         options.resolve(vars(arguments), os.environ)
     except BadConfigError as err:
         faults.append((str(err), edit))
+    named = settings.plan_dir if settings.mode == "reviewed" else settings.policy
     try:
-        plans.binding(plans.given(None, settings), settings)
+        plans.bounds(None, settings)
     except NplconfError as err:
-        faults.append((str(err), f"nplconf validate {settings.plan_dir or 'PLAN'}"))
-    if settings.policy and (message := _policy_fault(settings.policy)):
-        faults.append((message, f"nplconf validate --policy {settings.policy}"))
+        faults.append((str(err), f"nplconf validate {'' if named == settings.plan_dir else '--policy '}{named}"))
     if os.path.exists(HOLD_UNIT) and os.path.exists(settings.config) and not _public(Path(settings.config)):  # noqa: PTH110
         faults.append(
             (f"{settings.config}: the hold daemon is not root and cannot read it", f"chmod go+rX {settings.config}")
         )
     return tuple(faults)
-
-
-def _policy_fault(path: str) -> str:
-    from nplconf import files
-    from nplconf.plan import policy
-
-    try:
-        problems = policy.validate(files.read_text(path), path)
-    except NplconfError as err:
-        return str(err)
-    return f"{path}: {len(problems)} problems, the first: {problems[0].message}" if problems else ""
 
 
 def _public(path: Path) -> bool:

@@ -57,12 +57,16 @@ def policy(settings: Settings) -> "Policy | None":
 
 def read(path: str) -> Plan:
     """A plan without problems. Raises BadDataError, after every problem was said."""
-    # the schema costs more than a whole run in automatic mode
     from nplconf import files
+    from nplconf.plan.reread import reread
+
+    text = files.read_text(path)
+    if plan := reread(text):
+        return plan
+    # the schema costs more than a whole run in automatic mode
     from nplconf.plan.validate import load
 
-    plan, problems = load(files.read_text(path), path)
-    return _good(plan, problems, path)
+    return _good(*load(text, path), path)
 
 
 def _good(document: Document | None, problems: "Sequence[Problem]", path: str) -> Document:

@@ -18,6 +18,7 @@ from nplconf.cluster.credentials import Note
 from nplconf.cluster.objects import state
 from nplconf.cluster.session import Session
 from nplconf.cluster.transport import Deadline, Reply
+from nplconf.deadline import RUN
 from nplconf.doctor.facts import Right
 from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import ClusterState, Event, Failure, Patch
@@ -63,7 +64,7 @@ class ApiCluster:
 
         Raises UnavailableError, PermissionDeniedError (401, 403), BadConfigError.
         """
-        with Deadline(READ_SECONDS) as deadline:
+        with Deadline(RUN.left(READ_SECONDS)) as deadline:
             try:
                 return self._read(node, deadline)
             except UnbelievableError as err:
@@ -112,7 +113,7 @@ class ApiCluster:
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """See `Cluster`. A Pod that is gone, or was created again, is no failure: the next run sees what is there."""
-        with Deadline(WRITE_SECONDS) as deadline:
+        with Deadline(RUN.left(WRITE_SECONDS)) as deadline:
             return tuple(filter(None, self._all(patches, lambda session, patch: _patched(session, patch, deadline))))
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
@@ -125,7 +126,7 @@ class ApiCluster:
 
     def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
         """See `Cluster`."""
-        with Deadline(READ_SECONDS) as deadline:
+        with Deadline(RUN.left(READ_SECONDS)) as deadline:
             send = functools.partial(self._session.ask, "POST", rights.PATH, deadline, Content_Type="application/json")
             return rights.reviewed(node, lambda body: send(body=body), events=events)
 

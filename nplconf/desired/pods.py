@@ -88,8 +88,7 @@ def host_ports(pods: Iterable[Pod]) -> dict[int, str]:
 def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish], list[Skipped]]:
     """What the Services that select a Pod ask of it, a wish per port, protocol and family, and what it cannot have."""
     refused = _unservable(pod)
-    families = [] if refused else [f for f in FAMILIES if any(f in s.families for s in services)]
-    addresses = {family: _addresses(pod, family, site) for family in families}
+    addresses: dict[Family, tuple[str, str] | Refusal] = {}
     asked: dict[_Endpoint, set[str]] = {}
     skipped: list[Skipped] = []
     for service in services:
@@ -99,8 +98,11 @@ def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish
             if refusal:
                 skipped.append(_skip(pod, number, port, service, refusal))
                 continue
-            for family in (f for f in families if f in service.families):
-                found = addresses[family]
+            for family in FAMILIES:
+                if family not in service.families:
+                    continue
+                found = addresses.get(family) or _addresses(pod, family, site)
+                addresses[family] = found
                 if isinstance(found, Refusal):
                     skipped.append(_skip(pod, number, port, service, found))
                 else:
@@ -177,15 +179,15 @@ def _addresses(pod: Pod, family: Family, site: Site) -> tuple[str, str] | Refusa
     node_ip = site.advertised.get(family)
     if node_ip is None:
         return Refusal("node-ip-missing", f"the node has no usable {family} address")
-    refusal = Refusal("pod-ip-missing", f"the Pod has no {family} address")
+    refusal = None
     for text in pod.ips:
         if family_of(text) == family:
             problem = _bad_address(text, site)
             if problem is None:
                 return node_ip, text
             # the first bad address tells more than a later one, or than "missing"
-            refusal = problem if refusal.reason == "pod-ip-missing" else refusal
-    return refusal
+            refusal = refusal or problem
+    return refusal or Refusal("pod-ip-missing", f"the Pod has no {family} address")
 
 
 def _bad_address(text: str, site: Site) -> Refusal | None:

@@ -6,7 +6,6 @@ refused carries the path of the rule that did it.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from itertools import chain, islice
 
@@ -30,7 +29,7 @@ def permitted(wanted: Iterable[Wish], policy: Policy) -> tuple[list[Wish], list[
         elif refusal := _open_host_port(wish, found, policy):
             skipped += unserved(wish, refusal)
         else:
-            served.append(replace(wish, sources=found) if found else wish)
+            served.append(wish._replace(sources=found) if found else wish)
     return served, skipped
 
 

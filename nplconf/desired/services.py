@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nplconf.desired.names import label, shown
 from nplconf.model import Pod, Service, ServicePort, Skipped
 
+_PROTOCOLS = {"TCP": "tcp", "UDP": "udp"}
 _SERVED_TYPES = ("ClusterIP", "LoadBalancer")
 
 Trait = tuple[str, str, str]
@@ -49,7 +50,7 @@ def selecting(selection: Selection, pod: Pod) -> list[Service]:
 
 def protocol_of(port: ServicePort) -> str:
     """Its protocol, lower case, as plans and annotations have it."""
-    return shown(port.protocol).lower()
+    return _PROTOCOLS.get(port.protocol) or shown(port.protocol).lower()
 
 
 def _by_trait(services: Sequence[Service]) -> dict[Trait, list[Service]]:
