@@ -1,6 +1,6 @@
 """A cluster dump as kubectl prints it: as large as wanted, the same bytes for the same numbers.
 
-python benchmarks/cluster_dump.py --nodes 5000 --pods 150000 --services 5000 >dump.json
+python tests/bench/cluster_dump.py --nodes 5000 --pods 150000 --services 5000 >dump.json
 """
 
 import argparse

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_rendering_all_nodes_prints_its_time_and_memory_and_changes_nothing_the_second_time() -> None:
-    argv = [sys.executable, "benchmarks/all_nodes.py", "--nodes", "20", "--pods", "600", "--services", "600"]
+    argv = [sys.executable, "tests/bench/all_nodes.py", "--nodes", "20", "--pods", "600", "--services", "600"]
     done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
     size, first, again = done.stdout.splitlines()

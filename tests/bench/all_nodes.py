@@ -1,7 +1,7 @@
 """How long `nplconf render --all-nodes` takes, and how much memory.
 
-    python benchmarks/all_nodes.py            # 5,000 nodes, 150,000 Pods, 5,000 Services, as kubectl prints them
-    python benchmarks/all_nodes.py --compact  # as an API server sends them
+    python tests/bench/all_nodes.py            # 5,000 nodes, 150,000 Pods, 5,000 Services, as kubectl prints them
+    python tests/bench/all_nodes.py --compact  # as an API server sends them
 
 Renders twice: into an empty directory, and again, which must change no file.
 """
