@@ -65,6 +65,7 @@ def page(report: Report) -> str:
 
     plan = report.plan
     cells = list(_cells(report))
+    columns = COLUMNS if any(m.source_ranges for m in plan.mappings) else COLUMNS[:-1]
     template = resources.files("nplconf.output").joinpath("report.html.j2").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_plain)
     return environment.from_string(template).render(
@@ -76,8 +77,8 @@ def page(report: Report) -> str:
         blocked=report.blocked,
         counts=[(state, sum(cell["state"] == state for cell in cells)) for state in STATES],
         blocks=[cells[at : at + _BLOCK] for at in range(0, len(cells), _BLOCK)],
-        columns=COLUMNS,
-        rows=list(_rows(plan.mappings)),
+        columns=columns,
+        rows=list(_rows(plan.mappings, columns)),
         sections=[{"id": f"s{i}", "title": t, "notes": n} for i, (t, n) in enumerate(report.sections.items())],
     )
 
@@ -104,13 +105,13 @@ def _state(number: int, mapped: MappingOf[int, Iterable[str]], report: Report) -
     return ("cooling", report.cooling[number]) if number in report.cooling else ("free", "")
 
 
-def _rows(mappings: Iterable[Mapping]) -> Iterator[dict[str, Any]]:
+def _rows(mappings: Iterable[Mapping], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     """One per mapping; the first of a number is where the map's cell leads to."""
     seen: set[int] = set()
     for mapping in mappings:
         anchor = "" if mapping.node_port in seen else f"m{mapping.node_port}"
         seen.add(mapping.node_port)
-        yield {"anchor": anchor, "cells": list(zip(COLUMNS, _row(mapping), strict=True))}
+        yield {"anchor": anchor, "cells": list(zip(columns, _row(mapping), strict=False))}
 
 
 def _row(mapping: Mapping) -> tuple[str, ...]:
