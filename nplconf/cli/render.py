@@ -2,12 +2,13 @@
 
 import argparse
 import os
+from pathlib import Path
 
 from nplconf.cli import plans
 from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
 from nplconf.desired.render import Desired, find_node, render
-from nplconf.errors import BadDataError
+from nplconf.errors import BadDataError, UsageError
 from nplconf.model import Past, Plan
 from nplconf.output import structured
 from nplconf.plan import document
@@ -18,13 +19,23 @@ from nplconf.settings import Settings
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Where the plan goes, and which one was before it."""
     parser.add_argument(
-        "--out", metavar="FILE", help="write the plan there; the FILE that is there is the previous plan"
+        "--out",
+        metavar="FILE",
+        help="write the plan there (--all-nodes: a directory); what is there is the previous plan",
+    )
+    parser.add_argument("--all-nodes", action="store_true", help="every node's plan, as --out/<node>.yaml")
+    parser.add_argument(
+        "--prune", action="store_true", help="with --all-nodes: remove the plans of nodes that are gone"
     )
     parser.add_argument("--previous", metavar="PLAN", help="keep this plan's numbers")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """A function of the cluster state and the previous plan; looks at no node."""
+    if arguments.all_nodes:
+        return _all_nodes(arguments, settings)
+    if arguments.prune:
+        raise UsageError("--prune needs --all-nodes")
     cluster = open_cluster(settings).snapshot(settings.node)
     node = find_node(cluster, settings.node)
     if node is None:
@@ -38,6 +49,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     else:
         print(text, end="")
     return 0
+
+
+def _all_nodes(arguments: argparse.Namespace, settings: Settings) -> int:
+    if not arguments.out or arguments.previous:
+        raise UsageError("--all-nodes needs --out DIR, where each node's previous plan is; it takes no --previous")
+    from nplconf.cli import render_all
+
+    return render_all.run(Path(arguments.out), settings, prune=arguments.prune)
 
 
 def _previous(named: str | None, out: str | None) -> Plan | None:

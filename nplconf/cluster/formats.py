@@ -48,7 +48,7 @@ def parse(data: bytes, source: str) -> Content:
     if not documents:
         raise BadDataError(f"{source}: holds no object")
     for document in documents:
-        _check(document, source)
+        check(document, source)
     indented = re.match(r"\s*\{[ \t\r]*\n", text) is not None
     return Content("json" if start in "{[" else "yaml", indented, tuple(documents))
 
@@ -80,8 +80,12 @@ def objects(content: Content) -> Iterator[Located]:
             continue
         for place, raw in enumerate(document["items"]):
             if isinstance(raw, dict) and raw.get("apiVersion", document.get("apiVersion", "v1")) == "v1":
-                # the items of a PodList as the API server sends it say no kind
-                yield Located(number, place, str(raw.get("kind", _TYPED_LISTS.get(kind, ""))), raw)
+                yield Located(number, place, kind_of(raw, document), raw)
+
+
+def kind_of(raw: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """An item's kind; the items of a PodList as the API server sends it say none."""
+    return str(raw.get("kind", _TYPED_LISTS.get(document.get("kind", ""), "")))
 
 
 def replaced(content: Content, changes: Mapping[tuple[int, int | None], dict[str, Any]]) -> Content:
@@ -128,7 +132,8 @@ def _parse_yaml(text: str, size: int, source: str) -> list[Any]:
     return yaml_stream.load(text, source)
 
 
-def _check(document: object, source: str) -> None:
+def check(document: object, source: str) -> None:
+    """Raises BadDataError for a document that is no Kubernetes object, or not all of one."""
     if not isinstance(document, dict):
         raise BadDataError(f"{source}: is no Kubernetes object but {_noun(document)}")
     kind = document.get("kind")
