@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Special = Literal["unspecified", "loopback", "link-local", "multicast", "broadcast"]
 
+_SPECIAL_FIRST: dict[str, Special] = {"0": "unspecified", "127": "loopback"}
+_SPECIAL_FIRST |= dict.fromkeys(map(str, range(224, 240)), "multicast")
 _OCTETS = {str(value): value for value in range(256)}
 
 
@@ -69,6 +71,8 @@ def network_fault(text: str) -> str | None:
         network = IPNetwork(text)
     except (AddrFormatError, ValueError):
         return "is not a network (CIDR)"
+    if ":" in text and "." in str(network):
+        return "is an IPv4 network in disguise"
     if network.ip != network.network:
         return f"has host bits; the network is {network.cidr}"
     return None if str(network) == text else f"is to be written {network}"
@@ -81,16 +85,10 @@ def _ipv4(text: str) -> tuple[int, ...] | None:
 
 
 def _special_ipv4(text: str) -> Special | None:
-    first, second, *_ = _ipv4(text) or (0, 0)
-    if first == 0:
-        return "unspecified"
-    if first == 127:
-        return "loopback"
-    if (first, second) == (169, 254):
+    first, _, rest = text.partition(".")
+    if first == "169" and rest.startswith("254."):
         return "link-local"
-    if 224 <= first < 240:
-        return "multicast"
-    return "broadcast" if text == "255.255.255.255" else None
+    return "broadcast" if text == "255.255.255.255" else _SPECIAL_FIRST.get(first)
 
 
 @lru_cache(maxsize=2**16)
@@ -101,4 +99,6 @@ def _ipv6(text: str) -> "IPv6Address | None":
         address = IPv6Address(text)
     except ValueError:
         return None
-    return None if address.scope_id or address.ipv4_mapped else address
+    # what is printed with dots (::ffff:10.0.0.1, ::10.0.0.1) is an IPv4 address, and nobody's on an IPv6 network
+    disguised = address.ipv4_mapped or 1 << 16 <= int(address) < 1 << 32
+    return None if address.scope_id or disguised else address

@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from nplconf.desired.addresses import matched_addresses
 from nplconf.desired.render import Desired, find_node, render
@@ -37,6 +38,9 @@ from nplconf.rules import tree
 from nplconf.rules.masquerade import Routes, neighbourhoods
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
+
+if TYPE_CHECKING:
+    from nplconf.plan.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,32 +74,44 @@ class Decision:
         return self.blocked is not None and self.blocked.kind in ("cluster", "no-node")
 
 
-def decide(
-    cluster: ClusterState, observed: Observed, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> Decision:
-    """Everything but the doing, from a trustworthy snapshot.
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What people have reviewed, and the run keeps to.
 
-    reviewed: a plan whose rows and numbers are binding. Raises BadDataError for a file without this node.
+    plan: its rows and numbers are binding; exact: all of it or nothing. policy: bounds a run without a plan.
     """
+
+    plan: Plan | None = None
+    exact: bool = False
+    policy: "Policy | None" = None
+
+
+UNBOUND = Bounds()
+"""Automatic mode, all that Services ask for."""
+
+
+def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds: Bounds = UNBOUND) -> Decision:
+    """Everything but the doing, from a trustworthy snapshot. Raises BadDataError for a file without this node."""
     node = find_node(cluster, settings.node)
     if node is None:
         return _without_node(cluster, observed, settings)
     known = observed.state.cluster
     if blocked := _other_cluster(known, cluster.identity, "the cluster state"):
         return _stand_still(blocked, observed, settings)
+    reviewed = bounds.plan
     if reviewed and (blocked := _other_cluster(cluster.identity or known, reviewed.cluster, "the plan")):
         return _stand_still(blocked, observed, settings)
     live = live_now(observed, settings)
     pods = tuple(pod for pod in cluster.pods if pod.node == settings.node)
-    wishes = Desired(settings.port_range, settings.node_ips)
+    wishes = Desired(settings.port_range, settings.node_ips, bounds.policy)
     if reviewed is None:
         plan = render(cluster, node, wishes, past_of(live, observed, settings))
         decision = _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings)
     else:
-        resolved = resolve(reviewed, cluster, node, wishes, exact=exact)
+        resolved = resolve(reviewed, cluster, node, replace(wishes, policy=None), exact=bounds.exact)
         addresses = matched_addresses(node, resolved.plan.node_ips)
         decision = _decision(resolved.plan, addresses, live, pods, observed, settings)
-        decision = _reviewed(decision, resolved, exact=exact)
+        decision = _reviewed(decision, resolved, exact=bounds.exact)
     return replace(decision, blocked=_limit(decision, pods, observed, settings))
 
 
@@ -306,7 +322,7 @@ def _kept(
     before: dict[PodPort, int] = numbers(state.plan.mappings) if state.plan else {}
     waiting = state.cooling
     if state.boot != observed.boot:
-        waiting = tuple(replace(c, freed_at=observed.now) for c in waiting)
+        waiting = tuple(c._replace(freed_at=observed.now) for c in waiting)
     return replace(
         state,
         boot=observed.boot,

@@ -47,6 +47,12 @@ class PermissionDeniedError(NplconfError):
     exit_code = 77
 
 
+class StoppedError(NplconfError):
+    """Somebody asked the run to end, which is no failure of ours. Exit as the signal does, 128 + SIGTERM."""
+
+    exit_code = 143
+
+
 class BadConfigError(NplconfError):
     """The configuration is wrong: the administrator of the node acts. Exit 78."""
 

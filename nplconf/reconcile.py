@@ -6,25 +6,34 @@ read again; publish what is seen in place. Every step can be done twice; a failu
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from nplconf import outcome
 from nplconf.cluster import Cluster
-from nplconf.decision import Decision, decide, heal, restrained, subject, table_of, trust
+from nplconf.deadline import RUN
+from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, subject, table_of, tables, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, LiveRule, Mapping, Patch, Plan, Pod, RuleKey
+from nplconf.model import (
+    FAMILIES,
+    Change,
+    ClusterState,
+    Failure,
+    Family,
+    Mapping,
+    Patch,
+    Plan,
+    Pod,
+    PodRef,
+)
 from nplconf.node import Node
 from nplconf.observed import Observed, live_now
-from nplconf.plan import cooling
-from nplconf.plan.live import live_mappings, numbers
-from nplconf.plan.state import Loaded, State
-from nplconf.publish import annotation, patches
-from nplconf.rules import owner, tree
+from nplconf.plan.state import State
+from nplconf.publish import patches
+from nplconf.rules import tree
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
-
-_Facts = tuple[RuleKey, str, str, int]
-"""What a rule says: its place, its tag, the Pod's address and port."""
+from nplconf.telling import Outcome, tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Result:
 
     done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
     were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
+    told: the annotations as they are now, where they were the run's to write.
     """
 
     decision: Decision
@@ -42,6 +52,7 @@ class Result:
     failures: tuple[Failure, ...] = ()
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    told: MappingOf[PodRef, str | None] = field(default_factory=dict, hash=False)
 
     @property
     def exit_code(self) -> int:
@@ -50,7 +61,7 @@ class Result:
             return 4
         if self.failures or self.degraded:
             nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
-            return 69 if nothing_done else 5
+            return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
         return 3 if self.decision.stale or self.decision.withheld else 0
 
 
@@ -90,14 +101,12 @@ class Review(NamedTuple):
     cluster: ClusterState
 
 
-def review(
-    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> Review:
+def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
     """Read both worlds and decide; nothing is changed."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
     pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
-    return Review(decide(snapshot, observed, settings, reviewed, exact=exact), observed, pods, snapshot)
+    return Review(decide(snapshot, observed, settings, bounds), observed, pods, snapshot)
 
 
 def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
@@ -109,9 +118,7 @@ def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, O
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
-def apply(
-    cluster: Cluster, node: Node, settings: Settings, reviewed: Plan | None = None, *, exact: bool = False
-) -> Result:
+def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Result:
     """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
 
     Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
@@ -128,8 +135,17 @@ def apply(
             raise
         return healed
     observed = observe(node)
-    decision = decide(snapshot, observed, settings, reviewed, exact=exact)
-    return _carry_out(decision, observed, cluster, node, snapshot)
+    decision = decide(snapshot, observed, settings, bounds)
+    result = _carry_out(decision, observed, cluster, node, snapshot)
+    if result.told and not settings.no_events:
+        tell(
+            Outcome(result.decision.plan, snapshot, result.told),
+            cluster,
+            node,
+            result.decision.kept,
+            observed.state.plan,
+        )
+    return result
 
 
 def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
@@ -152,7 +168,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
         return None
     try:
         snapshot = cluster.snapshot(settings.node)
-        decision = decide(snapshot, observed, settings, observed.remembered)
+        decision = decide(snapshot, observed, settings, Bounds(observed.remembered))
     except NplconfError:
         return heal_to_last(node, settings, why)
     result = _carry_out(replace(decision, kept=observed.state), observed, cluster, node, snapshot)
@@ -184,10 +200,12 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     degraded = [] if observed.holds.available else [observed.holds.message]
     before = pods
     writes = _to_write(decision, observed)
-    text, problems = _keep(node, replace(decision.kept, writing=bool(writes)), observed.loaded.text)
+    RUN.step()
+    text, problems = keep(node, replace(decision.kept, writing=bool(writes)), observed.loaded.text)
     if writes and cluster:
         pods, refused = _withdraw(decision, cluster, pods)
         failures += refused
+    RUN.step()
     seen, unwritten = _write(decision, observed, node, writes)
     failures += unwritten
     if writes or observed.state.writing:
@@ -195,22 +213,32 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         failures += node.forget(decision.diff.changes, decision.admitted, decision.addresses, everything=everything)
     if observed.leftovers:
         failures += node.clear_leftovers(observed.leftovers)
-    in_place = _in_place(decision, seen, observed, pods)
+    in_place = outcome.in_place(decision, seen, observed, pods)
+    gone: frozenset[Mapping] = frozenset()
     published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
+    RUN.step()
     if cluster and published:
-        failures += cluster.patch(published)
+        refused = cluster.patch(published)
+        failures += refused
+        gone = outcome.untold(in_place, refused, pods)
+        if gone:
+            in_place = tuple(m for m in in_place if m not in gone)
+            seen, unwritten = _take_back(gone, decision, replace(observed, tables=seen), node)
+            failures += unwritten
     if writes:
-        problems += _keep(node, replace(decision.kept, writing=False), text)[1]
+        problems += keep(node, replace(decision.kept, writing=False), text)[1]
     if not decision.blocked:
-        failures += _absent(decision, in_place, failures, observed)
+        failures += outcome.absent(decision, (*in_place, *gone), failures, observed)
+    written = published if pods is before else patches.final(before, in_place)
     return Result(
         decision=decision,
-        done=_done(decision, seen, writes),
+        done=outcome.done(decision, seen, writes),
         in_place=in_place,
-        patches=published if pods is before else patches.final(before, in_place),
+        patches=written,
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=_warnings(observed),
+        told=outcome.told(before, written, failures) if cluster and not problems else {},
     )
 
 
@@ -224,7 +252,8 @@ def _to_write(decision: Decision, observed: Observed) -> tuple[Family, ...]:
     )
 
 
-def _keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
+def keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
+    """Leave a state to the next run; its text, and why it could not be left."""
     try:
         return node.save(state, before), ()
     except OSError as err:
@@ -232,10 +261,15 @@ def _keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
         return before, (f"the state file cannot be written ({reason}): the node is brought in order without it",)
 
 
-def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tuple[tuple[Pod, ...], tuple[Failure, ...]]:
+def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tuple[Sequence[Pod], tuple[Failure, ...]]:
     """Take back what is about to go; the Pods as they are then, and what was refused, which keeps no rule."""
-    gone = patches.withdrawals(pods, decision.admitted)
-    refused = cluster.patch(gone) if gone else ()
+    # only a Pod that is to be told something else can have something to take back
+    concerned = {patch.pod for patch in decision.patches}
+    mappings = [m for m in decision.admitted if m.pod in concerned]
+    gone = patches.withdrawals([pod for pod in pods if pod.ref in concerned], mappings)
+    if not gone:
+        return pods, ()
+    refused = cluster.patch(gone)
     failed = {failure.subject for failure in refused}
     written = {patch.pod: patch.annotation for patch in gone if patch.pod.key not in failed}
     now = tuple(replace(pod, annotation=written[pod.ref]) if pod.ref in written else pod for pod in pods)
@@ -252,7 +286,10 @@ def _write(
     for family in families:
         rows = [m for m in decision.admitted if m.family == family and m.via == "dnat"]
 
-        def build(mappings: Sequence[Mapping], family: Family = family) -> Table | None:
+        def build(mappings: Sequence[Mapping], family: Family = family, every: int = len(rows)) -> Table | None:
+            # all of them, in whatever order: that table is there already
+            if len(mappings) == every:
+                return decision.wanted[family]
             return table_of(mappings, decision, observed.routes, family)
 
         keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
@@ -263,56 +300,16 @@ def _write(
     return seen, failures
 
 
-def _in_place(
-    decision: Decision, seen: MappingOf[Family, Table], observed: Observed, pods: Iterable[Pod]
-) -> tuple[Mapping, ...]:
-    """The mappings that are published: seen in the kernel, or the CNI's (hostPort).
-
-    Of a family that cannot be read nobody knows; what a Pod was told of it stays, nothing is added.
-    """
-    keys = {key for family, table in seen.items() for key in tree.in_place(table, decision.wanted.get(family), family)}
-    told = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
-    return tuple(
-        m
-        for m in decision.admitted
-        if m.via == "hostPort"
-        or m.key in keys
-        or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in told)
-    )
-
-
-def _absent(
-    decision: Decision, in_place: Iterable[Mapping], failures: Iterable[Failure], observed: Observed
-) -> list[Failure]:
-    """A failure by name for each mapping that was to be in place and was not seen there."""
-    named = {failure.subject for failure in failures}
-    there = set(in_place)
-    found = []
-    for mapping in decision.admitted:
-        unknown = observed.unreadable.get(mapping.family)
-        if mapping.via == "hostPort" or subject(mapping) in named:
-            continue
-        if unknown or mapping not in there:
-            found.append(Failure("rule", subject(mapping), unknown or "the rule was not seen in place"))
-    return found
-
-
-def _done(decision: Decision, seen: MappingOf[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
-    """The changes that the kernel shows."""
-    written = set(writes)
-    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f)}
-    return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
-
-
-def _shows(change: Change, rules: set[_Facts]) -> bool:
-    mapping = change.mapping
-    there = _facts(mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping) in rules
-    # a rule that named nobody is gone as soon as it reads otherwise, which a new reading has shown
-    return not there if change.action == "delete" else there
-
-
-def _facts(key: RuleKey, tag: str, leads: Mapping | LiveRule) -> _Facts:
-    return key, tag, leads.pod_ip, leads.pod_port
+def _take_back(
+    gone: frozenset[Mapping], decision: Decision, observed: Observed, node: Node
+) -> tuple[dict[Family, Table], list[Failure]]:
+    """Remove rules that were just made; every run tries anew, so no wish of the cluster is forgotten."""
+    admitted = tuple(m for m in decision.admitted if m not in gone)
+    diff = replace(decision.diff, changes=())
+    less = replace(decision, admitted=admitted, diff=diff, wanted=tables(admitted, decision, observed.routes))
+    seen, failures = _write(less, observed, node, _to_write(less, observed))
+    changes = [Change("delete", "refused", mapping, mapping) for mapping in gone]
+    return seen, [*failures, *node.forget(changes, admitted, decision.addresses, everything=False)]
 
 
 def _warnings(observed: Observed) -> tuple[str, ...]:
@@ -322,7 +319,7 @@ def _warnings(observed: Observed) -> tuple[str, ...]:
     return tuple(filter(None, (observed.loaded.warning, unheld, *removed)))
 
 
-# --- looking, and leaving --------------------------------------------------------------------------------------------
+# --- looking ---------------------------------------------------------------------------------------------------------
 
 
 def show(node: Node, settings: Settings) -> tuple[tuple[Mapping, ...], tuple[str, ...]]:
@@ -333,48 +330,3 @@ def show(node: Node, settings: Settings) -> tuple[tuple[Mapping, ...], tuple[str
     found = sorted((*live_now(observed, settings), *advertised), key=lambda m: (m.key, m.pod))
     warnings = (observed.loaded.warning, *(f"{f}: {text}" for f, text in observed.unreadable.items()))
     return tuple(found), tuple(filter(None, warnings))
-
-
-def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
-    """Remove every annotation of this node's Pods and every rule of ours, in both backends; what could not be.
-
-    Who had which number is kept, so that a later install gives the same ones again.
-    """
-    failures: list[Failure] = []
-    if cluster:
-        pods = [pod for pod in cluster.snapshot(settings.node).pods if pod.node == settings.node]
-        gone = patches.final(pods, ())
-        failures += cluster.patch(gone) if gone else ()
-    failures += _clean_node(node)
-    return tuple(failures)
-
-
-def _clean_node(node: Node) -> list[Failure]:
-    failures: list[Failure] = []
-    loaded = node.load()
-    live: list[Mapping] = []
-    for family in FAMILIES:
-        try:
-            have = node.read(family, whole=True)
-        except UnavailableError as err:
-            failures.append(Failure("rule", family, str(err)))
-            continue
-        known = loaded.state.plan.mappings if loaded.state.plan else ()
-        live += live_mappings(tree.live(have, family), known, {})
-        if not have.empty:
-            settled = node.settle(family, have, lambda _: None, (), ())
-            failures += (Failure("rule", family, message) for message in settled.errors)
-    failures += node.clear_leftovers(node.leftovers())
-    changes = [Change("delete", "cleanup", mapping, mapping) for mapping in live]
-    failures += node.forget(changes, (), loaded.state.addresses, everything=False) if changes else ()
-    if loaded.text or live:
-        failures += _forget_plan(node, loaded, live)
-    return failures
-
-
-def _forget_plan(node: Node, loaded: Loaded, live: Sequence[Mapping]) -> list[Failure]:
-    before = numbers(loaded.state.plan.mappings) if loaded.state.plan else {}
-    freed = cooling.freed(before | numbers(live), {}, loaded.state.cooling, now=node.now())
-    kept = replace(loaded.state, boot=node.boot, plan=None, cooling=freed, said={}, writing=False)
-    _, problems = _keep(node, kept, loaded.text)
-    return [Failure("state", "state file", problem) for problem in problems]

@@ -32,6 +32,13 @@ for name in ("NODE_NAME", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of our own."""
+    parser.addoption(
+        "--update-golden", action="store_true", help="write what golden worlds come to; then read the diff"
+    )
+
+
 def lacking(markers: set[str]) -> list[str]:
     """What this machine lacks for a test with these markers, each as an instruction."""
     programs = {program: package for m in NEEDS if m in markers for program, package in NEEDS[m].items()}

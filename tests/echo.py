@@ -30,6 +30,7 @@ class Servers:
         self._wake, self._woken = os.pipe()
         self._ready.register(self._wake, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._kept: list[Flow] = []
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -41,6 +42,8 @@ class Servers:
         for key in list(self._ready.get_map().values()):
             if isinstance(key.fileobj, socket.socket):
                 key.fileobj.close()
+        for flow in self._kept:
+            flow.close()
         self._ready.close()
         os.close(self._wake)
         os.close(self._woken)
@@ -52,6 +55,11 @@ class Servers:
                 server = _server(protocol, port)
                 answer = _accept if protocol == "tcp" else _reply
                 self._ready.register(server, selectors.EVENT_READ, (answer, f"{name} {port}"))
+
+    def keep(self, flow: "Flow") -> "Flow":
+        """Close this flow, too, in the end."""
+        self._kept.append(flow)
+        return flow
 
     def _serve(self) -> None:
         while True:
@@ -135,10 +143,8 @@ class Flow:
         self._socket = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
         self._to = (address, port)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
+    def close(self) -> None:
+        """End it."""
         self._socket.close()
 
     def send(self, patience: float = PATIENCE) -> Answer | str:

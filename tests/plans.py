@@ -109,7 +109,7 @@ def plans(draw: st.DrawFn) -> Plan:
 
 @st.composite
 def _mappings(draw: st.DrawFn, pod: PodRef, at: int, port: int, number: int, family: Family, protocol: str) -> Mapping:
-    networks = st.sampled_from(["10.0.0.0/8", "192.0.2.7/32", "fd00::/8", "::/0"])
+    networks = st.sampled_from(["10.0.0.0/8", "192.0.2.7/32"] if family == "IPv4" else ["fd00::/8", "::/0"])
     return mapping(
         node_port=number,
         protocol=protocol,

@@ -12,6 +12,7 @@ from nplconf.model import (
     Backend,
     Change,
     ClusterState,
+    Event,
     Failure,
     Family,
     Holds,
@@ -32,12 +33,17 @@ RANGE = PortRange(61000, 62000)
 
 @dataclass
 class FakeCluster:
-    """state: what a snapshot shows, changed by patches. error: raised instead. refuses: Pods whose patch fails."""
+    """state: what a snapshot shows, changed by patches. error: raised instead. refuses: Pods whose patch fails.
+
+    deaf: no Event can be created in it.
+    """
 
     state: ClusterState
     journal: list[str]
     error: NplconfError | None = None
     refuses: set[str] = field(default_factory=set)
+    events: list[Event] = field(default_factory=list)
+    deaf: bool = False
 
     def snapshot(self, node: str | None) -> ClusterState:
         if self.error:
@@ -52,6 +58,10 @@ class FakeCluster:
         )
         self.state = replace(self.state, pods=pods)
         return tuple(Failure("publish", p.pod.key, "refused") for p in patches if p.pod.name in self.refuses)
+
+    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+        self.events += [event for event in events if not self.deaf]
+        return tuple(events) if self.deaf else ()
 
     def annotation(self, name: str = "web-0") -> str | None:
         return next(pod.annotation for pod in self.state.pods if pod.ref.name == name)

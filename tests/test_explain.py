@@ -4,10 +4,11 @@ import nodes
 import pytest
 import worlds
 
-from nplconf.decision import decide
+from nplconf.decision import UNBOUND, Bounds, decide
 from nplconf.explain import Explanation, Facts, NodePort, PodName, ServiceName, explain, parse
 from nplconf.model import ClusterState, Cooling, Holds, Node, Pod, PodPort, Service, Taken
 from nplconf.observed import Observed
+from nplconf.plan.policy import Pin, Policy, Reserved
 from nplconf.publish import annotation
 from nplconf.settings import Settings
 from nplconf.verify import verify
@@ -17,13 +18,19 @@ LIVE = worlds.mapping(NUMBER)
 TOLD = annotation.render([LIVE])
 
 
-def facts(*objects: Node | Pod | Service, at: Observed | None = None, state: ClusterState | None = None) -> Facts:
-    settings = Settings(node=worlds.NODE)
+def facts(
+    *objects: Node | Pod | Service,
+    at: Observed | None = None,
+    state: ClusterState | None = None,
+    bounds: Bounds = UNBOUND,
+) -> Facts:
+    settings = Settings(node=worlds.NODE, policy="policy.yaml")
     cluster = state or worlds.cluster(worlds.node(), *objects)
     seen = at or nodes.observed(LIVE)
-    decision = decide(cluster, seen, settings)
+    decision = decide(cluster, seen, settings, bounds)
     here = tuple(p for p in cluster.pods if p.node == worlds.NODE)
-    return Facts(cluster, seen, decision, verify(decision, seen, here, no_hold=False), settings)
+    verified = verify(decision, seen, here, no_hold=False)
+    return Facts(cluster, seen, decision, verified, settings, bounds.policy)
 
 
 def asked(what: str, known: Facts) -> list[str]:
@@ -144,6 +151,48 @@ def test_a_limit_that_stops_apply_is_named_with_the_option_that_lifts_it() -> No
     lines = asked("shop/web-3", facts(at=nodes.observed(*live)))
     assert "a limit stops apply" in lines[1]
     assert lines[-1] == "  mend it: nplconf apply --allow-empty"
+
+
+# --- what was reviewed -----------------------------------------------------------------------------------------------
+
+
+def test_a_rule_of_the_policy_is_named_with_what_would_have_to_change() -> None:
+    known = facts(worlds.pod(), worlds.service(), at=nodes.observed(), bounds=Bounds(policy=Policy(deny=("shop",))))
+    for lines in (asked("shop/web-0", known), asked("svc/shop/web", known)):
+        assert "policy" in lines[1]
+        assert "[spec.namespaces.deny[0]]" in lines[1]
+        assert lines[-1] == "  mend it: change spec.namespaces.deny[0] in policy.yaml, and have it reviewed"
+
+
+PINS = Policy(pins=(Pin("pod", "shop/web-0", 8080, NUMBER, 0), Pin("service", "shop/web", 80, 61081, 1)))
+
+
+def test_a_pin_is_named_for_its_subject_and_its_number_also_while_that_is_absent() -> None:
+    known = facts(bounds=Bounds(policy=PINS), at=nodes.observed())
+    assert "the policy pins its port 8080 to number 61044 [spec.pins[0]]" in asked("shop/web-0", known)[1]
+    lines = asked("tcp/61044", known)
+    assert lines[0] == "tcp/61044 is not mapped, and not free for everybody"
+    assert "the policy pins it to pod shop/web-0, port 8080 [spec.pins[0]]" in lines[1]
+    known = facts(worlds.pod(), worlds.service(), bounds=Bounds(policy=PINS))
+    assert any("[spec.pins[1]]" in line for line in asked("svc/shop/web", known))
+
+
+def test_a_number_of_a_namespaces_range_is_not_free_for_everybody() -> None:
+    bounds = Bounds(policy=Policy(ranges=(Reserved("bank", worlds.PortRange(61900, 61999), 0),)))
+    assert "free for namespace bank [spec.ranges[0]]" in asked("tcp/61950", facts(bounds=bounds))[1]
+
+
+def test_what_waits_for_a_review_is_named_with_how_it_comes_to_one() -> None:
+    known = facts(worlds.pod(), worlds.service(), at=nodes.observed(), bounds=Bounds(worlds.plan()))
+    assert "pending" in asked("shop/web-0", known)[1]
+    assert "pending" in asked("svc/shop/web", known)[1]
+    assert "nplconf render --node worker-1" in asked("shop/web-0", known)[-1]
+
+
+def test_a_stale_row_is_named_for_its_pod_and_its_number() -> None:
+    known = facts(at=nodes.observed(), bounds=Bounds(worlds.plan(LIVE)))
+    assert "stale in the reviewed plan, and withheld: pod-gone" in asked("shop/web-0", known)[1]
+    assert asked(f"tcp/{NUMBER}", known)[0] == "tcp/61044 is withheld"
 
 
 def test_many_reasons_are_cut_with_their_count_and_the_command_stays() -> None:

@@ -7,10 +7,11 @@ import pytest
 from seams import EMPTY, FakeCluster, FakeNode
 from worlds import NODE, cluster, node, pod, ref, service
 
+from nplconf.cleanup import clean
 from nplconf.errors import BadDataError, UnavailableError
 from nplconf.model import ClusterState, Pod
 from nplconf.plan.state import State
-from nplconf.reconcile import Result, apply, clean, heal_to_last, show
+from nplconf.reconcile import Result, apply, heal_to_last, show
 from nplconf.settings import Settings
 
 SETTINGS = Settings(node=NODE)
@@ -65,14 +66,14 @@ def test_a_removal_is_withdrawn_before_its_rule_goes() -> None:
     world.change(services=TWO_PORTS[:1])
     world.apply()
     kinds = [line.split()[0] for line in world.journal]
-    assert kinds == ["save", "patch", "write", "forget", "save"]
+    assert kinds == ["save", "patch", "write", "forget", "save", "save"]
 
 
 def test_an_addition_is_published_after_its_rule_was_seen() -> None:
     world = World(pod(), service())
     world.apply()
     kinds = [line.split()[0] for line in world.journal]
-    assert kinds == ["save", "write", "write", "forget", "patch", "save"]
+    assert kinds == ["save", "write", "write", "forget", "patch", "save", "save"]
 
 
 def test_the_state_with_the_owner_of_a_freed_number_is_saved_before_its_rule_goes() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from seams import FakeCluster, FakeNode
 from worlds import NODE, cluster, mapping, node, plan, pod, service
 
+from nplconf.decision import Bounds
 from nplconf.errors import UnavailableError
 from nplconf.model import Plan, Pod, Service
 from nplconf.reconcile import Result, apply, apply_plan, keep_last, review
@@ -38,7 +39,7 @@ class World:
 
     def apply(self, reviewed: Plan | None = REVIEWED, *, exact: bool = False) -> Result:
         self.journal.clear()
-        return apply(self.cluster, self.node, SETTINGS, reviewed, exact=exact)
+        return apply(self.cluster, self.node, SETTINGS, Bounds(reviewed, exact=exact))
 
     def keep(self) -> Result | None:
         self.journal.clear()
@@ -172,7 +173,7 @@ def test_a_plan_of_an_earlier_boot_is_nothing_to_keep_to() -> None:
 
 def test_review_tells_the_same_as_apply_and_changes_nothing() -> None:
     world = World("web-1", "web-2")
-    seen = review(world.cluster, world.node, SETTINGS, REVIEWED)
+    seen = review(world.cluster, world.node, SETTINGS, Bounds(REVIEWED))
     assert world.journal == []
     assert [s.reason for s in seen.decision.stale] == ["pod-gone"]
     assert [p.pod.name for p in seen.decision.pending] == ["web-2"]

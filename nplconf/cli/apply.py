@@ -7,7 +7,8 @@ from typing import Any
 from nplconf.cli import options, plans, record, say
 from nplconf.cli import plan as plan_command
 from nplconf.cli.worlds import open_cluster, open_node
-from nplconf.errors import BadConfigError, BadDataError, NplconfError, UsageError
+from nplconf.deadline import RUN
+from nplconf.errors import BadConfigError, BadDataError, NplconfError
 from nplconf.node import datapath, state
 from nplconf.node.linux import LinuxNode
 from nplconf.node.lock import locked
@@ -26,7 +27,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """One run, under the node's lock."""
     if arguments.check:
         return plan_command.run(arguments, settings)
-    result, code = record.recorded(settings, lambda: _run(arguments, settings))
+    with RUN.limited():
+        result, code = record.recorded(settings, lambda: _run(arguments, settings))
     report(result, settings)
     return code
 
@@ -42,26 +44,24 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
 
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
-    path = plans.given(arguments.plan, settings)
-    if settings.no_cluster and not path:
-        raise UsageError("--no-cluster needs a PLAN: without either there is nothing to apply")
+    plan_command.check(arguments, settings)
     if not settings.force:
         datapath.refuse_bypass()
     state.make_directory(settings.state_dir)
     with locked(settings.state_dir):
-        return _result(path, settings, exact=plan_command.arguments_exact(arguments, settings))
+        return _result(arguments, settings)
 
 
-def _result(path: str | None, settings: Settings, *, exact: bool) -> Result:
+def _result(arguments: argparse.Namespace, settings: Settings) -> Result:
     node = open_node(settings)
     try:
-        reviewed = plans.binding(path, settings)
+        bounds = plans.bounds(arguments.plan, settings, exact=plan_command.exact(arguments, settings))
     except BadDataError as err:
         _keep_last(node, settings, err)
         raise
-    if reviewed and settings.no_cluster:
-        return apply_plan(node, settings, reviewed)
-    return apply(open_cluster(settings), node, settings, reviewed, exact=exact)
+    if bounds.plan and settings.no_cluster:
+        return apply_plan(node, settings, bounds.plan)
+    return apply(open_cluster(settings), node, settings, bounds)
 
 
 def _keep_last(node: LinuxNode, settings: Settings, why: BadDataError) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from nplconf.cleanup import clean
 from nplconf.cli import say
 from nplconf.cli.worlds import open_cluster, open_node
 from nplconf.cluster import Cluster
@@ -10,7 +11,6 @@ from nplconf.model import Failure
 from nplconf.node import state
 from nplconf.node.lock import locked
 from nplconf.output import data, structured, table
-from nplconf.reconcile import clean
 from nplconf.settings import Settings
 
 

@@ -24,12 +24,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         what = parse(arguments.what)
     except ValueError as err:
         raise UsageError(str(err)) from None
-    reviewed = plans.binding(plans.given(None, settings), settings)
-    seen = review(open_cluster(settings), open_node(settings), settings, reviewed)
+    bounds = plans.bounds(None, settings)
+    seen = review(open_cluster(settings), open_node(settings), settings, bounds)
     if seen.decision.blocked and seen.decision.foreign:
         raise BlockedError(seen.decision.blocked.message)
     verified = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
-    found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings))
+    found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings, bounds.policy))
     if settings.output == "table":
         table.write(_lines(found), settings)
     else:

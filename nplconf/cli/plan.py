@@ -33,23 +33,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Decide, print, change nothing."""
-    path = plans.given(arguments.plan, settings)
-    if settings.no_cluster and not path:
-        raise UsageError("--no-cluster needs a PLAN: without either there is nothing to plan")
-    reviewed = plans.binding(path, settings)
+    check(arguments, settings)
+    bounds = plans.bounds(arguments.plan, settings, exact=exact(arguments, settings))
     node = open_node(settings)
-    if reviewed and settings.no_cluster:
-        decision, _ = review_plan(node, settings, reviewed)
+    if bounds.plan and settings.no_cluster:
+        decision, _ = review_plan(node, settings, bounds.plan)
     else:
-        exact = arguments_exact(arguments, settings)
-        decision = review(open_cluster(settings), node, settings, reviewed, exact=exact).decision
+        decision = review(open_cluster(settings), node, settings, bounds).decision
     if arguments.out:
         write_output(arguments.out, document.dump(decision.plan))
     _report(decision, settings)
     return _exit_code(decision, detailed=arguments.detailed_exitcode)
 
 
-def arguments_exact(arguments: argparse.Namespace, settings: Settings) -> bool:
+def check(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Raises UsageError where there is neither a plan nor a cluster, BadConfigError as `plans.given`."""
+    if not plans.given(arguments.plan, settings) and settings.no_cluster:
+        raise UsageError("--no-cluster needs a PLAN: without either there is nothing to do")
+
+
+def exact(arguments: argparse.Namespace, settings: Settings) -> bool:
     """The flag, else the config file's `exact`."""
     return bool(getattr(arguments, "exact", settings.exact))
 

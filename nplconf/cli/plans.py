@@ -1,13 +1,23 @@
 """Plan files on the command line: given, found in a directory, read and checked."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 from nplconf.cli import say
+from nplconf.decision import Bounds
 from nplconf.desired.names import subdomain
 from nplconf.errors import BadConfigError, BadDataError
 from nplconf.model import Plan
 from nplconf.output.text import escaped
 from nplconf.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nplconf.plan.policy import Policy
+    from nplconf.strict_yaml import Problem
+
+Document = TypeVar("Document")
 
 
 def given(named: str | None, settings: Settings) -> str | None:
@@ -26,25 +36,46 @@ def given(named: str | None, settings: Settings) -> str | None:
     return str(Path(settings.plan_dir, f"{settings.node}.yaml"))
 
 
+def bounds(named: str | None, settings: Settings, *, exact: bool = False) -> Bounds:
+    """What binds this run: a plan, or in automatic mode the policy. Raises BadDataError, and as `given`."""
+    path = given(named, settings)
+    if path:
+        return Bounds(for_node(read(path), path, settings), exact=exact)
+    return Bounds(policy=policy(settings))
+
+
+def policy(settings: Settings) -> "Policy | None":
+    """The policy, if there is one. Raises BadDataError, after every problem was said."""
+    if not settings.policy:
+        return None
+    from nplconf import files
+    from nplconf.plan.policy import load
+
+    found, problems = load(files.read_text(settings.policy), settings.policy, settings.port_range)
+    return _good(found, problems, settings.policy)
+
+
 def read(path: str) -> Plan:
     """A plan without problems. Raises BadDataError, after every problem was said."""
-    # the schema costs more than a whole run in automatic mode
     from nplconf import files
+    from nplconf.plan.reread import reread
+
+    text = files.read_text(path)
+    if plan := reread(text):
+        return plan
+    # the schema costs more than a whole run in automatic mode
     from nplconf.plan.validate import load
 
-    plan, problems = load(files.read_text(path), path)
-    if plan is None or problems:
-        for problem in problems:
-            say.error(f"{problem.file}:{problem.line}: {problem.path}: {problem.message} [{problem.rule}]")
-        raise BadDataError(
-            f"{escaped(path)}: {len(problems)} problem{'s' * (len(problems) != 1)}: nothing is taken from it"
-        )
-    return plan
+    return _good(*load(text, path), path)
 
 
-def binding(path: str | None, settings: Settings) -> Plan | None:
-    """The plan that `given` found, read and checked; None in automatic mode. Raises BadDataError."""
-    return for_node(read(path), path, settings) if path else None
+def _good(document: Document | None, problems: "Sequence[Problem]", path: str) -> Document:
+    for problem in problems:
+        say.error(f"{problem.file}:{problem.line}: {problem.path}: {problem.message} [{problem.rule}]")
+    if document is None or problems:
+        many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise BadDataError(f"{escaped(path)}: {many}: nothing is taken from it")
+    return document
 
 
 def for_node(plan: Plan, path: str, settings: Settings) -> Plan:

@@ -61,7 +61,7 @@ def _leave(settings: Settings, code: int, began: float, result: Result | None = 
         seconds=time.monotonic() - began,
         range_ports=len(settings.port_range),
         backend=_backend(settings),
-        counts=metrics.counted(result) if result else _rules_alone(settings, blocked=code == 4),
+        counts=metrics.counted(result) if result else _rules_alone(settings),
     )
     try:
         _replace(Path(settings.textfile), metrics.text(run))
@@ -87,7 +87,7 @@ def _backend(settings: Settings) -> str:
         return settings.backend
 
 
-def _rules_alone(settings: Settings, *, blocked: bool) -> Counts:
+def _rules_alone(settings: Settings) -> Counts:
     """What is in the kernel after a run that came to nothing; nothing where that cannot be read either."""
     keys = set()
     with contextlib.suppress(NplconfError):
@@ -95,4 +95,4 @@ def _rules_alone(settings: Settings, *, blocked: bool) -> Counts:
         for family in FAMILIES:
             with contextlib.suppress(NplconfError):
                 keys |= {rule.key for rule in tree.live(node.read(family), family)}
-    return Counts({"live": len(keys)}, len({key.node_port for key in keys}), {}, {}, blocked=blocked)
+    return Counts({"live": len(keys)}, len({key.node_port for key in keys}), {}, {})

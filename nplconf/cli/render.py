@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from pathlib import Path
 
 from nplconf.cli import plans
 from nplconf.cli.files import write_output
@@ -19,11 +18,9 @@ from nplconf.settings import Settings
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Where the plan goes, and which one was before it."""
     parser.add_argument(
-        "--out",
-        metavar="FILE",
-        help="write the plan there (--all-nodes: a directory); what is there is the previous plan",
+        "--out", metavar="FILE", help="write the plan there; the FILE that is there is the previous plan"
     )
-    parser.add_argument("--all-nodes", action="store_true", help="every node's plan, as --out/<node>.yaml")
+    parser.add_argument("--all-nodes", action="store_true", help="one plan per node, --out is their directory")
     parser.add_argument(
         "--prune", action="store_true", help="with --all-nodes: remove the plans of nodes that are gone"
     )
@@ -33,30 +30,27 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """A function of the cluster state and the previous plan; looks at no node."""
     if arguments.all_nodes:
-        return _all_nodes(arguments, settings)
+        if not arguments.out or arguments.previous:
+            raise UsageError("--all-nodes needs --out DIR, where each node's previous plan is, too")
+        from nplconf.cli import render_all
+
+        return render_all.run(arguments.out, settings, prune=arguments.prune)
     if arguments.prune:
-        raise UsageError("--prune needs --all-nodes")
+        raise UsageError("--prune goes with --all-nodes")
     cluster = open_cluster(settings).snapshot(settings.node)
     node = find_node(cluster, settings.node)
     if node is None:
         raise BadDataError(f"the cluster state has no Node {settings.node}")
+    wishes = Desired(settings.port_range, settings.node_ips, plans.policy(settings))
     before = _previous(arguments.previous, arguments.out)
     past = Past(numbers=(numbers(before.mappings),)) if before else Past()
-    plan = render(cluster, node, Desired(settings.port_range, settings.node_ips), past)
+    plan = render(cluster, node, wishes, past)
     text = structured.text(document.to_data(plan), "json") if settings.output == "json" else document.dump(plan)
     if arguments.out:
         write_output(arguments.out, text)
     else:
         print(text, end="")
     return 0
-
-
-def _all_nodes(arguments: argparse.Namespace, settings: Settings) -> int:
-    if not arguments.out or arguments.previous:
-        raise UsageError("--all-nodes needs --out DIR, where each node's previous plan is; it takes no --previous")
-    from nplconf.cli import render_all
-
-    return render_all.run(Path(arguments.out), settings, prune=arguments.prune)
 
 
 def _previous(named: str | None, out: str | None) -> Plan | None:

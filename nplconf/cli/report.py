@@ -23,8 +23,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.plan:
         report = html.of_plan(plans.read(arguments.plan))
     else:
-        reviewed = plans.binding(plans.given(None, settings), settings)
-        report = _of_node(review(open_cluster(settings), open_node(settings), settings, reviewed), settings)
+        bounds = plans.bounds(None, settings)
+        report = _of_node(review(open_cluster(settings), open_node(settings), settings, bounds), settings)
     text = html.page(report)
     if arguments.out:
         write_output(arguments.out, text)

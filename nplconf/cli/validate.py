@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable
+from functools import partial
 
 from nplconf import files
 from nplconf.errors import BadDataError, UsageError
@@ -25,7 +26,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     for path in arguments.plans:
         problems += _problems(path, validate.validate)
     if settings.policy:
-        problems += _problems(settings.policy, policy.validate)
+        problems += _problems(settings.policy, partial(policy.validate, within=settings.port_range))
     if settings.output == "table":
         _table(problems, len(arguments.plans) + bool(settings.policy), settings)
     else:

@@ -19,8 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """0 when all is as it must be, 2 on drift."""
-    reviewed = plans.binding(plans.given(None, settings), settings)
-    seen = review(open_cluster(settings), open_node(settings), settings, reviewed)
+    bounds = plans.bounds(None, settings)
+    seen = review(open_cluster(settings), open_node(settings), settings, bounds)
     decision = seen.decision
     found = verify(decision, seen.observed, seen.pods, no_hold=settings.no_hold)
     if decision.blocked and decision.foreign:

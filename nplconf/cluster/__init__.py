@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from nplconf.model import ClusterState, Failure, Patch
+from nplconf.doctor.facts import Right
+from nplconf.model import ClusterState, Event, Failure, Patch
 
 
 class Cluster(Protocol):
@@ -17,3 +18,9 @@ class Cluster(Protocol):
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """Write the annotations, each for itself; what was refused is returned, the others are written."""
+
+    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+        """Create Events in the name of a node's job; those that could not be created now, and may be later."""
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        """What a run does with the cluster, and whether it may. Raises an `NplconfError` when nobody says."""

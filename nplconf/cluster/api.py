@@ -4,23 +4,28 @@ Each list is a single consistent one, not chunked: a node's Pods are few, and ch
 list is complete or an error, as everything that is missing from it would be taken away from the node.
 """
 
+import functools
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import quote, urlencode
 
-from nplconf.cluster import credentials, publishing
+from nplconf.cluster import credentials, publishing, rights, telling
 from nplconf.cluster.answers import Listing, UnbelievableError, refusal, whole
 from nplconf.cluster.credentials import Note
 from nplconf.cluster.objects import state
 from nplconf.cluster.session import Session
 from nplconf.cluster.transport import Deadline, Reply
+from nplconf.deadline import RUN
+from nplconf.doctor.facts import Right
 from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
-from nplconf.model import ClusterState, Failure, Patch
+from nplconf.model import ClusterState, Event, Failure, Patch
 
 READ_SECONDS = 15.0
 WRITE_SECONDS = 15.0
+TELL_SECONDS = 5.0
 IN_FLIGHT = 4
 """Patches at once: one server takes 1,000 in about the same time over one connection or many; 4 hide the way there."""
 _Item = TypeVar("_Item")
@@ -59,7 +64,7 @@ class ApiCluster:
 
         Raises UnavailableError, PermissionDeniedError (401, 403), BadConfigError.
         """
-        with Deadline(READ_SECONDS) as deadline:
+        with Deadline(RUN.left(READ_SECONDS)) as deadline:
             try:
                 return self._read(node, deadline)
             except UnbelievableError as err:
@@ -108,8 +113,22 @@ class ApiCluster:
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """See `Cluster`. A Pod that is gone, or was created again, is no failure: the next run sees what is there."""
-        with Deadline(WRITE_SECONDS) as deadline:
+        with Deadline(RUN.left(WRITE_SECONDS)) as deadline:
             return tuple(filter(None, self._all(patches, lambda session, patch: _patched(session, patch, deadline))))
+
+    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+        """See `Cluster`."""
+        with Deadline(TELL_SECONDS) as deadline:
+            later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
+        return tuple(event for event, failed in zip(events, later, strict=True) if failed)
+
+    # --- rights
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        """See `Cluster`."""
+        with Deadline(RUN.left(READ_SECONDS)) as deadline:
+            send = functools.partial(self._session.ask, "POST", rights.PATH, deadline, Content_Type="application/json")
+            return rights.reviewed(node, lambda body: send(body=body), events=events)
 
     def _all(self, work: Sequence[_Item], do: Callable[[Session, _Item], _Outcome]) -> list[_Outcome]:
         """Each piece of work done, a few at a time, in their order."""
@@ -137,6 +156,14 @@ def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | No
     except NplconfError as err:
         return Failure(publishing.STEP, patch.pod.key, str(err))
     return publishing.verdict(reply, patch)
+
+
+def _told(session: Session, event: Event, node: str, deadline: Deadline) -> bool:
+    data = telling.body(event, node, time.time())
+    try:
+        return telling.told(session.ask("POST", telling.path(event), deadline, data, Content_Type="application/json"))
+    except NplconfError:
+        return False
 
 
 def _silent(_message: str) -> None:

@@ -7,22 +7,27 @@ Writing is one rename, so a reader, and the next run, sees the file before or af
 
 import contextlib
 import errno
+import itertools
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from nplconf.cluster import formats
+from nplconf.cluster import formats, stream
 from nplconf.cluster.annotate import annotated
 from nplconf.cluster.objects import state
+from nplconf.doctor.facts import Right
 from nplconf.errors import BadDataError
-from nplconf.model import ClusterState, Failure, Patch
+from nplconf.model import ClusterState, Event, Failure, Patch
 
 FILE_BYTES = 2**30
 STDIN = "-"
 _STEP = "publish"
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before the first character of JSON: a byte order mark, and spaces."""
 
 
 class _Stamp(NamedTuple):
@@ -43,14 +48,47 @@ class FileCluster:
         self._stdin = stdin
         self._contents: dict[str, formats.Content] = {}
         self._stamps: dict[str, _Stamp | None] = {}
+        self._passed: tuple[str | None, ClusterState] | None = None
+        """What came through a pipe, which does not come again; and the node it was read for."""
 
     def snapshot(self, node: str | None) -> ClusterState:
         """The files as they are now, with what was patched. Raises BadDataError naming the file that is wrong."""
-        self._refresh()
-        located = [o for name in self._files for o in formats.objects(self._contents[name])]
-        if not located:
+        if self._passed and self._passed[0] == node:
+            return self._passed[1]
+        objects = ((o.kind, o.raw) for name in self._files for o in self._objects(name))
+        first = next(objects, None)
+        if first is None:
             raise BadDataError(f"{', '.join(map(_shown, self._files))}: no Kubernetes object at all")
-        return state(((o.kind, o.raw) for o in located), node)
+        found = state(itertools.chain((first,), objects), node)
+        if STDIN in self._files and STDIN not in self._contents:
+            self._passed = (node, found)
+        return found
+
+    def _objects(self, name: str) -> Iterator[stream.Object | formats.Located]:
+        """The objects of a file. JSON that is not written to goes by item by item, so that a dump of any size does."""
+        if self._target is None and (name != STDIN or name not in self._contents):
+            try:
+                with self._open(name) as file:
+                    if file.peek(1).lstrip(_BLANK)[:1] == b"{":
+                        yield from stream.objects(file, _shown(name))
+                        return
+            except (OSError, ValueError) as error:
+                raise BadDataError(f"{_shown(name)}: {_reason(error)}") from None
+        self._refresh()
+        yield from formats.objects(self._contents[name])
+
+    def _open(self, name: str) -> "contextlib.AbstractContextManager[BufferedReader[Any]]":
+        return contextlib.nullcontext(self._pipe()) if name == STDIN else _opened(name)
+
+    def _pipe(self) -> "BufferedReader[Any]":
+        """Stdin, of which a look at the beginning takes nothing away. Raises BadDataError where it is closed."""
+        if isinstance(self._stdin, BufferedReader):
+            return self._stdin
+        if self._stdin is None and sys.stdin is None:
+            raise BadDataError(f"{_shown(STDIN)}: is closed")
+        found: BufferedReader[Any] = BufferedReader(self._stdin or sys.stdin.buffer)
+        self._stdin = found
+        return found
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """Write the annotations to the write-back file; a file that does not change is not written."""
@@ -62,6 +100,19 @@ class FileCluster:
         except (BadDataError, OSError, RecursionError) as error:
             message = f"cannot write {self._write_back}: {_reason(error)}"
             return tuple(Failure(_STEP, p.pod.key, message) for p in patches)
+
+    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+        """Nobody: a file has no Events, so all may be told later, where there is an API server."""
+        del node
+        return tuple(events)
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        """Whether the files can be read, and the one that is written back can be replaced."""
+        del node, events
+        found = [Right(f"read {_shown(name)}", name == STDIN or os.access(name, os.R_OK)) for name in self._files]
+        if self._target:
+            found.append(Right(f"write {self._write_back}", os.access(self._target.parent, os.W_OK)))
+        return tuple(found)
 
     def _patch(self, target: Path, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         own = [name for name in self._files if name != STDIN and Path(os.path.realpath(name)) == target]
@@ -80,7 +131,7 @@ class FileCluster:
         for name in self._files:
             if name == STDIN:
                 if name not in self._contents:
-                    self._contents[name] = formats.parse(_read_stdin(self._stdin or sys.stdin.buffer), _shown(name))
+                    self._contents[name] = formats.parse(_read_stdin(self._pipe()), _shown(name))
             else:
                 self._refresh_file(name)
 
@@ -127,7 +178,7 @@ def _key(raw: Any) -> str | None:
     return f"{metadata.get('namespace') or 'default'}/{metadata['name']}"
 
 
-def _opened(name: str) -> BinaryIO:
+def _opened(name: str) -> "BufferedReader[Any]":
     """The file, if it is a regular one: opening a FIFO would wait for its writer, so it is not waited for."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     kind = os.fstat(descriptor).st_mode

@@ -17,7 +17,7 @@ from nplconf.errors import BadDataError
 YAML_BYTES = 256 * 2**20
 """Largest YAML file that is read: some 120,000 Pods, and a minute of work. JSON is bounded by the reader alone."""
 
-_TYPED_LISTS = {"NodeList": "Node", "PodList": "Pod", "ServiceList": "Service"}
+TYPED_LISTS = {"NodeList": "Node", "PodList": "Pod", "ServiceList": "Service"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,12 +80,8 @@ def objects(content: Content) -> Iterator[Located]:
             continue
         for place, raw in enumerate(document["items"]):
             if isinstance(raw, dict) and raw.get("apiVersion", document.get("apiVersion", "v1")) == "v1":
-                yield Located(number, place, kind_of(raw, document), raw)
-
-
-def kind_of(raw: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    """An item's kind; the items of a PodList as the API server sends it say none."""
-    return str(raw.get("kind", _TYPED_LISTS.get(document.get("kind", ""), "")))
+                # the items of a PodList as the API server sends it say no kind
+                yield Located(number, place, str(raw.get("kind", TYPED_LISTS.get(kind, ""))), raw)
 
 
 def replaced(content: Content, changes: Mapping[tuple[int, int | None], dict[str, Any]]) -> Content:
@@ -111,7 +107,7 @@ def _decoded(data: bytes, source: str) -> str:
 
 def _parse_json(text: str, source: str) -> list[Any]:
     try:
-        return [json.loads(text, parse_constant=_no_constant)]
+        return [json.loads(text, parse_constant=no_constant)]
     except json.JSONDecodeError as error:
         raise BadDataError(f"{source}, line {error.lineno}: not JSON: {error.msg}") from None
     except ValueError as error:
@@ -120,7 +116,8 @@ def _parse_json(text: str, source: str) -> list[Any]:
         raise BadDataError(f"{source}: nested too deeply") from None
 
 
-def _no_constant(name: str) -> None:
+def no_constant(name: str) -> None:
+    """NaN and its like, which are no JSON."""
     raise ValueError(f"{name} is no number")
 
 
@@ -133,7 +130,7 @@ def _parse_yaml(text: str, size: int, source: str) -> list[Any]:
 
 
 def check(document: object, source: str) -> None:
-    """Raises BadDataError for a document that is no Kubernetes object, or not all of one."""
+    """Raises BadDataError for a document that is no Kubernetes object, or half of one."""
     if not isinstance(document, dict):
         raise BadDataError(f"{source}: is no Kubernetes object but {_noun(document)}")
     kind = document.get("kind")
@@ -141,7 +138,7 @@ def check(document: object, source: str) -> None:
         raise BadDataError(f"{source}: a document without a kind: cut off, or no Kubernetes object")
     if "items" in document and not kind.endswith("List"):
         raise BadDataError(f"{source}: a {kind} with items: cut off, or no Kubernetes object")
-    if (kind == "List" or kind in _TYPED_LISTS) and not isinstance(document.get("items"), list):
+    if (kind == "List" or kind in TYPED_LISTS) and not isinstance(document.get("items"), list):
         raise BadDataError(f"{source}: a {kind} whose items are {_noun(document.get('items'))}")
 
 

@@ -37,7 +37,7 @@ def verdict(reply: Reply, patch: Patch) -> Failure | None:
         return None
     if reply.status in (409, 422) and _replaced(said):
         return None
-    return _failure(patch, _explained(reply.status, said), refused=reply.status in (403, 422))
+    return Failure(STEP, patch.pod.key, _explained(reply.status, said), refused=_denied(reply.status, said))
 
 
 def _confirmed(reply: Reply, patch: Patch) -> Failure | None:
@@ -58,18 +58,27 @@ def _replaced(said: Refusal) -> bool:
     return "metadata.uid" in said.causes or (said.reason == "Conflict" and "uid" in said.message.lower())
 
 
+def _denied(status: int, said: Refusal) -> bool:
+    """The Pod may not have this annotation: a policy, a webhook or the Pod's other annotations stand against it."""
+    return status in (400, 403, 422) and not _unentitled(said)
+
+
+def _unentitled(said: Refusal) -> bool:
+    """It is we who may not: a right that is missing for all Pods, until somebody grants it."""
+    return " cannot patch " in said.message
+
+
 def _explained(status: int, said: Refusal) -> str:
     if "metadata.annotations" in said.causes:
         return f"the Pod's annotations would be too long: {said.message}"
     if status == 401:
         return f"the API server does not know us (401): {said.message}"
-    if status == 403 and " cannot patch " in said.message:
+    if status == 403 and _unentitled(said):
         return f"the right to patch pods/status is missing: {said.message}; see examples/kubernetes"
-    if status in (403, 422):
+    if status in (400, 403, 422):
         return f"denied: {said.message}"
     return f"{status} {said.message}"
 
 
-def _failure(patch: Patch, message: str, *, refused: bool = False) -> Failure:
-    del refused
+def _failure(patch: Patch, message: str) -> Failure:
     return Failure(STEP, patch.pod.key, message)

@@ -12,10 +12,11 @@ from nplconf.model import FAMILIES, PROTOCOLS, Family, Pod, PodPort, Protocol, S
 
 
 class Refusal(NamedTuple):
-    """Why something is not served: one of the reasons of `skipped`, and a sentence."""
+    """Why something is not served: one of the reasons of `skipped`, a sentence, the policy's rule where one did it."""
 
     reason: str
     message: str
+    rule: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,11 @@ class Site:
     shared: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """A mapping that is to be, but for its number. host_port: the number the CNI maps already, 0 when it does not."""
+class Wish(NamedTuple):
+    """A mapping that is to be, but for its number. host_port: the number the CNI maps already, 0 when it does not.
+
+    sources: the networks its clients must come from, none for anywhere.
+    """
 
     pod: Pod
     port: int
@@ -42,11 +45,20 @@ class Wish:
     pod_ip: str
     services: tuple[str, ...]
     host_port: int
+    sources: tuple[str, ...] = ()
 
     @property
     def owner(self) -> PodPort:
         """What its number would belong to."""
         return PodPort(self.pod.ref.key, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers that were given, and why the other (Pod, port)s have none."""
+
+    given: Mapping[PodPort, int]
+    refused: Mapping[PodPort, Refusal]
 
 
 class _Endpoint(NamedTuple):
@@ -67,16 +79,16 @@ def shared_addresses(pods: Iterable[Pod]) -> frozenset[str]:
     return frozenset(ip for ip, times in count.items() if times > 1)
 
 
-def host_ports(pods: Iterable[Pod]) -> frozenset[int]:
-    """The node ports that Pods have for themselves, whatever their protocol."""
-    return frozenset(port.host_port for pod in pods for port in pod.ports if port.host_port)
+def host_ports(pods: Iterable[Pod]) -> dict[int, str]:
+    """The node ports that Pods have for themselves, whatever their protocol, each with words that say whose."""
+    having = (pod for pod in pods if pod.ports)
+    return {p.host_port: f"a hostPort of Pod {shown(pod.ref.key)}" for pod in having for p in pod.ports if p.host_port}
 
 
 def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish], list[Skipped]]:
     """What the Services that select a Pod ask of it, a wish per port, protocol and family, and what it cannot have."""
     refused = _unservable(pod)
-    families = [] if refused else [f for f in FAMILIES if any(f in s.families for s in services)]
-    addresses = {family: _addresses(pod, family, site) for family in families}
+    addresses: dict[Family, tuple[str, str] | Refusal] = {}
     asked: dict[_Endpoint, set[str]] = {}
     skipped: list[Skipped] = []
     for service in services:
@@ -86,14 +98,24 @@ def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish
             if refusal:
                 skipped.append(_skip(pod, number, port, service, refusal))
                 continue
-            for family in (f for f in families if f in service.families):
-                found = addresses[family]
+            for family in FAMILIES:
+                if family not in service.families:
+                    continue
+                found = addresses.get(family) or _addresses(pod, family, site)
+                addresses[family] = found
                 if isinstance(found, Refusal):
                     skipped.append(_skip(pod, number, port, service, found))
                 else:
                     endpoint = _Endpoint(cast("int", number), cast("Protocol", protocol_of(port)), family)
                     asked.setdefault(endpoint, set()).add(service.key)
-    return list(_wishes(pod, asked, addresses)), skipped
+    real = {family: found for family, found in addresses.items() if not isinstance(found, Refusal)}
+    return list(_wishes(pod, asked, real)), skipped
+
+
+def unserved(wish: Wish, refusal: Refusal) -> Iterator[Skipped]:
+    """A row for each Service that asks for a wish that is not fulfilled."""
+    for service in wish.services:
+        yield Skipped(wish.pod.ref.key, wish.port, wish.protocol, service, *refusal)
 
 
 def resolve(pod: Pod, target: int | str, protocol: str) -> int | None:
@@ -126,7 +148,7 @@ def _listens(host_ip: str, family: Family, node_ip: str) -> bool:
 
 
 def _wishes(
-    pod: Pod, asked: Mapping[_Endpoint, set[str]], addresses: Mapping[Family, tuple[str, str] | Refusal]
+    pod: Pod, asked: Mapping[_Endpoint, set[str]], addresses: Mapping[Family, tuple[str, str]]
 ) -> Iterator[Wish]:
     for endpoint, services in asked.items():
         node_ip, pod_ip = addresses[endpoint.family]
@@ -157,15 +179,15 @@ def _addresses(pod: Pod, family: Family, site: Site) -> tuple[str, str] | Refusa
     node_ip = site.advertised.get(family)
     if node_ip is None:
         return Refusal("node-ip-missing", f"the node has no usable {family} address")
-    refusal = Refusal("pod-ip-missing", f"the Pod has no {family} address")
+    refusal = None
     for text in pod.ips:
         if family_of(text) == family:
             problem = _bad_address(text, site)
             if problem is None:
                 return node_ip, text
             # the first bad address tells more than a later one, or than "missing"
-            refusal = problem if refusal.reason == "pod-ip-missing" else refusal
-    return refusal
+            refusal = refusal or problem
+    return refusal or Refusal("pod-ip-missing", f"the Pod has no {family} address")
 
 
 def _bad_address(text: str, site: Site) -> Refusal | None:

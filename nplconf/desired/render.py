@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
 
 from nplconf.desired.addresses import node_ips, own_addresses
-from nplconf.desired.pods import Site, Wish, host_ports, running, shared_addresses, wishes
+from nplconf.desired.pods import Numbers, Refusal, Site, Wish, host_ports, running, shared_addresses, unserved, wishes
 from nplconf.desired.ports import allocate
 from nplconf.desired.services import Selection, select, selecting
 from nplconf.model import ClusterState, Family, Node, Past, Plan, Pod, PodPort, PortRange, Skipped
 from nplconf.model import Mapping as PlannedMapping
+
+if TYPE_CHECKING:
+    from nplconf.plan.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,7 @@ class Desired:
 
     port_range: PortRange
     node_ips: Mapping[Family, str] = field(default_factory=dict, hash=False)
+    policy: "Policy | None" = None
 
 
 def find_node(cluster: ClusterState, name: str) -> Node | None:
@@ -29,15 +35,23 @@ def render(cluster: ClusterState, node: Node, settings: Desired, past: Past) -> 
     return _render(select(cluster.services), cluster.identity, node, cluster.pods, settings, past)
 
 
-def render_all(cluster: ClusterState, settings: Desired, past_of: Callable[[str], Past]) -> Iterator[Plan]:
-    """The plan of every node, sorted by name, as `render` would make it; each Service and Pod is read once."""
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """A node whose plan can be rendered, as soon as somebody knows its past."""
+
+    node: Node
+    render: Callable[[Past], Plan]
+
+
+def each_node(cluster: ClusterState, settings: Desired) -> Iterator[Renderer]:
+    """Every node, sorted by name, with what makes its plan as `render` does; each Service and Pod is read once."""
     selection = select(cluster.services)
     pods: dict[str, list[Pod]] = {}
     for pod in cluster.pods:
         pods.setdefault(pod.node, []).append(pod)
     for node in sorted(cluster.nodes, key=lambda n: n.name):
-        here = pods.get(node.name, ())
-        yield _render(selection, cluster.identity, node, here, settings, past_of(node.name))
+        here = tuple(pods.get(node.name, ()))
+        yield Renderer(node, partial(_render, selection, cluster.identity, node, here, settings))
 
 
 def _render(
@@ -53,15 +67,19 @@ def _render(
             more, without = wishes(pod, services, site)
             wanted += more
             skipped += without
-    asking = {wish.owner: wish.pod.annotation for wish in wanted if not wish.host_port}
-    numbers = allocate(asking, settings.port_range, selection.reserved | host_ports(here), past)
-    skipped += _full(wanted, numbers, settings.port_range)
+    if settings.policy:
+        from nplconf.desired.policy import permitted
+
+        wanted, without = permitted(wanted, settings.policy)
+        skipped += without
+    numbers = _numbers(wanted, settings, {**selection.reserved, **host_ports(here)}, past)
+    skipped += _unnumbered(wanted, numbers)
     return Plan(
         node=node.name,
         cluster=identity,
         node_ips=advertised,
         port_range=settings.port_range,
-        mappings=_mappings(wanted, numbers),
+        mappings=_mappings(wanted, numbers.given),
         skipped=tuple(sorted(set(skipped), key=_place)),
     )
 
@@ -83,15 +101,26 @@ def _mapping(wish: Wish, number: int) -> PlannedMapping:
         pod_port=wish.port,
         services=wish.services,
         via="hostPort" if wish.host_port else "dnat",
+        source_ranges=wish.sources,
     )
 
 
-def _full(wanted: Iterable[Wish], numbers: Mapping[PodPort, int], port_range: PortRange) -> Iterator[Skipped]:
-    message = f"no number of {port_range} is free"
+def _numbers(wanted: Iterable[Wish], settings: Desired, others: Mapping[int, str], past: Past) -> Numbers:
+    """A number for each (Pod, port) that needs one. others: who has numbers of the node without us."""
+    if settings.policy:
+        from nplconf.desired.policy import numbered
+
+        return numbered(wanted, settings.policy, settings.port_range, others, past)
+    asking = {wish.owner: wish.pod.annotation for wish in wanted if not wish.host_port}
+    given = allocate(asking, settings.port_range, frozenset(others), past)
+    refusal = Refusal("range-full", f"no number of {settings.port_range} is free")
+    return Numbers(given, dict.fromkeys(asking.keys() - given.keys(), refusal))
+
+
+def _unnumbered(wanted: Iterable[Wish], numbers: Numbers) -> Iterator[Skipped]:
     for wish in wanted:
-        if not wish.host_port and wish.owner not in numbers:
-            for service in wish.services:
-                yield Skipped(wish.pod.ref.key, wish.port, wish.protocol, service, "range-full", message)
+        if not wish.host_port and wish.owner not in numbers.given:
+            yield from unserved(wish, numbers.refused[wish.owner])
 
 
 def _place(row: Skipped) -> tuple[str, str, int, str, str, str, str, str]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nplconf.desired.claims import claims
-from nplconf.desired.pods import running
+from nplconf.desired.pods import host_ports, running
 from nplconf.desired.render import Desired, render
+from nplconf.desired.services import node_ports
 from nplconf.model import ClusterState, Failure, Node, Past, Pending, Plan, PodPort, Stale
 from nplconf.model import Mapping as PlannedMapping
 
@@ -53,7 +53,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
         elif exact and (difference := _difference(row, now)):
             stale.append(Stale(difference, row))
         elif (now.via, now.node_port) == (row.via, row.node_port):
-            mappings.append(replace(now, source_ranges=row.source_ranges))
+            mappings.append(now._replace(source_ranges=row.source_ranges))
         else:
             failures.append(Failure("number", _subject(row), _not_had(row, now, cluster, node)))
     served = {_row(m) for m in mappings} | {_row(s.mapping) for s in stale}
@@ -89,8 +89,8 @@ def _not_had(row: PlannedMapping, now: PlannedMapping, cluster: ClusterState, no
         return f"the Pod has no hostPort {row.node_port} for this port any more"
     if now.via == "hostPort":
         return f"the Pod has the hostPort {now.node_port} for this port now, and needs no number"
-    found = claims(row.node_port, cluster.services, running(cluster.pods, node.name))
-    return f"number {row.node_port} is {next(found, 'outside --port-range')}"
+    others = node_ports(cluster.services) | host_ports(running(cluster.pods, node.name))
+    return f"number {row.node_port} is {others.get(row.node_port, 'not to be had')}"
 
 
 def _pending(unknown: Iterable[PlannedMapping], reviewed: Plan) -> tuple[Pending, ...]:

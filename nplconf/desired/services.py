@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from nplconf.desired.names import label, shown
 from nplconf.model import Pod, Service, ServicePort, Skipped
 
+_PROTOCOLS = {"TCP": "tcp", "UDP": "udp"}
 _SERVED_TYPES = ("ClusterIP", "LoadBalancer")
 
 Trait = tuple[str, str, str]
@@ -17,11 +18,12 @@ class Selection:
     """The Services of a snapshot, made ready for Pods.
 
     by_trait: each asking Service under one pair of its selector, the one that the fewest Services have, so that a Pod
-    meets few Services that do not select it. reserved: node ports of Services. skipped: what no Pod can be served.
+    meets few Services that do not select it. reserved: node ports of Services, and what they are there. skipped: what
+    no Pod can be served.
     """
 
     by_trait: Mapping[Trait, Sequence[Service]]
-    reserved: frozenset[int]
+    reserved: Mapping[int, str]
     skipped: tuple[Skipped, ...]
 
 
@@ -32,7 +34,7 @@ def select(services: Iterable[Service]) -> Selection:
     refused = {id(s): reason for s in asking if (reason := _refusal(s))}
     served = [s for s in asking if s.selector and id(s) not in refused]
     skipped = (row for s in asking if id(s) in refused for row in _skipped(s, *refused[id(s)]))
-    return Selection(_by_trait(served), frozenset(_numbers(services)), tuple(skipped))
+    return Selection(_by_trait(served), node_ports(services), tuple(skipped))
 
 
 def selecting(selection: Selection, pod: Pod) -> list[Service]:
@@ -48,7 +50,7 @@ def selecting(selection: Selection, pod: Pod) -> list[Service]:
 
 def protocol_of(port: ServicePort) -> str:
     """Its protocol, lower case, as plans and annotations have it."""
-    return shown(port.protocol).lower()
+    return _PROTOCOLS.get(port.protocol) or shown(port.protocol).lower()
 
 
 def _by_trait(services: Sequence[Service]) -> dict[Trait, list[Service]]:
@@ -62,11 +64,17 @@ def _by_trait(services: Sequence[Service]) -> dict[Trait, list[Service]]:
     return by_trait
 
 
-def _numbers(services: Iterable[Service]) -> Iterable[int]:
+def node_ports(services: Iterable[Service]) -> dict[int, str]:
+    """The numbers that Services have on every node, each with words that say as what."""
+    found: dict[int, str] = {}
     for service in services:
-        yield service.health_check_node_port
         for port in service.ports:
-            yield port.node_port
+            if port.node_port:
+                found.setdefault(port.node_port, f"a nodePort of Service {shown(service.key)}")
+        if service.health_check_node_port:
+            words = f"the healthCheckNodePort of Service {shown(service.key)}"
+            found.setdefault(service.health_check_node_port, words)
+    return found
 
 
 def _refusal(service: Service) -> tuple[str, str] | None:

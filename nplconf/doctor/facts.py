@@ -31,7 +31,7 @@ class Filter(NamedTuple):
 
 
 class Forwarding(NamedTuple):
-    """What decides whether packets may pass the node. native: nftables chains of others that drop what they do not know.
+    """What decides whether packets may pass the node. native: nftables chains that drop what they do not know.
 
     uplinks: devices of the default routes. pods: an address of a Pod, and the device that leads to it ("" unknown).
     """
@@ -43,7 +43,7 @@ class Forwarding(NamedTuple):
 
 
 class Ports(NamedTuple):
-    """The kernel's own use of numbers. outgoing: for connections; reserved: not for them; unprivileged: the first one."""
+    """The kernel's own use of numbers. outgoing: for connections. reserved: not for them. unprivileged: the first."""
 
     outgoing: PortRange
     reserved: tuple[PortRange, ...]
@@ -75,9 +75,7 @@ class Store(NamedTuple):
 
 
 class LastSuccess(NamedTuple):
-    """The last run that ended well. age: seconds, None when it was before this boot; status: exit code of the last run,
-    None where nobody knows it.
-    """
+    """The last good run. age: seconds, None when it was before this boot. ever: there was one. timer: it is on."""
 
     age: float | None
     ever: bool
@@ -93,7 +91,7 @@ class Right(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything. config: what is wrong with it, "" when nothing is. served: numbers of live mappings.
+    """Everything. served: numbers of live mappings.
 
     node_ports: (Service, what kind, number) of all Services. antrea: (an agent runs, its chain is there).
     """
@@ -115,7 +113,8 @@ class Facts:
     store: Store | Unknown
     units: Units | Unknown
     last_success: LastSuccess
-    config: tuple[str, ...]
+    config: tuple[tuple[str, str], ...]
+    """What is wrong, and what mends it."""
     node_ports: tuple[tuple[str, str, int], ...] | Unknown
     rights: tuple[Right, ...] | Unknown
     antrea: tuple[bool, bool]

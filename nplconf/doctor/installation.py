@@ -1,11 +1,13 @@
 """Checks of nplconf itself on this node: what it works with, and what it left behind."""
 
-from nplconf.doctor.facts import Facts, Unknown
+from itertools import starmap
+
+from nplconf.doctor.facts import Facts, Unit, Units, Unknown
 from nplconf.doctor.verdict import Verdict, fail, ok, unknown, warn
 from nplconf.model import Holds, Taken
 
 HOLD = "nplconf-hold.service"
-TIMER = "nplconf.timer"
+INSTALL = "nplconf install-units --now"
 ENTRIES = 2
 """What the hold daemon has kept by systemd: both ends of its queue."""
 LATE = 300.0
@@ -56,15 +58,22 @@ def hold(facts: Facts) -> Verdict:
         return ok("not used (noHold): a number is tried when it is needed")
     found = facts.holds
     if not found.available:
-        return fail(found.message, f"systemctl restart {HOLD}")
+        return fail(found.message, _start(facts))
     if beyond := _not_covered(found, facts):
         message = (
             f"{beyond} numbers of {facts.port_range} are not held: the daemon holds {', '.join(map(str, found.ranges))}"
         )
-        return fail(message, f"systemctl restart {HOLD}")
+        return fail(message, _start(facts))
     if found.taken:
         return _taken(found.taken, facts)
     return ok(f"all of {facts.port_range} is held")
+
+
+def _start(facts: Facts) -> str:
+    """The command that starts the daemon here, as it is configured now."""
+    if isinstance(facts.units, Unknown):
+        return "nplconf hold"
+    return INSTALL if _not_installed(facts.units) else f"systemctl restart {HOLD}"
 
 
 def _not_covered(found: Holds, facts: Facts) -> int:
@@ -83,13 +92,13 @@ def _taken(taken: tuple[Taken, ...], facts: Facts) -> Verdict:
 
 
 def hold_store(facts: Facts) -> Verdict:
-    """Systemd keeps the daemon's sockets, should it die."""
+    """The daemon's sockets are kept, should it die."""
     if facts.no_hold or not facts.holds.available:
         return unknown(Unknown("no hold daemon is used" if facts.no_hold else "no hold daemon answers, see hold"))
     if isinstance(facts.store, Unknown):
-        return warn(f"nobody keeps the sockets of the hold daemon: {facts.store.why}", "nplconf install-units --now")
+        return warn(f"nobody keeps the sockets of the hold daemon: {facts.store.why}", INSTALL)
     if not facts.store.pid:
-        return warn("the hold daemon is not systemd's: nobody keeps its sockets", "nplconf install-units --now")
+        return warn("the hold daemon is not systemd's: nobody keeps its sockets", INSTALL)
     if facts.store.entries < ENTRIES:
         message = f"systemd keeps {facts.store.entries} of {ENTRIES} entries: a crash would lose every number"
         return fail(message, f"systemctl restart {HOLD}")
@@ -101,22 +110,27 @@ def units(facts: Facts) -> Verdict:
     found = facts.units
     if isinstance(found, Unknown):
         return warn(f"no units: {found.why}", "nplconf apply  # by other means, again and again")
-    if found.missing and all(unit.load == "not-found" for unit in found.states.values()):
-        return warn("not installed: nothing runs nplconf by itself", "nplconf install-units --now")
+    if _not_installed(found):
+        return warn("not installed: nothing runs nplconf by itself", INSTALL)
+    masked = [name for name, unit in found.states.items() if unit.load == "masked"]
+    if masked:
+        return fail(f"{masked[0]} is masked", f"systemctl unmask {masked[0]} && {INSTALL}")
     if wrong := (*found.missing, *found.differing):
-        return warn(f"not as this nplconf writes them: {', '.join(wrong)}", "nplconf install-units --now")
-    for name, unit in found.states.items():
-        if unit.load == "masked":
-            return fail(f"{name} is masked", f"systemctl unmask {name} && nplconf install-units --now")
-        if unit.enabled != "enabled":
-            return fail(
-                f"{name} is {unit.enabled or 'not enabled'}: it will not start at boot", f"systemctl enable {name}"
-            )
-        if unit.active != "active" and name != HOLD:
-            return fail(f"{name} is {unit.active}", f"systemctl start {name}")
-        if unit.reload:
-            return warn(f"{name} has changed on disk", "systemctl daemon-reload")
-    return ok("installed, enabled and active")
+        return warn(f"not as this nplconf writes them: {', '.join(wrong)}", INSTALL)
+    return next(filter(None, starmap(_unit, found.states.items())), ok("installed, enabled and active"))
+
+
+def _not_installed(found: Units) -> bool:
+    return bool(found.missing) and all(unit.load == "not-found" for unit in found.states.values())
+
+
+def _unit(name: str, unit: Unit) -> Verdict | None:
+    """What is wrong with one unit that is installed."""
+    if unit.enabled != "enabled":
+        return fail(f"{name} is {unit.enabled or 'not enabled'}: it will not start at boot", f"systemctl enable {name}")
+    if unit.active != "active" and name != HOLD:
+        return fail(f"{name} is {unit.active}", f"systemctl start {name}")
+    return warn(f"{name} has changed on disk", "systemctl daemon-reload") if unit.reload else None
 
 
 def last_success(facts: Facts) -> Verdict:
@@ -136,5 +150,5 @@ def last_success(facts: Facts) -> Verdict:
 def config(facts: Facts) -> Verdict:
     """The configuration, and what it names, can be read and followed."""
     if facts.config:
-        return fail("; ".join(facts.config), "editor /etc/nplconf/config.yaml")
+        return fail("; ".join(message for message, _ in facts.config), facts.config[0][1])
     return ok("understood")

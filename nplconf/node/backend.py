@@ -23,12 +23,21 @@ def program(family: Family, backend: Backend, what: str) -> str:
 
 def choose() -> Backend:
     """nft, unless only legacy has the kubelet's hints. Raises UnavailableError when neither is installed."""
-    installed: list[Backend] = [b for b in ("nft", "legacy") if command.find(program("IPv4", b, "restore"))]
-    if not installed:
+    found = installed()
+    if not found:
         raise UnavailableError("iptables is not installed: apt-get install iptables")
-    if len(installed) == 1:
-        return installed[0]
-    return next((backend for backend in installed if _hinted(backend)), "nft")
+    return found[0] if len(found) == 1 else hinted() or "nft"
+
+
+def installed() -> tuple[Backend, ...]:
+    """The backends whose programs are there."""
+    kinds: tuple[Backend, ...] = ("nft", "legacy")
+    return tuple(kind for kind in kinds if command.find(program("IPv4", kind, "restore")))
+
+
+def hinted() -> Backend | None:
+    """The backend that the kubelet uses, where it has left its hint."""
+    return next((kind for kind in installed() if _hinted(kind)), None)
 
 
 def _hinted(backend: Backend) -> bool:

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import IO, cast
 
+from nplconf.deadline import RUN
 from nplconf.errors import UnavailableError
 
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -43,12 +44,15 @@ def find(program: str) -> str | None:
 def run(program: str, *arguments: str, text: str = "", deadline: float) -> Completed:
     """Run a program to its end, its stdin being text.
 
-    deadline: seconds; then its whole process group is killed. Raises UnavailableError when it is not installed, cannot
-    be started, has not ended in time, or prints without end.
+    deadline: seconds, at most those that the run has left; then its whole process group is killed. Raises
+    UnavailableError when it is not installed, cannot be started, has not ended in time, or prints without end.
     """
     path = find(program)
     if path is None:
         raise UnavailableError(f"{program} is not installed: apt-get install {_package(program)}")
+    seconds = RUN.left(deadline)
+    if not seconds:
+        raise UnavailableError(f"{path}: not started, as the time of this run is over")
     try:
         child = subprocess.Popen(
             (path, *arguments),
@@ -63,9 +67,9 @@ def run(program: str, *arguments: str, text: str = "", deadline: float) -> Compl
     except OSError as err:
         raise UnavailableError(f"{path}: cannot be started: {err.strerror}") from err
     try:
-        out, errors = _exchange(child, text.encode(), time.monotonic() + deadline)
+        out, errors = _exchange(child, text.encode(), time.monotonic() + seconds)
     except TimeoutError:
-        raise UnavailableError(f"{path}: no answer within {deadline:.0f} s; it was ended") from None
+        raise UnavailableError(f"{path}: no answer within {seconds:.0f} s; it was ended") from None
     except OverflowError:
         raise UnavailableError(f"{path}: prints without end; it was ended") from None
     finally:

@@ -9,11 +9,13 @@ import json
 import os
 import stat
 import zlib
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from nplconf.errors import BadDataError, PermissionDeniedError
-from nplconf.model import Cooling, PodPort
+from nplconf.model import Cooling, Mapping, Plan, PodPort, PodRef
 from nplconf.node import success
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
@@ -91,20 +93,39 @@ def _read(path: Path) -> str:
 
 
 def _text(state: State) -> str:
-    body = json.dumps(
+    rest = json.dumps(
         {
             "addresses": {family: list(found) for family, found in state.addresses.items()},
             "boot": state.boot,
             "cluster": state.cluster,
             "cooling": [[c.number, c.owner.pod, c.owner.port, c.freed_at] for c in state.cooling],
             "emptySeen": state.empty_seen,
-            "plan": document.to_data(state.plan) if state.plan else None,
             "said": dict(state.said),
             "writing": state.writing,
         },
         sort_keys=True,
     )
-    return f'{{"version": {VERSION}, "crc32": {zlib.crc32(body.encode())}}}\n{body}\n'
+    body = f"{rest}\n{_plan_text(state.plan)}\n"
+    return f'{{"version": {VERSION}, "crc32": {zlib.crc32(body.encode())}}}\n{body}'
+
+
+@lru_cache(maxsize=1)
+def _plan_text(plan: Plan | None) -> str:
+    """A plan as JSON of one line, its mappings as rows of their fields in order. A run writes the same one twice."""
+    if plan is None:
+        return "null"
+    return json.dumps(document.to_data(replace(plan, mappings=())) | {"mappings": plan.mappings})
+
+
+def _plan(data: Any) -> Plan | None:
+    return replace(document.from_data(data), mappings=tuple(map(_mapping, data["mappings"]))) if data else None
+
+
+def _mapping(row: list[Any]) -> Mapping:
+    number, protocol, family, node_ip, pod, pod_ip, pod_port, services, via, sources = row
+    return Mapping(
+        number, protocol, family, node_ip, PodRef(*pod), pod_ip, pod_port, tuple(services), via, tuple(sources)
+    )
 
 
 def _parse(text: str) -> State:
@@ -112,14 +133,14 @@ def _parse(text: str) -> State:
     header: Any = json.loads(head)
     if header["version"] != VERSION:
         raise ValueError(f"version {header['version']!r}, this nplconf knows {VERSION}")
-    body = body.removesuffix("\n")
     if zlib.crc32(body.encode()) != header["crc32"]:
         raise ValueError("checksum")
-    data: Any = json.loads(body)
+    rest, _, plan = body.partition("\n")
+    data: Any = json.loads(rest)
     return State(
         boot=data["boot"],
         cluster=data["cluster"],
-        plan=document.from_data(data["plan"]) if data["plan"] else None,
+        plan=_plan(json.loads(plan)),
         cooling=tuple(Cooling(number, PodPort(pod, port), at) for number, pod, port, at in data["cooling"]),
         empty_seen=data["emptySeen"],
         said=data["said"],

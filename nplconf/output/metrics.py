@@ -8,6 +8,8 @@ from nplconf import __version__
 from nplconf.model import FINDING_KINDS
 from nplconf.reconcile import Result
 
+BLOCKED = 4
+"""The exit code of a run that a limit stopped."""
 ACTIONS = ("add", "change", "delete")
 
 
@@ -22,7 +24,6 @@ class Counts:
     used: int
     changes: MappingOf[str, int]
     findings: MappingOf[str, int]
-    blocked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def counted(result: Result) -> Counts:
         "failed": len(result.failures),
     }
     kinds = tally(finding.kind for finding in decision.findings)
-    return Counts(mappings, len({key.node_port for key in live}), done, kinds, blocked=decision.blocked is not None)
+    return Counts(mappings, len({key.node_port for key in live}), done, kinds)
 
 
 def tally(words: Iterable[str]) -> dict[str, int]:
@@ -91,7 +92,7 @@ def text(run: Run) -> str:
     gauge("findings", "What the last run found that was not as it must be.", "kind", kinds)
     gauge("range_ports", "Numbers in the port range.", "", {"": run.range_ports})
     gauge("range_ports_used", "Numbers of the port range that lead to a Pod.", "", {"": counts.used})
-    gauge("blocked", "1 when a limit stopped the last run.", "", {"": counts.blocked})
+    gauge("blocked", "1 when a limit stopped the last run.", "", {"": run.status == BLOCKED})
     build = Gauge("nplconf_build_info", "Version, and the iptables in use.", ["version", "backend"], registry=registry)
     build.labels(__version__, run.backend).set(1)
     return generate_latest(registry).decode()

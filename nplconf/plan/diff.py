@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 
-from nplconf.model import Change, Mapping, PodPort, RuleKey
+from nplconf.model import Change, Mapping
 
+_Place = tuple[int, str, str, str, str, int]
+_target = attrgetter("node_port", "pod", "pod_ip", "pod_port", "source_ranges")
 Why = Callable[[Mapping], str]
 
 
@@ -49,15 +52,15 @@ def _split(
 
     On most runs there is no rest, and nothing is sorted. A rule that is there twice counts once: the first one serves.
     """
-    before: dict[tuple[RuleKey, PodPort], Mapping] = {}
+    before: dict[_Place, Mapping] = {}
     for mapping in was:
         if mapping.via == "dnat":
-            before.setdefault((mapping.key, mapping.owner), mapping)
+            before.setdefault(_place(mapping), mapping)
     same, after = [], []
     for mapping in want:
         if mapping.via != "dnat":
             continue
-        if old := before.pop((mapping.key, mapping.owner), None):
+        if old := before.pop(_place(mapping), None):
             same.append((mapping, old))
         else:
             after.append(mapping)
@@ -83,8 +86,16 @@ def _pair(before: list[Mapping], after: list[Mapping]) -> tuple[list[tuple[Mappi
     return pairs, [m for m in before if id(m) not in replaced and (m.pod.name or m.key not in wanted)]
 
 
+def _place(mapping: Mapping) -> _Place:
+    """Number, family, protocol and owner, without a value of its own: there are 10,000."""
+    pod = mapping.pod
+    return mapping.node_port, mapping.family, mapping.protocol, pod.namespace, pod.name, mapping.pod_port
+
+
 def _difference(old: Mapping, new: Mapping) -> str:
     """The first difference that a packet would notice; "" when there is none."""
+    if old.pod.name and _target(old) == _target(new):
+        return ""
     differences = {
         "number-moved": old.node_port != new.node_port,
         "owner-unknown": not old.pod.name,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 
-from nplconf.model import Family, LiveRule, Mapping, PodPort, PodRef
+from nplconf.model import Family, LiveRule, Mapping, PodPort, PodRef, RuleKey
 from nplconf.rules import owner
 
 NOBODY = PodRef("", "", "")
@@ -19,12 +19,18 @@ def live_mappings(
     best first.
     """
     by_tag: dict[str, Mapping] = {}
-    by_place: dict[tuple[object, str], Mapping] = {}
+    by_place: dict[tuple[RuleKey, str], Mapping] = {}
     for mapping in known:
         tag = owner.tag(mapping.pod, mapping.pod_port)
         by_tag.setdefault(tag, mapping)
         by_place.setdefault((mapping.key, tag), mapping)
-    found = (_mapping(rule, by_place.get((rule.key, rule.tag)), by_tag.get(rule.tag), node_ips) for rule in rules)
+    found = []
+    for rule in rules:
+        same_place = by_place.get((rule.key, rule.tag))
+        if same_place and _says(same_place, rule):
+            found.append(same_place)
+        else:
+            found.append(_mapping(rule, same_place, by_tag.get(rule.tag), node_ips))
     return tuple(sorted(found, key=lambda m: (m.key, m.pod, m.pod_ip)))
 
 
@@ -52,6 +58,16 @@ def _mapping(
     )
 
 
+def _says(mapping: Mapping, rule: LiveRule) -> bool:
+    """Whether a mapping of the rule's place and tag is all that the rule is: nearly always, and then it is that one."""
+    return (
+        mapping.pod_ip == rule.pod_ip
+        and mapping.pod_port == rule.pod_port
+        and mapping.source_ranges == rule.source_ranges
+        and mapping.via == "dnat"
+    )
+
+
 def _pod(named: owner.Owner) -> PodRef:
     namespace, _, name = named.pod.partition("/")
     return PodRef(namespace, name, named.uid)
@@ -61,6 +77,8 @@ def numbers(live: Iterable[Mapping]) -> dict[PodPort, int]:
     """Who has which number. Where one Pod port has two (a forged rule), the lowest: any order gives the same."""
     found: dict[PodPort, int] = {}
     for mapping in live:
-        if mapping.pod != NOBODY and mapping.via == "dnat":
-            found[mapping.owner] = min(found.get(mapping.owner, mapping.node_port), mapping.node_port)
+        if mapping.via == "dnat" and mapping.pod != NOBODY:
+            whose, number = mapping.owner, mapping.node_port
+            if found.setdefault(whose, number) > number:
+                found[whose] = number
     return found

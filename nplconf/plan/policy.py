@@ -134,9 +134,9 @@ def load(text: str, file: str, within: PortRange | None = None) -> tuple[Policy 
     return (None if problems else policy), problems
 
 
-def validate(text: str, file: str) -> tuple[Problem, ...]:
-    """All problems of a policy; file: its name in them."""
-    return load(text, file)[1]
+def validate(text: str, file: str, within: PortRange | None = None) -> tuple[Problem, ...]:
+    """All problems of a policy; file: its name in them; within: as for `load`."""
+    return load(text, file, within)[1]
 
 
 _PART = re.compile(r"spec\.(\w+(?:\[\d+\])?)")

@@ -63,6 +63,16 @@ def _faults(document: Document, spoilt: frozenset[str]) -> Iterable[Fault]:
     rows = _rows(document, spec.get("mappings"), spoilt)
     ports = None if "portRange" in spoilt else PortRange(**spec["portRange"])
     addresses: dict[Family, str] | None = None if "nodeIPs" in spoilt else spec["nodeIPs"]
+    return _rules(rows, ports, addresses)
+
+
+def sound(plan: Plan) -> bool:
+    """Whether the rules find nothing in a plan that conforms to the schema."""
+    rows = [_Row((), 0, mapping) for mapping in plan.mappings]
+    return next(iter(_rules(rows, plan.port_range, plan.node_ips)), None) is None
+
+
+def _rules(rows: list[_Row], ports: PortRange | None, addresses: MappingOf[Family, str] | None) -> Iterable[Fault]:
     return chain(
         _port_range(ports),
         _node_ips(addresses or {}),
@@ -111,6 +121,8 @@ def _row(row: _Row, ports: PortRange | None, addresses: MappingOf[Family, str] |
     for index, network in enumerate(mapping.source_ranges):
         if fault := network_fault(network):
             yield (*path, "sourceRanges", index), "network", f"{network} {fault}"
+        elif (":" in network) != (mapping.family == "IPv6"):
+            yield (*path, "sourceRanges", index), "network", f"{network} is not an {mapping.family} network"
 
 
 def _dnat(row: _Row, ports: PortRange | None, addresses: MappingOf[Family, str] | None) -> Iterator[Fault]:

@@ -62,10 +62,12 @@ def read(text: str) -> Table:
     for line in _lines(text):
         if line.startswith("-A "):
             name, _, rule = line[3:].partition(" ")
-            if name in bases:
+            if name in chains:
+                chains[name].append(parse(rule))
+            elif name in bases:
                 bases[name].append(rule)
             elif _NAME.fullmatch(name):
-                chains.setdefault(name, []).append(parse(rule))
+                chains[name] = [parse(rule)]
         elif line.startswith((":NPLCONF", "-N NPLCONF")):
             name = line[1:].split()[0] if line[0] == ":" else line[3:]
             if _NAME.fullmatch(name):
@@ -94,7 +96,8 @@ def _lines(text: str) -> Iterator[str]:
     held = ""
     for line in text.split("\n"):
         whole = f"{held}\n{line}" if held else line
-        if '"' in whole and '"' in _QUOTED.sub("", whole):
+        # without a backslash, quotes come in pairs in a whole line
+        if '"' in whole and ("\\" in whole or whole.count('"') % 2) and '"' in _QUOTED.sub("", whole):
             held = whole
         else:
             held = ""

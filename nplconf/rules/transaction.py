@@ -19,7 +19,7 @@ def transaction(want: Table | None, have: Table, *, sweep: bool = True) -> str:
     """
     wanted = want.chains if want else {}
     written = [name for name, rules in wanted.items() if have.chains.get(name) != rules]
-    obsolete = [name for name in have.chains if name not in wanted]
+    obsolete = sorted(name for name in have.chains if name not in wanted)
     jumps = _jumps(want, have)
     if not written and not obsolete and not jumps:
         return ""

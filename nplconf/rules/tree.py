@@ -4,7 +4,7 @@ Chains cover aligned blocks of ports, sixteen to each parent, so a chain's name 
 hexadecimal: tcp/61000 is 0xEE48, found through NPLCONF-TCP, -TCP-E, -TCP-EE in the leaf NPLCONF-TCP-EE4.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from collections.abc import Sequence as SequenceOf
 
 from nplconf.model import PROTOCOLS, Family, Finding, LiveRule, Neighbourhood, PortRange, Protocol, RuleKey
@@ -27,8 +27,16 @@ def table(
     """All chains that serve these mappings of one family at these addresses of the node."""
     rows = sorted(mappings, key=lambda m: m.key)
     found: dict[str, list[Rule]] = {root(protocol): [] for protocol in PROTOCOLS}
+    leaves: dict[tuple[Protocol, int], list[Rule]] = {}
     for mapping in rows:
-        _add(found, mapping)
+        place = (mapping.protocol, mapping.node_port >> 4)
+        leaf = leaves.get(place)
+        if leaf is None:
+            leaf = leaves[place] = _leaf(found, mapping.protocol, mapping.node_port)
+        if mapping.source_ranges:
+            _guard(found, leaf, mapping)
+        else:
+            leaf.append(dnat(mapping))
     chains: dict[str, Rules] = {name: tuple(rules) for name, rules in found.items()}
     chains |= masquerade.chains(neighbours, addresses, ports, POST, family)
     chains[ENTRY] = _entry(addresses, family)
@@ -52,9 +60,8 @@ def _entry(addresses: Iterable[str], family: Family) -> Rules:
     return (Rule("RETURN", source=LOOPBACK[family]), *gates)
 
 
-def _add(found: dict[str, list[Rule]], mapping: PortMapping) -> None:
-    """Put a mapping's rule into its leaf, and the ways to it into the chains above. Mappings come sorted by number."""
-    protocol, number = mapping.protocol, mapping.node_port
+def _leaf(found: dict[str, list[Rule]], protocol: Protocol, number: int) -> list[Rule]:
+    """The chain of the sixteen numbers around one, made with the ways to it. Numbers come in ascending order."""
     digits = f"{number:04X}"
     chain = root(protocol)
     for depth in (1, 2, 3):
@@ -65,11 +72,13 @@ def _add(found: dict[str, list[Rule]], mapping: PortMapping) -> None:
             found[child] = []
             found[chain].append(Rule(child, goto=True, protocol=protocol, ports=span(first, first + size - 1)))
         chain = child
-    if not mapping.source_ranges:
-        found[chain].append(dnat(mapping))
-        return
+    return found[chain]
+
+
+def _guard(found: dict[str, list[Rule]], leaf: list[Rule], mapping: PortMapping) -> None:
+    """A mapping that only some sources may use: a chain that lets them in stands before its rule."""
     guard, served = _guarded(mapping.key)
-    found[chain].append(Rule(guard, goto=True, protocol=protocol, ports=str(number)))
+    leaf.append(Rule(guard, goto=True, protocol=mapping.protocol, ports=str(mapping.node_port)))
     everywhere = EVERYWHERE[mapping.family]
     found[guard] = [
         Rule(served, goto=True, source="" if cidr == everywhere else cidr) for cidr in mapping.source_ranges
@@ -98,13 +107,14 @@ def _guarded(key: RuleKey) -> tuple[str, str]:
 # --- reading back ----------------------------------------------------------------------------------------------------
 
 
-def live(found: Table, family: Family) -> tuple[LiveRule, ...]:
-    """Every DNAT rule in our chains, sorted by key; doubled ones too."""
+def live(found: Table, family: Family, numbers: Container[str] | None = None) -> tuple[LiveRule, ...]:
+    """Every DNAT rule in our chains, or those of certain numbers, sorted by key; doubled ones too."""
     rules = (
         _live(rule, name, found, family)
         for name, chain in found.chains.items()
         for rule in chain
         if isinstance(rule, Rule) and rule.target == "DNAT" and rule.ports.isdigit() and rule.to
+        if numbers is None or rule.ports in numbers
     )
     return tuple(sorted(rules, key=lambda r: (r.key, r.pod_ip, r.pod_port, r.tag)))
 
@@ -112,6 +122,8 @@ def live(found: Table, family: Family) -> tuple[LiveRule, ...]:
 def _live(rule: Rule, chain: str, found: Table, family: Family) -> LiveRule:
     address, _, port = rule.to.rpartition(":")
     key = RuleKey(int(rule.ports), family, "udp" if rule.protocol == "udp" else "tcp")
+    if not chain.startswith(f"{ENTRY}-TO-"):
+        return LiveRule(key, address.strip("[]"), int(port), rule.comment)
     guard, served = _guarded(key)
     guards = found.chains.get(guard, ()) if chain == served else ()
     sources = tuple(g.source or EVERYWHERE[family] for g in guards if isinstance(g, Rule))

@@ -2,7 +2,9 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import apisite
 import corner as corners
 import faultproxy
 import kube
@@ -66,3 +68,10 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "SILENCE_SECONDS", 0.5)
     monkeypatch.setattr("nplconf.cluster.api.READ_SECONDS", 2.0)
     monkeypatch.setattr("nplconf.cluster.api.WRITE_SECONDS", 2.0)
+
+
+@pytest.fixture
+def node(corner: corners.Corner, tmp_path: Path) -> Iterator[apisite.Site]:
+    """A node on which nplconf runs as a user runs it, against the real API server, with real iptables."""
+    with apisite.site(tmp_path, "nft", corner) as found:
+        yield found

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import cluster_dump, connect, figures, processes
+from bench import cluster, connect, figures, processes
 from bench.figures import Figure
 
 
@@ -18,8 +18,9 @@ def groups(scale: int, runs: int) -> dict[str, Callable[[], Iterator[Figure]]]:
         "connect": lambda: connect.dispatch(10_000 // scale),
         "many": lambda: processes.many(10_000 // scale, runs),
         "beside": lambda: processes.beside_others(1_000 // scale, 56_000 // scale, runs),
-        "all-nodes": lambda: cluster_dump.all_nodes(5_000 // scale),
         "hold": lambda: processes.hold(1_001 // scale, runs),
+        "api": lambda: cluster.quiet(-(-110 // scale), 5_000 // scale, runs),
+        "publish": lambda: cluster.publish(1_000 // scale, runs),
     }
 
 

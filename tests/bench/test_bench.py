@@ -12,6 +12,7 @@ TESTS = Path(__file__).parent.parent
 
 
 @pytest.mark.kernel
+@pytest.mark.api
 def test_one_command_prints_every_figure_beside_what_it_is_compared_with_and_leaves_them_as_json(
     tmp_path: Path,
 ) -> None:
@@ -28,6 +29,7 @@ def test_one_command_prints_every_figure_beside_what_it_is_compared_with_and_lea
         assert set(row["beside"]) == {"three mappings", "linear chain", "nft map"}
     for what in ("from nothing", "one change", "no change"):
         assert {f"apply: {what}: {of}" for of in ("whole process", "processor", "peak memory")} <= measured
+    assert {f"apply: no change: {of}" for of in ("whole process", "from the server")} <= measured
     assert {"hold: start to answer", "hold: memory (VmHWM)"} <= measured
     assert all(f["value"] > 0 for f in figures)
     for figure in figures:

@@ -66,7 +66,7 @@ def test_a_good_plan_is_taken_also_through_swapped_links(tmp_path: Path) -> None
     for name in ("one", "two"):
         (tmp_path / "new").symlink_to(name)
         (tmp_path / "new").replace(current)
-        plan = plans.binding(str(current / "worker-1.yaml"), SETTINGS)
+        plan = plans.bounds(str(current / "worker-1.yaml"), SETTINGS).plan
         assert plan is not None
         assert [m.node_port for m in plan.mappings] == [61044]
 
@@ -74,19 +74,19 @@ def test_a_good_plan_is_taken_also_through_swapped_links(tmp_path: Path) -> None
 @pytest.mark.parametrize("text", ["", "spec: [", "{}", "kind: NodePlan\n"])
 def test_what_is_no_plan_is_never_an_empty_one(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadDataError, match="problem"):
-        plans.binding(str(written(tmp_path, text)), SETTINGS)
+        plans.bounds(str(written(tmp_path, text)), SETTINGS)
 
 
 def test_a_missing_plan_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match=r"worker-1\.yaml: no such file"):
-        plans.binding(str(tmp_path / "worker-1.yaml"), SETTINGS)
+        plans.bounds(str(tmp_path / "worker-1.yaml"), SETTINGS)
 
 
 def test_a_plan_for_another_node_is_bad_data(tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match="a plan for node worker-1, this one is worker-2"):
-        plans.binding(str(written(tmp_path)), replace(SETTINGS, node="worker-2"))
+        plans.bounds(str(written(tmp_path)), replace(SETTINGS, node="worker-2"))
 
 
 def test_a_plan_reaches_for_no_number_outside_the_port_range(tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match="not inside --port-range 61000-61999"):
-        plans.binding(str(written(tmp_path)), replace(SETTINGS, port_range=PortRange(61000, 61999)))
+        plans.bounds(str(written(tmp_path)), replace(SETTINGS, port_range=PortRange(61000, 61999)))

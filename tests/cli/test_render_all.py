@@ -1,103 +1,156 @@
-"""`render --all-nodes`: a directory that Git sees no change in, and that loses no plan by accident."""
+"""render --all-nodes: a directory of plans that Git keeps, each as `render --node` writes it."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import worlds
+from worlds import raw_list, raw_node, raw_pod, raw_service, write_objects
 
 from nplconf.cli.main import main
 
-
-def dump(directory: Path, *names: str, pods: int = 3) -> str:
-    objects: list[dict[str, Any]] = [worlds.raw_node(name) for name in names]
-    objects += [
-        worlds.raw_pod(f"web-{name[:20].lower()}-{i}", (f"10.244.{at}.{i + 1}",), on=name)
-        for at, name in enumerate(names)
-        for i in range(pods)
-    ]
-    path = directory / "cluster.json"
-    path.write_text(json.dumps(worlds.raw_list(worlds.raw_service(), *objects)))
-    return str(path)
+NAMES = ("worker-1", "worker-2", "worker-3")
 
 
-def render(cluster: str, out: Path, *words: str) -> int:
-    return main(["render", "--all-nodes", "--cluster-state", cluster, "--out", str(out), *words])
+def objects(*nodes: str, first: str = "web") -> list[dict[str, Any]]:
+    pods = [raw_pod(f"{first}-{i}", (f"10.244.{i}.7",), on=name) for i, name in enumerate(nodes)]
+    return [*(raw_node(name) for name in nodes), *pods, raw_service()]
 
 
-def test_every_node_has_the_bytes_of_its_own_rendering(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cluster, out = dump(tmp_path, "one", "two", "three"), tmp_path / "plans"
-    assert render(cluster, out) == 0
-    assert sorted(path.name for path in out.iterdir()) == ["one.yaml", "three.yaml", "two.yaml"]
-    capsys.readouterr()
-    for name in ("one", "two", "three"):
-        assert main(["render", "--node", name, "--cluster-state", cluster]) == 0
-        assert capsys.readouterr().out == (out / f"{name}.yaml").read_text()
+class Repository:
+    """A directory of plans, and the cluster they are rendered from."""
+
+    def __init__(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.plans, self.dump, self._capsys = path / "plans", path / "dump.json", capsys
+        self.said = ""
+
+    def cluster(self, *found: dict[str, Any]) -> None:
+        write_objects(self.dump, raw_list(*found))
+
+    def render(self, *options: str, code: int = 0) -> dict[str, Any]:
+        assert self.run("--all-nodes", "--out", str(self.plans), "-o", "json", *options) == code, self.said
+        return json.loads(self.out) if self.out else {}
+
+    def run(self, *options: str) -> int:
+        self._capsys.readouterr()
+        code = main(["render", "--cluster-state", str(self.dump), *options])
+        self.out, self.said = self._capsys.readouterr()
+        return code
+
+    def files(self) -> dict[str, tuple[str, int]]:
+        """Each plan's text, and when it was written."""
+        return {p.stem: (p.read_text(), p.stat().st_mtime_ns) for p in sorted(self.plans.glob("*.yaml"))}
 
 
-def test_a_second_rendering_touches_no_file(tmp_path: Path) -> None:
-    cluster, out = dump(tmp_path, *(f"node-{i}" for i in range(60))), tmp_path / "plans"
-    assert render(cluster, out) == 0
-    before = {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in out.iterdir()}
-    assert len(before) == 60
-    assert render(cluster, out, "--prune") == 0
-    assert {path: (path.stat().st_mtime_ns, path.stat().st_ino) for path in out.iterdir()} == before
+@pytest.fixture
+def repository(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Repository:
+    made = Repository(tmp_path, capsys)
+    made.cluster(*objects(*NAMES))
+    return made
 
 
-def test_the_plan_that_is_there_keeps_its_numbers(tmp_path: Path) -> None:
-    out = tmp_path / "plans"
-    render(dump(tmp_path, "one"), out)
-    path = out / "one.yaml"
-    number = next(line.split()[-1] for line in path.read_text().splitlines() if "nodePort" in line)
-    path.write_text(path.read_text().replace(f"nodePort: {number}", "nodePort: 61000"))
-    kept = path.read_text()
-    assert render(dump(tmp_path, "one"), out) == 0
-    assert path.read_text() == kept
+def test_each_node_has_the_plan_that_render_node_writes(repository: Repository) -> None:
+    assert repository.render()["written"] == list(NAMES)
+    for name, (text, _) in repository.files().items():
+        assert repository.run("--node", name) == 0
+        assert repository.out == text
+        assert f"name: web-{NAMES.index(name)}" in text
 
 
-def test_prune_removes_the_plans_of_gone_nodes_alone(tmp_path: Path) -> None:
-    out = tmp_path / "plans"
-    render(dump(tmp_path, "one", "two"), out)
+def test_rendering_twice_touches_no_file_whatever_the_order_of_the_dump(repository: Repository) -> None:
+    repository.render()
+    before = repository.files()
+    repository.cluster(*reversed(objects(*NAMES)))
+    assert repository.render() == {"plans": 3, "written": [], "removed": [], "failures": []}
+    assert repository.files() == before
+
+
+def test_only_the_plans_that_change_are_written(repository: Repository) -> None:
+    repository.render()
+    before = repository.files()
+    more = raw_pod("new", ("10.244.9.9",), on="worker-2")
+    repository.cluster(*objects(*NAMES), more)
+    assert repository.render()["written"] == ["worker-2"]
+    after = repository.files()
+    assert {name for name in NAMES if after[name] != before[name]} == {"worker-2"}
+    assert repository.run("--node", "worker-2", "--previous", str(repository.plans / "worker-2.yaml")) == 0
+    assert repository.out == after["worker-2"][0]
+
+
+def test_the_plan_that_is_there_is_the_previous_one_and_keeps_its_numbers(repository: Repository) -> None:
+    repository.render()
+    path = repository.plans / "worker-1.yaml"
+    text = path.read_text()
+    (number,) = (line.split()[-1] for line in text.splitlines() if "nodePort" in line)
+    path.write_text(text.replace(number, "61999"))
+    assert repository.render()["written"] == []
+    assert "nodePort: 61999" in path.read_text()
+
+
+def test_prune_removes_plans_of_gone_nodes_and_nothing_else(repository: Repository) -> None:
+    repository.render()
     others = {
-        "policy.yaml": "kind: NodePortPolicy\n",
-        "copy.yaml": (out / "one.yaml").read_text(),
-        "README.md": "plans",
+        "kustomization.yaml": "resources: []\n",
+        "worker-9.yaml": "kind: Deployment\nmetadata: {node: worker-9}\n",
+        "renamed.yaml": (repository.plans / "worker-3.yaml").read_text(),
+        "notes.txt": "x",
     }
     for name, text in others.items():
-        (out / name).write_text(text)
-    assert render(dump(tmp_path, "one"), out) == 0
-    assert (out / "two.yaml").exists()
-    assert render(dump(tmp_path, "one"), out, "--prune") == 0
-    assert sorted(os.listdir(out)) == sorted(["one.yaml", *others])  # noqa: PTH208
+        (repository.plans / name).write_text(text)
+    repository.cluster(*objects("worker-1", "worker-2"))
+    assert repository.render()["removed"] == []
+    assert (repository.plans / "worker-3.yaml").exists()
+    assert repository.render("--prune")["removed"] == ["worker-3"]
+    assert {p.name for p in repository.plans.iterdir()} == {"worker-1.yaml", "worker-2.yaml", *others}
 
 
-def test_a_snapshot_without_nodes_removes_nothing(tmp_path: Path) -> None:
-    out = tmp_path / "plans"
-    render(dump(tmp_path, "one"), out)
-    assert render(dump(tmp_path), out, "--prune") == 4
-    assert render(dump(tmp_path), out) == 65
-    assert (out / "one.yaml").exists()
+def test_a_snapshot_without_nodes_prunes_nothing(repository: Repository) -> None:
+    repository.render()
+    before = repository.files()
+    repository.cluster(raw_pod(), raw_service())
+    repository.render("--prune", code=4)
+    assert repository.files() == before
+    assert "no Node" in repository.said
 
 
-@pytest.mark.parametrize("bad", ["../evil", "Upper", "a b", "x" * 254])
-def test_a_name_that_is_none_is_an_error_and_the_others_are_written(tmp_path: Path, bad: str) -> None:
-    out = tmp_path / "plans"
-    assert render(dump(tmp_path, bad, "one"), out) == 65
-    assert [path.name for path in out.iterdir()] == ["one.yaml"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cluster.json", "plans"]
+@pytest.mark.parametrize("name", ["../evil", "UPPER", "a/b", ".hidden", "x" * 254])
+def test_a_node_whose_name_is_no_file_name_fails_and_the_others_are_written(repository: Repository, name: str) -> None:
+    repository.cluster(*objects("worker-1"), raw_node(name))
+    found = repository.render(code=65)
+    assert found["written"] == ["worker-1"]
+    assert [f["subject"] for f in found["failures"]] == [name]
+    assert [p.name for p in repository.plans.parent.rglob("*.yaml")] == ["worker-1.yaml"]
 
 
-def test_a_broken_previous_plan_is_left_alone_and_the_others_are_written(tmp_path: Path) -> None:
-    out = tmp_path / "plans"
-    out.mkdir()
-    (out / "one.yaml").write_text("spec: [")
-    assert render(dump(tmp_path, "one", "two"), out) == 65
-    assert (out / "one.yaml").read_text() == "spec: ["
-    assert (out / "two.yaml").exists()
+def test_a_broken_previous_plan_is_left_as_it_is_and_the_others_are_written(repository: Repository) -> None:
+    repository.render()
+    broken = repository.plans / "worker-2.yaml"
+    broken.write_text("kind: NodePlan\n")
+    repository.cluster(*objects(*NAMES, first="new"))
+    found = repository.render(code=65)
+    assert found["written"] == ["worker-1", "worker-3"]
+    assert broken.read_text() == "kind: NodePlan\n"
+    assert "worker-2.yaml" in repository.said
 
 
-@pytest.mark.parametrize("words", [["--all-nodes"], ["--prune"], ["--all-nodes", "--out", "x", "--previous", "y"]])
-def test_what_makes_no_sense_together_is_refused(words: list[str]) -> None:
-    assert main(["render", *words]) == 64
+def test_a_policy_bounds_every_node(repository: Repository, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    head = "apiVersion: nplconf.io/v1alpha1\nkind: Policy\n"
+    policy.write_text(head + "spec:\n  namespaces: {deny: [shop]}\n")
+    repository.render("--policy", str(policy))
+    assert all("mappings: []" in text and "deny[0]" in text for text, _ in repository.files().values())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--all-nodes"], ["--prune"], ["--all-nodes", "--out", "x", "--previous", "y"], ["--prune", "--out", "x"]],
+)
+def test_options_that_make_no_sense_together_are_refused(repository: Repository, options: list[str]) -> None:
+    assert repository.run(*options) == 64
+
+
+def test_the_table_names_what_was_written_and_sums_up(repository: Repository) -> None:
+    assert repository.run("--all-nodes", "--out", str(repository.plans)) == 0
+    assert repository.out.splitlines()[-1] == "Render: 3 plans, 3 written, 0 removed."
+    assert worlds.NODE in repository.out

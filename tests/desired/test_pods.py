@@ -228,4 +228,4 @@ def test_of_several_host_ports_of_one_port_the_lowest_is_used() -> None:
 
 def test_host_ports_of_every_protocol_are_taken_on_the_node() -> None:
     ports = [ContainerPort(1, host_port=4001), ContainerPort(2, protocol="SCTP", host_port=4002), ContainerPort(3)]
-    assert host_ports([worlds.pod(ports=ports)]) == {4001, 4002}
+    assert host_ports([worlds.pod(ports=ports)]) == dict.fromkeys((4001, 4002), "a hostPort of Pod shop/web-0")

@@ -108,7 +108,7 @@ def test_a_reviewed_host_port_is_advertised_only_while_it_is_the_same() -> None:
 
 
 def test_the_reviewed_clients_stay_the_only_ones() -> None:
-    reviewed = plan(replace(mapping(61044), source_ranges=("10.0.0.0/8",)))
+    reviewed = plan(mapping(61044)._replace(source_ranges=("10.0.0.0/8",)))
     (row,) = resolved(reviewed, pod(), service()).plan.mappings
     assert row.source_ranges == ("10.0.0.0/8",)
 

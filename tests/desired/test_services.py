@@ -83,7 +83,7 @@ def test_node_ports_of_all_services_are_reserved_also_of_those_that_do_not_ask()
         worlds.service(type="NodePort", node_port=61005, enabled=False),
         worlds.service("lb", type="LoadBalancer", node_port=61006, health_check_node_port=61007),
     ]
-    assert {61005, 61006, 61007} <= select(services).reserved
+    assert {61005, 61006, 61007} <= select(services).reserved.keys()
 
 
 def test_the_protocol_of_a_service_port_is_shown_in_lower_case() -> None:

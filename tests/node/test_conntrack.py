@@ -5,7 +5,7 @@ import re
 import subprocess
 import time
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from holdspace import namespace, python, running
@@ -28,42 +28,42 @@ def test_a_deleted_mapping_leaves_no_flow() -> None:
 
 
 def test_a_retargeted_mapping_leaves_only_flows_to_the_new_pod() -> None:
-    change = Change("change", "moved", replace(UDP, pod_ip="10.244.3.11"), UDP)
+    change = Change("change", "moved", UDP._replace(pod_ip="10.244.3.11"), UDP)
     assert rerouted([change]) == (Rerouted(61044, "IPv4", ("10.244.3.11", 8081)),)
 
 
 def test_a_mapping_on_another_number_leaves_the_old_number() -> None:
-    change = Change("change", "moved", replace(UDP, node_port=61045), UDP)
+    change = Change("change", "moved", UDP._replace(node_port=61045), UDP)
     assert rerouted([change]) == (Rerouted(61044, "IPv4"), Rerouted(61045, "IPv4", TO))
 
 
 @pytest.mark.parametrize("turn", [1, -1])
 def test_a_number_that_changes_hands_leads_to_its_new_owner(turn: int) -> None:
-    other = replace(UDP, pod=PodRef("shop", "api-0", "u2"), pod_ip="10.244.3.12")
+    other = UDP._replace(pod=PodRef("shop", "api-0", "u2"), pod_ip="10.244.3.12")
     changes = [Change("delete", "gone", UDP, UDP), Change("add", "new", other)][::turn]
     assert rerouted(changes) == (Rerouted(61044, "IPv4", ("10.244.3.12", 8081)),)
 
 
 def test_other_source_ranges_leave_no_flow() -> None:
-    change = Change("change", "policy", replace(UDP, source_ranges=("10.0.0.0/8",)), UDP)
+    change = Change("change", "policy", UDP._replace(source_ranges=("10.0.0.0/8",)), UDP)
     assert rerouted([change]) == (Rerouted(61044, "IPv4"),)
 
 
 def test_tcp_and_host_ports_have_no_flows_to_forget() -> None:
     changes = [
-        Change("add", "new", replace(UDP, protocol="tcp")),
-        Change("delete", "gone", replace(UDP, via="hostPort")),
+        Change("add", "new", UDP._replace(protocol="tcp")),
+        Change("delete", "gone", UDP._replace(via="hostPort")),
     ]
     assert rerouted(changes) == ()
 
 
 def test_a_mapping_that_became_a_host_port_leaves_no_flow_of_its_rule() -> None:
-    change = Change("change", "host port", replace(UDP, via="hostPort", node_port=4001), UDP)
+    change = Change("change", "host port", UDP._replace(via="hostPort", node_port=4001), UDP)
     assert rerouted([change]) == (Rerouted(61044, "IPv4"),)
 
 
 def test_the_whole_range_leads_where_the_mappings_say() -> None:
-    mappings = [UDP, replace(UDP, protocol="tcp", node_port=61045, pod_ip="10.244.3.99")]
+    mappings = [UDP, UDP._replace(protocol="tcp", node_port=61045, pod_ip="10.244.3.99")]
     flows = whole_range(PortRange(61044, 61045), mappings)
     assert set(flows) == {
         Rerouted(61044, "IPv4", TO),

@@ -93,7 +93,7 @@ def test_one_transaction_mends_whatever_was_done_to_us(numbers: set[int], after:
 def test_a_change_of_one_mapping_writes_one_chain() -> None:
     state = kernel()
     state.restore(transaction(table({61000, 61001, 61040}), state.table()))
-    moved = replace(worlds.mapping(61001, pod=worlds.ref("web-61001")), pod_port=9999)
+    moved = worlds.mapping(61001, pod=worlds.ref("web-61001"))._replace(pod_port=9999)
     rows: list[Mapping] = [worlds.mapping(n, pod=worlds.ref(f"web-{n}")) for n in (61000, 61040)]
     near = masquerade.neighbourhoods((), {moved.pod_ip})
     want = tree.table([*rows, moved], ["10.10.10.10"], near, PortRange(61000, 62000), "IPv4")

@@ -124,7 +124,7 @@ def test_a_client_on_ipv6_loopback_is_not_ours() -> None:
 
 
 def guarded(*cidrs: str) -> Table:
-    return table([replace(m, source_ranges=cidrs) for m in rows((61000, "tcp"))])
+    return table([m._replace(source_ranges=cidrs) for m in rows((61000, "tcp"))])
 
 
 @pytest.mark.parametrize(

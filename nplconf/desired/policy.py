@@ -1,0 +1,205 @@
+"""What a policy makes of wishes: who is kept out, who may be reached by whom, who draws numbers from where. Pure.
+
+Every decision is one of sorted input, so the same policy and the same wishes in any order give the same plan. What is
+refused carries the path of the rule that did it.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import cache
+from itertools import chain, islice
+
+from nplconf.desired.pods import Numbers, Refusal, Wish, unserved
+from nplconf.desired.ports import allocate
+from nplconf.model import FAMILIES, Family, Past, PodPort, PortRange, Skipped
+from nplconf.plan.policy import Pin, Policy, Reserved
+
+# --- who, and reached by whom ----------------------------------------------------------------------------------------
+
+
+def permitted(wanted: Iterable[Wish], policy: Policy) -> tuple[list[Wish], list[Skipped]]:
+    """The wishes of namespaces that may be exposed, each with the clients that may come; and the others' reasons."""
+    judge = cache(lambda namespace: _judge(namespace, policy))
+    served: list[Wish] = []
+    skipped: list[Skipped] = []
+    for wish in wanted:
+        found = judge(wish.pod.ref.namespace)[wish.family]
+        if isinstance(found, Refusal):
+            skipped += unserved(wish, found)
+        elif refusal := _open_host_port(wish, found, policy):
+            skipped += unserved(wish, refusal)
+        else:
+            served.append(wish._replace(sources=found) if found else wish)
+    return served, skipped
+
+
+def _judge(namespace: str, policy: Policy) -> dict[Family, tuple[str, ...] | Refusal]:
+    """Per family the networks that clients of a namespace must come from (none: anywhere), or why nobody may."""
+    if rule := policy.denied(namespace):
+        return dict.fromkeys(FAMILIES, Refusal("policy", f"the policy does not expose namespace {namespace}", rule))
+    networks = policy.networks_of(namespace)
+    if not networks:
+        return dict.fromkeys(FAMILIES, ())
+    return {family: _of_family(networks, family) or _nobody(namespace, family, policy) for family in FAMILIES}
+
+
+def _of_family(networks: Iterable[str], family: Family) -> tuple[str, ...]:
+    """The networks of one family, in as few words as they can be said."""
+    from netaddr import cidr_merge
+
+    return tuple(str(network) for network in cidr_merge([n for n in networks if (":" in n) == (family == "IPv6")]))
+
+
+def _nobody(namespace: str, family: Family, policy: Policy) -> Refusal:
+    return Refusal(
+        "policy", f"the policy lets no {family} client to namespace {namespace}", _sources_rule(namespace, policy)
+    )
+
+
+def _open_host_port(wish: Wish, networks: tuple[str, ...], policy: Policy) -> Refusal | None:
+    if not wish.host_port or not networks:
+        return None
+    message = "the Pod's hostPort is open to every client, which its namespace must not be"
+    return Refusal("policy", message, _sources_rule(wish.pod.ref.namespace, policy))
+
+
+def _sources_rule(namespace: str, policy: Policy) -> str | None:
+    return next((sources.rule for sources in policy.sources if sources.namespace == namespace), None)
+
+
+# --- which numbers ---------------------------------------------------------------------------------------------------
+
+
+def numbered(
+    wanted: Iterable[Wish], policy: Policy, port_range: PortRange, others: Mapping[int, str], past: Past
+) -> Numbers:
+    """A number for each asking (Pod, port) within what the policy allows. others: who has numbers without us.
+
+    A pinned number is its owner's or nobody's; a namespace with ranges draws from them alone, and nobody else does.
+    """
+    asking: dict[PodPort, str | None] = {}
+    services: dict[PodPort, set[str]] = {}
+    for wish in wanted:
+        if not wish.host_port:
+            asking[wish.owner] = wish.pod.annotation
+            services.setdefault(wish.owner, set()).update(wish.services)
+    pins = pinned(services, policy, past)
+    gone = past.taken.union(others)
+    refused = {owner: _taken(pin, others) for owner, pin in pins.items() if pin.node_port in gone}
+    admitted = within_caps(asking.keys() - refused.keys(), pins.keys(), policy, past)
+    given = {owner: pin.node_port for owner, pin in pins.items() if owner in admitted}
+    for owners, ranges in _pools(admitted - given.keys(), policy):
+        span, between = _span(ranges, port_range)
+        given |= allocate({o: asking[o] for o in owners}, span, gone | between | _kept_from(ranges, policy), past)
+    left = asking.keys() - given.keys() - refused.keys()
+    return Numbers(given, refused | dict(_reasons(left, given, policy, port_range)))
+
+
+def pinned(services: Mapping[PodPort, Collection[str]], policy: Policy, past: Past) -> dict[PodPort, Pin]:
+    """Whose each pin is. services: who asks for each (Pod, port).
+
+    A Pod's own pin goes before its Service's; that goes to the Pod that has the number, else to the first by name.
+    """
+    found: dict[PodPort, Pin] = {}
+    for pin in policy.pins:
+        owner = PodPort(pin.subject, pin.pod_port)
+        if pin.kind == "pod" and owner in services:
+            found[owner] = pin
+    for pin in policy.pins:
+        if pin.kind == "service":
+            able = [o for o in services if o.port == pin.pod_port and pin.subject in services[o] and o not in found]
+            before = (o for source in past.numbers for o in sorted(able) if source.get(o) == pin.node_port)
+            found |= dict.fromkeys(islice(chain(before, sorted(able)), 1), pin)
+    return found
+
+
+def within_caps(
+    owners: Iterable[PodPort], pinned: Collection[PodPort], policy: Policy, past: Past
+) -> frozenset[PodPort]:
+    """Who may have a number. What is pinned counts first, then what has a number, then what had one, then names."""
+    counts = _Counts(policy)
+    ranked = sorted(owners, key=lambda o: (o not in pinned, _last_seen(o, past), o))
+    return frozenset(owner for owner in ranked if counts.over(owner) is None and counts.add(owner))
+
+
+class _Counts:
+    """Numbers per Pod and per namespace, against the caps."""
+
+    def __init__(self, policy: Policy, owners: Iterable[PodPort] = ()) -> None:
+        self._policy = policy
+        self._pods: Counter[str] = Counter()
+        self._namespaces: Counter[str] = Counter()
+        for owner in owners:
+            self.add(owner)
+
+    def add(self, owner: PodPort) -> bool:
+        self._pods[owner.pod] += 1
+        self._namespaces[_namespace(owner)] += 1
+        return True
+
+    def over(self, owner: PodPort) -> Refusal | None:
+        """The cap that one more would break."""
+        per_pod, per_namespace = self._policy.per_pod, self._policy.per_namespace
+        if per_pod is not None and self._pods[owner.pod] >= per_pod:
+            return Refusal("policy", f"the policy gives a Pod at most {per_pod} numbers", "spec.caps.perPod")
+        if per_namespace is not None and self._namespaces[_namespace(owner)] >= per_namespace:
+            message = f"the policy gives a namespace at most {per_namespace} numbers of a node"
+            return Refusal("policy", message, "spec.caps.perNamespace")
+        return None
+
+
+def _reasons(
+    owners: Iterable[PodPort], given: Mapping[PodPort, int], policy: Policy, port_range: PortRange
+) -> Iterator[tuple[PodPort, Refusal]]:
+    """Why each of those has no number: said of what was given in the end, so that the next run says the same."""
+    counts = _Counts(policy, given)
+    for owner in owners:
+        yield owner, counts.over(owner) or _full(policy.ranges_of(_namespace(owner)), port_range)
+
+
+def _namespace(owner: PodPort) -> str:
+    return owner.pod.partition("/")[0]
+
+
+def _last_seen(owner: PodPort, past: Past) -> int:
+    """Which source knows a number of it, the most trusted first."""
+    return next((place for place, source in enumerate(past.numbers) if owner in source), len(past.numbers))
+
+
+def _pools(owners: Iterable[PodPort], policy: Policy) -> Iterator[tuple[list[PodPort], tuple[Reserved, ...]]]:
+    """Those who draw numbers from the same place; without ranges it is the rest, which is nobody's own."""
+    own = {reserved.namespace for reserved in policy.ranges}
+    groups: dict[str, list[PodPort]] = {}
+    for owner in sorted(owners):
+        namespace = _namespace(owner)
+        groups.setdefault(namespace if namespace in own else "", []).append(owner)
+    for namespace in sorted(groups):
+        yield groups[namespace], policy.ranges_of(namespace)
+
+
+def _span(ranges: tuple[Reserved, ...], port_range: PortRange) -> tuple[PortRange, frozenset[int]]:
+    """A range around some ranges (around none: the node's), and the numbers in it that are none of theirs."""
+    if not ranges:
+        return port_range, frozenset()
+    span = PortRange(min(r.ports.first for r in ranges), max(r.ports.last for r in ranges))
+    return span, _all(PortRange(span.first, span.last)) - frozenset(chain.from_iterable(_all(r.ports) for r in ranges))
+
+
+def _kept_from(ranges: tuple[Reserved, ...], policy: Policy) -> frozenset[int]:
+    """The numbers that a pool must leave alone: all pins, and the ranges of others."""
+    others = (_all(reserved.ports) for reserved in policy.ranges if reserved not in ranges)
+    return frozenset(pin.node_port for pin in policy.pins).union(*others)
+
+
+def _all(ports: PortRange) -> frozenset[int]:
+    return frozenset(range(ports.first, ports.last + 1))
+
+
+def _taken(pin: Pin, others: Mapping[int, str]) -> Refusal:
+    whose = others.get(pin.node_port, "not to be had on the node")
+    return Refusal("pin-taken", f"the pinned number {pin.node_port} is {whose}", pin.rule)
+
+
+def _full(ranges: tuple[Reserved, ...], port_range: PortRange) -> Refusal:
+    numbers = ", ".join(str(reserved.ports) for reserved in ranges) or str(port_range)
+    return Refusal("range-full", f"no number of {numbers} is free", ranges[0].rule if ranges else None)

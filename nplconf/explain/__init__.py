@@ -1,0 +1,32 @@
+"""Why a Pod, Service or node port is or is not mapped: a few lines that end in the command that mends it. Pure."""
+
+from nplconf.explain.numbers import of_number
+from nplconf.explain.objects import of_pod, of_service
+from nplconf.explain.question import (
+    LINES,
+    Explanation,
+    Facts,
+    NodePort,
+    PodName,
+    ServiceName,
+    What,
+    parse,
+)
+
+__all__ = ["LINES", "Explanation", "Facts", "NodePort", "PodName", "ServiceName", "What", "explain", "parse"]
+
+
+def explain(what: What, facts: Facts) -> Explanation:
+    """The answer for one of them; what does not exist has one, too."""
+    if isinstance(what, PodName):
+        found = of_pod(what.key, facts)
+    elif isinstance(what, ServiceName):
+        found = of_service(what.key, facts)
+    else:
+        found = of_number(what, facts)
+    blocked = facts.decision.blocked
+    if not blocked or not found.mend:
+        return found
+    option = "--allow-empty" if blocked.kind == "empty" else "--max-delete 100"
+    reasons = (f"a limit stops apply: {blocked.message}", *found.reasons)
+    return Explanation(found.answer, reasons, (f"nplconf apply {option}",))

@@ -1,0 +1,72 @@
+"""What a node port is to somebody, or that it is free."""
+
+from nplconf.desired.pods import host_ports, running
+from nplconf.desired.services import node_ports
+from nplconf.explain.question import Explanation, Facts, NodePort
+from nplconf.explain.sentences import (
+    cooling_now,
+    cools,
+    mend,
+    mend_hold,
+    new_plan,
+    of_reservations,
+    of_rows,
+    who_has,
+    whose,
+)
+from nplconf.verify import Row
+
+
+def of_number(asked: NodePort, facts: Facts) -> Explanation:
+    """The answer for one protocol; the number is one for all."""
+    name = f"{asked.protocol}/{asked.number}"
+    rows = [row for row in facts.verified.rows if row.mapping.node_port == asked.number]
+    mine = [row for row in rows if row.mapping.protocol == asked.protocol]
+    if mine:
+        return Explanation(f"{name} is for {_owners(mine)}", tuple(of_rows(mine, facts)), tuple(mend(mine, facts)))
+    if rows:
+        reasons = ("one number is for one Pod port, whatever the protocol", *of_rows(rows, facts))
+        return Explanation(
+            f"{name} is not mapped: its number is for {_owners(rows)}", reasons, tuple(mend(rows, facts))
+        )
+    if stale := next((s for s in facts.decision.stale if s.mapping.node_port == asked.number), None):
+        reason = f"the reviewed plan has it for {whose(stale.mapping)}: {stale.reason}"
+        return Explanation(f"{name} is withheld", (reason,), (new_plan(facts),))
+    if asked.number not in facts.settings.port_range:
+        return Explanation(
+            f"{name} is not mapped: outside --port-range {facts.settings.port_range}",
+            tuple(_others(asked.number, facts)),
+        )
+    return _unused(name, asked.number, facts)
+
+
+def _unused(name: str, number: int, facts: Facts) -> Explanation:
+    """A number of the range that nobody is mapped to."""
+    taken = [t for t in facts.observed.holds.taken if t.number == number]
+    if taken:
+        who = next((t.by for t in taken if t.by), "a process that /proc does not tell")
+        protocols = " and ".join(dict.fromkeys(t.protocol for t in taken))
+        return Explanation(
+            f"{name} is taken: {who} has it ({protocols})", tuple(of_reservations(number, facts)), (who_has(number),)
+        )
+    reserved = tuple(of_reservations(number, facts))
+    if others := _others(number, facts):
+        return Explanation(f"{name} is not mapped: its number is somebody else's", (*others, *reserved))
+    for cool in cooling_now(facts):
+        if cool.number == number:
+            return Explanation(f"{name} is free for its last owner only", (cools(cool, facts), *reserved))
+    answer = f"{name} is not mapped, and not free for everybody" if reserved else f"{name} is free"
+    if facts.observed.holds.available:
+        return Explanation(answer, reserved)
+    missing = f"the hold is missing: {facts.observed.holds.message}"
+    return Explanation(answer, (*reserved, missing), tuple(mend_hold(number, facts)))
+
+
+def _owners(rows: list[Row]) -> str:
+    return ", ".join(dict.fromkeys(whose(row.mapping) for row in rows))
+
+
+def _others(number: int, facts: Facts) -> list[str]:
+    """Who has a number of the node without us."""
+    found = node_ports(facts.cluster.services) | host_ports(running(facts.cluster.pods, facts.node))
+    return [f"it is {found[number]}"] if number in found else []

@@ -1,0 +1,92 @@
+"""What can be asked for, what the answer rests on, and the shape of an answer."""
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from nplconf.decision import Decision
+from nplconf.desired.names import label, subdomain
+from nplconf.model import ClusterState, Protocol
+from nplconf.observed import Observed
+from nplconf.settings import Settings
+from nplconf.verify import Verified
+
+if TYPE_CHECKING:
+    from nplconf.plan.policy import Policy
+
+LINES = 15
+"""What fits on a screen beside the question."""
+
+
+class PodName(NamedTuple):
+    """namespace/name of a Pod."""
+
+    key: str
+
+
+class ServiceName(NamedTuple):
+    """namespace/name of a Service."""
+
+    key: str
+
+
+class NodePort(NamedTuple):
+    """A number of the node, for one protocol."""
+
+    protocol: Protocol
+    number: int
+
+
+What = PodName | ServiceName | NodePort
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Both worlds, and what was decided from them."""
+
+    cluster: ClusterState
+    observed: Observed
+    decision: Decision
+    verified: Verified
+    settings: Settings
+    policy: "Policy | None" = None
+
+    @property
+    def node(self) -> str:
+        """The node's name."""
+        return self.settings.node
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """answer: one sentence. reasons: what it rests on, the most telling first. mend: commands that change it."""
+
+    answer: str
+    reasons: tuple[str, ...] = ()
+    mend: tuple[str, ...] = ()
+
+    def lines(self) -> list[str]:
+        """At most `LINES` lines; of reasons that are too many the first, and how many more there are."""
+        ends = [f"  mend it: {command}" for command in dict.fromkeys(self.mend)][:3]
+        room = LINES - 1 - len(ends)
+        reasons = [f"  {reason}" for reason in dict.fromkeys(self.reasons)]
+        if len(reasons) > room:
+            reasons = [*reasons[: room - 1], f"  and {len(reasons) - room + 1} more"]
+        return [self.answer, *reasons, *ends]
+
+
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+
+
+def parse(text: str) -> What:
+    """What is asked for: namespace/name, svc/namespace/name or tcp/NUMBER. Raises ValueError that says so."""
+    match text.split("/"):
+        case [("tcp" | "udp") as protocol, number]:
+            if _PORT.fullmatch(number) and int(number) < 65536:
+                return NodePort(protocol, int(number))
+            raise ValueError(f"{number!r} is no port number")
+        case ["svc", namespace, name] if label(namespace) and label(name):
+            return ServiceName(f"{namespace}/{name}")
+        case [namespace, name] if label(namespace) and subdomain(name):
+            return PodName(f"{namespace}/{name}")
+    raise ValueError(f"{text!r} is neither a Pod (namespace/name), a Service (svc/namespace/name) nor tcp/NUMBER")

@@ -1,0 +1,135 @@
+"""The sentences that answers are made of, and the commands they end in."""
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Literal
+
+from nplconf.decision import subject
+from nplconf.explain.question import Facts
+from nplconf.model import Cooling, Mapping, Skipped
+from nplconf.plan import cooling
+from nplconf.verify import Row
+
+
+def of_rows(rows: Iterable[Row], facts: Facts) -> Iterator[str]:
+    """Each mapping, whether its three facts are as they must be, and what apply will do to it."""
+    failed = {f.subject: f.message for f in facts.decision.failures}
+    for row in rows:
+        mapping = row.mapping
+        services = f" for {', '.join(mapping.services)}" if mapping.services else ""
+        why = failed.get(subject(mapping), "") or _why(mapping, facts)
+        yield f"{_place(mapping)} -> {_target(mapping)}{services}: {_state(row)}{f' ({why})' if why else ''}"
+
+
+def _place(mapping: Mapping) -> str:
+    return f"{mapping.protocol}{'' if mapping.family == 'IPv4' else '6'}/{mapping.node_port}"
+
+
+def _target(mapping: Mapping) -> str:
+    if not mapping.pod_ip:
+        return whose(mapping)
+    address = mapping.pod_ip if mapping.family == "IPv4" else f"[{mapping.pod_ip}]"
+    return f"{whose(mapping)} at {address}"
+
+
+def whose(mapping: Mapping) -> str:
+    """namespace/name:podPort."""
+    return f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "nobody that its rule names"
+
+
+def _state(row: Row) -> str:
+    """In place, or which of the three facts is not as it must be."""
+    facts = (("rule", row.rule), ("hold", row.hold), ("annotation", row.annotation))
+    wrong = [f"{name} {fact}" for name, fact in facts if fact not in ("ok", "na")]
+    if wrong:
+        return ", ".join(wrong)
+    return "its own hostPort, advertised" if row.mapping.via == "hostPort" else "rule, hold and annotation are in place"
+
+
+def _why(mapping: Mapping, facts: Facts) -> str:
+    """What the next run is about to do to a mapping, and why."""
+    changes = (
+        c for c in facts.decision.diff.changes if c.mapping.key == mapping.key and c.mapping.pod.key == mapping.pod.key
+    )
+    return next((f"apply will {c.action} it: {c.reason}" for c in changes), "")
+
+
+def of_skipped(skipped: Iterable[Skipped]) -> Iterator[str]:
+    """Each port that cannot be had, why, and the rule of the policy that decided."""
+    for row in skipped:
+        where = f"{row.pod}:{row.pod_port}" if row.pod else f"port {row.pod_port}"
+        rule = f" [{row.rule}]" if row.rule else ""
+        yield f"{where}/{row.protocol} of {row.service} is skipped: {row.reason}: {row.message}{rule}"
+
+
+def of_waiting(key: str, facts: Facts) -> Iterator[str]:
+    """What a reviewed plan says, or does not say, of a Pod."""
+    decision = facts.decision
+    for stale in decision.stale:
+        if stale.mapping.pod.key == key:
+            yield f"{_place(stale.mapping)} is stale in the reviewed plan, and withheld: {stale.reason}"
+    for waiting in decision.pending:
+        if waiting.pod.key == key:
+            yield f"port {waiting.pod_port}/{waiting.protocol} is pending until the next review: {waiting.reason}"
+
+
+def of_pins(kind: Literal["pod", "service"], key: str, facts: Facts) -> Iterator[str]:
+    """The numbers that the policy pins to a Pod or a Service."""
+    for pin in facts.policy.pins if facts.policy else ():
+        if (pin.kind, pin.subject) == (kind, key):
+            yield f"the policy pins its port {pin.pod_port} to number {pin.node_port} [{pin.rule}]"
+
+
+def of_reservations(number: int, facts: Facts) -> Iterator[str]:
+    """Whom the policy keeps a number for."""
+    for pin in facts.policy.pins if facts.policy else ():
+        if pin.node_port == number:
+            yield f"the policy pins it to {pin.kind} {pin.subject}, port {pin.pod_port} [{pin.rule}]"
+    for reserved in facts.policy.ranges if facts.policy else ():
+        if number in reserved.ports:
+            yield f"the policy keeps {reserved.ports} free for namespace {reserved.namespace} [{reserved.rule}]"
+
+
+def cooling_now(facts: Facts) -> tuple[Cooling, ...]:
+    """The numbers whose cool-down is not over."""
+    observed, settings = facts.observed, facts.settings
+    rebooted = observed.state.boot != observed.boot
+    return cooling.current(observed.state.cooling, now=observed.now, period=settings.cool_down, rebooted=rebooted)
+
+
+def cools(cool: Cooling, facts: Facts) -> str:
+    """For whom a number cools down, and how long."""
+    left = facts.settings.cool_down - (facts.observed.now - cool.freed_at)
+    return f"{cool.number} cools down for {cool.owner.pod}:{cool.owner.port}, {max(1, round(left))} s more"
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def mend(rows: Iterable[Row], facts: Facts) -> list[str]:
+    """The commands that bring these rows in order; none when they are."""
+    rows = tuple(rows)
+    held = (mend_hold(row.mapping.node_port, facts) for row in rows if row.hold == "missing")
+    wrong = any({row.rule, row.annotation} - {"ok", "na"} for row in rows)
+    return [*dict.fromkeys(chain.from_iterable(held)), *(["nplconf apply"] if wrong else [])]
+
+
+def mend_hold(number: int, facts: Facts) -> list[str]:
+    """A number that is not held although there is a daemon is somebody's: who he is comes first."""
+    return [who_has(number)] if facts.observed.holds.available else ["systemctl start nplconf-hold.service"]
+
+
+def mend_policy(skipped: Iterable[Skipped], facts: Facts) -> list[str]:
+    """The rules that would have to be other ones."""
+    rules = dict.fromkeys(row.rule for row in skipped if row.rule)
+    return [f"change {', '.join(rules)} in {facts.settings.policy}, and have it reviewed"] if rules else []
+
+
+def who_has(number: int) -> str:
+    """Lists the sockets on a number, with their processes."""
+    return f"ss -lntup 'sport = :{number}'"
+
+
+def new_plan(facts: Facts) -> str:
+    """What leads to the next review."""
+    return f"nplconf render --node {facts.node} --out {facts.node}.yaml, and have it reviewed"

@@ -1,0 +1,83 @@
+"""What a run came to, judged from what was decided and what was seen afterwards; nothing is done here."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping as MappingOf
+
+from nplconf.decision import Decision, subject
+from nplconf.model import Change, Failure, Family, LiveRule, Mapping, Patch, Pod, PodRef, RuleKey
+from nplconf.observed import Observed
+from nplconf.publish import annotation
+from nplconf.rules import owner, tree
+from nplconf.rules.table import Table
+
+_Facts = tuple[RuleKey, str, str, int]
+"""What a rule says: its place, its tag, the Pod's address and port."""
+
+
+def in_place(
+    decision: Decision, seen: MappingOf[Family, Table], observed: Observed, pods: Iterable[Pod]
+) -> tuple[Mapping, ...]:
+    """The mappings that are published: seen in the kernel, or the CNI's (hostPort).
+
+    Of a family that cannot be read nobody knows; what a Pod was told of it stays, nothing is added.
+    """
+    keys = {key for family, table in seen.items() for key in tree.in_place(table, decision.wanted.get(family), family)}
+    known = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
+    return tuple(
+        m
+        for m in decision.admitted
+        if m.via == "hostPort"
+        or m.key in keys
+        or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in known)
+    )
+
+
+def told(pods: Iterable[Pod], written: Iterable[Patch], failures: Iterable[Failure]) -> dict[PodRef, str | None]:
+    """The annotation of each Pod as it is now. written: what was to be written to them."""
+    failed = {failure.subject for failure in failures}
+    now = {patch.pod: patch.annotation for patch in written if patch.pod.key not in failed}
+    return {pod.ref: now.get(pod.ref, pod.annotation) for pod in pods}
+
+
+def untold(there: Iterable[Mapping], refused: Iterable[Failure], pods: Iterable[Pod]) -> frozenset[Mapping]:
+    """What its Pod may not be told of, and was not: nobody would come, and the port would be open for ever."""
+    denied = {failure.subject for failure in refused if failure.refused}
+    if not denied:
+        return frozenset()
+    known = {(pod.ref, e) for pod in pods if pod.ref.key in denied for e in annotation.parse(pod.annotation)}
+    rows = (m for m in there if m.via == "dnat" and m.pod.key in denied)
+    return frozenset(m for m in rows if (m.pod, annotation.entry(m)) not in known)
+
+
+def absent(
+    decision: Decision, there: Iterable[Mapping], failures: Iterable[Failure], observed: Observed
+) -> list[Failure]:
+    """A failure by name for each mapping that was to be in place and was not seen there."""
+    named = {failure.subject for failure in failures}
+    present = set(there)
+    found = []
+    for mapping in decision.admitted:
+        unknown = observed.unreadable.get(mapping.family)
+        missing = mapping.via != "hostPort" and (unknown or mapping not in present)
+        if missing and subject(mapping) not in named:
+            found.append(Failure("rule", subject(mapping), unknown or "the rule was not seen in place"))
+    return found
+
+
+def done(decision: Decision, seen: MappingOf[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
+    """The changes that the kernel shows."""
+    written = set(writes)
+    numbers = {str(c.mapping.node_port) for c in decision.diff.changes}
+    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f, numbers)}
+    return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
+
+
+def _facts(key: RuleKey, tag: str, leads: Mapping | LiveRule) -> _Facts:
+    return key, tag, leads.pod_ip, leads.pod_port
+
+
+def _shows(change: Change, rules: set[_Facts]) -> bool:
+    mapping = change.mapping
+    there = _facts(mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping) in rules
+    # a rule that named nobody is gone as soon as it reads otherwise, which a new reading has shown
+    return not there if change.action == "delete" else there

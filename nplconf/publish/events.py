@@ -1,0 +1,137 @@
+"""What Pods and Services are told in Events: once per change of a reason, as the state file remembers what was said."""
+
+import zlib
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+
+from nplconf.model import ANNOTATION, ClusterState, Event, Plan, Pod, PodRef, Skipped
+from nplconf.publish import annotation
+from nplconf.publish.annotation import Entry
+
+MOST = 50
+"""Events of one run. What is more is said by the next ones: after a start with many Pods, mapping them comes first."""
+Said = MappingOf[str, str]
+"""Subject and topic -> what was said of it last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to. told: the annotation of each of this node's Pods as it is now."""
+
+    plan: Plan
+    cluster: ClusterState
+    told: MappingOf[PodRef, str | None] = field(hash=False)
+
+    @property
+    def pods(self) -> tuple[Pod, ...]:
+        """Those of the node, with the annotations that the run found."""
+        return tuple(pod for pod in self.cluster.pods if pod.ref in self.told)
+
+
+def due(outcome: Outcome, last: Plan | None, said: Said) -> tuple[tuple[Event, ...], dict[str, str]]:
+    """The Events to create, at most `MOST`, and what will have been said when they are.
+
+    last: the plan of the run before; None in the first one, which cannot tell whose an annotation is.
+    """
+    events: list[Event] = []
+    after: dict[str, str] = {}
+    for event in _all(outcome, last, said):
+        if said.get(event.topic) == event.value:
+            after[event.topic] = event.value
+        elif len(events) < MOST:
+            events.append(event)
+            after[event.topic] = event.value
+        elif event.topic in said:
+            after[event.topic] = said[event.topic]
+    return tuple(events), after
+
+
+def unsaid(after: Said, said: Said, failed: Iterable[Event]) -> dict[str, str]:
+    """What has been said when these Events could not be created."""
+    lost = {event.topic for event in failed}
+    return {t: v for t, v in after.items() if t not in lost} | {t: said[t] for t in lost if t in said}
+
+
+def _all(outcome: Outcome, last: Plan | None, said: Said) -> Iterator[Event]:
+    """All that holds now, or was said and is to be remembered."""
+    for pod in outcome.pods:
+        if last and _forged(pod, last, said):
+            yield _event(pod.ref, "forged", _digest(pod.annotation or ""), "AnnotationForged", _FORGED, warning=True)
+        elif (topic := _topic(pod.ref, "forged")) in said:  # so that a run without a change writes nothing
+            yield _event(pod.ref, "forged", said[topic], "AnnotationForged", _FORGED, warning=True)
+        text = outcome.told.get(pod.ref)
+        if text:
+            yield _event(pod.ref, "mapped", _digest(text), "NodePortMapped", _where(annotation.parse(text)))
+    yield from _skipped(outcome)
+
+
+# --- mapped, and forged ----------------------------------------------------------------------------------------------
+
+_FORGED = f"the annotation {ANNOTATION} was not written by nplconf, and is written anew"
+
+
+def _event(pod: PodRef, topic: str, value: str, reason: str, note: str, *, warning: bool = False) -> Event:
+    return Event("Pod", pod.namespace, pod.name, pod.uid, _topic(pod, topic), value, reason, note, warning)
+
+
+def _topic(pod: PodRef, what: str) -> str:
+    return f"{pod.key} {pod.uid} {what}"
+
+
+def _forged(pod: Pod, last: Plan, said: Said) -> bool:
+    """Its annotation is neither what it was told last nor what the last plan has, in part or whole."""
+    text = pod.annotation
+    if text is None or said.get(_topic(pod.ref, "mapped")) == _digest(text):
+        return False
+    found = annotation.parse(text)
+    planned = {annotation.entry(m) for m in last.mappings if m.pod == pod.ref}
+    return not planned.issuperset(found) or annotation.render(found) != text
+
+
+def _digest(text: str) -> str:
+    return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
+
+
+def _where(entries: Iterable[Entry]) -> str:
+    pairs = (f"{e.pod_port}/{e.protocol} at {_address(e)}:{e.node_port}" for e in entries)
+    return f"reachable: {', '.join(pairs)}"
+
+
+def _address(entry: Entry) -> str:
+    return f"[{entry.node_ip}]" if entry.family == "IPv6" else entry.node_ip
+
+
+# --- skipped ---------------------------------------------------------------------------------------------------------
+
+
+def _skipped(outcome: Outcome) -> Iterator[Event]:
+    """One for each Pod port (or Service) and Service, though it may be skipped twice, once per family."""
+    pods = {pod.ref.key: pod.ref for pod in outcome.pods}
+    rows: dict[tuple[str | None, str], list[Skipped]] = {}
+    for row in outcome.plan.skipped:
+        rows.setdefault((row.pod, f"{row.pod_port}/{row.protocol} {row.service}"), []).append(row)
+    for (key, what), found in rows.items():
+        first = found[0]
+        if key in pods:
+            note = f"{first.pod_port} ({first.protocol}) of Service {first.service} is not mapped: {first.message}"
+            yield _event(pods[key], what, _reasons(found), _camel(first.reason), note, warning=True)
+        elif key is None:
+            yield from _of_service(what, found, outcome.cluster)
+
+
+def _of_service(what: str, rows: list[Skipped], cluster: ClusterState) -> Iterator[Event]:
+    first = rows[0]
+    for service in cluster.services:
+        if service.key == first.service:
+            topic = f"{service.key} {service.uid} {what}"
+            where = (service.namespace, service.name, service.uid, topic, _reasons(rows))
+            yield Event("Service", *where, _camel(first.reason), first.message, warning=True)
+
+
+def _reasons(rows: list[Skipped]) -> str:
+    return "+".join(sorted({row.reason for row in rows}))
+
+
+def _camel(reason: str) -> str:
+    return "".join(word.capitalize() for word in reason.split("-"))

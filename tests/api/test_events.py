@@ -1,0 +1,129 @@
+"""Events on a real API server: said once, remembered over runs, never a reason for a run to fail."""
+
+import time
+
+import faultproxy
+import pytest
+import worlds
+from apisite import Site
+
+pytestmark = [pytest.mark.api, pytest.mark.kernel]
+EVENTS = "/apis/events.k8s.io"
+
+
+@pytest.fixture
+def served(node: Site) -> Site:
+    """A node with one mapped Pod."""
+    node.corner.pod()
+    node.corner.service()
+    assert node.apply().code == 0
+    return node
+
+
+def reasons(node: Site) -> list[str]:
+    """The reasons of all Events, oldest first."""
+    return [event["reason"] for event in sorted(node.corner.events(), key=lambda event: event["eventTime"])]
+
+
+def test_a_mapped_pod_has_an_event_that_says_where(served: Site) -> None:
+    (event,) = served.corner.events()
+
+    pod = served.corner.get("web-0")["metadata"]
+    assert event["regarding"] | {"fieldPath": ""} == {
+        "apiVersion": "v1",
+        "fieldPath": "",
+        "kind": "Pod",
+        "name": "web-0",
+        "namespace": served.corner.namespace,
+        "uid": pod["uid"],
+    }
+    assert (event["type"], event["reason"]) == ("Normal", "NodePortMapped")
+    assert event["note"].startswith("reachable: 8080/tcp at 10.10.10.10:")
+    assert (event["reportingController"], event["reportingInstance"]) == ("nplconf.io/nplconf", served.corner.node)
+
+
+def test_no_event_is_repeated_by_later_runs(served: Site) -> None:
+    for _ in range(3):
+        assert served.apply().code == 0
+
+    assert reasons(served) == ["NodePortMapped"]
+
+
+def test_a_skipped_port_a_service_and_a_forged_annotation_are_told_each(served: Site) -> None:
+    served.corner.service("sctp", ((81, 9090, "SCTP"),))
+    raw = worlds.raw_service("outside", namespace=served.corner.namespace)
+    served.corner.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
+    served.corner.annotate("web-0", "forged")
+
+    for _ in range(2):
+        assert served.apply().code == 0
+
+    assert sorted(reasons(served)) == ["AnnotationForged", "NodePortMapped", "ProtocolUnsupported", "ServiceType"]
+    assert served.corner.annotation() != "forged"
+
+
+def test_every_node_has_the_same_event_of_a_service(served: Site) -> None:
+    raw = worlds.raw_service("outside", namespace=served.corner.namespace)
+    served.corner.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
+    served.apply()
+    (served.directory / "state" / "state.json").unlink()
+
+    assert served.apply().code == 0
+    assert reasons(served).count("ServiceType") == 1
+
+
+def test_the_flag_turns_them_off(node: Site) -> None:
+    node.corner.pod()
+    node.corner.service()
+
+    assert node.apply("--no-events").code == 0
+    assert node.corner.events() == []
+    assert node.proxy.seen("POST") == []
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faultproxy.status(500, "InternalError"), faultproxy.reset(), faultproxy.status(429, "TooManyRequests")],
+)
+def test_an_event_that_cannot_be_created_is_no_failure_and_comes_later(node: Site, fault: faultproxy.Fault) -> None:
+    node.corner.pod()
+    node.corner.service()
+    node.proxy.fail(fault, EVENTS, times=1000)
+
+    start = time.monotonic()
+    assert node.apply().code == 0
+    assert time.monotonic() - start < 15
+    node.proxy.heal()
+    assert reasons(node) == []
+    assert node.apply().code == 0
+
+    assert reasons(node) == ["NodePortMapped"]
+
+
+def test_an_event_whose_answer_is_lost_is_created_once(node: Site) -> None:
+    node.corner.pod()
+    node.corner.service()
+    node.proxy.fail(faultproxy.reset_after(), EVENTS)
+
+    assert node.apply().code == 0
+    assert reasons(node) == ["NodePortMapped"]
+
+
+def test_without_the_right_to_create_events_none_is_tried_again(node: Site) -> None:
+    node.corner.pod()
+    node.corner.service()
+    rules = [
+        {
+            "apiGroups": [""],
+            "resources": ["pods", "services", "nodes", "pods/status"],
+            "verbs": ["list", "get", "patch"],
+        }
+    ]
+    node.corner.grant("restorer", rules)
+    node.use(token=node.corner.plane.tokens["restorer"])
+
+    for _ in range(2):
+        assert node.apply().code == 0
+
+    node.corner.revoke("restorer")
+    assert node.proxy.seen("POST").count(f"{EVENTS}/v1/namespaces/{node.corner.namespace}/events") == 1

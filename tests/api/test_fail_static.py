@@ -1,0 +1,161 @@
+"""Without a trustworthy API server nothing changes from cluster data, yet the node is kept at its last good plan."""
+
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import faultproxy
+import pytest
+from apisite import Site
+
+pytestmark = [pytest.mark.api, pytest.mark.kernel]
+LISTS = "/api/v1/"
+
+
+@pytest.fixture
+def served(node: Site) -> Site:
+    """A node with one mapping in place."""
+    node.corner.pod()
+    node.corner.service()
+    assert node.apply().code == 0
+    return node
+
+
+def flush(node: Site) -> None:
+    node.run("iptables-nft", "-t", "nat", "-F")
+
+
+def lose_token(node: Site) -> None:
+    node.use(token="unknown")
+
+
+def lose_server(node: Site) -> None:
+    node.proxy.fail(faultproxy.reset(), LISTS, times=1000)
+
+
+def lose_rights(node: Site) -> None:
+    node.use(token=node.corner.plane.tokens["tenant"])
+
+
+def get_html(node: Site) -> None:
+    node.proxy.fail(faultproxy.answers(200, "<html>", "text/html"), LISTS, times=1000)
+
+
+def get_no_items(node: Site) -> None:
+    node.proxy.fail(faultproxy.edited(lambda raw: raw | {"items": None}), "/api/v1/pods", times=1000)
+
+
+FAULTS = [(lose_server, 69), (get_html, 69), (get_no_items, 69), (lose_token, 77), (lose_rights, 77)]
+
+
+def test_a_mapping_is_made_published_and_left_alone(served: Site) -> None:
+    applied = served.apply()
+
+    assert (applied.code, applied.counts) == (0, (1, 0, 0))
+    assert len(served.proxy.seen("PATCH")) == 1
+    assert served.nplconf("verify").returncode == 0
+
+
+@pytest.mark.parametrize(("lose", "code"), FAULTS)
+def test_without_a_good_plan_of_this_boot_a_fault_is_the_exit_code(
+    node: Site, lose: Callable[[Site], None], code: int
+) -> None:
+    node.corner.pod()
+    node.corner.service()
+    lose(node)
+
+    assert node.apply().code == code
+    assert node.ours() == []
+
+
+@pytest.mark.parametrize(("lose", "code"), FAULTS)
+def test_with_one_the_node_is_healed_and_the_run_is_degraded(
+    served: Site, lose: Callable[[Site], None], code: int
+) -> None:
+    before, told = served.ours(), served.corner.annotation()
+    flush(served)
+    lose(served)
+
+    applied = served.apply()
+
+    assert applied.code == 5
+    assert applied.counts == (0, 1, 0)
+    assert "kept at the last good plan" in applied.said
+    assert (code == 77) == ("right" in applied.said or "know us" in applied.said)
+    assert sorted(served.ours()) == sorted(before)
+    assert served.corner.annotation() == told
+
+
+@pytest.mark.parametrize(("lose", "code"), FAULTS[:1])
+def test_a_node_that_is_as_it_must_be_is_confirmed(served: Site, lose: Callable[[Site], None], code: int) -> None:
+    del code
+    before = served.ours()
+    lose(served)
+    served.corner.delete("web-0")
+
+    applied = served.apply()
+
+    assert (applied.code, applied.counts) == (5, (1, 0, 0))
+    assert served.ours() == before
+
+
+def test_once_the_server_is_back_all_is_well_again(served: Site) -> None:
+    lose_server(served)
+    assert served.apply().code == 5
+    served.proxy.heal()
+    served.corner.delete("web-0")
+
+    applied = served.apply()
+
+    assert (applied.code, applied.counts) == (0, (0, 1, 0))
+
+
+def test_a_missing_kubeconfig_is_bad_configuration_and_the_node_is_healed(served: Site, tmp_path: Path) -> None:
+    before = served.ours()
+    flush(served)
+    served.kubeconfig = tmp_path / "missing"
+
+    applied = served.apply()
+
+    assert applied.code == 78
+    assert "--kubeconfig" in applied.said
+    assert sorted(served.ours()) == sorted(before)
+
+
+def test_a_plan_of_another_boot_heals_nothing(served: Site, tmp_path: Path) -> None:
+    path = tmp_path / "state" / "state.json"
+    other = path.read_text().replace(Path("/proc/sys/kernel/random/boot_id").read_text().strip(), "another-boot")
+    rewrite(path, other)
+    flush(served)
+    lose_server(served)
+
+    assert served.apply().code == 69
+    assert not any("-j DNAT" in rule for rule in served.ours())
+
+
+def rewrite(path: Path, text: str) -> None:
+    """Give a state file that was edited the checksum it needs."""
+    head, _, body = text.partition("\n")
+    crc = zlib.crc32(body.removesuffix("\n").encode())
+    path.write_text(json.dumps(json.loads(head) | {"crc32": crc}) + "\n" + body)
+
+
+def test_without_its_node_object_the_servers_word_is_not_believed(served: Site) -> None:
+    before = served.ours()
+    served.corner.plane.ok("DELETE", f"/api/v1/nodes/{served.corner.node}")
+    served.use(token=served.corner.plane.tokens["admin"])
+    served.corner.delete("web-0")
+
+    applied = served.apply()
+
+    assert applied.code == 4
+    assert served.ours() == before
+
+
+@pytest.mark.parametrize(("lose", "code"), [(get_html, 69), (lose_rights, 77)])
+def test_commands_that_only_look_say_what_is_wrong(served: Site, lose: Callable[[Site], None], code: int) -> None:
+    lose(served)
+
+    for command in (("plan",), ("verify",), ("render",), ("explain", "svc/a/b")):
+        assert served.nplconf(*command).returncode == code

@@ -1,0 +1,64 @@
+"""What we may do, as a real API server says it."""
+
+import contextlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from corner import Corner
+
+from nplconf.cluster.api import ApiCluster
+from nplconf.errors import UnavailableError
+
+pytestmark = pytest.mark.api
+NEEDED = ["get nodes", "list pods", "list services", "patch pods/status", "create events"]
+
+
+def rights(corner: Corner, kubeconfig: Path, *, events: bool = True) -> dict[str, bool]:
+    cluster = ApiCluster(str(kubeconfig), lambda _message: None)
+    with contextlib.closing(cluster._session):
+        return dict(cluster.rights(corner.node, events=events))
+
+
+def test_the_identity_of_the_examples_may_do_all_that_is_needed(corner: Corner) -> None:
+    assert rights(corner, corner.kubeconfig()) == dict.fromkeys(NEEDED, True)
+    assert list(rights(corner, corner.kubeconfig(), events=False)) == NEEDED[:-1]
+
+
+def test_a_kubelets_identity_may_do_all_that_a_run_must(corner: Corner) -> None:
+    certificate, key = corner.plane.certificate(f"system:node:{corner.node}", "system:nodes")
+    user = {"client-certificate": str(certificate), "client-key": str(key)}
+    found = rights(corner, corner.plane.kubeconfig("kubelet", user))
+    assert {what for what, allowed in found.items() if allowed} >= set(NEEDED[:-1])
+
+
+def test_each_right_that_is_missing_is_named(corner: Corner) -> None:
+    nobody = corner.plane.kubeconfig("tenant", {"token": corner.plane.tokens["tenant"]})
+    assert rights(corner, nobody) == dict.fromkeys(NEEDED, False)
+
+
+def test_doctor_names_them_and_nothing_else_of_the_cluster(corner: Corner) -> None:
+    nobody = corner.plane.kubeconfig("tenant", {"token": corner.plane.tokens["tenant"]})
+    found = doctor(corner, nobody)
+    assert found["api-rights"]["status"] == "fail"
+    assert "get nodes, list pods, list services, patch pods/status" in found["api-rights"]["message"]
+    assert found["service-node-ports"]["status"] == "ok"
+    allowed = doctor(corner, corner.kubeconfig())
+    assert allowed["api-rights"]["status"] == "ok", allowed
+
+
+def doctor(corner: Corner, kubeconfig: Path) -> dict[str, dict[str, Any]]:
+    argv = [sys.executable, "-m", "nplconf", "doctor", "-o", "json", "--no-hold"]
+    argv += [f"--kubeconfig={kubeconfig}", f"--node={corner.node}", "--state-dir=/nowhere"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    return {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+
+
+def test_a_server_that_is_not_there_is_said(corner: Corner) -> None:
+    away = corner.kubeconfig(server="https://127.0.0.1:1")
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1"):
+        rights(corner, away)
+    assert "127.0.0.1:1" in doctor(corner, away)["api-rights"]["message"]

@@ -1,0 +1,164 @@
+"""Whole runs against the real API server, with real iptables: what is published is in place, and what is not."""
+
+import faultproxy
+import pytest
+import worlds
+from apisite import Site
+from corner import WRITER_POLICIES, Corner
+
+pytestmark = [pytest.mark.api, pytest.mark.kernel]
+
+
+def dnats(node: Site) -> int:
+    return sum("-j DNAT" in rule for rule in node.ours())
+
+
+def patches_of(node: Site, name: str) -> int:
+    return sum(f"/pods/{name}/" in path for path in node.proxy.seen("PATCH"))
+
+
+@pytest.fixture
+def three(node: Site) -> Site:
+    """A node with three Pods that one Service wants mapped."""
+    for i in range(3):
+        node.corner.pod(f"web-{i}", (f"10.244.3.{i + 10}",))
+    node.corner.service()
+    return node
+
+
+def test_a_patch_that_fails_leaves_the_rest_published_and_is_sent_alone_in_the_next_run(three: Site) -> None:
+    three.proxy.fail(faultproxy.status(500, "InternalError"), "/api/v1/namespaces", "PATCH", times=4)
+
+    first = three.apply()
+
+    assert first.code == 5
+    assert len(first.data["failures"]) == 1
+    failed = first.data["failures"][0]["subject"].partition("/")[2]
+    assert [three.corner.annotation(f"web-{i}") is None for i in range(3)].count(True) == 1
+    assert dnats(three) == 3
+
+    three.proxy.requests.clear()
+    second = three.apply()
+
+    assert (second.code, second.counts) == (0, (3, 0, 0))
+    assert len(three.proxy.seen("PATCH")) == patches_of(three, failed) == 1
+
+
+def test_no_patch_is_sent_when_nothing_differs(three: Site) -> None:
+    three.apply()
+    three.proxy.requests.clear()
+
+    assert three.apply().code == 0
+    assert three.proxy.seen("PATCH") == []
+
+
+def test_a_pod_whose_annotations_would_be_too_long_is_not_kept_mapped_unpublished(three: Site) -> None:
+    three.corner.annotate("web-1", "x" * (256 * 1024 - 20), "big")
+
+    for _ in range(2):
+        applied = three.apply()
+
+        assert applied.code == 5
+        assert [f["subject"] for f in applied.data["failures"]] == [f"{three.corner.namespace}/web-1"]
+        assert "too long" in applied.data["failures"][0]["message"]
+        assert three.corner.annotation("web-1") is None
+        assert three.corner.annotation("web-2") is not None
+        assert dnats(three) == 2
+
+    three.corner.annotate("web-1", None, "big")
+    assert (three.apply().code, dnats(three)) == (0, 3)
+    assert three.corner.annotation("web-1") is not None
+
+
+def test_a_pod_that_a_policy_protects_is_not_kept_mapped_unpublished(node: Site) -> None:
+    denying = Corner(node.corner.plane, WRITER_POLICIES)
+    denying.pod("web-9", ("10.244.3.99",), on=node.corner.node)
+    denying.service()
+    node.corner.pod()
+    node.corner.service()
+    node.use(token=node.corner.token(bound=False))
+
+    applied = node.apply()
+
+    assert applied.code == 5
+    assert [f["subject"] for f in applied.data["failures"]] == [f"{denying.namespace}/web-9"]
+    assert "denied: " in applied.data["failures"][0]["message"]
+    assert dnats(node) == 1
+
+
+def test_a_refused_addition_leaves_what_was_published_before(three: Site) -> None:
+    three.apply()
+    told = three.corner.annotation("web-1")
+    assert told
+    three.corner.annotate("web-1", "x" * (256 * 1024 - len(told) - 60), "big")
+    three.corner.service("more", ((81, 9090, "TCP"),))
+
+    applied = three.apply()
+
+    assert applied.code == 5
+    assert three.corner.annotation("web-1") == told
+    assert dnats(three) == 5
+
+
+def test_a_missing_right_to_patch_takes_no_rule_away(three: Site) -> None:
+    rules = [{"apiGroups": [""], "resources": ["pods", "services", "nodes"], "verbs": ["list", "get"]}]
+    three.corner.grant("restorer", rules)
+    three.use(token=three.corner.plane.tokens["restorer"])
+
+    applied = three.apply()
+
+    three.corner.revoke("restorer")
+    assert applied.code == 5
+    assert "right to patch pods/status is missing" in applied.data["failures"][0]["message"]
+    assert dnats(three) == 3
+
+
+def test_a_pod_that_goes_between_snapshot_and_patch_is_left_to_the_next_run(three: Site) -> None:
+    gone = f"/api/v1/namespaces/{three.corner.namespace}/pods/web-1/status"
+    three.proxy.fail(faultproxy.before(lambda: three.corner.delete("web-1")), gone)
+
+    assert three.apply().code == 0
+    assert (three.apply().code, dnats(three)) == (0, 2)
+
+
+def test_a_pod_created_again_between_snapshot_and_patch_is_never_told_the_old_mapping(three: Site) -> None:
+    def again() -> None:
+        three.corner.delete("web-1")
+        three.corner.pod("web-1", ("10.244.3.77",))
+
+    three.proxy.fail(faultproxy.before(again), f"/api/v1/namespaces/{three.corner.namespace}/pods/web-1/status")
+
+    assert three.apply().code == 0
+    assert three.corner.annotation("web-1") is None
+    assert three.apply().code == 0
+    assert three.corner.annotation("web-1") is not None
+    assert any("10.244.3.77" in rule for rule in three.ours())
+
+
+def test_cleanup_takes_every_annotation_and_rule_away(three: Site) -> None:
+    three.apply()
+
+    assert three.nplconf("cleanup").returncode == 0
+    assert three.ours() == []
+    assert [three.corner.annotation(f"web-{i}") for i in range(3)] == [None] * 3
+
+
+def test_cleanup_without_the_server_says_what_it_leaves(three: Site) -> None:
+    three.apply()
+    three.proxy.fail(faultproxy.reset(), times=1000)
+
+    done = three.nplconf("cleanup")
+
+    assert done.returncode == 5
+    assert "annotations of this node's Pods" in done.stderr
+    assert three.ours() == []
+
+
+def test_what_a_forger_wrote_is_written_over(node: Site) -> None:
+    node.corner.pod(annotations={worlds.ANNOTATION: '[{"podPort":1,"nodeIP":"6.6.6.6","nodePort":1}]'})
+    node.corner.pod("web-1", ("10.244.3.18",), labels={"app": "other"}, annotations={worlds.ANNOTATION: "forged"})
+    node.corner.service()
+
+    assert node.apply().code == 0
+    assert "6.6.6.6" not in str(node.corner.annotation())
+    assert node.corner.annotation("web-1") is None

@@ -1,0 +1,309 @@
+"""From any state to any other in one run, whatever was done to our rules in between; on the real kernel."""
+
+import random
+from collections.abc import Callable, Iterator
+
+import foreign
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from netns import World, world
+from runs import Runs
+from worlds import cluster, node, pod, service
+
+from nplconf.model import FAMILIES, ClusterState, Family
+from nplconf.rules.rule import Rule, parse
+
+pytestmark = pytest.mark.kernel
+NAMES = ("web-0", "web-1", "web-2", "web-3")
+Lines = list[str]
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> ClusterState:
+    """Some of four Pods, at one of two addresses each, and what is asked of them."""
+    names = draw(st.lists(st.sampled_from(NAMES), unique=True))
+    places = {name: (i, draw(st.integers(0, 1))) for i, name in enumerate(names)}
+    pods = [
+        pod(name, (f"10.244.{at}.{i + 1}", f"fd00:244:{at}::{i + 1:x}"), uid=f"u{draw(st.integers(0, 1))}")
+        for name, (i, at) in places.items()
+    ]
+    asked = draw(st.lists(st.sampled_from([(80, "TCP"), (80, "UDP"), (53, "UDP")]), unique=True))
+    families = draw(st.sampled_from([("IPv4",), ("IPv6",), ("IPv4", "IPv6")]))
+    return cluster(node(), *pods, service("web", asked, families=families, enabled=bool(asked)))
+
+
+# --- what can happen to our rules ------------------------------------------------------------------------------------
+
+
+def own(lines: Lines) -> list[int]:
+    """Where the rules are that are in or lead to our chains."""
+    return [i for i, line in enumerate(lines) if line[0] == "-" and foreign.ours(line)]
+
+
+def lose(lines: Lines, at: int) -> Lines:
+    return lines[:at] + lines[at + 1 :]
+
+
+def double(lines: Lines, at: int) -> Lines:
+    return lines[: at + 1] + lines[at:]
+
+
+def swap(lines: Lines, at: int) -> Lines:
+    """With the next rule of the same chain."""
+    same = at + 1 < len(lines) and lines[at].split()[:2] == lines[at + 1].split()[:2]
+    return [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]] if same else lines
+
+
+def to_front(lines: Lines, at: int) -> Lines:
+    chain = lines[at].split()[1]
+    first = next(i for i, line in enumerate(lines) if line.startswith(f"-A {chain} "))
+    return [*lines[:first], lines[at], *lines[first:at], *lines[at + 1 :]]
+
+
+def forge(lines: Lines, at: int) -> Lines:
+    return _retag(lines, at, "nplconf:kube-system/evil:80:u0")
+
+
+def take_over(lines: Lines, at: int) -> Lines:
+    return _retag(lines, at, "nplconf:shop/web-0:80:u0")
+
+
+def cut(lines: Lines, at: int) -> Lines:
+    return _retag(lines, at, "nplconf:shop/we")
+
+
+def _retag(lines: Lines, at: int, tag: str) -> Lines:
+    before, quote, rest = lines[at].partition('--comment "')
+    if not quote:
+        before, quote, rest = lines[at].partition("--comment ")
+        rest = " " + rest.partition(" ")[2]
+    else:
+        rest = rest.partition('"')[2]
+    return [*lines[:at], f"{before}--comment {tag}{rest}", *lines[at + 1 :]] if quote else lines
+
+
+def stray(lines: Lines, at: int) -> Lines:
+    """A rule that we would not write, before one of ours."""
+    chain = lines[at].split()[1]
+    return (
+        [*lines[:at], f"-A {chain} -p tcp -m tcp --dport 61003 -m mark --mark 0x7 -j RETURN", *lines[at:]]
+        if "NPL" in chain
+        else lines
+    )
+
+
+def takes_all(lines: Lines, at: int) -> Lines:
+    chain = lines[at].split()[1]
+    return [*lines[:at], f"-A {chain} -p tcp -j RETURN", *lines[at:]] if chain.startswith("NPL") else lines
+
+
+def lose_chain(lines: Lines, at: int) -> Lines:
+    """With all that leads to it."""
+    name = lines[at].split()[1]
+    if not name.startswith("NPLCONF"):
+        return lines
+    gone = (f":{name}", f"-A {name} ")
+    return [
+        line
+        for line in lines
+        if not line.startswith(gone[1])
+        and line.split()[0] != gone[0]
+        and not line.endswith((f" -g {name}", f" -j {name}"))
+    ]
+
+
+def flush_chain(lines: Lines, at: int) -> Lines:
+    name = lines[at].split()[1]
+    return [line for line in lines if not line.startswith(f"-A {name} ")] if name.startswith("NPL") else lines
+
+
+def orphan(lines: Lines, _at: int) -> Lines:
+    declared = [":NPLCONF-TCP-EE4 -", ":NPLCONF-OLD -"]
+    fresh = [line for line in declared if line not in lines]
+    return [*fresh, *lines, "-A NPLCONF-OLD -p tcp -m tcp --dport 61009 -j RETURN"]
+
+
+DAMAGES: tuple[Callable[[Lines, int], Lines], ...] = (
+    lose,
+    double,
+    swap,
+    to_front,
+    forge,
+    take_over,
+    cut,
+    stray,
+    takes_all,
+    lose_chain,
+    flush_chain,
+    orphan,
+)
+
+
+Mess = list[tuple[Callable[[Lines, int], Lines], float]]
+"""What is done, and where: as a part of all our rules that are there then."""
+MESSES = st.lists(st.tuples(st.sampled_from(DAMAGES), st.floats(0, 1, exclude_max=True)), max_size=6)
+
+
+def damage(here: World, family: Family, mess: Mess) -> None:
+    """All that is done to the rules, one after the other."""
+    lines = here.rules(family)
+    for harm, place in mess:
+        if where := own(lines):
+            lines = harm(lines, where[int(place * len(where))])
+    put(here, family, lines)
+
+
+def put(here: World, family: Family, lines: Lines) -> None:
+    """Have the kernel take a table."""
+    heads = [f"{line} [0:0]" for line in lines if line[0] == ":"]
+    rules = [line for line in lines if line[0] == "-"]
+    text = "\n".join(["*nat", *heads, *rules, "COMMIT", ""])
+    program = f"{'iptables' if family == 'IPv4' else 'ip6tables'}-{here.backend}-restore"
+    done = here.run(program, text=text)
+    assert done.returncode == 0, (done.stderr, text)
+
+
+# --- the runs --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=["nft", "legacy"])
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    with world(tmp_path_factory.mktemp("runs"), request.param) as made:
+        foreign.settle_in(made)
+        yield Runs.on(made)
+
+
+WITHOUT_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
+
+
+@settings(max_examples=25, phases=WITHOUT_SHRINKING, suppress_health_check=[HealthCheck.too_slow])
+@given(before=snapshots(), after=snapshots(), mess=MESSES, mess6=MESSES, lost=st.booleans())
+def test_any_mess_is_in_order_after_one_run(
+    runs: Runs, before: ClusterState, after: ClusterState, mess: Mess, mess6: Mess, *, lost: bool
+) -> None:
+    assert runs.apply(before).exit_code == 0
+    damage(runs.world, "IPv4", mess)
+    damage(runs.world, "IPv6", mess6)
+    if lost:
+        runs.forget_state()
+    untouched = foreign.picture(runs.world)
+
+    result = runs.apply(after)
+
+    assert result.exit_code == 0, (result.failures, result.degraded)
+    verified = runs.verify()
+    assert verified.ok, verified
+    again = runs.apply(after)
+    assert (again.exit_code, again.done, again.patches) == (0, (), ())
+    assert foreign.picture(runs.world) == untouched
+    assert max(runs.seconds) < 10
+
+
+ALL = cluster(
+    node(),
+    *(pod(name, (f"10.244.0.{i + 1}", f"fd00:244::{i + 1}")) for i, name in enumerate(NAMES)),
+    service("web", [(80, "TCP"), (53, "UDP")], families=("IPv4", "IPv6")),
+)
+"""Every Pod, every port, both families."""
+
+
+@pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
+def test_each_kind_of_damage_is_seen_and_mended(runs: Runs, harm: Callable[[Lines, int], Lines]) -> None:
+    assert runs.apply(ALL).exit_code == 0
+    rules = runs.world.rules()
+    damaged = next(lines for at in own(rules) if (lines := harm(rules, at)) != rules)
+    put(runs.world, "IPv4", damaged)
+
+    # chains that nothing leads to are not looked for where that would cost seconds in every run
+    assert not runs.verify().ok or harm is orphan
+    assert runs.apply(ALL).exit_code == 0
+
+    assert runs.verify().ok
+    # a tag that names another Pod's port leaves that Pod its choice of two numbers
+    assert sorted(runs.world.rules()) == sorted(rules) or harm in (orphan, take_over)
+
+
+# --- what else can happen to a node ----------------------------------------------------------------------------------
+
+
+def test_rules_that_somebody_flushed_come_back(runs: Runs) -> None:
+    before = runs.apply(ALL).in_place
+    flush(runs.world)
+
+    assert not runs.verify().ok
+    result = runs.apply(ALL)
+
+    assert (result.exit_code, len(result.done), result.in_place) == (0, 16, before)
+    assert {change.reason for change in result.done} == {"rule-missing"}
+    assert runs.verify().ok
+    foreign.settle_in(runs.world)
+
+
+def flush(here: World) -> None:
+    """All of the backend, as somebody does who begins anew."""
+    if here.backend == "nft":
+        assert here.run("nft", "flush", "ruleset").returncode == 0
+        return
+    for family in FAMILIES:
+        empty = "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\nCOMMIT\n"
+        program = f"{'iptables' if family == 'IPv4' else 'ip6tables'}-legacy-restore"
+        assert here.run(program, text=empty).returncode == 0
+
+
+def test_what_is_left_of_ours_in_the_other_backend_is_found_and_removed(runs: Runs) -> None:
+    assert runs.apply(ALL).exit_code == 0
+    other = "legacy" if runs.world.backend == "nft" else "nft"
+    for family in FAMILIES:
+        runs.world.restore(runs.world.run(save(runs.world, family), "-t", "nat").stdout, family, other)
+    beside = [line for line in runs.world.rules("IPv4", backend=other) if not foreign.ours(line)]
+
+    findings = {(finding.kind, finding.subject) for finding in runs.verify().findings}
+    result = runs.apply(ALL)
+
+    assert findings == {("backend", "IPv4"), ("backend", "IPv6")}
+    assert (result.exit_code, result.done) == (0, ())
+    assert any("rules of ours in iptables-" + other in warning for warning in result.warnings)
+    assert runs.world.rules("IPv4", backend=other) == beside
+    assert not any(foreign.ours(line) for line in runs.world.rules("IPv6", backend=other))
+    assert runs.verify().ok
+
+
+def save(here: World, family: Family) -> str:
+    return f"{'iptables' if family == 'IPv4' else 'ip6tables'}-{here.backend}-save"
+
+
+def test_a_foreign_rule_that_leads_into_a_chain_of_ours_keeps_nothing_else_out(runs: Runs) -> None:
+    """A chain that is used cannot be deleted, and the transaction that would delete it must not fail for that."""
+    assert runs.apply(ALL).exit_code == 0
+    leaf = next(line.split()[1] for line in runs.world.ours() if "DNAT --to" in line)
+    runs.world.restore(f"*nat\n-A KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
+    fewer = cluster(ALL.nodes[0], pod("web-9", ("10.244.9.9", "fd00:244::99")), ALL.services[0])
+
+    result = runs.apply(fewer)
+
+    assert len(result.in_place) == 4
+    assert {str(rule.to) for rule in dnats(runs.world)} == {"10.244.9.9:80", "10.244.9.9:53"}
+    runs.world.restore(f"*nat\n-D KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
+    assert runs.apply(ALL).exit_code == 0
+    assert runs.verify().ok
+
+
+def dnats(here: World) -> list[Rule]:
+    rules = (parse(line.split(" ", 2)[2]) for line in here.ours() if line.startswith("-A NPLCONF"))
+    return [rule for rule in rules if isinstance(rule, Rule) and rule.to]
+
+
+def test_fifty_random_applies_leave_every_foreign_line_as_it_was(runs: Runs) -> None:
+    chance = random.Random(6281)
+    before = foreign.picture(runs.world)
+    assert sum(map(len, before.values())) > 100
+    for turn in range(50):
+        pods = [
+            pod(f"web-{i}", (f"10.244.0.{i}", f"fd00:244::{i:x}"))
+            for i in chance.sample(range(1, 7), chance.randint(0, 6))
+        ]
+        families = chance.choice([("IPv4",), ("IPv6",), ("IPv4", "IPv6")])
+        asked = chance.sample([(80, "TCP"), (80, "UDP"), (53, "UDP")], chance.randint(0, 3))
+        assert runs.apply(cluster(node(), *pods, service("web", asked, families=families))).exit_code == 0
+        assert turn % 10 < 9 or foreign.picture(runs.world) == before

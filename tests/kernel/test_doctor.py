@@ -1,0 +1,259 @@
+"""Each thing that doctor names, broken on a real node, one at a time: doctor names it, and nothing else."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import worlds
+from netns import World, batch, inside, sysctl
+from shims import Shims
+
+from nplconf.doctor import CHECKS
+from nplconf.node import success
+
+pytestmark = pytest.mark.kernel
+OTHER = {"nft": "legacy", "legacy": "nft"}
+ANTREA = "*nat\n:ANTREA-NODE-PORT-LOCAL - [0:0]\nCOMMIT\n"
+
+
+@pytest.fixture
+def served(node: World) -> World:
+    """A node on which all is well, but that no systemd runs there."""
+    node.write(node.routed("web", "10.244.3.1"), worlds.raw_service("web", [(80, 8080, "TCP")]))
+    node.start_hold()
+    assert node.apply().code == 0
+    return node
+
+
+@pytest.fixture
+def backend() -> str:
+    return "nft"
+
+
+def named(node: World, *arguments: str) -> dict[str, str]:
+    """The checks that are not ok, and their status, without what a node without systemd has anyway."""
+    found = checks(node, *arguments)
+    assert found.pop("units")["status"] == "warn"
+    assert found.pop("hold-store")["status"] in ("warn", "ok")
+    for check in found.values():
+        assert (check["fix"] is None) == (check["status"] == "ok"), check
+        assert check["message"]
+    return {name: str(check["status"]) for name, check in found.items() if check["status"] != "ok"}
+
+
+def checks(node: World, *arguments: str) -> dict[str, dict[str, str | None]]:
+    """Every check by its name."""
+    done = node.told("doctor", *arguments)
+    assert list(done.data) == ["node", "ok", "checks"]
+    found = {str(check.pop("check")): check for check in done.data["checks"]}
+    assert list(found) == list(CHECKS)
+    failed = any(check["status"] == "fail" for check in found.values())
+    assert (done.code, done.data["ok"]) == ((5, False) if failed else (0, True))
+    return found
+
+
+def test_where_all_is_well_nothing_is_named(served: World) -> None:
+    assert named(served) == {}
+
+
+def test_it_changes_nothing(served: World) -> None:
+    before = everything(served)
+    named(served)
+    assert everything(served) == before
+
+
+def test_it_works_on_a_bare_machine_and_leaves_it_bare(node: World) -> None:
+    node.hold = True
+    assert named(node) == {"hold": "fail", "last-success": "warn", "api-rights": "fail"}
+    assert node.run("nft", "list", "ruleset").stdout == ""
+    assert node.run("cat", "/proc/net/ip_tables_names").stdout == ""
+    assert not (node.directory / "state").exists()
+
+
+def everything(node: World) -> tuple[str, str, list[tuple[str, float]]]:
+    """Rules, sysctls and files that a check could change."""
+    rules = node.run("nft", "list", "ruleset").stdout
+    values = node.run(
+        "sh", "-c", "sysctl -a 2>/dev/null | grep -e ^net.ipv4 -e ^net.ipv6 | grep -v -e stat -e random"
+    ).stdout
+    files = [(str(path), path.stat().st_mtime) for path in sorted((node.directory / "state").iterdir())]
+    return rules, values, files
+
+
+# --- what it works with ----------------------------------------------------------------------------------------------
+
+
+def test_an_iptables_that_does_not_answer(served: World, tmp_path: Path) -> None:
+    served.shims = Shims.make(tmp_path / "shims")
+    for what in ("restore", "save"):
+        served.shims.have(f"iptables-nft-{what}", "echo 'no support' >&2; exit 1")
+    assert named(served) == {"backend": "fail"}
+    assert "no support" in str(checks(served)["backend"]["message"])
+
+
+def test_rules_in_the_other_iptables(served: World) -> None:
+    served.restore("*nat\n:NPLCONF - [0:0]\nCOMMIT\n", backend=OTHER[served.backend])
+    assert named(served) == {"backend-leftovers": "warn"}
+    assert served.apply().code == 0
+    assert named(served) == {}
+
+
+@pytest.mark.parametrize("capability", ["net_admin", "net_raw"])
+def test_a_missing_capability(served: World, capability: str) -> None:
+    argv = (sys.executable, "-m", "nplconf", "doctor", "-o", "json", *served._options())
+    done = served.run("setpriv", f"--bounding-set=-{capability}", f"--inh-caps=-{capability}", *argv)
+    wrong = {check["check"] for check in json.loads(done.stdout)["checks"] if check["status"] != "ok"}
+    assert wrong - {"units", "hold-store"} == {"capabilities"}
+    assert done.returncode == 5
+
+
+# --- the network -----------------------------------------------------------------------------------------------------
+
+
+def test_forwarding_switched_off(served: World) -> None:
+    sysctl(served.node, "net.ipv4.ip_forward", 0)
+    assert named(served) == {"ip-forward": "fail"}
+
+
+@pytest.mark.parametrize("kind", ["nft", "legacy"])
+def test_a_firewall_that_drops_what_is_forwarded(served: World, kind: str) -> None:
+    served.run(f"iptables-{kind}", "-P", "FORWARD", "DROP")
+    assert named(served) == {"forward-policy": "fail"}
+    mend = str(checks(served)["forward-policy"]["fix"]).split()
+    assert served.run(*mend).returncode == 0
+    assert named(served) == {}
+
+
+def test_a_firewall_of_nftables_itself(served: World) -> None:
+    served.run("nft", "add table inet fw; add chain inet fw pass { type filter hook forward priority 0; policy drop; }")
+    assert named(served) == {"forward-policy": "warn"}
+    mend = str(checks(served)["forward-policy"]["fix"]).split()
+    assert served.run(*mend).returncode == 0
+    assert named(served) == {}
+
+
+def test_route_localnet(served: World) -> None:
+    sysctl(served.node, "net.ipv4.conf.all.route_localnet", 1)
+    assert named(served) == {"route-localnet": "warn"}
+    guard = "-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -j DROP"
+    served.restore(f"*filter\n:KUBE-FIREWALL - [0:0]\n{guard}\nCOMMIT\n")
+    assert named(served) == {}
+
+
+def test_a_range_that_connections_are_given_numbers_of(served: World) -> None:
+    with inside(served.node):
+        Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("32768 61500")
+    assert named(served) == {"port-range": "warn"}
+    with inside(served.node):
+        Path("/proc/sys/net/ipv4/ip_local_reserved_ports").write_text("61000-62000")
+    assert named(served) == {}
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_an_antrea_agent_with_nodeportlocal(served: World, tmp_path: Path, *, runs: bool) -> None:
+    served.restore(ANTREA)
+    with agent(tmp_path) if runs else contextlib.nullcontext():
+        assert named(served) == {"antrea": "fail" if runs else "warn"}
+
+
+def test_an_antrea_agent_without_it(served: World, tmp_path: Path) -> None:
+    with agent(tmp_path):
+        assert named(served) == {}
+
+
+@contextlib.contextmanager
+def agent(directory: Path) -> Iterator[None]:
+    """A process with the agent's name."""
+    shutil.copy("/bin/sleep", directory / "antrea-agent")
+    process = subprocess.Popen([directory / "antrea-agent", "60"])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_data_plane_beside_netfilter(served: World) -> None:
+    batch(f"-n {served.node}", "link add bpfin.cali type veth")
+    assert named(served) == {"datapath": "fail"}
+
+
+# --- ours ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_hold_daemon(served: World) -> None:
+    assert served.daemon
+    served.daemon.kill()
+    served.daemon.wait()
+    assert named(served) == {"hold": "fail"}
+
+
+def test_a_number_that_somebody_else_has(node: World) -> None:
+    node.write()
+    with inside(node.node), socket.socket() as intruder:
+        intruder.bind(("10.10.10.10", 61005))
+        intruder.listen()
+        node.start_hold()
+        assert node.apply().code == 0
+        assert named(node) == {"hold": "warn"}
+        message = str(checks(node)["hold"]["message"])
+    assert "61005/tcp by " in message
+    assert f"[{os.getpid()}]" in message
+
+
+def test_another_range_than_the_daemons(served: World) -> None:
+    assert named(served, "--port-range=61000-62001") == {"hold": "fail"}
+
+
+def test_no_good_run_yet_and_none_for_long(served: World) -> None:
+    file = served.directory / "state" / success.FILE
+    noted = json.loads(file.read_text())
+    file.write_text(json.dumps(noted | {"at": noted["at"] - 600}))
+    assert named(served) == {"last-success": "warn"}
+    file.unlink()
+    assert named(served) == {"last-success": "warn"}
+
+
+@pytest.mark.parametrize("text", ["bogus: 1\n", "maxDelete: 101\n", "portRange: [\n", "coolDown: 1\ncoolDown: 2\n"])
+def test_a_broken_config_file(served: World, text: str) -> None:
+    config = served.directory / "config.yaml"
+    config.write_text(text)
+    assert named(served, f"--config={config}") == {"config": "fail"}
+    assert str(config) in str(checks(served, f"--config={config}")["config"]["message"])
+
+
+def test_a_config_file_that_is_named_and_missing(served: World) -> None:
+    assert named(served, "--config=/nowhere.yaml") == {"config": "fail"}
+
+
+def test_a_broken_policy_and_a_plan_that_is_missing(served: World) -> None:
+    policy = served.directory / "policy.yaml"
+    policy.write_text("kind: Nothing\n")
+    assert named(served, f"--policy={policy}") == {"config": "fail"}
+    config = served.directory / "config.yaml"
+    config.write_text("mode: reviewed\nplanDir: /nowhere\n")
+    assert named(served, f"--config={config}") == {"config": "fail"}
+
+
+# --- the cluster -----------------------------------------------------------------------------------------------------
+
+
+def test_a_service_with_a_node_port_of_ours(served: World) -> None:
+    service = worlds.raw_service("front")
+    service["spec"]["ports"][0]["nodePort"] = 61500
+    served.write(service)
+    assert named(served) == {"service-node-ports": "fail"}
+
+
+def test_a_cluster_that_cannot_be_read(served: World) -> None:
+    served.cluster.unlink()
+    assert named(served) == {"api-rights": "fail"}
+    served.cluster.write_text("{")
+    assert named(served) == {"api-rights": "fail"}

@@ -1,0 +1,59 @@
+"""The short way to read a plan: what it reads is what the long way reads, and what it does not like is left to that."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from plans import any_plan, mapping, plan, plans, rows
+
+from nplconf.model import Plan, PortRange, Skipped
+from nplconf.plan.document import dump
+from nplconf.plan.reread import reread
+from nplconf.plan.validate import load
+
+WIDE = PortRange(1024, 65535)
+
+
+@given(plans() | any_plan())
+def test_it_reads_what_the_long_way_reads_or_nothing(written: Plan) -> None:
+    text = dump(written)
+    short = reread(text)
+    assert short is None or (short, ()) == load(text, "plan.yaml")
+
+
+@given(st.data())
+def test_a_text_that_somebody_touched_is_read_the_same_both_ways_or_not_at_all(data: st.DataObject) -> None:
+    text = dump(plan(*rows(3), port_range=WIDE))
+    at = data.draw(st.integers(0, len(text) - 1))
+    for changed in (text[:at] + data.draw(st.sampled_from("0 9a:\n\"'-{}[],.é")) + text[at + 1 :], text[:at]):
+        short = reread(changed)
+        assert short is None or (short, ()) == load(changed, "plan.yaml")
+
+
+def test_our_own_plans_take_the_short_way() -> None:
+    skipped = (
+        Skipped(
+            "shop/web-0", 9090, "sctp", "shop/web", "protocol-unsupported", "SCTP cannot be mapped, TCP and UDP can"
+        ),
+        Skipped(None, "http", "tcp", "shop/np", "service-type", "a Service of type NodePort is not served"),
+        Skipped("shop/web-0", 80, "tcp", "shop/web", "policy", "no", "spec.namespaces.deny[0]"),
+    )
+    six = mapping(node_port=61045, family="IPv6", node_ip="fd12::10", pod_ip="fd12:0:0:1::4", pod_port=53)
+    guarded = mapping(source_ranges=("10.0.0.0/8", "192.0.2.7/32"))
+    for written in (plan(), plan(guarded, six, skipped=skipped), plan(*rows(300), port_range=WIDE, cluster=None)):
+        assert reread(dump(written)) == written
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        plan(mapping(node_port=60000)),
+        plan(mapping(), mapping()),
+        plan(mapping(pod_ip="127.0.0.1")),
+        plan(mapping(pod_port=65536)),
+        plan(port_range=PortRange(62000, 61000)),
+        plan(node="n" * 254),
+    ],
+)
+def test_a_plan_with_a_problem_is_left_to_the_long_way(written: Plan) -> None:
+    assert reread(dump(written)) is None
+    assert load(dump(written), "plan.yaml")[1]

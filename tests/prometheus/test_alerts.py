@@ -1,0 +1,96 @@
+"""The example alerts: rules that Prometheus takes, on metrics that exist, each of which fires when it is to."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from nplconf.model import FINDING_KINDS
+from nplconf.output import metrics
+from nplconf.output.metrics import Counts, Run
+
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "examples" / "prometheus" / "alerts.yaml"
+CASES = Path(__file__).with_name("alerts_test.yaml")
+PROMTOOL = [["check", "rules", str(ALERTS)], ["test", "rules", CASES.name]]
+TEXTS = {"type": "object", "additionalProperties": {"type": "string"}}
+SCHEMA = {
+    "type": "object",
+    "required": ["groups"],
+    "additionalProperties": False,
+    "properties": {
+        "groups": {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "required": ["name", "rules"],
+                "additionalProperties": False,
+                "properties": {
+                    "name": {"type": "string"},
+                    "interval": {"type": "string"},
+                    "rules": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["alert", "expr", "labels", "annotations"],
+                            "additionalProperties": False,
+                            "properties": {
+                                "alert": {"type": "string", "pattern": "^Nplconf[A-Za-z]+$"},
+                                "expr": {"type": "string"},
+                                "for": {"type": "string", "pattern": "^[0-9]+[smhd]$"},
+                                "labels": TEXTS,
+                                "annotations": TEXTS,
+                            },
+                        },
+                    },
+                },
+            },
+        }
+    },
+}
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+
+
+def exported() -> str:
+    counts = Counts(dict.fromkeys(("live", "planned", "failed"), 1), 1, {}, {})
+    return metrics.text(Run(0, 1.0, 1.0, 1.0, 1001, "nft", counts))
+
+
+def test_prometheus_takes_the_file_and_each_alert_fires_when_it_is_to() -> None:
+    """By promtool where it is to be had, which plays the cases, too; else by what it would look at first."""
+    found = rules()
+    assert len({rule["alert"] for rule in found}) == len(found)
+    assert all({"summary", "description"} <= set(rule["annotations"]) for rule in found)
+    if shutil.which("promtool") is None:
+        jsonschema.validate(yaml.safe_load(ALERTS.read_text()), SCHEMA)
+        return
+    for words in PROMTOOL:
+        done = subprocess.run(["promtool", *words], cwd=CASES.parent, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
+def test_an_alert_asks_for_what_a_run_writes(rule: dict[str, Any]) -> None:
+    text = exported()
+    for name, selector in re.findall(r"(nplconf_\w+)((?:\{[^}]*\})?)", rule["expr"]):
+        assert f"{name}{selector}" in text, rule["expr"]
+    assert rule["expr"].count("(") == rule["expr"].count(")")
+
+
+def test_every_alert_has_a_case_in_which_it_fires() -> None:
+    cases = [case for test in yaml.safe_load(CASES.read_text())["tests"] for case in test["alert_rule_test"]]
+    assert {case["alertname"] for case in cases if case.get("exp_alerts")} == {rule["alert"] for rule in rules()}
+    assert {case["alertname"] for case in cases if not case.get("exp_alerts")} == {rule["alert"] for rule in rules()}
+
+
+def test_every_kind_of_finding_is_exported() -> None:
+    assert all(f'nplconf_findings{{kind="{kind}"}} 0.0' in exported() for kind in FINDING_KINDS)

@@ -1,0 +1,174 @@
+"""Events: each reason is said once, and again only when it has changed."""
+
+from dataclasses import replace
+
+import pytest
+import worlds
+from worlds import cluster, mapping, pod, ref, service
+
+from nplconf.model import Mapping, Plan, Pod, Skipped
+from nplconf.publish import annotation
+from nplconf.publish.events import MOST, Outcome, due, unsaid
+
+ROW = mapping()
+TOLD = annotation.render([annotation.entry(ROW)])
+
+
+def outcome(*pods: Pod, mappings: tuple[Mapping, ...] = (), skipped: tuple[Skipped, ...] = ()) -> Outcome:
+    """A run after which each Pod has the annotation of its mappings."""
+    plan = replace(worlds.plan(*mappings), skipped=skipped)
+    told = {p.ref: annotation.render(annotation.entries(m for m in mappings if m.pod == p.ref)) for p in pods}
+    return Outcome(plan, cluster(*pods, service()), told)
+
+
+def skip(reason: str = "protocol-unsupported", name: str | None = "shop/web-0", by: str = "shop/web") -> Skipped:
+    return Skipped(name, 9090, "sctp", by, reason, "SCTP is not mapped")
+
+
+def said_of(found: Outcome, last: Plan | None = None) -> dict[str, str]:
+    return due(found, last, {})[1]
+
+
+def test_a_mapped_pod_is_told_where_once() -> None:
+    found = outcome(pod(), mappings=(ROW,))
+
+    (event,), said = due(found, None, {})
+
+    assert (event.kind, event.namespace, event.name, event.uid) == ("Pod", "shop", "web-0", "uid-web-0")
+    assert (event.reason, event.note) == ("NodePortMapped", "reachable: 8080/tcp at 10.10.10.10:61044")
+    assert not event.warning
+    assert due(found, found.plan, said) == ((), said)
+
+
+def test_another_number_is_told_anew() -> None:
+    said = said_of(outcome(pod(), mappings=(ROW,)))
+
+    (event,), _ = due(outcome(pod(), mappings=(mapping(61045),)), None, said)
+
+    assert "61045" in event.note
+
+
+def test_what_is_mapped_again_later_is_told_again() -> None:
+    mapped, unmapped = outcome(pod(), mappings=(ROW,)), outcome(pod())
+    said = said_of(mapped)
+    events, said = due(unmapped, None, said)
+    assert events == ()
+
+    assert len(due(mapped, None, said)[0]) == 1
+
+
+def test_a_pod_created_again_under_its_name_is_told_for_itself() -> None:
+    said = said_of(outcome(pod(), mappings=(ROW,)))
+    again = pod(uid="uid-2")
+
+    (event,), said = due(outcome(again, mappings=(mapping(pod=again.ref),)), None, said)
+
+    assert event.uid == "uid-2"
+    assert len(said) == 1
+
+
+def test_a_skipped_port_is_told_with_its_reason_until_the_reason_changes() -> None:
+    first = outcome(pod(), skipped=(skip(),))
+    (event,), said = due(first, None, {})
+    assert (event.reason, event.warning) == ("ProtocolUnsupported", True)
+    assert event.note == "9090 (sctp) of Service shop/web is not mapped: SCTP is not mapped"
+    assert due(first, None, said)[0] == ()
+
+    (event,), _ = due(outcome(pod(), skipped=(skip("policy"),)), None, said)
+
+    assert event.reason == "Policy"
+
+
+def test_a_port_skipped_twice_once_per_family_is_one_event() -> None:
+    found = outcome(pod(), skipped=(skip("pod-ip-missing"), skip("node-ip-missing")))
+
+    events, said = due(found, None, {})
+
+    assert len(events) == 1
+    assert due(found, None, said)[0] == ()
+
+
+def test_a_skipped_service_is_told_itself() -> None:
+    (event,), _ = due(outcome(skipped=(skip("service-type", None),)), None, {})
+
+    assert (event.kind, event.name, event.uid, event.reason) == ("Service", "web", "uid-web", "ServiceType")
+
+
+# --- forged ----------------------------------------------------------------------------------------------------------
+
+
+def reasons(found: Outcome, last: Plan | None, said: dict[str, str]) -> list[str]:
+    return [event.reason for event in due(found, last, said)[0]]
+
+
+@pytest.mark.parametrize("text", ["forged", "[]", '[{"podPort":8080,"nodeIP":"6.6.6.6","nodePort":61044}]', f" {TOLD}"])
+def test_an_annotation_that_is_not_ours_is_told_once(text: str) -> None:
+    last = worlds.plan(ROW)
+    found = outcome(pod(annotation=text), mappings=(ROW,))
+    said = said_of(outcome(pod(), mappings=(ROW,)))
+
+    events, after = due(found, last, said)
+
+    assert [(event.reason, event.warning) for event in events] == [("AnnotationForged", True)]
+    assert reasons(found, last, after) == []
+    assert due(outcome(pod(annotation=TOLD), mappings=(ROW,)), last, after) == ((), after)
+    another = outcome(pod(annotation="another"), mappings=(ROW,))
+    assert reasons(another, last, after) == ["AnnotationForged"]
+
+
+def test_a_forged_annotation_of_a_pod_that_nobody_selects_is_told() -> None:
+    assert reasons(outcome(pod(annotation=TOLD)), worlds.plan(), {}) == ["AnnotationForged"]
+
+
+def test_our_own_annotation_is_not_forged_in_whole_or_in_part() -> None:
+    rows = (ROW, mapping(61045, pod_port=9090))
+    both = annotation.render(annotation.entries(rows))
+    for text in (TOLD, both):
+        found = outcome(pod(annotation=text), mappings=rows)
+        assert "AnnotationForged" not in reasons(found, worlds.plan(*rows), {})
+
+
+def test_an_annotation_that_could_not_be_changed_is_not_forged() -> None:
+    said = said_of(outcome(pod(), mappings=(ROW,)))
+    found = outcome(pod(annotation=TOLD), mappings=(mapping(61045),))
+
+    assert reasons(found, worlds.plan(mapping(61045)), said) == ["NodePortMapped"]
+
+
+def test_the_first_run_takes_nobody_for_a_forger() -> None:
+    assert reasons(outcome(pod(annotation="Antrea's")), None, {}) == []
+
+
+# --- how many, and when ----------------------------------------------------------------------------------------------
+
+
+def many(count: int) -> Outcome:
+    pods = [pod(f"web-{i}", (f"10.244.3.{i}",)) for i in range(count)]
+    return outcome(*pods, mappings=tuple(mapping(61000 + i, pod=ref(f"web-{i}")) for i in range(count)))
+
+
+def test_a_run_says_so_much_and_the_next_ones_the_rest() -> None:
+    found = many(2 * MOST + 1)
+    said: dict[str, str] = {}
+    counts = []
+    for _ in range(4):
+        events, said = due(found, None, said)
+        counts.append(len(events))
+
+    assert counts == [MOST, MOST, 1, 0]
+
+
+def test_what_could_not_be_said_is_said_by_the_next_run() -> None:
+    found = many(3)
+    events, after = due(found, None, {})
+
+    said = unsaid(after, {}, events[1:])
+
+    assert [event.name for event in due(found, None, said)[0]] == ["web-1", "web-2"]
+
+
+def test_an_old_saying_stays_until_the_new_one_could_be_said() -> None:
+    before = said_of(outcome(pod(), mappings=(ROW,)))
+    events, after = due(outcome(pod(), mappings=(mapping(61045),)), None, before)
+
+    assert unsaid(after, before, events) == before

@@ -1,0 +1,46 @@
+"""Which route a Pod's address takes, and so who are its neighbours: the most specific one, however many there are."""
+
+import ipaddress
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nplconf.rules.masquerade import Route, neighbourhoods
+
+BRIDGE = Route("10.244.3.0/24", bridged=True)
+ADDRESSES = st.one_of(
+    st.integers(0, 255).map(lambda n: f"10.244.{n % 4}.{n}"),
+    st.integers(0, 255).map(lambda n: f"fd00::{n % 4:x}:{n:x}"),
+)
+
+
+def sources(*routes: Route, ips: tuple[str, ...] = ("10.244.3.17",)) -> list[str]:
+    return [place.source for place in neighbourhoods(routes, ips)]
+
+
+def test_a_pod_on_a_bridge_past_conntrack_has_the_bridges_network_for_neighbours() -> None:
+    assert sources(BRIDGE) == ["10.244.3.0/24"]
+
+
+def test_a_pods_own_route_wins_over_the_bridges() -> None:
+    assert sources(BRIDGE, Route("10.244.3.17/32", bridged=False)) == ["10.244.3.17/32"]
+
+
+def test_a_pod_elsewhere_has_itself_alone() -> None:
+    assert sources(BRIDGE, ips=("10.244.4.9", "fd00::9")) == ["10.244.4.9/32", "fd00::9/128"]
+
+
+@given(st.lists(st.tuples(ADDRESSES, st.integers(8, 128), st.booleans())), st.lists(ADDRESSES, unique=True))
+def test_the_most_specific_of_any_routes_decides(rows: list[tuple[str, int, bool]], ips: list[str]) -> None:
+    networks = {}
+    for address, bits, bridged in rows:
+        network = ipaddress.ip_network(f"{address}/{bits if ':' in address else min(bits, 32)}", strict=False)
+        networks[network] = Route(str(network), bridged)
+
+    found = dict(neighbourhoods(tuple(networks.values()), ips))
+
+    for ip in ips:
+        own = ipaddress.ip_address(ip)
+        around = sorted((n for n in networks if own in n), key=lambda n: n.prefixlen)
+        best = networks[around[-1]] if around else None
+        assert found[ip] == (best.network if best and best.bridged else f"{ip}/{own.max_prefixlen}")

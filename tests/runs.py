@@ -1,0 +1,66 @@
+"""Whole runs within the test's own process, on the real kernel of a namespace, against a cluster in memory."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netns import World, inside
+from seams import FakeCluster
+from worlds import NODE
+
+from nplconf.model import ClusterState, PortRange
+from nplconf.node.linux import LinuxNode
+from nplconf.reconcile import Result, apply, review
+from nplconf.settings import Settings
+from nplconf.verify import Verified, verify
+
+RANGE = PortRange(61000, 61015)
+
+
+@dataclass(slots=True, repr=False)
+class Runs:
+    """A node that is run on again and again. seconds: what each run took."""
+
+    world: World
+    settings: Settings
+    cluster: FakeCluster
+    seconds: list[float]
+
+    @classmethod
+    def on(cls, world: World, port_range: PortRange = RANGE) -> "Runs":
+        """Runs with a state directory of their own."""
+        state = world.directory / "state"
+        state.mkdir()
+        settings = Settings(
+            node=NODE,
+            port_range=port_range,
+            state_dir=str(state),
+            no_hold=True,
+            backend=world.backend,  # type: ignore[arg-type]
+            max_delete=100,
+            allow_empty=True,
+            cool_down=0,
+        )
+        return cls(world, settings, FakeCluster(ClusterState((), (), ()), []), [])
+
+    def forget_state(self) -> None:
+        """The state file is lost."""
+        for file in Path(self.settings.state_dir).iterdir():
+            file.unlink()
+
+    def apply(self, state: ClusterState) -> Result:
+        """One run with this snapshot; the Pods keep the annotations they were given."""
+        told = {pod.ref: pod.annotation for pod in self.cluster.state.pods}
+        pods = tuple(replace(pod, annotation=told.get(pod.ref, pod.annotation)) for pod in state.pods)
+        self.cluster.state = replace(state, pods=pods)
+        start = time.monotonic()
+        with inside(self.world.node):
+            result = apply(self.cluster, LinuxNode.open(self.settings), self.settings)
+        self.seconds.append(time.monotonic() - start)
+        return result
+
+    def verify(self) -> Verified:
+        """Everything compared with the snapshot of the last run."""
+        with inside(self.world.node):
+            found = review(self.cluster, LinuxNode.open(self.settings), self.settings)
+        return verify(found.decision, found.observed, found.pods, no_hold=True)

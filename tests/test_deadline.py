@@ -1,0 +1,56 @@
+"""One run has an end, and ends early when it is asked to."""
+
+import signal
+
+import pytest
+
+from nplconf import deadline
+from nplconf.deadline import Run
+from nplconf.errors import StoppedError, UnavailableError
+from nplconf.node import command
+
+
+def test_without_a_run_everything_has_the_time_it_wants() -> None:
+    assert Run().left(20.0) == 20.0
+    Run().step()
+
+
+def test_nothing_has_more_time_than_the_run_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deadline, "SECONDS", 5.0)
+    run = Run()
+    with run.limited():
+        assert 4.0 < run.left(20.0) <= 5.0
+        assert run.left(1.0) == 1.0
+    assert run.left(20.0) == 20.0
+
+
+def test_when_the_time_is_over_no_child_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.RUN, "until", 0.0)
+    with pytest.raises(UnavailableError, match="the time of this run is over"):
+        command.run("true", deadline=5.0)
+
+
+def test_a_child_that_hangs_has_the_rest_of_the_run_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    import time
+
+    began = time.monotonic()
+    monkeypatch.setattr(command.RUN, "until", began + 0.3)
+    with pytest.raises(UnavailableError, match="no answer"):
+        command.run("sleep", "60", deadline=20.0)
+    assert time.monotonic() - began < 2
+
+
+def test_a_run_that_has_changed_nothing_ends_at_once() -> None:
+    with Run().limited(), pytest.raises(StoppedError):
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_run_that_changes_something_ends_before_its_next_step() -> None:
+    run = Run()
+    with run.limited():
+        run.step()
+        signal.raise_signal(signal.SIGTERM)
+        assert 0 < run.left(20.0) <= deadline.LAST
+        with pytest.raises(StoppedError):
+            run.step()

@@ -1,0 +1,161 @@
+"""Golden worlds: what goes in and what must come out, byte for byte, by pure code and on a real kernel.
+
+A directory of tests/golden is a world named by what it shows. In: cluster.yaml, and node.yaml where the node is not a
+new one (portRange, taken numbers, bridges, and the rules that are there, as iptables-save prints them). Out: plan.yaml,
+the text for iptables-restore per family, the annotation of each Pod. `pytest --update-golden` writes what comes out.
+"""
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from netns import World, batch, inside, spaces, sysctl
+from shims import Shims
+from worlds import NODE, annotations
+
+from nplconf.cluster.file import FileCluster
+from nplconf.decision import Decision, decide
+from nplconf.model import ANNOTATION, FAMILIES, Backend, Family, Holds, PortRange, Taken
+from nplconf.observed import Observed
+from nplconf.plan import document
+from nplconf.plan.state import Loaded, State
+from nplconf.rules.masquerade import Route
+from nplconf.rules.table import read
+from nplconf.rules.transaction import transaction
+from nplconf.settings import DEFAULT_RANGE, Settings
+
+GOLDEN = Path(__file__).parent / "golden"
+WORLDS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
+
+
+@dataclass(frozen=True)
+class Given:
+    """A world as it is before the run."""
+
+    directory: Path
+    port_range: PortRange
+    taken: tuple[int, ...]
+    bridges: dict[str, str]
+    rules: dict[Family, str]
+
+    @classmethod
+    def load(cls, name: str) -> "Given":
+        path = GOLDEN / name / "node.yaml"
+        data: dict[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
+        first, last = data.get("portRange", str(DEFAULT_RANGE)).split("-")
+        taken, bridges = tuple(data.get("taken", ())), data.get("bridges", {})
+        return cls(GOLDEN / name, PortRange(int(first), int(last)), taken, bridges, data.get("rules", {}))
+
+    @property
+    def cluster(self) -> Path:
+        return self.directory / "cluster.yaml"
+
+    def observed(self) -> Observed:
+        """What a run would read from such a node."""
+        return Observed(
+            loaded=Loaded(State(), ""),
+            boot="boot-1",
+            now=1000.0,
+            backend="nft",
+            tables={family: read(self.rules.get(family, "")) for family in FAMILIES},
+            unreadable={},
+            leftovers=(),
+            holds=Holds(True, (self.port_range,), tuple(Taken(number, "tcp") for number in self.taken)),
+            routes=tuple(Route(network, bridged=True) for network in self.bridges.values()),
+        )
+
+
+def came_out(given: Given) -> dict[str, str]:
+    """File name -> content, by pure code."""
+    observed = given.observed()
+    settings = Settings(node=NODE, port_range=given.port_range)
+    decision = decide(FileCluster([str(given.cluster)], None).snapshot(NODE), observed, settings)
+    assert decision.blocked is None
+    restores = {f"restore-{f}.txt": transaction(decision.wanted[f], observed.tables[f]) for f in FAMILIES}
+    return {"plan.yaml": document.dump(decision.plan), "annotations.yaml": _told(given, decision), **restores}
+
+
+def _told(given: Given, decision: Decision) -> str:
+    told = annotations(given.cluster) | {patch.pod.name: patch.annotation for patch in decision.patches}
+    return yaml.safe_dump(told, width=1000)
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_world_comes_out_as_it_did(name: str, request: pytest.FixtureRequest) -> None:
+    given = Given.load(name)
+    made = came_out(given)
+    for file, content in made.items():
+        if request.config.getoption("--update-golden"):
+            (given.directory / file).write_text(content)
+        assert content == (given.directory / file).read_text(), file
+
+
+@pytest.fixture
+def kernel(tmp_path: Path, backend: Backend) -> Iterator[World]:
+    """A node without anything around it."""
+    with spaces() as places:
+        places.add("node")
+        made = World(places, None, tmp_path, backend)  # type: ignore[arg-type]
+        made.shims = Shims.make(tmp_path / "shims")
+        yield made
+
+
+@pytest.fixture(params=["nft", "legacy"])
+def backend(request: pytest.FixtureRequest) -> str:
+    assert isinstance(request.param, str)
+    return request.param
+
+
+def become(kernel: World, given: Given) -> None:
+    """Make the namespace the node that is given."""
+    (kernel.directory / "cluster.json").write_text(given.cluster.read_text())
+    if given.bridges:
+        sysctl(kernel.node, "net.bridge.bridge-nf-call-iptables", 0)
+    for bridge, network in given.bridges.items():
+        address = network.replace(".0/", ".1/")
+        batch(f"-n {kernel.node}", f"link add {bridge} type bridge", f"address add {address} dev {bridge}")
+        batch(f"-n {kernel.node}", f"link set {bridge} up")
+    for family, rules in given.rules.items():
+        kernel.restore(rules, family)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_real_kernel_is_told_the_same_and_then_nothing_more(kernel: World, name: str) -> None:
+    given = Given.load(name)
+    become(kernel, given)
+    assert kernel.shims is not None
+    kernel.shims.forget()
+
+    with taken(kernel, given.taken):
+        applied = kernel.apply("--port-range", str(given.port_range))
+        writes = [call for call in kernel.shims.seen() if not call.reads]
+        again = kernel.apply("--port-range", str(given.port_range))
+
+    assert applied.code == 0, applied.said
+    wanted = {family: (given.directory / f"restore-{family}.txt").read_text() for family in FAMILIES}
+    programs = {"IPv4": f"iptables-{kernel.backend}-restore", "IPv6": f"ip6tables-{kernel.backend}-restore"}
+    assert {call.line.split()[0]: call.text for call in writes} == {programs[f]: t for f, t in wanted.items() if t}
+    assert annotations(kernel.cluster) == yaml.safe_load((given.directory / "annotations.yaml").read_text())
+    assert (again.code, again.counts[1:]) == (0, (0, 0))
+    assert all(call.reads for call in kernel.shims.seen())
+
+
+@contextlib.contextmanager
+def taken(kernel: World, numbers: tuple[int, ...]) -> Iterator[None]:
+    """Foreign servers on the node."""
+    with contextlib.ExitStack() as servers:
+        for number in numbers:
+            with inside(kernel.node):
+                servers.enter_context(socket.create_server(("0.0.0.0", number)))
+        yield
+
+
+def test_golden_worlds_are_named_by_what_they_show() -> None:
+    assert len(WORLDS) >= 12
+    assert ANNOTATION in (GOLDEN / "the-seed-one-service-left" / "cluster.yaml").read_text()
