@@ -75,3 +75,8 @@ def node(corner: corners.Corner, tmp_path: Path) -> Iterator[apisite.Site]:
     """A node on which nplconf runs as a user runs it, against the real API server, with real iptables."""
     with apisite.site(tmp_path, "nft", corner) as found:
         yield found
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What judges all the others comes last."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)

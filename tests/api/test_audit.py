@@ -1,0 +1,49 @@
+"""What nplconf asked of the API server in all tests of this session, as the server's own audit log has it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import kube
+import pytest
+from corner import Corner
+
+from nplconf.cluster.api import ApiCluster
+from nplconf.model import Event, Patch, PodRef
+
+pytestmark = pytest.mark.api
+NEEDED = {
+    ("get", "", "nodes", ""),
+    ("list", "", "pods", ""),
+    ("list", "", "services", ""),
+    ("patch", "", "pods", "status"),
+    ("create", "events.k8s.io", "events", ""),
+}
+"""What rbac.yaml grants: verb, group, resource, subresource."""
+ANYBODY = ("create", "authorization.k8s.io", "selfsubjectaccessreviews", "")
+"""What every account may: ask what it may, as doctor does."""
+
+
+def asked(entry: dict[str, Any]) -> tuple[str, str, str, str]:
+    what = entry.get("objectRef", {})
+    return entry["verb"], what.get("apiGroup", ""), what.get("resource", ""), what.get("subresource", "")
+
+
+def of_nplconf(plane: kube.ControlPlane) -> list[dict[str, Any]]:
+    return [entry for entry in plane.audit() if entry.get("userAgent", "").startswith("nplconf/")]
+
+
+@pytest.mark.last
+def test_no_request_was_made_that_the_rights_are_not_needed_for_and_each_was(
+    corner: Corner, opened: Callable[..., ApiCluster]
+) -> None:
+    uid = corner.pod()["metadata"]["uid"]
+    cluster = opened(corner.kubeconfig())
+    cluster.snapshot(corner.node)
+    cluster.patch([Patch(PodRef(corner.namespace, "web-0", uid), "[]")])
+    cluster.tell([Event("Pod", corner.namespace, "web-0", uid, "t", "v", "Told", "a note")], corner.node)
+
+    found = of_nplconf(corner.plane)
+
+    assert {asked(entry) for entry in found} - {ANYBODY} == NEEDED
+    lists = [entry["requestURI"] for entry in found if asked(entry) == ("list", "", "pods", "")]
+    assert all(uri.startswith("/api/v1/pods?fieldSelector=spec.nodeName%3D") for uri in lists)
