@@ -64,7 +64,7 @@ def objects(file: BinaryIO, source: str) -> Iterator[Object]:
 
 def _object(raw: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Object]:
     if raw.get("apiVersion", document.get("apiVersion", "v1")) == "v1":
-        yield Object(str(raw.get("kind", formats.TYPED_LISTS.get(document.get("kind", ""), ""))), raw)
+        yield Object(str(raw.get("kind", formats.TYPED_LISTS.get(str(document.get("kind")), ""))), raw)
 
 
 class _Reader:
