@@ -7,6 +7,7 @@ Pod and client are network namespaces of the host; their servers and requests ar
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -98,9 +99,16 @@ class Booted:
         return self.numbers()
 
     def run_job(self, *, check: bool = True) -> str:
-        """Start the job at once and wait for its end; systemd's word for it."""
+        """A run from its start to its end, whatever the timer does meanwhile; systemd's word for it."""
+        self._idle()
         self.machine.run("systemctl", "start", JOB, check=check)
-        return self.machine.state(JOB)["Result"]
+        return self._idle()["Result"]
+
+    def _idle(self) -> dict[str, str]:
+        """The job's properties once it does not run."""
+        while (state := self.machine.state(JOB))["ActiveState"] == "activating":
+            time.sleep(0.05)
+        return state
 
     def rules(self) -> list[str]:
         """The DNAT rules of the machine."""

@@ -1,0 +1,103 @@
+"""A disk that takes nothing, a state file that is none, a child that hangs: the node is brought in order anyway."""
+
+from collections.abc import Iterator
+
+import pytest
+from booted import JOB, Booted, booted
+from echo import Answer
+
+pytestmark = pytest.mark.systemd
+STATE = "/var/lib/nplconf"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Booted]:
+    with booted() as made:
+        made.install()
+        made.machine.run("systemctl", "stop", "nplconf.timer")
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def _numbers_stay(node: Booted) -> Iterator[None]:
+    """Whatever happens to it, the node has the same numbers afterwards, and they lead to the Pod."""
+    before = node.numbers()
+    yield
+    assert node.run_job() == "success"
+    assert node.numbers() == before
+    assert isinstance(node.ask(before[8080]), Answer)
+
+
+@pytest.fixture
+def small(node: Booted) -> Iterator[Booted]:
+    """The state directory is a disk of its own, a small one."""
+    kept = node.machine.run("cat", f"{STATE}/state.json").stdout
+    node.machine.run("mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "small", STATE)
+    node.machine.write(f"{STATE}/state.json", kept, 0o600)
+    yield node
+    node.machine.run("umount", STATE)
+
+
+def flush(node: Booted) -> None:
+    node.machine.run("iptables-nft", "-t", "nat", "-F")
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"version": 1, "crc32": 1}\n{}\n', "\0" * 100])
+def test_a_damaged_state_file_is_said_and_rebuilt(node: Booted, damage: str) -> None:
+    node.machine.write(f"{STATE}/state.json", damage, 0o600)
+    flush(node)
+    assert node.run_job() == "success"
+    assert any("damaged" in said and "state.json" in said for said in node.said(JOB))
+    assert len(node.rules()) == 2
+
+
+def test_a_full_disk_is_said_and_the_node_is_in_order(small: Booted) -> None:
+    small.machine.run("sh", "-c", f"rm {STATE}/state.json; cat /dev/zero >{STATE}/fill || true", check=False)
+    flush(small)
+    assert small.run_job(check=False) == "exit-code"
+    assert small.machine.state(JOB)["ExecMainStatus"] == "5"
+    assert any("No space left on device" in said for said in small.said(JOB))
+    assert len(small.rules()) == 2
+
+
+def test_a_read_only_disk_is_said_and_the_node_is_in_order(small: Booted) -> None:
+    small.machine.run("rm", f"{STATE}/state.json")
+    small.machine.run("mount", "-o", "remount,ro", STATE)
+    flush(small)
+    assert small.run_job(check=False) == "exit-code"
+    assert small.machine.state(JOB)["ExecMainStatus"] == "5"
+    assert any("Read-only file system" in said for said in small.said(JOB))
+    assert len(small.rules()) == 2
+
+
+def test_a_hanging_iptables_is_ended_in_time_with_no_process_left(node: Booted) -> None:
+    limit = f"/etc/systemd/system/{JOB}.d/98-soon.conf"
+    program = "/usr/sbin/xtables-nft-multi"
+    node.machine.write(limit, "[Service]\nTimeoutStartSec=3s\n")
+    node.machine.run("systemctl", "daemon-reload")
+    node.machine.run("mv", program, f"{program}.away")
+    node.machine.write(program, "#!/bin/sh\nsetsid sleep 4242 & exec sleep 4242\n", 0o755)
+    try:
+        assert node.run_job(check=False) == "timeout"
+        assert node.machine.run("pgrep", "-f", "sleep 4242", check=False).stdout == ""
+    finally:
+        node.machine.run("mv", f"{program}.away", program)
+        node.machine.path(limit).unlink()
+        node.machine.run("systemctl", "daemon-reload")
+
+
+def test_told_to_stop_it_stops_and_says_so(node: Booted) -> None:
+    program = "/usr/sbin/xtables-nft-multi"
+    node.machine.run("cp", program, f"{program}.real")
+    slow = f'#!/bin/bash\nsleep 0.3; exec -a "${{0##*/}}" {program}.real "$@"\n'
+    node.machine.run("mv", program, f"{program}.away")
+    node.machine.write(program, slow, 0o755)
+    flush(node)
+    try:
+        node.machine.run("systemctl", "start", "--no-block", JOB)
+        node.machine.wait_until(lambda: node.machine.state(JOB)["ActiveState"] == "activating", "the run")
+        node.machine.run("sleep", "0.8")
+        node.machine.run("systemctl", "stop", JOB)
+        assert any("asked to end" in said for said in node.said(JOB)), node.said(JOB)
+    finally:
+        node.machine.run("mv", f"{program}.away", program)

@@ -1,0 +1,138 @@
+"""install-units and uninstall-units on a booted machine: what they write, start, take away and leave."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from booted import CLUSTER, HOLD, JOB, TIMER, Booted, booted, objects
+from machine import NPLCONF, ROOT
+
+from nplconf import units
+
+pytestmark = pytest.mark.systemd
+TEXTFILE = "/var/lib/node-exporter/nplconf.prom"
+STARTED = ("nplconf-hold.socket", HOLD, TIMER)
+ACCOUNTS = ("passwd", "group", "shadow", "gshadow")
+PLACES = ("/etc", "/run", "/var/lib", "/opt", "/usr/local")
+
+PASSING = ("/run/systemd/", "/run/log/", "/run/xtables.lock", "/var/lib/systemd/", *(f"/etc/{n}-" for n in ACCOUNTS))
+"""What systemd, iptables and the accounts' own programs keep for themselves."""
+
+
+@pytest.fixture
+def node() -> Iterator[Booted]:
+    """A machine with a configuration, where nothing is installed."""
+    with booted(f"textfile: {TEXTFILE}\n") as made:
+        made.machine.write("/var/lib/node-exporter/other.prom", "")
+        made.machine.run("sysctl", "-qw", "net.ipv4.ip_local_reserved_ports=8080")
+        yield made
+
+
+def files(node: Booted) -> dict[str, str]:
+    """Every file of the places where an installation could leave something, with its size and mode."""
+    find = ["find", *PLACES, "-xdev", "-not", "-type", "d", "-printf", "%p %s %m %l\\n"]
+    lines = node.machine.run(*find).stdout.splitlines()
+    return {line.split()[0]: line for line in lines if not line.startswith(PASSING)}
+
+
+def active(node: Booted) -> list[str]:
+    return [node.machine.state(unit)["ActiveState"] for unit in STARTED]
+
+
+def test_without_now_it_writes_and_starts_nothing_and_twice_is_harmless(node: Booted) -> None:
+    node.machine.write("/etc/nplconf/config.yaml", node.config)
+    said = node.nplconf("install-units", "-o", "json").stdout
+    assert sorted(json.loads(said)["changed"]) == sorted(units.PATHS)
+    assert active(node) == ["inactive"] * 3
+    assert [node.machine.state(unit)["UnitFileState"] for unit in STARTED] == ["disabled"] * 3
+    job = node.machine.path(f"/etc/systemd/system/{JOB}").read_text()
+    assert f"ExecStart={' '.join(NPLCONF).replace(' PYTHONDONTWRITEBYTECODE=1', '')} apply --quiet\n" in job
+    before = files(node)
+    assert json.loads(node.nplconf("install-units", "-o", "json").stdout)["changed"] == []
+    assert files(node) == before
+
+
+def test_now_it_starts_and_is_well_and_twice_is_harmless(node: Booted) -> None:
+    numbers = node.install()
+    assert len(numbers) == 2
+    assert active(node) == ["active"] * 3
+    assert [node.machine.state(unit)["UnitFileState"] for unit in STARTED] == ["enabled"] * 3
+    assert node.doctor() == {}
+    assert node.machine.path(TEXTFILE).stat().st_mode & 0o777 == 0o644
+    before, pid = files(node), node.machine.state(HOLD)["MainPID"]
+    node.nplconf("install-units", "--now")
+    assert set(files(node)) == set(before)
+    assert node.machine.state(HOLD)["MainPID"] != pid, "what runs is what is installed"
+    assert node.numbers() == numbers
+    assert node.doctor() == {}
+
+
+def test_uninstall_leaves_nothing_and_a_later_install_brings_the_numbers_back(node: Booted) -> None:
+    before = files(node)
+    numbers = node.install()
+    node.machine.write("/etc/systemd/system/nplconf.timer.d/own.conf", "[Timer]\nOnUnitInactiveSec=20s\n")
+    node.machine.run("systemctl", "daemon-reload")
+    done = node.nplconf("uninstall-units")
+    assert done.stdout.splitlines()[-1] == "Uninstall from worker-1: 0 left."
+    left = {path: line for path, line in files(node).items() if line != before.get(path)}
+    assert set(left) == {
+        CLUSTER,
+        "/etc/nplconf/config.yaml",
+        "/var/lib/nplconf/state.json",
+        "/var/lib/nplconf/last-success.json",
+    }
+    assert set(before) <= set(files(node))
+    assert nothing_runs(node)
+    assert node.machine.run("sysctl", "-n", "net.ipv4.ip_local_reserved_ports").stdout == "8080\n"
+
+    assert node.nplconf("uninstall-units").returncode == 0, "twice is harmless"
+    assert node.install() == numbers
+
+
+def nothing_runs(node: Booted) -> bool:
+    """No rule, no annotation, no held number, no unit, no user."""
+    run = node.machine.run
+    assert "NPLCONF" not in run("iptables-nft-save").stdout + run("ip6tables-nft-save").stdout
+    assert "nodeportlocal.antrea.io:" not in node.machine.path(CLUSTER).read_text().replace('enabled"', "")
+    assert node.numbers() == {}
+    assert run("systemctl", "list-units", "--all", "--plain", "--no-legend", "nplconf*").stdout == ""
+    assert run("systemctl", "list-unit-files", "--no-legend", "nplconf*", check=False).stdout == ""
+    assert run("getent", "passwd", "nplconf-hold", check=False).stdout == ""
+    assert run("/usr/bin/python3", "-c", "import socket; socket.socket().bind(('', 61000))").returncode == 0
+    return not node.machine.path("/run/nplconf").exists()
+
+
+def test_purge_forgets_everything(node: Booted) -> None:
+    before = files(node)
+    node.install()
+    node.nplconf("uninstall-units", "--purge")
+    assert {path for path, line in files(node).items() if line != before.get(path)} <= {CLUSTER}
+    assert not node.machine.path("/etc/nplconf").exists()
+    assert not node.machine.path("/var/lib/nplconf").exists()
+    assert nothing_runs(node)
+
+
+@pytest.mark.parametrize("text", ["{", "apiVersion: v1\nkind: List\nitems: []\n"])
+def test_with_a_bad_cluster_it_cleans_the_node_and_says_what_is_left(node: Booted, text: str) -> None:
+    node.install()
+    node.machine.write(CLUSTER, text)
+    done = node.nplconf("uninstall-units", check=False)
+    assert done.returncode == 5
+    assert "left as they are" in done.stderr
+    node.write(*objects())
+    assert nothing_runs(node)
+
+
+def test_on_a_bare_machine_there_is_nothing_to_uninstall(node: Booted) -> None:
+    node.machine.write("/etc/nplconf/config.yaml", node.config)
+    before = files(node)
+    assert node.nplconf("uninstall-units").returncode == 0
+    assert files(node) == before
+
+
+def test_only_root_installs_and_uninstalls(node: Booted) -> None:
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    called = ("/usr/bin/env", f"PYTHONPATH={ROOT}", "/usr/bin/python3", "-m", "nplconf")
+    for command in ("install-units", "uninstall-units"):
+        done = node.machine.run(*nobody, *called, command, check=False)
+        assert done.returncode == 77, done.stderr
