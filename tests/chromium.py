@@ -54,6 +54,11 @@ onload = () => {
     texts, page: view.getComputedStyle(page.body).backgroundColor,
     rows: page.querySelectorAll("tbody tr").length, ports: page.querySelectorAll("[data-port]").length,
     cell: page.querySelector("[data-port]").getBoundingClientRect().width,
+    broken: [...page.querySelectorAll("td[data-label=Via]")].filter(e => {
+      const range = page.createRange();
+      range.selectNodeContents(e);
+      return range.getClientRects().length > 1;
+    }).length,
     loaded: view.performance.getEntriesByType("resource").map(r => r.name),
   });
 };

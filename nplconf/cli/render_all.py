@@ -108,7 +108,9 @@ def _report(outcome: Outcome, settings: Settings) -> None:
     if settings.output == "table":
         lines = [("add", f"+ {escaped(name)}") for name in outcome.written]
         lines += [("delete", f"- {escaped(name)}") for name in outcome.removed]
-        total = f"Render: {count} plans, {len(outcome.written)} written, {len(outcome.removed)} removed."
+        total = (
+            f"Render: {count} plan{'s' * (count != 1)}, {len(outcome.written)} written, {len(outcome.removed)} removed."
+        )
         table.write([*([] if settings.quiet else lines), ("sum", total)], settings)
         return
     found = {

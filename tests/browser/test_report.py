@@ -35,6 +35,7 @@ def test_a_thousand_mappings_can_be_read_on_any_screen(tmp_path: Path, width: in
     assert facts["contrast"] >= 4.5, facts["where"]
     assert (facts["rows"], facts["ports"]) == (1000, 1001)
     assert facts["cell"] >= 8
+    assert facts["broken"] == 0, "a short word is on one line"
     assert facts["loaded"] == []
     assert facts["page"] == {"light": "rgb(246, 247, 245)", "dark": "rgb(15, 21, 19)"}[scheme]
     assert (tmp_path / f"{width}-{scheme}.png").stat().st_size > 10_000
