@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from nplconf.desired.addresses import matched_addresses
@@ -25,6 +26,7 @@ from nplconf.model import (
     Plan,
     Pod,
     PodPort,
+    RuleKey,
     Stale,
 )
 from nplconf.observed import Observed, held, live_now, past_of
@@ -262,7 +264,7 @@ def _admit(
     Pod; nothing new is let in.
     """
     kept = held(holds)
-    before = {(m.key, m.owner) for m in live}
+    before = set() if kept else {(m.key, m.owner) for m in live}
     admitted, failures = [], []
     for row in rows:
         if row.via == "hostPort" or (row.node_port in kept if kept else (row.key, row.owner) in before):
@@ -288,17 +290,22 @@ def subject(mapping: Mapping) -> str:
 
 
 def _why_add(observed: Observed) -> Callable[[Mapping], str]:
-    remembered = observed.remembered
-    before = {(m.key, m.owner) for m in remembered.mappings} if remembered else set()
-    return lambda mapping: "rule-missing" if (mapping.key, mapping.owner) in before else "new"
+    @cache
+    def before() -> set[tuple[RuleKey, PodPort]]:
+        return {(m.key, m.owner) for m in observed.remembered.mappings} if observed.remembered else set()
+
+    return lambda mapping: "rule-missing" if (mapping.key, mapping.owner) in before() else "new"
 
 
 def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
-    by_name = {pod.ref.key: pod for pod in pods}
+    @cache
+    def by_name() -> dict[str, Pod]:
+        return {pod.ref.key: pod for pod in pods}
+
     skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
 
     def why(mapping: Mapping) -> str:
-        pod = by_name.get(mapping.pod.key)
+        pod = by_name().get(mapping.pod.key)
         if not mapping.pod.name:
             return "owner-unknown"
         if pod is None:
@@ -319,7 +326,9 @@ def _kept(
 ) -> State:
     """The state once the plan is in force. Written before the rules are: a run killed in between loses no owner."""
     state = observed.state
-    before: dict[PodPort, int] = numbers(state.plan.mappings) if state.plan else {}
+    used = {m.node_port for m in plan.mappings if m.via == "dnat"}
+    before = (*(state.plan.mappings if state.plan else ()), *live)
+    gone = numbers(m for m in before if m.node_port not in used)
     waiting = state.cooling
     if state.boot != observed.boot:
         waiting = tuple(c._replace(freed_at=observed.now) for c in waiting)
@@ -328,7 +337,7 @@ def _kept(
         boot=observed.boot,
         cluster=plan.cluster or state.cluster,
         plan=plan,
-        cooling=cooling.freed(before | numbers(live), numbers(plan.mappings), waiting, now=observed.now),
+        cooling=cooling.freed(gone, numbers(plan.mappings), waiting, now=observed.now),
         empty_seen=not pods,
         addresses=addresses,
     )

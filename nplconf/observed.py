@@ -1,6 +1,5 @@
 """A node as a run has read it, and what follows from that: live mappings, the numbers of before, the held ones."""
 
-from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 
@@ -50,10 +49,11 @@ def live_now(observed: Observed, settings: Settings) -> tuple[Mapping, ...]:
     return live_mappings(rules, known, advertised)
 
 
-def past_of(live: Iterable[Mapping], observed: Observed, settings: Settings) -> Past:
+def past_of(live: tuple[Mapping, ...], observed: Observed, settings: Settings) -> Past:
     """What allocation is to know: live rules are trusted first, then the last plan, then who had a number before."""
+    known = observed.state.plan.mappings if observed.state.plan else ()
     of_rules = numbers(live)
-    of_plan = numbers(observed.state.plan.mappings) if observed.state.plan else {}
+    of_plan = of_rules if known == live else numbers(known)
     of_before = {c.owner: c.number for c in observed.state.cooling}
     waiting = cooling.current(
         observed.state.cooling,

@@ -117,6 +117,8 @@ class World:
     shims: Shims | None = None
     """Programs that stand in for those in /usr/sbin."""
     daemon: "subprocess.Popen[bytes] | None" = None
+    run_directory: Path | None = None
+    """What /run is for programs on the node, in place of this machine's."""
 
     @property
     def cluster(self) -> Path:
@@ -205,7 +207,7 @@ class World:
     def nplconf(self, command: str, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
         """Run a command on the node, as its operator does."""
         argv = (sys.executable, "-m", "nplconf", command, *arguments, *self._options())
-        return self.run(*argv, timeout=timeout)
+        return self.run(*argv, timeout=timeout, shimmed=True)
 
     def apply(self, *arguments: str) -> "Applied":
         """`nplconf apply` and all it said."""
@@ -235,10 +237,12 @@ class World:
 
     # --- the node
 
-    def run(self, *argv: str, text: str = "", timeout: float = 60) -> "subprocess.CompletedProcess[str]":
-        """A program on the node, to its end."""
+    def run(
+        self, *argv: str, text: str = "", timeout: float = 60, shimmed: bool = False
+    ) -> "subprocess.CompletedProcess[str]":
+        """A program on the node, to its end; shimmed: with what stands in for others."""
         return subprocess.run(
-            self._inside(*argv),
+            self._inside(*argv) if shimmed else ["ip", "netns", "exec", self.node, *argv],
             input=text,
             env=self._environment(),
             capture_output=True,
@@ -249,11 +253,14 @@ class World:
 
     def _inside(self, *argv: str) -> list[str]:
         """`ip netns exec` also shows the namespace's own /sys."""
-        enter = ["ip", "netns", "exec", self.node]
-        if self.shims is None:
+        enter, mounts = ["ip", "netns", "exec", self.node], []
+        if self.shims:
+            mounts.append(f"mount -t overlay overlay -o lowerdir={self.shims.directory}:/usr/sbin /usr/sbin")
+        if self.run_directory:
+            mounts.append(f"mount --bind {self.run_directory} /run")
+        if not mounts:
             return [*enter, *argv]
-        over = f'mount -t overlay overlay -o lowerdir={self.shims.directory}:/usr/sbin /usr/sbin && exec "$@"'
-        return [*enter, "unshare", "--mount", "sh", "-c", over, "sh", *argv]
+        return [*enter, "unshare", "--mount", "sh", "-c", " && ".join((*mounts, 'exec "$@"')), "sh", *argv]
 
     def _environment(self) -> dict[str, str]:
         paths = (ROOT, self.shims.audit) if self.shims else (ROOT,)

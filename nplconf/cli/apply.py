@@ -100,7 +100,7 @@ def report(result: Result, settings: Settings) -> None:
     for message in result.degraded:
         say.error(message)
     if settings.output != "table":
-        print(structured.text(data.apply(result), settings.output), end="")
+        print(structured.review(data.apply(result), settings.output), end="")
     elif not settings.quiet:
         table.write(_lines(result), settings)
     if settings.quiet or settings.output != "table":

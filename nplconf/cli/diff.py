@@ -29,5 +29,5 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if settings.output == "table":
         table.write([*table.changes(found.changes), table.summary(found)], settings)
     else:
-        print(structured.text(data.diff(name, found), settings.output), end="")
+        print(structured.review(data.diff(name, found), settings.output), end="")
     return 2 if arguments.detailed_exitcode and found.changes else 0

@@ -23,6 +23,7 @@ COMMANDS = {
     "explain": "why a Pod, Service or node port is or is not mapped",
     "diff": "two plans, or a plan and the node",
     "doctor": "what is well on this node, and what mends what is not",
+    "report": "one self-contained HTML page",
     "cleanup": "remove everything of ours from this node",
     "hold": "the daemon that holds the port range",
     "install-units": "write the systemd units of this nplconf",

@@ -65,7 +65,7 @@ def _report(decision: Decision, settings: Settings) -> None:
     if settings.output == "table":
         table.write(_lines(decision), settings)
     else:
-        print(structured.text(data.plan(decision), settings.output), end="")
+        print(structured.review(data.plan(decision), settings.output), end="")
 
 
 def _lines(decision: Decision) -> list[table.Line]:

@@ -7,7 +7,7 @@ from nplconf.cli import plans
 from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
 from nplconf.desired.render import Desired, find_node, render
-from nplconf.errors import BadDataError
+from nplconf.errors import BadDataError, UsageError
 from nplconf.model import Past, Plan
 from nplconf.output import structured
 from nplconf.plan import document
@@ -20,11 +20,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="FILE", help="write the plan there; the FILE that is there is the previous plan"
     )
+    parser.add_argument("--all-nodes", action="store_true", help="one plan per node, --out is their directory")
+    parser.add_argument(
+        "--prune", action="store_true", help="with --all-nodes: remove the plans of nodes that are gone"
+    )
     parser.add_argument("--previous", metavar="PLAN", help="keep this plan's numbers")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """A function of the cluster state and the previous plan; looks at no node."""
+    if arguments.all_nodes:
+        if not arguments.out or arguments.previous:
+            raise UsageError("--all-nodes needs --out DIR, where each node's previous plan is, too")
+        from nplconf.cli import render_all
+
+        return render_all.run(arguments.out, settings, prune=arguments.prune)
+    if arguments.prune:
+        raise UsageError("--prune goes with --all-nodes")
     cluster = open_cluster(settings).snapshot(settings.node)
     node = find_node(cluster, settings.node)
     if node is None:

@@ -91,8 +91,10 @@ def replaced(content: Content, changes: Mapping[tuple[int, int | None], dict[str
     for (number, place), raw in changes.items():
         if place is None:
             documents[number] = raw
-        else:
-            items.setdefault(number, list(documents[number]["items"]))[place] = raw
+            continue
+        if number not in items:
+            items[number] = list(documents[number]["items"])
+        items[number][place] = raw
     for number, changed in items.items():
         documents[number] = {**documents[number], "items": changed}
     return Content(content.format, content.indented, tuple(documents))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from nplconf.desired.addresses import node_ips, own_addresses
@@ -34,15 +35,23 @@ def render(cluster: ClusterState, node: Node, settings: Desired, past: Past) -> 
     return _render(select(cluster.services), cluster.identity, node, cluster.pods, settings, past)
 
 
-def render_all(cluster: ClusterState, settings: Desired, past_of: Callable[[str], Past]) -> Iterator[Plan]:
-    """The plan of every node, sorted by name, as `render` would make it; each Service and Pod is read once."""
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """A node whose plan can be rendered, as soon as somebody knows its past."""
+
+    node: Node
+    render: Callable[[Past], Plan]
+
+
+def each_node(cluster: ClusterState, settings: Desired) -> Iterator[Renderer]:
+    """Every node, sorted by name, with what makes its plan as `render` does; each Service and Pod is read once."""
     selection = select(cluster.services)
     pods: dict[str, list[Pod]] = {}
     for pod in cluster.pods:
         pods.setdefault(pod.node, []).append(pod)
     for node in sorted(cluster.nodes, key=lambda n: n.name):
-        here = pods.get(node.name, ())
-        yield _render(selection, cluster.identity, node, here, settings, past_of(node.name))
+        here = tuple(pods.get(node.name, ()))
+        yield Renderer(node, partial(_render, selection, cluster.identity, node, here, settings))
 
 
 def _render(

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import Backend, Family, Mapping
@@ -21,7 +22,8 @@ LOCK = 5
 """Seconds that iptables itself waits for its lock."""
 BUSY = 4
 """iptables' exit code for a lock or a resource that it did not get."""
-RETRIES = 2
+PATIENCE = 8.0
+"""Seconds in which a call that did not get it is made again."""
 SETTLE = 60.0
 """Seconds for all attempts to bring one family in order."""
 NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
@@ -39,12 +41,16 @@ class Settled:
     errors: tuple[str, ...] = ()
 
 
+Fault = Literal["none", "refused", "unseen", "busy", "unavailable"]
+"""What is wrong with a transaction: refused as such; taken, and not seen; not looked at; not run, or not read again."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a transaction came to. complaint: "" when iptables had none. refused: it is the transaction's own fault."""
+    """What a transaction came to. complaint: what iptables said of it."""
 
+    fault: Fault = "none"
     complaint: str = ""
-    refused: bool = False
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -92,14 +98,14 @@ def _save(family: Family, backend: Backend) -> Table:
 
 def _patiently(name: str, *arguments: str, text: str, deadline: float = READ) -> command.Completed:
     """Run it, and again a little later while somebody else has the lock. Raises as `read`."""
-    done = command.run(name, *arguments, text=text, deadline=deadline)
-    for attempt in range(RETRIES):
-        if done.code != BUSY:
-            break
+    end, pause = time.monotonic() + PATIENCE, 0.1
+    while (done := command.run(name, *arguments, text=text, deadline=deadline)).code == BUSY:
         if "must be root" in done.errors or "Permission denied" in done.errors:
             raise PermissionDeniedError(f"{name}: {done.complaint}")
-        time.sleep(0.1 * 2**attempt)
-        done = command.run(name, *arguments, text=text, deadline=deadline)
+        if time.monotonic() + pause > end:
+            break
+        time.sleep(pause)
+        pause *= 2
     return done
 
 
@@ -116,21 +122,21 @@ def settle(
     found, and everything else is in.
     """
     writer = _Writer(family, backend, build, have, time.monotonic() + SETTLE)
-    if writer.reach(keep, add) or writer.reach(keep, add):
+    if writer.reach(keep, add) or (writer.fault in ("refused", "unseen") and writer.reach(keep, add)):
         return Settled(writer.table)
-    if not writer.refused or not writer.takes_anything() or not writer.reach(keep, ()):
+    if writer.fault != "refused" or not writer.takes_anything() or not writer.reach(keep, ()):
         return Settled(writer.table, errors=(writer.complaint,))
     taken, refused = writer.halve(list(keep), list(add))
     return Settled(writer.table, tuple(refused), () if writer.reach(taken, ()) else (writer.complaint,))
 
 
 class _Writer:
-    """The attempts on one family. table: as read last. complaint, refused: what the last attempt came to."""
+    """The attempts on one family. table: as read last. fault, complaint: what the last attempt came to."""
 
     def __init__(self, family: Family, backend: Backend, build: Build, have: Table, end: float) -> None:
         self.table = have
+        self.fault: Fault = "none"
         self.complaint = ""
-        self.refused = False
         self._family, self._backend, self._build, self._end = family, backend, build, end
 
     def reach(self, keep: Sequence[Mapping], add: Sequence[Mapping]) -> bool:
@@ -139,40 +145,45 @@ class _Writer:
         if not differs(self.table, want):
             return True
         if time.monotonic() > self._end:
-            self.complaint = f"gave up after {SETTLE:.0f} s; {self.complaint}"
+            self.fault, self.complaint = "unavailable", f"gave up after {SETTLE:.0f} s; {self.complaint}"
             return False
+        done = self._write(want)
         try:
-            self._write(want)
-            # a transaction that was killed may be in force all the same
+            # whatever became of it: a transaction that was killed may be in force
             self.table = read(self._family, self._backend, whole=want is None)
-        except (UnavailableError, ValueError) as err:
-            self.complaint, self.refused = str(err), isinstance(err, ValueError)
-            return False
-        if differs(self.table, want):
-            self.complaint = self.complaint or "iptables reported success, but the rules are not there"
-            return False
-        return True
-
-    def _write(self, want: Table | None) -> None:
-        text = transaction(want, self.table)
-        done = write(self._family, self._backend, text)
-        # chains that are no longer needed but that a foreign rule leads to cannot go; that must not keep the rest out
-        kept = transaction(want, self.table, sweep=False) if done.refused else text
-        if kept != text and not write(self._family, self._backend, kept).complaint:
-            self.complaint, self.refused = f"a chain of ours cannot be removed: {done.complaint}", False
+        except UnavailableError as err:
+            done = Written("unavailable", str(err))
         else:
-            self.complaint, self.refused = done.complaint, done.refused
+            if not differs(self.table, want):
+                return True
+        if done.fault == "none":
+            done = Written("unseen", "iptables reported success, but the rules are not there")
+        self.fault, self.complaint = done.fault, done.complaint
+        return False
+
+    def _write(self, want: Table | None) -> Written:
+        try:
+            text, kept = transaction(want, self.table), transaction(want, self.table, sweep=False)
+        except ValueError as err:
+            return Written("refused", str(err))
+        done = write(self._family, self._backend, text)
+        if done.fault != "refused" or kept == text:
+            return done
+        # a chain that is no longer needed cannot go while a foreign rule leads to it; that must not keep the rest out
+        if write(self._family, self._backend, kept).fault == "none":
+            return Written("unseen", f"a chain of ours cannot be removed: {done.complaint}")
+        return done
 
     def takes_anything(self) -> bool:
         """Whether iptables takes a transaction at all: where it does not, no mapping is the reason."""
-        return not write(self._family, self._backend, NOTHING).complaint
+        return write(self._family, self._backend, NOTHING).fault == "none"
 
     def halve(self, keep: list[Mapping], add: list[Mapping]) -> tuple[list[Mapping], list[tuple[Mapping, str]]]:
         """Put in what the kernel takes of add; everything in force then, and each one refused with the reason."""
         if not add or self.reach(keep, add):
             return keep + add, []
-        if len(add) == 1:
-            return keep, [(add[0], self.complaint)]
+        if len(add) == 1 or self.fault != "refused":
+            return keep, [(mapping, self.complaint) for mapping in add]
         half = len(add) // 2
         keep, refused = self.halve(keep, add[:half])
         keep, more = self.halve(keep, add[half:])
@@ -180,15 +191,17 @@ class _Writer:
 
 
 def write(family: Family, backend: Backend, text: str) -> Written:
-    """One transaction. Whether it is in force only a look can say."""
+    """One transaction. Whether it is in force only a look can say. Raises PermissionDeniedError."""
     if not text:
-        return Written("something of ours is not as it must be, and no text for iptables can mend it")
+        return Written("unavailable", "something of ours is not as it must be, and no text for iptables can mend it")
     name = program(family, backend, "restore")
     try:
         done = _patiently(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE)
     except UnavailableError as err:
-        return Written(str(err))
-    return Written() if done.code == 0 else Written(f"{name}: {done.complaint}", refused=done.code != BUSY)
+        return Written("unavailable", str(err))
+    if done.code == 0:
+        return Written()
+    return Written("busy" if done.code == BUSY else "refused", f"{name}: {done.complaint}")
 
 
 # --- the other backend -----------------------------------------------------------------------------------------------

@@ -12,3 +12,12 @@ def text(data: dict[str, Any], form: str) -> str:
         dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
         return str(yaml.dump(data, Dumper=dumper, sort_keys=False, allow_unicode=False, width=120))
     return json.dumps(data, indent=2) + "\n"
+
+
+def review(data: dict[str, Any], form: str) -> str:
+    """The data of `plan`, `diff` and `apply`, which a pull request can show too."""
+    if form != "markdown":
+        return text(data, form)
+    from nplconf.output import markdown
+
+    return markdown.text(data)

@@ -7,7 +7,7 @@ import worlds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.desired import Desired, find_node, render, render_all
+from nplconf.desired import Desired, each_node, find_node, render
 from nplconf.model import ClusterState, ContainerPort, Past, Plan, PortRange
 
 SETTINGS = Desired(worlds.RANGE)
@@ -134,7 +134,7 @@ def test_the_plans_of_all_nodes_are_those_of_each_node() -> None:
     nodes = [worlds.node(name, [("InternalIP", f"10.0.0.{i}")]) for i, name in enumerate("cab", 1)]
     pods = [worlds.pod(f"web-{i}", [f"10.244.3.{i + 1}"], on="abc"[i % 3]) for i in range(7)]
     state = worlds.cluster(*nodes, *pods, worlds.service(), worlds.service("np", type="NodePort"))
-    plans = list(render_all(state, SETTINGS, lambda _: Past()))
+    plans = [one.render(Past()) for one in each_node(state, SETTINGS)]
     assert [p.node for p in plans] == ["a", "b", "c"]
     assert plans == [render(state, n, SETTINGS, Past()) for n in sorted(nodes, key=lambda n: n.name)]
     assert sum(len(p.mappings) for p in plans) == 7

@@ -1,6 +1,6 @@
 """A cluster dump as kubectl prints it: as large as wanted, the same bytes for the same numbers.
 
-python benchmarks/cluster_dump.py --nodes 5000 --pods 150000 --services 5000 >dump.json
+python tests/bench/cluster_dump.py --nodes 5000 --pods 150000 --services 5000 >dump.json
 """
 
 import argparse
@@ -17,7 +17,7 @@ TEMPLATES = 50
 def node(number: int) -> dict[str, Any]:
     """A Node with the parts that make real ones long: conditions and images."""
     address = f"10.{192 + number // 62500}.{number // 250 % 250}.{number % 250 + 1}"
-    images = [{"names": [f"registry.example/app-{i}@sha256:{i:064x}"], "sizeBytes": 100000000 + i} for i in range(20)]
+    images = [{"names": [f"registry.example/app-{i}@sha256:{i:064x}"], "sizeBytes": 100000000 + i} for i in range(10)]
     return {
         "apiVersion": "v1",
         "kind": "Node",
@@ -60,7 +60,7 @@ def pod(number: int, nodes: int) -> dict[str, Any]:
                 {"effect": "NoExecute", "key": f"node.kubernetes.io/{key}", "operator": "Exists"}
                 for key in ("not-ready", "unreachable")
             ],
-            "volumes": [{"name": f"volume-{i}", "configMap": {"name": f"config-{i}"}} for i in range(2)],
+            "volumes": [{"name": f"volume-{i}", "configMap": {"name": f"config-{i}"}} for i in range(1)],
         },
         "status": {
             "conditions": [
@@ -106,13 +106,12 @@ def uid(kind: str, number: int) -> str:
 
 def _container(name: str, port: int) -> dict[str, Any]:
     return {
-        "env": [{"name": f"SETTING_{i}", "value": f"value-{i}"} for i in range(3)],
+        "env": [{"name": f"SETTING_{i}", "value": f"value-{i}"} for i in range(1)],
         "image": f"registry.example/{name}:1.2.3",
-        "livenessProbe": {"httpGet": {"path": "/healthz", "port": port, "scheme": "HTTP"}, "periodSeconds": 10},
         "name": name,
         "ports": [{"containerPort": port, "name": "http", "protocol": "TCP"}],
         "resources": {"limits": {"cpu": "500m", "memory": "256Mi"}, "requests": {"cpu": "50m", "memory": "64Mi"}},
-        "volumeMounts": [{"mountPath": f"/mnt/{i}", "name": f"volume-{i}", "readOnly": True} for i in range(2)],
+        "volumeMounts": [{"mountPath": f"/mnt/{i}", "name": f"volume-{i}", "readOnly": True} for i in range(1)],
     }
 
 

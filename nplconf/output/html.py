@@ -1,0 +1,139 @@
+"""The report: one page that stands alone. The same input gives the same bytes; nothing in it is of this moment."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
+from importlib import resources
+from typing import Any, Literal, NamedTuple
+
+from nplconf.decision import Decision
+from nplconf.model import Mapping, Plan, Skipped
+from nplconf.output.table import summary, target
+from nplconf.output.text import escaped
+
+State = Literal["mapped", "free", "taken", "cooling"]
+STATES: tuple[State, ...] = ("mapped", "free", "taken", "cooling")
+COLUMNS = ("Port", "Pod", "Address", "Services", "Node IP", "Via", "Sources")
+_BLOCK = 100
+"""Numbers that the map shows together."""
+
+
+class Note(NamedTuple):
+    """One line under the table: a short label, what it is about, and why."""
+
+    label: str
+    subject: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the page shows. taken, cooling: numbers that are not mapped, each with who has it ("" unknown).
+
+    sections: title -> notes, in this order. summary: what `apply` would do; "" for a plan alone.
+    """
+
+    plan: Plan
+    taken: MappingOf[int, str] = field(default_factory=dict)
+    cooling: MappingOf[int, str] = field(default_factory=dict)
+    sections: MappingOf[str, Sequence[Note]] = field(default_factory=dict)
+    summary: str = ""
+    blocked: str = ""
+
+
+def of_plan(plan: Plan) -> Report:
+    """A plan alone, without any node."""
+    return Report(plan, sections={"Skipped": _skipped(plan.skipped)})
+
+
+def of_decision(decision: Decision, taken: MappingOf[int, str], cooling: MappingOf[int, str]) -> Report:
+    """What `plan` would print, with the numbers that nobody can have just now."""
+    sections = {
+        "Findings": [Note(f.kind, f.subject, f.message) for f in decision.findings],
+        "Failed": [Note(f.step, f.subject, f.message) for f in decision.failures],
+        "Skipped": _skipped(decision.plan.skipped),
+        "Stale": [Note(s.reason, f"{_port(s.mapping)} {target(s.mapping)}") for s in decision.stale],
+        "Waiting for a review": [Note(p.reason, f"{p.pod.key}:{p.pod_port}/{p.protocol}") for p in decision.pending],
+    }
+    blocked = decision.blocked.message if decision.blocked else ""
+    return Report(decision.plan, taken, cooling, sections, summary(decision.diff)[1], blocked)
+
+
+def page(report: Report) -> str:
+    """The whole page. Every name is text in it: control characters are spelled out, HTML is escaped."""
+    import jinja2
+
+    plan = report.plan
+    cells = list(_cells(report))
+    columns = COLUMNS if any(m.source_ranges for m in plan.mappings) else COLUMNS[:-1]
+    template = resources.files("nplconf.output").joinpath("report.html.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, finalize=_plain)
+    return environment.from_string(template).render(
+        node=plan.node,
+        range=str(plan.port_range),
+        size=len(plan.port_range),
+        node_ips=[ip for _, ip in sorted(plan.node_ips.items())],
+        summary=report.summary,
+        blocked=report.blocked,
+        counts=[(state, sum(cell["state"] == state for cell in cells)) for state in STATES],
+        blocks=[cells[at : at + _BLOCK] for at in range(0, len(cells), _BLOCK)],
+        columns=columns,
+        rows=list(_rows(plan.mappings, columns)),
+        sections=[{"id": f"s{i}", "title": t, "notes": n} for i, (t, n) in enumerate(report.sections.items())],
+    )
+
+
+def _plain(value: object) -> object:
+    return escaped(value) if type(value) is str else value
+
+
+def _cells(report: Report) -> Iterator[dict[str, Any]]:
+    mapped: dict[int, list[str]] = {}
+    for mapping in report.plan.mappings:
+        mapped.setdefault(mapping.node_port, []).append(f"{mapping.protocol} {target(mapping)}")
+    span = report.plan.port_range
+    for number in range(span.first, span.last + 1):
+        state, by = _state(number, mapped, report)
+        yield {"number": number, "state": state, "title": " ".join(filter(None, (str(number), state, by)))}
+
+
+def _state(number: int, mapped: MappingOf[int, Iterable[str]], report: Report) -> tuple[State, str]:
+    if number in mapped:
+        return "mapped", ", ".join(dict.fromkeys(mapped[number]))
+    if number in report.taken:
+        return "taken", report.taken[number]
+    return ("cooling", report.cooling[number]) if number in report.cooling else ("free", "")
+
+
+def _rows(mappings: Iterable[Mapping], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """One per mapping; the first of a number is where the map's cell leads to."""
+    seen: set[int] = set()
+    for mapping in mappings:
+        anchor = "" if mapping.node_port in seen else f"m{mapping.node_port}"
+        seen.add(mapping.node_port)
+        yield {"anchor": anchor, "cells": list(zip(columns, _row(mapping), strict=False))}
+
+
+def _row(mapping: Mapping) -> tuple[str, ...]:
+    return (
+        _port(mapping),
+        f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "an unknown Pod",
+        target(mapping).rpartition(" -> ")[2],
+        ", ".join(mapping.services),
+        mapping.node_ip,
+        mapping.via,
+        ", ".join(mapping.source_ranges),
+    )
+
+
+def _port(mapping: Mapping) -> str:
+    return f"{mapping.protocol}/{mapping.node_port}"
+
+
+def _skipped(rows: Iterable[Skipped]) -> list[Note]:
+    found = []
+    for row in rows:
+        who = f"{row.pod}:{row.pod_port}" if row.pod else str(row.pod_port)
+        message = f"{row.message} ({row.rule})" if row.rule else row.message
+        found.append(Note(row.reason, f"{who}/{row.protocol} for {row.service}", message))
+    return found

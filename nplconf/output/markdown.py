@@ -1,0 +1,194 @@
+"""A review for a pull request: what `plan`, `diff` and `apply` print as JSON, as Markdown that a forge accepts.
+
+Deletes come first and are never cut. Everything else is cut where the comment would become too long, with the number
+of rows that are left out. Names of the cluster are hostile here: a cell is text and nothing else, in every dialect.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from nplconf.output.text import escaped
+
+BYTES = 60_000
+"""The text is shorter than this: a comment on GitHub may have 65,536 characters."""
+_RESERVE = 200
+"""Bytes that a section needs when none of its rows fits: heading, table head, what is left out."""
+
+_MARKUP = re.compile(r"[&<>|`\\*_~\[\]#@$]|(?<=[hHsSpP]):(?=//)|[wW](?=[wW]{2}\.)")
+"""Also what is a link without any mark: https:// and www."""
+
+
+class Section(NamedTuple):
+    """One heading and its table; the cells are escaped already."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def text(data: dict[str, Any]) -> str:
+    """The JSON data of a review as Markdown. `BYTES` long at most, unless the deletes alone are longer."""
+    first, *others = [section for section in _sections(data) if section.rows or section.title == "To delete"]
+    head = _head(data)
+    room = BYTES - 1 - _size(head) - _RESERVE * len(others)
+    parts = [*head, *_deletes(first, room)]
+    room -= _size(parts[len(head) :])
+    for section in others:
+        lines = _fitted(section, room + _RESERVE)
+        room -= _size(lines) - _RESERVE
+        parts += lines
+    return "\n".join(parts) + "\n"
+
+
+def cell(value: object) -> str:
+    """Any text as one that no Markdown reader takes for markup, nor for a link, a mention or the end of a cell."""
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escaped(str(value)))
+
+
+# --- what there is to say --------------------------------------------------------------------------------------------
+
+
+def _head(data: dict[str, Any]) -> list[str]:
+    counts = data["summary"]
+    words = ", ".join(f"{counts[action]} to {action}" for action in ("delete", "change", "add"))
+    lines = [f"# nplconf: {_code(data['node'])}", "", f"**{words}**, {counts['unchanged']} unchanged."]
+    if "ok" in counts:
+        lines += ["", " ".join(f"{name}={counts[name]}" for name in ("ok", "changed", "skipped", "failed"))]
+    if "blocked" in data:
+        lines += ["", f"> **Blocked:** {cell(data['blocked']['message'])[:2000]}"]
+    return [*lines, ""]
+
+
+def _sections(data: dict[str, Any]) -> Iterable[Section]:
+    changes = {action: [c for c in data["changes"] if c["action"] == action] for action in ("delete", "change", "add")}
+    columns = ("Port", "Pod", "Address", "Services", "Why")
+    yield Section("To delete", columns, tuple(map(_change, changes["delete"])))
+    yield Section("To change", columns, tuple(map(_change, changes["change"])))
+    yield Section("To add", columns, tuple(map(_change, changes["add"])))
+    yield Section("Failed", ("Step", "Subject", "Message"), _fields(data.get("failures", ()), "step subject message"))
+    yield Section("Findings", ("Kind", "Subject", "Message"), _fields(data["findings"], "kind subject message"))
+    yield Section("Stale", ("Port", "Pod", "Address", "Why"), tuple(map(_stale, data["stale"])))
+    yield Section("Waiting for a review", ("Pod", "Protocol", "Why"), tuple(map(_pending, data["pending"])))
+    yield Section("Skipped", ("Pod", "Service", "Why", "Message"), tuple(map(_skipped, data["skipped"])))
+    yield Section("Annotations", ("Pod", "Becomes"), tuple(map(_patch, data["patches"])))
+
+
+def _change(found: dict[str, Any]) -> tuple[str, ...]:
+    mapping, was = found["mapping"], found["was"] or found["mapping"]
+    port, address = _port(mapping), _address(mapping)
+    if was["nodePort"] != mapping["nodePort"]:
+        port = f"{_code(was['nodePort'])} → {port}"
+    if _address(was) != address:
+        address = f"{_address(was)} → {address}"
+    services = ", ".join(map(_code, mapping["services"]))
+    return port, _pod(mapping["pod"], mapping["podPort"]), address, services, cell(found["reason"])
+
+
+def _stale(found: dict[str, Any]) -> tuple[str, ...]:
+    mapping = found["mapping"]
+    return _port(mapping), _pod(mapping["pod"], mapping["podPort"]), _address(mapping), cell(found["reason"])
+
+
+def _pending(found: dict[str, Any]) -> tuple[str, ...]:
+    return _pod(found["pod"], found["podPort"]), cell(found["protocol"]), cell(found["reason"])
+
+
+def _skipped(found: dict[str, Any]) -> tuple[str, ...]:
+    port = f"{found['podPort']}/{found['protocol']}"
+    who = f"{found['pod']}:{port}" if found["pod"] else port
+    rule = f" ({_code(found['rule'])})" if "rule" in found else ""
+    return _code(who), _code(found["service"]), cell(found["reason"]) + rule, cell(found["message"])
+
+
+def _patch(found: dict[str, Any]) -> tuple[str, ...]:
+    becomes = "removed" if found["annotation"] is None else _code(found["annotation"])
+    return _code(f"{found['namespace']}/{found['name']}"), becomes
+
+
+def _fields(rows: Iterable[dict[str, Any]], names: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(cell(row[name]) for name in names.split()) for row in rows)
+
+
+def _port(mapping: dict[str, Any]) -> str:
+    return _code(f"{mapping['protocol']}/{mapping['nodePort']}")
+
+
+def _pod(pod: dict[str, Any], port: int) -> str:
+    return _code(f"{pod['namespace']}/{pod['name']}:{port}") if pod["name"] else "an unknown Pod"
+
+
+def _address(mapping: dict[str, Any]) -> str:
+    ip = mapping["podIP"]
+    return _code(f"[{ip}]:{mapping['podPort']}" if ":" in ip else f"{ip}:{mapping['podPort']}")
+
+
+def _code(value: object) -> str:
+    """As code: a forge mentions nobody in there."""
+    return f"<code>{cell(value)}</code>"
+
+
+# --- what fits -------------------------------------------------------------------------------------------------------
+
+
+def _deletes(section: Section, room: int) -> list[str]:
+    """All of them in the longest form that fits: the table, a line with the port and the Pod each, the ports alone."""
+    if not section.rows:
+        return []
+    whole = [*_table_head(section), *map(_row, section.rows), ""]
+    if _size(whole) <= room:
+        return whole
+    title = [f"## {section.title} ({len(section.rows)})", ""]
+    short = [*title, "<pre>", *(f"{_bare(port)} {_bare(pod)}" for port, pod, *_ in section.rows), "</pre>", ""]
+    return short if _size(short) <= room else [*title, _ports(section), ""]
+
+
+def _ports(section: Section) -> str:
+    """The ports with neighbours put together: tcp/61000-61044."""
+    keys = sorted({(protocol, int(number)) for protocol, number in map(_number, section.rows)})
+    spans = []
+    for _, run in groupby(enumerate(keys), key=lambda at: (at[1][0], at[1][1] - at[0])):
+        numbers = [key for _, key in run]
+        (protocol, first), (_, last) = numbers[0], numbers[-1]
+        spans.append(f"{protocol}/{first}" + (f"-{last}" if last != first else ""))
+    return ", ".join(spans)
+
+
+def _number(row: Sequence[str]) -> tuple[str, str]:
+    protocol, _, number = _bare(row[0]).partition("/")
+    return protocol, number
+
+
+def _bare(code: str) -> str:
+    return code.removeprefix("<code>").removesuffix("</code>")
+
+
+def _fitted(section: Section, room: int) -> list[str]:
+    """The section with as many of its rows as fit into that many bytes."""
+    lines = _table_head(section)
+    room -= _size(lines) + 40  # how many more there are, and the empty line
+    for at, row in enumerate(map(_row, section.rows)):
+        room -= _size([row])
+        if room < 0:
+            left = f"{len(section.rows) - at} more"
+            return [*lines[: None if at else 2], *([""] if at else []), left, ""]
+        lines.append(row)
+    return [*lines, ""]
+
+
+def _table_head(section: Section) -> list[str]:
+    return [
+        f"## {section.title} ({len(section.rows)})",
+        "",
+        _row(section.columns),
+        _row(("---",) * len(section.columns)),
+    ]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _size(lines: Iterable[str]) -> int:
+    return sum(len(line.encode()) + 1 for line in lines)

@@ -1,0 +1,72 @@
+"""Reviews as Markdown: hostile names are text, deletes come first and are never cut, what is cut is counted."""
+
+import re
+
+import plans
+import pytest
+from hypothesis import given
+
+from nplconf.model import Mapping, PodRef
+from nplconf.output import data, markdown
+from nplconf.plan.diff import Diff, diff
+
+
+def found(was: tuple[Mapping, ...], want: tuple[Mapping, ...]) -> Diff:
+    return diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "pod-gone")
+
+
+def review(was: tuple[Mapping, ...], want: tuple[Mapping, ...]) -> str:
+    return markdown.text(data.diff("worker-1", found(was, want)))
+
+
+def test_a_review_names_the_node_then_sums_up_then_shows_deletes_first() -> None:
+    gone, moved, new = (plans.mapping(node_port=n, pod=PodRef("shop", f"web-{n}", "")) for n in (61001, 61002, 61003))
+    text = review((gone, moved), (plans.mapping(node_port=61009, pod=moved.pod), new))
+    assert text.startswith("# nplconf: <code>worker-1</code>\n\n**1 to delete, 1 to change, 1 to add**, 0 unchanged.\n")
+    places = [text.index(title) for title in ("## To delete (1)", "## To change (1)", "## To add (1)")]
+    assert places == sorted(places)
+    assert "| <code>61002</code> → <code>tcp/61009</code> | <code>shop/web-61002:8080</code> |" in text
+
+
+def test_nothing_to_change_is_a_heading_and_a_summary() -> None:
+    text = review((), ())
+    assert text == "# nplconf: <code>worker-1</code>\n\n**0 to delete, 0 to change, 0 to add**, 0 unchanged.\n\n"
+
+
+def test_what_is_cut_is_counted_and_deletes_are_not_cut() -> None:
+    rows = plans.rows(2400)
+    text = review(rows[:300], rows[300:])
+    assert len(text.encode()) < markdown.BYTES
+    assert text.count("| pod-gone |") == 300
+    shown = text.count("| new |")
+    assert 0 < shown < 2100
+    assert f"\n{2100 - shown} more\n" in text
+
+
+@pytest.mark.parametrize("count", [1001, 3000, 9000])
+def test_any_number_of_deletes_is_said_in_full(count: int) -> None:
+    text = review(plans.rows(count), plans.rows(count + 900)[count:])
+    assert len(text.encode()) < markdown.BYTES
+    assert re.search(r"^\d+ more$", text, re.MULTILINE)
+    spans = re.findall(r"tcp/(\d+)(?:-(\d+))?", text.split("## To add")[0])
+    assert sum(int(last or first) - int(first) + 1 for first, last in spans) == count
+
+
+@given(plans.hostile)
+def test_a_cell_holds_no_markup_whatever_it_says(value: str) -> None:
+    assert not re.search(r"[<>|`\\*\[\]@\n\r]|://|www\.", markdown.cell(value), re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", ["a|b", "`x`", "<script>", "a\nb", "@team", "[x](http://y)", "https://x", "www.x.y"])
+def test_a_hostile_name_leaves_the_table_a_table(name: str) -> None:
+    mapping = plans.mapping(pod=PodRef("shop", name, ""), services=(f"shop/{name}",))
+    rows = [line for line in review((mapping,), ()).splitlines() if line.startswith("|")]
+    assert [row.count("|") for row in rows] == [6, 6, 6]
+    assert not re.search(r"`|<script|@|\]\(|://|www\.", rows[-1])
+
+
+def test_a_thousand_deletes_are_all_named() -> None:
+    rows = plans.rows(1001)
+    text = review(rows, ())
+    assert len(text.encode()) < markdown.BYTES
+    assert all(f"tcp/{m.node_port} {m.pod.key}:{m.pod_port}\n" in text for m in rows)
