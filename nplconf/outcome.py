@@ -21,7 +21,8 @@ def in_place(
 
     Of a family that cannot be read nobody knows; what a Pod was told of it stays, nothing is added.
     """
-    keys = {key for family, table in seen.items() for key in tree.in_place(table, decision.wanted.get(family), family)}
+    advertised = decision.plan.node_ips
+    keys = {k for f, t in seen.items() for k in tree.in_place(t, decision.wanted.get(f), f, advertised.get(f))}
     known = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
     return tuple(
         m

@@ -67,7 +67,7 @@ def _rules(decision: Decision, observed: Observed) -> Callable[[Mapping], Fact]:
     reached = {
         key
         for family, table in observed.tables.items()
-        for key in tree.in_place(table, decision.wanted.get(family), family)
+        for key in tree.in_place(table, decision.wanted.get(family), family, decision.plan.node_ips.get(family))
     }
     there = {m.key for m in decision.live}
     moved = {(c.mapping.key, c.mapping.owner) for c in decision.diff.changes if c.action == "change"}

@@ -25,6 +25,11 @@ PORTS = (8080, 9090)
 CONFIG = f"node: {worlds.NODE}\nclusterState: [{CLUSTER}]\nwriteBack: {CLUSTER}\n"
 
 
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+SAME_BOOT = f"[Service]\nBindReadOnlyPaths=/var/boot_id:{BOOT_ID}\n"
+"""The /proc that systemd mounts for a unit has the host's boot_id, which is not that of the machine."""
+
+
 @dataclass
 class Booted:
     """What was said above. config: text of its /etc/nplconf/config.yaml."""
@@ -39,6 +44,7 @@ class Booted:
 
     def wire(self) -> None:
         """Lay the cables; after each boot anew, as its network is a new one."""
+        self.machine.write("/var/boot_id", self.machine.run("cat", BOOT_ID).stdout)
         pid, number = self.machine.pid, self.cables
         self.cables += 1
         for place in ("client", "web"):
@@ -80,6 +86,7 @@ class Booted:
     def install(self) -> dict[int, int]:
         """As the README says; and the first run, not waiting for its time. The numbers."""
         self.machine.write("/etc/nplconf/config.yaml", self.config)
+        self.machine.write(f"/etc/systemd/system/{JOB}.d/99-test.conf", SAME_BOOT)
         self.nplconf("install-units", "--now")
         self.run_job()
         return self.numbers()

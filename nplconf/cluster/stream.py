@@ -64,7 +64,9 @@ def objects(file: BinaryIO, source: str) -> Iterator[Object]:
 
 def _object(raw: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Object]:
     if raw.get("apiVersion", document.get("apiVersion", "v1")) == "v1":
-        yield Object(str(raw.get("kind", formats.TYPED_LISTS.get(document.get("kind", ""), ""))), raw)
+        # before the end of the file nobody has checked what kind of document it is
+        of_list = formats.TYPED_LISTS.get(str(document.get("kind")), "")
+        yield Object(str(raw.get("kind", of_list)), raw)
 
 
 class _Reader:

@@ -16,7 +16,7 @@ BYTES = 60_000
 _RESERVE = 200
 """Bytes that a section needs when none of its rows fits: heading, table head, what is left out."""
 
-_MARKUP = re.compile(r"[&<>|`\\*_~\[\]#!@$^={}\"']|(?<=[hHsSpP]):(?=//)|[wW](?=[wW]{2}\.)")
+_MARKUP = re.compile(r"[&<>|`\\*_~\[\]#@$]|(?<=[hHsSpP]):(?=//)|[wW](?=[wW]{2}\.)")
 """Also what is a link without any mark: https:// and www."""
 
 

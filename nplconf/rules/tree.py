@@ -130,19 +130,37 @@ def _live(rule: Rule, chain: str, found: Table, family: Family) -> LiveRule:
     return LiveRule(key, address.strip("[]"), int(port), rule.comment, sources)
 
 
-def in_place(found: Table, want: Table | None, family: Family) -> frozenset[RuleKey]:
-    """The wanted mappings that a packet reaches: their rule, and every chain and jump on the way to it, are there.
+def in_place(found: Table, want: Table | None, family: Family, advertised: str | None = None) -> frozenset[RuleKey]:
+    """The wanted mappings that a packet to the advertised address (None: to any of the wanted ones) reaches.
 
-    A jump that is there twice, or in the wrong place, leads all the same: that is a finding, and not the mapping's.
+    Their rule, and every chain and jump on the way to it, are there. A jump that is there twice or in the wrong place,
+    or an address that is missing beside the advertised one, is a finding, and not the mapping's matter.
     """
     if want is None or any(JUMPS[name] not in found.bases[name].jumps for name in ("PREROUTING", "OUTPUT")):
         return frozenset()
-    if found.chains.get(ENTRY) != want.chains[ENTRY]:
-        return frozenset()
     reached: set[RuleKey] = set()
     for protocol in PROTOCOLS:
-        _reach(root(protocol), found.chains, want.chains, (family, protocol), reached)
+        if _enters(found.chains.get(ENTRY, ()), want.chains[ENTRY], root(protocol), advertised):
+            _reach(root(protocol), found.chains, want.chains, (family, protocol), reached)
     return frozenset(reached)
+
+
+def _enters(here: Rules, want: Rules, name: str, advertised: str | None) -> bool:
+    """Whether packets come from the entry to the tree of a protocol, and those from loopback do not."""
+    if here == want:
+        return True
+    loopback, *gates = want
+    wanted = [g for g in gates if isinstance(g, Rule) and g.target == name and _is_for(g, advertised)]
+    known = dict.fromkeys(want)
+    # what stands before the gate is part of the entry, or nobody knows what it takes away
+    return bool(wanted) and all(
+        gate in here and loopback in (before := here[: here.index(gate)]) and all(rule in known for rule in before)
+        for gate in wanted
+    )
+
+
+def _is_for(gate: Rule, advertised: str | None) -> bool:
+    return advertised is None or gate.destination.partition("/")[0] == advertised
 
 
 def _reach(

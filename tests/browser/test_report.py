@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 def page() -> str:
     """A thousand mappings, every state, and names as long as Kubernetes lets them be."""
-    rows = [replace(m, node_port=61000 + i) for i, m in enumerate(plans.rows(998))]
+    rows = [m._replace(node_port=61000 + i) for i, m in enumerate(plans.rows(998))]
     long = plans.mapping(node_port=61998, pod=PodRef("n" * 63, "p" * 253, ""), services=("s" * 63 + "/" + "t" * 63,))
     six = plans.mapping(node_port=61999, family="IPv6", pod_ip="fd12:3456:789a:bcde:f012:3456:789a:bcde")
     skipped = Skipped("n" * 63 + "/" + "q" * 253, "http", "TCP", "shop/web", "named-port-unresolved", "no such port")

@@ -131,6 +131,19 @@ def test_writes_that_fail_leave_what_is_there_and_are_named(served: World, behav
     assert set(numbers(served)) == {"web-0", "web-1"}
 
 
+def test_an_address_that_cannot_be_added_takes_nothing_away_at_the_others(served: World) -> None:
+    (listing,) = worlds.read_objects(served.cluster)
+    kept = [item for item in listing["items"] if item["kind"] != "Node" and item["metadata"]["name"] != "web-1"]
+    served.write(*kept, addresses=[*worlds.ADDRESSES, ("InternalIP", "10.0.0.2")])
+    break_writes(served, "exit 1")
+
+    applied = served.apply()
+
+    assert applied.code == 5
+    assert [failure["subject"] for failure in applied.data["failures"]] == ["IPv4"]
+    assert still_serves(served)
+
+
 def test_a_write_that_was_done_and_killed_then_is_no_failure(served: World) -> None:
     break_writes(served, 'real "$@" <"$call"; kill -9 $$')
     assert served.apply().counts == (1, 1, 0)

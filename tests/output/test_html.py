@@ -50,7 +50,7 @@ def test_hostile_names_are_text() -> None:
 
 
 def test_the_same_input_gives_the_same_bytes_and_a_thousand_rows_stay_under_a_megabyte() -> None:
-    rows = [replace(m, node_port=61000 + i) for i, m in enumerate(plans.rows(1000))]
+    rows = [m._replace(node_port=61000 + i) for i, m in enumerate(plans.rows(1000))]
     report = html.of_plan(plans.plan(*rows))
     page = html.page(report)
     assert page == html.page(report)

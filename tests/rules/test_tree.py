@@ -209,6 +209,30 @@ def test_a_jump_too_many_takes_nothing_out_of_place(jumps: tuple[str, ...]) -> N
     assert tree.in_place(found, want, "IPv4") == {RuleKey(61000, "IPv4", "tcp")}
 
 
+TWO = ("10.0.0.1", "10.10.10.10")
+
+
+@pytest.mark.parametrize(
+    ("address", "arrives"),
+    [("10.10.10.10", True), ("10.0.0.1", False), (None, False)],
+    ids=["the one that is there", "the one that is not", "both"],
+)
+def test_what_reaches_the_advertised_address_is_in_place_though_another_is_missing(
+    address: str | None, *, arrives: bool
+) -> None:
+    mappings = rows((61000, "tcp"))
+    want = tree.table(mappings, TWO, (), PORTS, "IPv4")
+    found = tree.table(mappings, TWO[1:], (), PORTS, "IPv4")
+    assert bool(tree.in_place(found, want, "IPv4", address)) is arrives
+
+
+@pytest.mark.parametrize("stray", [Unknown("-j LOG"), Rule("RETURN"), None], ids=str)
+def test_an_entry_with_a_stray_rule_or_without_the_loopback_rule_lets_nobody_in(stray: Rule | Unknown | None) -> None:
+    want = table(rows((61000, "tcp")))
+    entry = want.chains["NPLCONF"][1:] if stray is None else (stray, *want.chains["NPLCONF"])
+    assert tree.in_place(damaged(want, NPLCONF=entry), want, "IPv4", "10.10.10.10") == frozenset()
+
+
 def test_a_rule_behind_one_that_nobody_knows_is_not_in_place() -> None:
     want = table(rows((61000, "tcp"), (61100, "tcp")))
     leaf = "NPLCONF-TCP-EE4"

@@ -88,3 +88,73 @@ def test_killed_in_a_loop_it_never_loses_a_number_and_traffic_never_stops(node: 
     node.machine.wait_until(lambda: node.machine.state(HOLD)["ActiveState"] == "active", "the daemon")
     assert node.machine.state(HOLD)["NFileDescriptorStore"] == "2"
     assert node.run_job() == "success"
+
+
+@pytest.fixture
+def wide(node: Booted) -> Iterator[Booted]:
+    """The same node with 2,000 numbers, 4,000 sockets."""
+    node.machine.write("/etc/nplconf/config.yaml", node.config.replace(FEW, "portRange: 61000-62999\n"))
+    node.machine.run("systemctl", "restart", HOLD)
+    assert "4000 of 4000 sockets" in node.machine.state(HOLD)["StatusText"]
+    yield node
+    node.machine.write("/etc/nplconf/config.yaml", node.config)
+    node.machine.run("systemctl", "restart", HOLD)
+
+
+@pytest.mark.parametrize("verb", ["restart", "daemon-reload", "daemon-reexec"])
+def test_restart_reload_and_reexec_take_less_than_two_seconds_and_lose_nothing(wide: Booted, verb: str) -> None:
+    before = wide.machine.state(HOLD)["MainPID"]
+    with on(wide, sys.executable, str(INTRUDER), "62900", "62920", "/run/done") as thief:
+        began = time.monotonic()
+        wide.machine.run("systemctl", verb, *([HOLD] if verb == "restart" else []))
+        took = time.monotonic() - began
+        wide.machine.write("/run/done", "")
+        found = json.loads(thief.communicate(timeout=60)[0])
+    wide.machine.path("/run/done").unlink()
+    state = wide.machine.state(HOLD)
+    assert took < 2, took
+    assert found["got"] == []
+    assert (state["ActiveState"], state["NFileDescriptorStore"]) == ("active", "2")
+    assert "4000 of 4000 sockets" in state["StatusText"]
+    assert (state["MainPID"] != before) == (verb == "restart")
+
+
+def test_a_crash_after_a_reexec_loses_nothing_either(wide: Booted) -> None:
+    wide.machine.run("systemctl", "daemon-reexec")
+    pid = wide.machine.state(HOLD)["MainPID"]
+    wide.machine.run("kill", "-9", pid)
+    wide.machine.wait_until(lambda: wide.machine.state(HOLD)["MainPID"] not in ("0", pid), "another daemon")
+    wide.machine.wait_until(lambda: wide.machine.state(HOLD)["ActiveState"] == "active", "that it holds")
+    assert "4000 of 4000 sockets" in wide.machine.state(HOLD)["StatusText"]
+    assert any("4000 sockets were kept" in said for said in wide.said(HOLD))
+
+
+THIEF = "import socket, sys, time; s = socket.socket(); s.bind(('', int(sys.argv[1]))); s.listen(); time.sleep(600)"
+
+
+def test_stop_and_start_lose_the_store_and_what_was_stolen_meanwhile_is_said_and_moved(node: Booted) -> None:
+    node.run_job()
+    before = node.numbers()
+    stolen = before[8080]
+    node.machine.run("systemctl", "stop", "nplconf-hold.socket", HOLD)
+    node.machine.run("systemd-run", "--unit=thief", "/usr/bin/python3", "-c", THIEF, str(stolen))
+    node.machine.wait_until(lambda: f":{stolen:04X} " in listening(node), "the thief has it")
+    node.machine.run("systemctl", "start", "nplconf-hold.socket", HOLD)
+    assert f"not had: {stolen}/tcp" in node.machine.state(HOLD)["StatusText"]
+    assert any(f"not had: {stolen}/tcp" in said for said in node.said(HOLD))
+    assert list(node.doctor()) == ["hold"], node.doctor()
+    assert node.run_job() == "success"
+    after = node.numbers()
+    assert after[8080] != stolen
+    assert after[9090] == before[9090]
+    assert not any(f"--dport {stolen} " in rule for rule in node.rules())
+    assert isinstance(node.ask(after[8080]), Answer)
+    node.machine.run("systemctl", "stop", "thief")
+    # the next question has the daemon try again
+    node.run_job()
+    node.machine.wait_until(lambda: "128 of 128" in node.machine.state(HOLD)["StatusText"], "all numbers held again")
+    assert node.numbers() == after
+
+
+def listening(node: Booted) -> str:
+    return node.machine.run("cat", "/proc/net/tcp").stdout
