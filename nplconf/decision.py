@@ -29,7 +29,7 @@ from nplconf.model import (
     RuleKey,
     Stale,
 )
-from nplconf.observed import Observed, held, live_now, past_of
+from nplconf.observed import Observed, live_now, past_of, usable
 from nplconf.plan import cooling
 from nplconf.plan.diff import Diff, diff
 from nplconf.plan.limits import Blocked, blocked, still_runs
@@ -263,7 +263,7 @@ def _admit(
     Without a daemon that holds anything nobody can say which number is safe: what is in force stays, and follows its
     Pod; nothing new is let in.
     """
-    kept = held(holds)
+    kept = usable(holds, settings)
     before = set() if kept else {(m.key, m.owner) for m in live}
     admitted, failures = [], []
     for row in rows:

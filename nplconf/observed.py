@@ -73,8 +73,17 @@ def held(holds: Holds) -> frozenset[int]:
     return frozenset(found.difference(taken.number for taken in holds.taken))
 
 
+def usable(holds: Holds, settings: Settings) -> frozenset[int]:
+    """The numbers of our range that are held. A daemon that holds others alone is as good as none."""
+    return held(holds).intersection(_numbers(settings))
+
+
 def _taken(holds: Holds, settings: Settings) -> frozenset[int]:
-    kept = held(holds)
+    kept = usable(holds, settings)
     if not kept:  # nothing is let in at all then, so nothing is to move either
         return frozenset()
-    return frozenset(range(settings.port_range.first, settings.port_range.last + 1)) - kept
+    return frozenset(_numbers(settings)) - kept
+
+
+def _numbers(settings: Settings) -> range:
+    return range(settings.port_range.first, settings.port_range.last + 1)

@@ -27,7 +27,7 @@ from nplconf.model import (
     PodRef,
 )
 from nplconf.node import Node
-from nplconf.observed import Observed, live_now
+from nplconf.observed import Observed, held, live_now
 from nplconf.plan.state import State
 from nplconf.publish import patches
 from nplconf.rules import tree
@@ -197,7 +197,7 @@ def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
 def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: Node, pods: Sequence[Pod]) -> Result:
     """Carry a decision out, in the order that never points anybody at what is not there."""
     failures = list(decision.failures)
-    degraded = [] if observed.holds.available else [observed.holds.message]
+    degraded = _unheld(decision, observed)
     before = pods
     writes = _to_write(decision, observed)
     RUN.step()
@@ -243,6 +243,16 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
 
 
 # --- the steps -------------------------------------------------------------------------------------------------------
+
+
+def _unheld(decision: Decision, observed: Observed) -> list[str]:
+    """Why no number can be let in at all, where that is so."""
+    if not observed.holds.available:
+        return [observed.holds.message]
+    ports = decision.plan.port_range
+    if held(observed.holds).isdisjoint(range(ports.first, ports.last + 1)):
+        return [f"none of the node ports {ports} is held: nothing new is let in"]
+    return []
 
 
 def _to_write(decision: Decision, observed: Observed) -> tuple[Family, ...]:

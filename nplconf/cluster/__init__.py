@@ -1,10 +1,12 @@
 """The cluster, behind one seam: read as a snapshot of values, written as patches of Pod annotations."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from nplconf.doctor.facts import Right
 from nplconf.model import ClusterState, Event, Failure, Patch
+
+if TYPE_CHECKING:  # only doctor pays for it
+    from nplconf.doctor.facts import Right
 
 
 class Cluster(Protocol):
@@ -22,5 +24,5 @@ class Cluster(Protocol):
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """Create Events in the name of a node's job; those that could not be created now, and may be later."""
 
-    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+    def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
         """What a run does with the cluster, and whether it may. Raises an `NplconfError` when nobody says."""

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from nplconf.cluster import credentials, publishing, rights, telling
@@ -19,9 +19,11 @@ from nplconf.cluster.objects import state
 from nplconf.cluster.session import Session
 from nplconf.cluster.transport import Deadline, Reply
 from nplconf.deadline import RUN
-from nplconf.doctor.facts import Right
 from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import ClusterState, Event, Failure, Patch
+
+if TYPE_CHECKING:  # only doctor pays for it
+    from nplconf.doctor.facts import Right
 
 READ_SECONDS = 15.0
 WRITE_SECONDS = 15.0
@@ -124,7 +126,7 @@ class ApiCluster:
 
     # --- rights
 
-    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+    def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
         """See `Cluster`."""
         with Deadline(RUN.left(READ_SECONDS)) as deadline:
             send = functools.partial(self._session.ask, "POST", rights.PATH, deadline, Content_Type="application/json")

@@ -14,14 +14,16 @@ import sys
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from nplconf.cluster import formats, stream
 from nplconf.cluster.annotate import annotated
 from nplconf.cluster.objects import state
-from nplconf.doctor.facts import Right
 from nplconf.errors import BadDataError
 from nplconf.model import ClusterState, Event, Failure, Patch
+
+if TYPE_CHECKING:  # only doctor pays for it
+    from nplconf.doctor.facts import Right
 
 FILE_BYTES = 2**30
 STDIN = "-"
@@ -106,9 +108,11 @@ class FileCluster:
         del node
         return tuple(events)
 
-    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+    def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
         """Whether the files can be read, and the one that is written back can be replaced."""
         del node, events
+        from nplconf.doctor.facts import Right
+
         found = [Right(f"read {_shown(name)}", name == STDIN or os.access(name, os.R_OK)) for name in self._files]
         if self._target:
             found.append(Right(f"write {self._write_back}", os.access(self._target.parent, os.W_OK)))

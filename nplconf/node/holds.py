@@ -69,7 +69,8 @@ def _answer(socket_path: str, until: float) -> bytes:
     except (FileNotFoundError, ConnectionRefusedError) as error:
         raise _NoAnswer("there is none: start nplconf-hold.service, or nplconf hold") from error
     except (OSError, ValueError) as error:  # the second: a path with NUL
-        raise _NoAnswer(f"it cannot be asked: {error}") from error
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise _NoAnswer(f"it cannot be asked: {reason}") from error
 
 
 def _connect(sock: socket.socket, socket_path: str, until: float) -> None:

@@ -51,6 +51,11 @@ class Node(World):
         pods[index]["status"] |= {"podIP": ip, "podIPs": [{"ip": ip}]}
         self.dump(pods)
 
+    def _environment(self) -> dict[str, str]:
+        """As an installed nplconf runs: compiled once, with buffered output."""
+        plain = {k: v for k, v in World._environment(self).items() if not k.startswith(("PYTHONDONT", "PYTHONUNBUF"))}
+        return plain | {"PYTHONPYCACHEPREFIX": str(self.directory / "compiled")}
+
     def cost(self, *argv: str, text: str = "", out: str = "/dev/null") -> child.Cost:
         """Run a program on the node and measure it."""
         return child.run(self._inside(*argv), environment=self._environment(), text=text, out=out)

@@ -1,0 +1,18 @@
+"""A node that serves, before something breaks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from netns import world
+from underfire import Site
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Site]:
+    """web-0 is served, its number is held."""
+    with world(tmp_path, "nft", Site) as site:
+        site.start_hold()
+        site.serve_pod("web-0", "10.244.3.17")
+        assert site.apply().counts == (0, 1, 0)
+        yield site
