@@ -1,5 +1,6 @@
 """What a policy lets in, with real packets: its clients alone, and for everybody else the number is not mapped."""
 
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_the_node_itself_and_the_pod_itself_are_clients_like_others(shop: World)
 
 def test_a_client_that_is_invited_no_longer_is_cut_off_in_the_middle_of_its_flow(shop: World) -> None:
     shop.apply(clients(shop, "10.10.10.0/24", "fd00:10::/64"))
-    with inside(shop.space("client")), Flow(NODE_IP["IPv4"], number(shop)) as flow:
+    with inside(shop.space("client")), closing(Flow(NODE_IP["IPv4"], number(shop))) as flow:
         assert isinstance(flow.send(), Answer)
         applied = shop.apply(clients(shop, "192.0.2.0/24", "2001:db8::/32"))
         assert [c["reason"] for c in applied.data["changes"]] == ["source-ranges-changed"] * 4
