@@ -134,11 +134,15 @@ def test_the_timer_converges_the_node(machine: Machine) -> None:
 
 
 @pytest.mark.systemd
-def test_an_idle_run_writes_no_record(machine: Machine) -> None:
+@pytest.mark.parametrize("extra", ["", "output: json\n", "verbose: true\nlogFormat: json\n"])
+def test_an_idle_run_writes_no_record(machine: Machine, extra: str) -> None:
     machine.wait_until(lambda: converged(machine), "both mappings of the example published")
-    before = len(machine.journal("-u", JOB))
+    machine.write("/etc/nplconf/config.yaml", CONFIG + extra)
+    units = ("-u", JOB, "-u", HOLD)
+    before = len(machine.journal(*units))
     machine.run("systemctl", "start", JOB)
-    assert [record["MESSAGE"] for record in machine.journal("-u", JOB)[before:]] == []
+    machine.write("/etc/nplconf/config.yaml", CONFIG)
+    assert [record["MESSAGE"] for record in machine.journal(*units)[before:]] == []
 
 
 @pytest.mark.systemd

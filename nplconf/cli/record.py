@@ -52,12 +52,11 @@ def _note(settings: Settings) -> int:
 def _leave(settings: Settings, code: int, began: float, result: Result | None = None) -> None:
     if not settings.textfile:
         return
-    last = success.last(settings.state_dir)
     now = time.time()
     run = Run(
         status=code,
         attempted=now,
-        succeeded=now if code == 0 else last.when if last else 0,
+        succeeded=now if code == 0 else _last_success(settings.state_dir, Path(settings.textfile), now),
         seconds=time.monotonic() - began,
         range_ports=len(settings.port_range),
         backend=_backend(settings),
@@ -67,6 +66,15 @@ def _leave(settings: Settings, code: int, began: float, result: Result | None = 
         _replace(Path(settings.textfile), metrics.text(run))
     except OSError as err:
         say.error(f"{settings.textfile}: the metrics cannot be written: {err.strerror}")
+
+
+def _last_success(state_dir: str, textfile: Path, now: float) -> float:
+    """Seconds since 1970; 0: never. The state directory's word may be a minute older than that of the metrics."""
+    last = success.last(state_dir)
+    before = 0.0
+    with contextlib.suppress(OSError, ValueError):
+        before = metrics.last_success(textfile.read_text("utf-8"))
+    return max(last.when if last else 0.0, before if before <= now else 0.0)
 
 
 def _replace(path: Path, text: str) -> None:
