@@ -63,6 +63,11 @@ def test_a_file_in_tmp_is_the_machines_and_not_one_in_a_tmp_of_its_own() -> None
     assert files[units.JOB_REACH].splitlines()[2:] == ["BindPaths=-/tmp/shared", "ReadWritePaths=-/srv/metrics"]
 
 
+def test_what_the_job_reads_in_tmp_is_shown_to_it() -> None:
+    files = units.fitted(["/x"], ["/tmp/venv"], reads=["/tmp/kube", "/etc/nplconf", "/tmp/venv/etc"], writes=["/srv"])
+    assert "BindReadOnlyPaths=/tmp/venv -/tmp/kube\n" in files[units.JOB_REACH]
+
+
 # --- as systemd reads them -------------------------------------------------------------------------------------------
 
 

@@ -67,6 +67,20 @@ def test_now_it_starts_and_is_well_and_twice_is_harmless(node: Booted) -> None:
     assert node.doctor() == {}
 
 
+def test_state_and_socket_elsewhere_are_made_moved_to_and_taken_away(node: Booted) -> None:
+    before = files(node)
+    numbers = node.install()
+    node.config += "stateDir: /srv/own/state\nholdSocket: /run/own/hold.sock\npolicy: /tmp/policy.yaml\n"
+    node.machine.write("/tmp/policy.yaml", "apiVersion: nplconf.io/v1alpha1\nkind: Policy\nspec: {}\n")
+    assert node.install() == numbers
+    assert any("2002 sockets were kept" in said for said in node.said(HOLD))
+    assert node.doctor() == {}
+    assert node.machine.run("stat", "-c", "%a", "/run/own/hold.sock").stdout == "600\n"
+    node.nplconf("uninstall-units", "--purge")
+    assert {path for path, line in files(node).items() if line != before.get(path)} <= {CLUSTER}
+    assert not any(node.machine.path(place).exists() for place in ("/srv/own/state", "/var/lib/nplconf", "/run/own"))
+
+
 def test_uninstall_leaves_nothing_and_a_later_install_brings_the_numbers_back(node: Booted) -> None:
     before = files(node)
     numbers = node.install()
