@@ -57,7 +57,7 @@ def wanted(settings: Settings) -> dict[str, str]:
 
 
 def _read(settings: Settings) -> set[str]:
-    """What the configuration names: the directory of a file, as a kubeconfig names others; where that is /tmp, itself."""
+    """What the configuration names: the directory of a file, as a kubeconfig names others; in /tmp the file alone."""
     files = [*settings.cluster_state, settings.kubeconfig, settings.policy]
     paths = [Path(file).absolute() for file in files if file]
     beside = {path if str(path.parent) in units.PRIVATE else path.parent for path in paths}

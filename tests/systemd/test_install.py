@@ -1,11 +1,15 @@
 """install-units and uninstall-units on a booted machine: what they write, start, take away and leave."""
 
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
-from booted import CLUSTER, HOLD, JOB, TIMER, Booted, booted, objects
-from machine import NPLCONF, ROOT
+from booted import CLUSTER, HOLD, JOB, SAME_BOOT, TIMER, Booted, booted, objects
+from echo import Answer
+from machine import ENVIRONMENT, NPLCONF, ROOT
 
 from nplconf import units
 
@@ -150,3 +154,57 @@ def test_only_root_installs_and_uninstalls(node: Booted) -> None:
     for command in ("install-units", "uninstall-units"):
         done = node.machine.run(*nobody, *called, command, check=False)
         assert done.returncode == 77, done.stderr
+
+
+# --- as the README says ----------------------------------------------------------------------------------------------
+
+CHECKOUT = "/root/checkout"
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "tests", "*_cache")
+
+
+def of_the_readme() -> list[str]:
+    """The commands of its section for nodes."""
+    section = (ROOT / "README.md").read_text().partition("\n## On a node\n")[2].partition("\n## ")[0]
+    return [line.partition("#")[0].strip() for line in section.splitlines() if line.startswith("    ")]
+
+
+def typed(node: Booted, command: str, *, online: bool = False) -> None:
+    """A command in the checkout, of a root whose files are nobody else's business. online: in the host's network."""
+    spaces = ("--mount", "--pid") if online else ("--all",)
+    enter = ("nsenter", f"--target={node.machine.pid}", *spaces, "--root", "--wd")
+    done = subprocess.run(
+        [*enter, "sh", "-ec", f"umask 077; cd {CHECKOUT}; {command}"],
+        env=dict(os.environ) | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr}{done.stdout}"
+
+
+def test_the_readme_followed_to_the_letter_makes_a_node_that_works_and_takes_it_away(node: Booted) -> None:
+    before = files(node)
+    shutil.copytree(ROOT, node.machine.path(CHECKOUT), ignore=LEFT_OUT)
+    node.machine.write(f"/etc/systemd/system/{JOB}.d/99-test.conf", SAME_BOOT)
+    install, configure, *rest = of_the_readme()
+    assert install == "make install"
+    typed(node, install, online=True)
+    assert active(node) == ["inactive"] * 3
+    typed(node, configure)
+    node.machine.write(
+        "/etc/nplconf/config.yaml", node.config + node.machine.path("/etc/nplconf/config.yaml").read_text()
+    )
+    for command in rest:
+        typed(node, command)
+    numbers = node.converge()
+    assert isinstance(node.ask(numbers[8080]), Answer)
+    told = node.machine.run("nplconf", "doctor", "-o", "json", check=False).stdout
+    assert [check for check in json.loads(told)["checks"] if check["status"] != "ok"] == []
+    typed(node, "make uninstall")
+    left = {path for path, line in files(node).items() if line != before.get(path)}
+    assert left == {
+        CLUSTER,
+        "/etc/nplconf/config.yaml",
+        *(f"/var/lib/nplconf/{n}.json" for n in ("state", "last-success")),
+    }
+    assert nothing_runs(node)
