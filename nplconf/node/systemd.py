@@ -158,6 +158,16 @@ def called_as(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
     return (*before, sys.executable, "-m", "nplconf")
 
 
+def names(program: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The commands that call the same nplconf: this one first, what it is a link to, links to that in usual places."""
+    if len(program) > 1:
+        return (program,)
+    real = Path(program[0]).resolve()
+    links = [Path(place, real.name) for place in command.PATH]
+    same = [str(link) for link in links if link.is_symlink() and link.resolve() == real]
+    return tuple((name,) for name in dict.fromkeys((*program, str(real), *same)))
+
+
 def runs_from(program: Sequence[str]) -> tuple[str, ...]:
     """The directories that a command of ours is read from: its own, its interpreter's, the package's."""
     words = [word for part in program for word in part.removeprefix("PYTHONPATH=").split(os.pathsep)]
