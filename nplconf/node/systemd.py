@@ -151,8 +151,10 @@ def called_as(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
     `python -m nplconf` has the path of a module there, and needs its interpreter and search path.
     """
     if not program.endswith("__main__.py"):
-        found = program if os.sep in program else shutil.which(program) or program
-        return (str(Path(found).absolute()),)
+        found = Path(program if os.sep in program else shutil.which(program) or program)
+        # systemd takes no ".." in a path; a link that leads to the version in use stays one
+        straight = Path(os.path.normpath(found.absolute()))
+        return (str(straight if straight.exists() else found.resolve()),)
     search = environ.get("PYTHONPATH")
     before = ("/usr/bin/env", f"PYTHONPATH={search}") if search else ()
     return (*before, sys.executable, "-m", "nplconf")
