@@ -5,8 +5,10 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from nplconf import units
 from nplconf.cli import say
 from nplconf.cli.cleanup import clean_up
 from nplconf.errors import NplconfError, PermissionDeniedError
@@ -42,9 +44,10 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
     """Each step in its turn: nothing runs that could make anew what was just removed."""
     if os.geteuid():
         raise PermissionDeniedError("only root can take nplconf off a node")
+    bare = _is_bare(settings)
     steps: list[tuple[str, Callable[[], object]]] = [
         ("timer and job", lambda: _stop(JOB)),
-        ("rules and annotations", lambda: clean_up(settings)),
+        ("rules and annotations", lambda: clean_up(replace(settings, no_cluster=True) if bare else settings)),
         ("hold daemon", lambda: _stop(HOLD)),
         ("units", _remove_units),
         ("reserved ports", lambda: reserved.release(settings.port_range)),
@@ -58,6 +61,12 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
         steps.append((str(Path(CONFIG).parent), lambda: _remove_tree(Path(CONFIG).parent)))
     for subject, step in steps:
         yield from _tried(subject, step)
+
+
+def _is_bare(settings: Settings) -> bool:
+    """Whether nothing was ever installed here, or nothing is any more; then no cluster that nobody names is missed."""
+    named = settings.cluster_state or settings.kubeconfig
+    return not named and not any(Path(path).exists() for path in (*units.PATHS, settings.state_dir, CONFIG))
 
 
 def _tried(subject: str, step: Callable[[], object]) -> Iterator[Failure]:
