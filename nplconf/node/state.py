@@ -4,7 +4,6 @@ The last good plan, the cooling numbers and their owners, the boot they belong t
 damaged it is rebuilt from the live rules' tags and the Pods' annotations.
 """
 
-import contextlib
 import json
 import os
 import stat
@@ -19,6 +18,7 @@ from nplconf.model import Cooling, Mapping, Plan, PodPort, PodRef
 from nplconf.node import success
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
+from nplconf.writing import sync_directory
 
 VERSION = 1
 FILE = "state.json"
@@ -58,7 +58,7 @@ def save(directory: str, state: State, before: str) -> str:
         file.flush()
         os.fsync(handle)
     temporary.replace(Path(directory, FILE))
-    _sync(directory)
+    sync_directory(Path(directory))
     return text
 
 
@@ -147,16 +147,6 @@ def _parse(text: str) -> State:
         addresses={family: tuple(found) for family, found in data["addresses"].items()},
         writing=data["writing"],
     )
-
-
-def _sync(directory: str) -> None:
-    # Some file systems refuse fsync on a directory; the rename has happened all the same.
-    with contextlib.suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _why(err: Exception) -> str:
