@@ -329,9 +329,7 @@ def _kept(
     used = {m.node_port for m in plan.mappings if m.via == "dnat"}
     before = (*(state.plan.mappings if state.plan else ()), *live)
     gone = numbers(m for m in before if m.node_port not in used)
-    waiting = state.cooling
-    if state.boot != observed.boot:
-        waiting = tuple(c._replace(freed_at=observed.now) for c in waiting)
+    waiting = cooling.settled(state.cooling, now=observed.now, rebooted=state.boot != observed.boot)
     return replace(
         state,
         boot=observed.boot,

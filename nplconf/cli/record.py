@@ -1,11 +1,11 @@
 """What every run of `apply` leaves behind, however it ended: the clock of the last good one, and the textfile."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from nplconf import writing
 from nplconf.cli import say
 from nplconf.cli.worlds import open_node
 from nplconf.errors import NplconfError
@@ -64,20 +64,10 @@ def _leave(settings: Settings, code: int, began: float, result: Result | None = 
         counts=metrics.counted(result) if result else _rules_alone(settings),
     )
     try:
-        _replace(Path(settings.textfile), metrics.text(run))
+        # readable for the collector, which takes files named *.prom only
+        writing.replace(Path(settings.textfile), metrics.text(run).encode(), mode=0o644)
     except OSError as err:
         say.error(f"{settings.textfile}: the metrics cannot be written: {err.strerror}")
-
-
-def _replace(path: Path, text: str) -> None:
-    """At once, readable for the collector, which takes files named *.prom only."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        os.fchmod(handle, 0o644)
-        file.write(text)
-    temporary.replace(path)
 
 
 def _backend(settings: Settings) -> str:
