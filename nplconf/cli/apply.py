@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     with RUN.limited():
         result, code = record.recorded(settings, lambda: _run(arguments, settings))
     report(result, settings)
+    plan_command.save(result.decision, arguments.out)
     return code
 
 
@@ -95,8 +96,7 @@ def report(result: Result, settings: Settings) -> None:
     decision = result.decision
     for message in result.warnings:
         say.warning(message)
-    if decision.blocked:
-        say.error(decision.blocked.message)
+    plan_command.say_held_back(decision)
     for message in result.degraded:
         say.error(message)
     if settings.output != "table":
