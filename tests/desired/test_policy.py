@@ -324,9 +324,7 @@ def test_a_second_run_changes_nothing(policy: Policy, past: Past) -> None:
     first = bounded(policy, past)
     again = bounded(policy, replace(past, numbers=(numbers(first.mappings),)))
     if any(pin.kind == "service" and pin.node_port in past.taken for pin in policy.pins):
-        assert set(again.mappings) >= set(first.mappings), (
-            "whose loss such a pin is may settle later, nobody loses more"
-        )
+        assert set(again.mappings) >= set(first.mappings), "whose loss such a pin is settles later"
         first, again = again, bounded(policy, replace(past, numbers=(numbers(again.mappings),)))
     assert again == first
 
