@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     with RUN.limited():
         result, code = record.recorded(settings, lambda: _run(arguments, settings))
     report(result, settings)
+    plan_command.save(result.decision, arguments.out)
     return code
 
 
@@ -97,8 +98,7 @@ def report(result: Result, settings: Settings) -> None:
         say.warning("--no-hold: nothing keeps other programs from the node ports in use")
     for message in result.warnings:
         say.warning(message)
-    if decision.blocked:
-        say.error(decision.blocked.message)
+    plan_command.say_held_back(decision)
     for message in result.degraded:
         say.error(message)
     if settings.output != "table":
