@@ -2,10 +2,11 @@
 
 import argparse
 
-from nplconf.cli import plans
+from nplconf.cli import plans, say
 from nplconf.cli.worlds import open_node
+from nplconf.model import Plan
 from nplconf.output import data, structured, table
-from nplconf.plan.diff import diff
+from nplconf.plan.diff import Diff, compare, diff
 from nplconf.reconcile import show
 from nplconf.settings import Settings
 
@@ -19,15 +20,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """What leads from A to B, or from the node to A."""
-    first = plans.read(arguments.a)
+    plan = plans.read(arguments.b or arguments.a)
     if arguments.b:
-        after = plans.read(arguments.b)
-        was, want, name = first.mappings, after.mappings, after.node
+        found = compare(plans.read(arguments.a).mappings, plan.mappings)
     else:
-        was, want, name = show(open_node(settings), settings)[0], first.mappings, first.node
-    found = diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "gone")
+        found = _from_node(plans.of_node(plan, arguments.a, settings), settings)
     if settings.output == "table":
-        table.write([*table.changes(found.changes), table.summary(found)], settings)
+        lines = [*table.changes(found.changes), *table.skipped(plan.skipped), table.summary(found)]
+        table.write(lines, settings)
     else:
-        print(structured.review(data.diff(name, found), settings.output), end="")
+        print(structured.review(data.diff(plan.node, found, plan.skipped), settings.output), end="")
     return 2 if arguments.detailed_exitcode and found.changes else 0
+
+
+def _from_node(plan: Plan, settings: Settings) -> Diff:
+    """Only rules are compared: of a hostPort the node has nothing that is ours."""
+    live, warnings = show(open_node(settings), settings)
+    for message in warnings:
+        say.warning(message)
+    return diff(live, plan.mappings, why_add=lambda _: "new", why_delete=lambda _: "gone")

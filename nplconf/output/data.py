@@ -1,6 +1,6 @@
 """Results as plain data: the JSON of the contract. Everything here is a dict, a list, a string, a number or None."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from nplconf.decision import Decision
@@ -53,17 +53,17 @@ def change_record(found: Change) -> dict[str, Any]:
     }
 
 
-def diff(name: str, found: Diff) -> dict[str, Any]:
-    """What `diff A B -o json` prints."""
+def diff(name: str, found: Diff, skipped: Sequence[Skipped]) -> dict[str, Any]:
+    """What `diff A B -o json` prints. skipped: of the plan that it leads to."""
     return {
         "node": name,
         "changes": [change(c) for c in found.changes],
-        "skipped": [],
+        "skipped": [skipped_to_data(s) for s in skipped],
         "stale": [],
         "pending": [],
         "patches": [],
         "findings": [],
-        "summary": _counts(found, ()),
+        "summary": _counts(found, skipped),
     }
 
 

@@ -83,7 +83,8 @@ def _change(found: dict[str, Any]) -> tuple[str, ...]:
     if _address(was) != address:
         address = f"{_address(was)} → {address}"
     services = ", ".join(map(_code, mapping["services"]))
-    return port, _pod(mapping["pod"], mapping["podPort"]), address, services, cell(found["reason"])
+    why = found["reason"] + (", hostPort" if mapping["via"] == "hostPort" else "")
+    return port, _pod(mapping["pod"], mapping["podPort"]), address, services, cell(why)
 
 
 def _stale(found: dict[str, Any]) -> tuple[str, ...]:

@@ -1,11 +1,13 @@
 """What a reviewer is handed: a page of a plan, and Markdown of what lies between two."""
 
+import json
 from pathlib import Path
 
 import plans
 import pytest
 
 from nplconf.cli.main import main
+from nplconf.model import Skipped
 from nplconf.plan import document
 
 
@@ -32,3 +34,20 @@ def test_a_plan_that_is_none_makes_no_page(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("{}")
     assert main(["report", str(tmp_path / "a.yaml"), "--out", str(tmp_path / "x.html")]) == 65
     assert not (tmp_path / "x.html").exists()
+
+
+def test_what_the_second_plan_skips_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a, b = written(tmp_path / "a.yaml", 61044), tmp_path / "b.yaml"
+    row = Skipped("shop/web-0", 53, "sctp", "shop/web", "protocol-unsupported", "SCTP cannot be mapped")
+    b.write_text(document.dump(plans.plan(plans.mapping(), skipped=(row,))))
+    assert main(["diff", a, str(b), "-o", "json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert [s["reason"] for s in said["skipped"]] == ["protocol-unsupported"]
+    assert said["summary"] == {"add": 0, "change": 0, "delete": 0, "unchanged": 1, "skipped": 1}
+
+
+def test_the_plan_of_another_node_is_not_held_against_this_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", written(tmp_path / "a.yaml", 61044), "--node", "worker-2"]) == 65
+    assert "a plan for node worker-1, this one is worker-2" in capsys.readouterr().err

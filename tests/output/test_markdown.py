@@ -16,7 +16,7 @@ def found(was: tuple[Mapping, ...], want: tuple[Mapping, ...]) -> Diff:
 
 
 def review(was: tuple[Mapping, ...], want: tuple[Mapping, ...]) -> str:
-    return markdown.text(data.diff("worker-1", found(was, want)))
+    return markdown.text(data.diff("worker-1", found(was, want), ()))
 
 
 def test_a_review_names_the_node_then_sums_up_then_shows_deletes_first() -> None:

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from worlds import mapping, ref
 
 from nplconf.model import Mapping
-from nplconf.plan.diff import Diff, diff
+from nplconf.plan.diff import Diff, compare, diff
 from nplconf.plan.live import NOBODY
 
 
@@ -58,6 +58,20 @@ def test_a_rule_that_is_there_twice_counts_once() -> None:
 
 def test_host_ports_are_nobodys_rules() -> None:
     assert subtract([], [mapping(via="hostPort")]) == Diff((), ())
+
+
+def test_between_two_plans_a_host_port_counts_as_any_row_does() -> None:
+    advertised = mapping(4001, via="hostPort")
+    assert actions(compare([], [advertised])) == [("add", "new", 4001)]
+    assert actions(compare([advertised], [])) == [("delete", "gone", 4001)]
+    assert actions(compare([advertised], [mapping()])) == [("change", "via-changed", 61044)]
+    assert compare([advertised], [advertised]) == Diff((), (advertised,))
+
+
+def test_between_two_plans_the_advertised_address_counts_and_on_a_node_it_does_not() -> None:
+    moved = mapping()._replace(node_ip="10.10.10.11")
+    assert actions(compare([mapping()], [moved])) == [("change", "node-ip-changed", 61044)]
+    assert subtract([mapping()], [moved]).changes == ()
 
 
 def test_protocols_and_families_of_one_number_are_told_apart() -> None:
