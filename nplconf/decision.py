@@ -167,6 +167,8 @@ def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked |
     if not known or not found or known == found:
         return None
     message = f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed"
+    if what == "the cluster state":
+        message += "; after nplconf cleanup the node may join it"
     return Blocked("cluster", message)
 
 
