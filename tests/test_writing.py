@@ -1,6 +1,7 @@
 """Files that others read."""
 
 import os
+import select
 import signal
 import stat
 import subprocess
@@ -71,7 +72,12 @@ def test_a_fifo_that_nobody_reads_is_an_error_and_one_that_is_read_is_written_to
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(reading, True)
     with os.fdopen(reading, "rb") as file:
-        reader = threading.Thread(target=lambda: found.append(file.read()))
+
+        def read() -> None:
+            select.select([file], [], [])  # before the writer has come a read would be at the end already
+            found.append(file.read())
+
+        reader = threading.Thread(target=read)
         # more than a pipe takes at once
         writer = threading.Thread(target=replace, args=(fifo, b"x" * 200_000))
         writer.start()

@@ -5,7 +5,7 @@ import argparse
 from nplconf.cli import plans
 from nplconf.cli.worlds import open_node
 from nplconf.output import data, structured, table
-from nplconf.plan.diff import diff
+from nplconf.plan.diff import between, diff
 from nplconf.reconcile import show
 from nplconf.settings import Settings
 
@@ -18,16 +18,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """What leads from A to B, or from the node to A."""
+    """What leads from A to B, or from the node to A; of what is skipped, what A did not skip."""
     first = plans.read(arguments.a)
     if arguments.b:
         after = plans.read(arguments.b)
-        was, want, name = first.mappings, after.mappings, after.node
+        found, known = between(first.mappings, after.mappings), set(first.skipped)
+        skipped = [row for row in after.skipped if row not in known]
     else:
-        was, want, name = show(open_node(settings), settings)[0], first.mappings, first.node
-    found = diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "gone")
+        plans.of_node(first, arguments.a, settings)
+        live = show(open_node(settings), settings)[0]
+        after, skipped = first, []
+        found = diff(live, first.mappings, why_add=lambda _: "new", why_delete=lambda _: "gone")
     if settings.output == "table":
-        table.write([*table.changes(found.changes), table.summary(found)], settings)
+        table.write([*table.changes(found.changes), *table.skipped(skipped), table.summary(found)], settings)
     else:
-        print(structured.review(data.diff(name, found), settings.output), end="")
+        print(structured.review(data.diff(after.node, found, skipped), settings.output), end="")
     return 2 if arguments.detailed_exitcode and found.changes else 0

@@ -40,8 +40,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         decision, _ = review_plan(node, settings, bounds.plan)
     else:
         decision = review(open_cluster(settings), node, settings, bounds).decision
-    if arguments.out:
-        write_output(arguments.out, document.dump(decision.plan))
+    save(decision, arguments.out)
     _report(decision, settings)
     return _exit_code(decision, detailed=arguments.detailed_exitcode)
 
@@ -57,9 +56,22 @@ def exact(arguments: argparse.Namespace, settings: Settings) -> bool:
     return bool(getattr(arguments, "exact", settings.exact))
 
 
-def _report(decision: Decision, settings: Settings) -> None:
+def save(decision: Decision, path: str | None) -> None:
+    """Write the plan that was decided on, unless nothing could be decided. Raises PermissionDeniedError."""
+    if path and not decision.foreign:
+        write_output(path, document.dump(decision.plan))
+
+
+def say_held_back(decision: Decision) -> None:
+    """Why a run changes nothing, or less than it was to."""
     if decision.blocked:
         say.error(decision.blocked.message)
+    elif decision.withheld:
+        say.error("the plan is not exactly what there is now: with --exact nothing is changed")
+
+
+def _report(decision: Decision, settings: Settings) -> None:
+    say_held_back(decision)
     for failure in decision.failures:
         say.warning(f"{failure.step}: {failure.subject}: {failure.message}")
     if settings.output == "table":

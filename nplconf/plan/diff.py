@@ -1,7 +1,7 @@
 """What would change: two sets of mappings -> changes, each with its reason. Plain data, and nobody to act on it."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from nplconf.model import Change, Mapping
@@ -41,8 +41,40 @@ def diff(was: Iterable[Mapping], want: Iterable[Mapping], *, why_add: Why, why_d
             changes.append(Change("change", reason, mapping, old))
         else:
             unchanged.append(mapping)
-    rank = {"delete": 0, "change": 1, "add": 2}
-    return Diff(tuple(sorted(changes, key=lambda c: (rank[c.action], _order(c.mapping)))), tuple(unchanged))
+    return Diff(tuple(sorted(changes, key=_rank)), tuple(unchanged))
+
+
+def between(was: Iterable[Mapping], want: Iterable[Mapping]) -> Diff:
+    """Subtract the rows of two plans, also in what no packet notices: hostPorts, the address told, the Services."""
+    before, after = tuple(was), tuple(want)
+    packets = diff(before, after, why_add=lambda _: "new", why_delete=lambda _: "gone")
+    told = diff(_as_dnat(before), _as_dnat(after), why_add=lambda _: "new", why_delete=lambda _: "gone")
+    found = [*packets.changes, *(_as_host_port(change) for change in told.changes)]
+    old = {(_place(m), m.via): m for m in before}
+    unchanged = []
+    for mapping in (*packets.unchanged, *(m._replace(via="hostPort") for m in told.unchanged)):
+        earlier = old[_place(mapping), mapping.via]
+        if reason := _said_otherwise(earlier, mapping):
+            found.append(Change("change", reason, mapping, earlier))
+        else:
+            unchanged.append(mapping)
+    return Diff(tuple(sorted(found, key=_rank)), tuple(unchanged))
+
+
+def _as_dnat(mappings: Iterable[Mapping]) -> list[Mapping]:
+    return [m._replace(via="dnat") for m in mappings if m.via == "hostPort"]
+
+
+def _as_host_port(change: Change) -> Change:
+    was = change.was._replace(via="hostPort") if change.was else None
+    return replace(change, mapping=change.mapping._replace(via="hostPort"), was=was)
+
+
+def _said_otherwise(old: Mapping, new: Mapping) -> str:
+    """What differs although no packet goes another way; "" when nothing does."""
+    if old.node_ip != new.node_ip:
+        return "node-ip-changed"
+    return "services-changed" if old.services != new.services else ""
 
 
 def _split(
@@ -105,6 +137,10 @@ def _difference(old: Mapping, new: Mapping) -> str:
         "source-ranges-changed": old.source_ranges != new.source_ranges,
     }
     return next((reason for reason, differs in differences.items() if differs), "")
+
+
+def _rank(change: Change) -> tuple[int, tuple[object, ...]]:
+    return ("delete", "change", "add").index(change.action), _order(change.mapping)
 
 
 def _order(mapping: Mapping) -> tuple[object, ...]:

@@ -13,7 +13,8 @@ def test_a_number_cools_until_its_time_is_over() -> None:
 
 
 def test_a_reboot_starts_the_time_anew() -> None:
-    assert current([Cooling(61000, A, 5000.0)], now=10.0, period=100, rebooted=True) == (Cooling(61000, A, 10.0),)
+    for before in (5000.0, 4.0):
+        assert current([Cooling(61000, A, before)], now=10.0, period=100, rebooted=True) == (Cooling(61000, A, 10.0),)
 
 
 def test_a_time_in_the_future_counts_from_now() -> None:
@@ -22,6 +23,11 @@ def test_a_time_in_the_future_counts_from_now() -> None:
 
 def test_a_number_that_nobody_has_any_more_is_freed_now() -> None:
     assert freed({A: 61000, B: 61001}, {B: 61001}, (), now=7.0) == (Cooling(61000, A, 7.0),)
+
+
+def test_freed_numbers_are_kept_in_their_order_so_that_nothing_changes_in_the_state_file() -> None:
+    before = {A: 61001, B: 61000}
+    assert freed(before, {}, (), now=7.0) == (Cooling(61000, B, 7.0), Cooling(61001, A, 7.0))
 
 
 def test_a_number_that_is_used_again_stops_cooling() -> None:
