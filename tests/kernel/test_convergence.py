@@ -1,6 +1,7 @@
 """From any state to any other in one run, whatever was done to our rules in between; on the real kernel."""
 
 import random
+import re
 from collections.abc import Callable, Iterator
 
 import foreign
@@ -273,18 +274,33 @@ def save(here: World, family: Family) -> str:
     return f"{'iptables' if family == 'IPv4' else 'ip6tables'}-{here.backend}-save"
 
 
-def test_a_foreign_rule_that_leads_into_a_chain_of_ours_keeps_nothing_else_out(runs: Runs) -> None:
+@pytest.mark.parametrize("fewer", [1, 0])
+def test_a_foreign_rule_that_leads_into_a_chain_of_ours_keeps_nothing_else_out(runs: Runs, fewer: int) -> None:
     """A chain that is used cannot be deleted, and the transaction that would delete it must not fail for that."""
     assert runs.apply(ALL).exit_code == 0
-    leaf = next(line.split()[1] for line in runs.world.ours() if "DNAT --to" in line)
-    runs.world.restore(f"*nat\n-A KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
-    fewer = cluster(ALL.nodes[0], pod("web-9", ("10.244.9.9", "fd00:244::99")), ALL.services[0])
+    leaves = sorted({line.split()[1] for line in runs.world.ours() if "DNAT --to" in line})
+    for leaf in leaves:
+        runs.world.restore(f"*nat\n-A KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
+    strangers = [line for line in runs.world.rules() if line.startswith("-A KUBE-NODEPORTS -p tcp -j NPL")]
+    others = [pod(f"web-{9 + i}", (f"10.244.9.{i}", f"fd00:244::99{i}")) for i in range(fewer)]
 
-    result = runs.apply(fewer)
+    result = runs.apply(cluster(ALL.nodes[0], *others, ALL.services[0]))
 
-    assert len(result.in_place) == 4
-    assert {str(rule.to) for rule in dnats(runs.world)} == {"10.244.9.9:80", "10.244.9.9:53"}
-    runs.world.restore(f"*nat\n-D KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
+    assert len(result.in_place) == 4 * fewer
+    assert {str(rule.to) for rule in dnats(runs.world)} == {f"10.244.9.0:{port}" for port in (80, 53)[: 2 * fewer]}
+    assert [line for line in runs.world.rules() if line in strangers] == strangers
+    used = {line.split()[1] for line in runs.world.ours() if "DNAT --to" in line}
+    stuck = [leaf for leaf in leaves if leaf not in used]
+    assert stuck
+    assert result.exit_code == 5
+    (failure,) = result.failures
+    assert (failure.subject, runs.seconds[-1] < 5) == ("IPv4", True)
+    assert f"a foreign rule leads to {', '.join(stuck)}, which cannot be deleted" in failure.message
+    # of our chains that are no longer needed only these are there
+    kept = {line[1:-2] for line in runs.world.ours() if re.match(r":NPLCONF-(TCP|UDP)-EE\d", line)}
+    assert kept == used | set(stuck)
+    for leaf in leaves:
+        runs.world.restore(f"*nat\n-D KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
     assert runs.apply(ALL).exit_code == 0
     assert runs.verify().ok
 
