@@ -1,5 +1,6 @@
 """The kernel's rules: read as tables, written in one transaction per family, never believed without another look."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from nplconf.node.backend import legacy_has, program
 from nplconf.rules.rule import Rule
 from nplconf.rules.table import BASES, INDEX, Table, linked
 from nplconf.rules.table import read as parse
-from nplconf.rules.transaction import transaction
+from nplconf.rules.transaction import obsolete, removal, transaction
 from nplconf.rules.tree import differs
 
 READ = 20.0
@@ -28,6 +29,8 @@ SETTLE = 60.0
 """Seconds for all attempts to bring one family in order."""
 NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
 """A transaction that leaves no trace: whoever refuses it refuses everything."""
+
+_LED_TO = re.compile(r"CHAIN_(?:USER_)?DEL failed")
 
 Build = Callable[[Sequence[Mapping]], Table | None]
 
@@ -99,7 +102,7 @@ def _save(family: Family, backend: Backend) -> Table:
 def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bound: bool = False) -> command.Completed:
     """Run it, and again a little later while somebody else has the lock. Raises as `read`."""
     end, pause = time.monotonic() + PATIENCE, 0.1
-    while (done := command.run(name, *arguments, text=text, deadline=deadline, bound=bound)).code == BUSY:
+    while _busy(done := command.run(name, *arguments, text=text, deadline=deadline, bound=bound)):
         if "must be root" in done.errors or "Permission denied" in done.errors:
             raise PermissionDeniedError(f"{name}: {done.complaint}")
         if time.monotonic() + pause > end:
@@ -107,6 +110,11 @@ def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bo
         time.sleep(pause)
         pause *= 2
     return done
+
+
+def _busy(done: command.Completed) -> bool:
+    """Whether it may go next time. iptables-nft ends so, too, when a chain is led to that is to be deleted."""
+    return done.code == BUSY and not _LED_TO.search(done.errors)
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -123,7 +131,7 @@ def settle(
     """
     writer = _Writer(family, backend, build, have, time.monotonic() + SETTLE)
     if writer.reach(keep, add) or (writer.fault in ("refused", "unseen") and writer.reach(keep, add)):
-        return Settled(writer.table)
+        return Settled(writer.table, errors=writer.left)
     if writer.fault != "refused" or not writer.takes_anything() or not writer.reach(keep, ()):
         return Settled(writer.table, errors=(writer.complaint,))
     taken, refused = writer.halve(list(keep), list(add))
@@ -131,12 +139,16 @@ def settle(
 
 
 class _Writer:
-    """The attempts on one family. table: as read last. fault, complaint: what the last attempt came to."""
+    """The attempts on one family. table: as read last. fault, complaint: what the last attempt came to.
+
+    left: which chains of ours cannot be deleted, and why, where there are some.
+    """
 
     def __init__(self, family: Family, backend: Backend, build: Build, have: Table, end: float) -> None:
         self.table = have
         self.fault: Fault = "none"
         self.complaint = ""
+        self.left: tuple[str, ...] = ()
         self._family, self._backend, self._build, self._end = family, backend, build, end
 
     def reach(self, keep: Sequence[Mapping], add: Sequence[Mapping]) -> bool:
@@ -170,9 +182,24 @@ class _Writer:
         if done.fault != "refused" or kept == text:
             return done
         # a chain that is no longer needed cannot go while a foreign rule leads to it; that must not keep the rest out
-        if write(self._family, self._backend, kept).fault == "none":
-            return Written("unseen", f"a chain of ours cannot be removed: {done.complaint}")
-        return done
+        if write(self._family, self._backend, kept).fault != "none":
+            return done
+        stuck = self._stuck(obsolete(want, self.table))
+        if not stuck:
+            return Written()
+        self.left = (
+            f"a foreign rule leads to {', '.join(stuck)}, which cannot be deleted and is empty: delete the rule",
+        )
+        return Written("unseen", self.left[0])
+
+    def _stuck(self, chains: Sequence[str]) -> list[str]:
+        """Delete empty chains; those that do not go."""
+        if not chains or write(self._family, self._backend, removal(chains)).fault == "none":
+            return []
+        if len(chains) == 1 or time.monotonic() > self._end:
+            return list(chains)
+        half = len(chains) // 2
+        return self._stuck(chains[:half]) + self._stuck(chains[half:])
 
     def takes_anything(self) -> bool:
         """Whether iptables takes a transaction at all: where it does not, no mapping is the reason."""
@@ -201,7 +228,7 @@ def write(family: Family, backend: Backend, text: str) -> Written:
         return Written("unavailable", str(err))
     if done.code == 0:
         return Written()
-    return Written("busy" if done.code == BUSY else "refused", f"{name}: {done.complaint}")
+    return Written("busy" if _busy(done) else "refused", f"{name}: {done.complaint}")
 
 
 # --- the other backend -----------------------------------------------------------------------------------------------
