@@ -1,5 +1,6 @@
 """The kernel's rules: read as tables, written in one transaction per family, never believed without another look."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,16 @@ WRITE = 20.0
 LOCK = 5
 """Seconds that iptables itself waits for its lock."""
 BUSY = 4
-"""iptables' exit code for a lock or a resource that it did not get."""
+"""iptables' exit code for a lock or a resource that it did not get, and iptables-nft's for whatever the kernel refused."""
+PASSING = (
+    "Resource temporarily unavailable",
+    "Interrupted system call",
+    "Cannot allocate memory",
+    "Out of memory",
+    "No buffer space available",
+)
+"""What the kernel may refuse today and take tomorrow, as the C libraries name it."""
+_REFUSED = re.compile(r"[A-Z]+_[A-Z_]+ failed \(([^)]*)\)")
 PATIENCE = 8.0
 """Seconds in which a call that did not get it is made again."""
 SETTLE = 60.0
@@ -99,7 +109,7 @@ def _save(family: Family, backend: Backend) -> Table:
 def _patiently(name: str, *arguments: str, text: str, deadline: float = READ) -> command.Completed:
     """Run it, and again a little later while somebody else has the lock. Raises as `read`."""
     end, pause = time.monotonic() + PATIENCE, 0.1
-    while (done := command.run(name, *arguments, text=text, deadline=deadline)).code == BUSY:
+    while _is_busy(done := command.run(name, *arguments, text=text, deadline=deadline)):
         if "must be root" in done.errors or "Permission denied" in done.errors:
             raise PermissionDeniedError(f"{name}: {done.complaint}")
         if time.monotonic() + pause > end:
@@ -107,6 +117,12 @@ def _patiently(name: str, *arguments: str, text: str, deadline: float = READ) ->
         time.sleep(pause)
         pause *= 2
     return done
+
+
+def _is_busy(done: command.Completed) -> bool:
+    """Whether the same call may succeed a little later; iptables-nft names each command that the kernel refused."""
+    reasons = _REFUSED.findall(done.errors)
+    return done.code == BUSY and (not reasons or any(reason.startswith(PASSING) for reason in reasons))
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -171,7 +187,7 @@ class _Writer:
             return done
         # a chain that is no longer needed cannot go while a foreign rule leads to it; that must not keep the rest out
         if write(self._family, self._backend, kept).fault == "none":
-            return Written("unseen", f"a chain of ours cannot be removed: {done.complaint}")
+            return Written("unseen", f"a chain cannot be removed, as if another's rule led to it: {done.complaint}")
         return done
 
     def takes_anything(self) -> bool:
@@ -201,7 +217,7 @@ def write(family: Family, backend: Backend, text: str) -> Written:
         return Written("unavailable", str(err))
     if done.code == 0:
         return Written()
-    return Written("busy" if done.code == BUSY else "refused", f"{name}: {done.complaint}")
+    return Written("busy" if _is_busy(done) else "refused", f"{name}: {done.complaint}")
 
 
 # --- the other backend -----------------------------------------------------------------------------------------------

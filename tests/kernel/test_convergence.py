@@ -276,14 +276,20 @@ def save(here: World, family: Family) -> str:
 def test_a_foreign_rule_that_leads_into_a_chain_of_ours_keeps_nothing_else_out(runs: Runs) -> None:
     """A chain that is used cannot be deleted, and the transaction that would delete it must not fail for that."""
     assert runs.apply(ALL).exit_code == 0
-    leaf = next(line.split()[1] for line in runs.world.ours() if "DNAT --to" in line)
+    leaf = next(line.split()[1] for line in runs.world.ours() if "NPLCONF-TCP" in line and "DNAT --to" in line)
     runs.world.restore(f"*nat\n-A KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
-    fewer = cluster(ALL.nodes[0], pod("web-9", ("10.244.9.9", "fd00:244::99")), ALL.services[0])
+    udp_only = service("web", [(53, "UDP")], families=("IPv4", "IPv6"))
+    fewer = cluster(ALL.nodes[0], pod("web-9", ("10.244.9.9", "fd00:244::99")), udp_only)
 
     result = runs.apply(fewer)
 
-    assert len(result.in_place) == 4
-    assert {str(rule.to) for rule in dnats(runs.world)} == {"10.244.9.9:80", "10.244.9.9:53"}
+    assert len(result.in_place) == 2
+    assert {str(rule.to) for rule in dnats(runs.world)} == {"10.244.9.9:53"}
+    assert f":{leaf} -" in runs.world.ours(), "the chain is still there, and empty"
+    left = runs.world.nplconf("cleanup", "--no-cluster")
+    assert left.returncode == 5
+    assert "cannot be removed" in left.stderr
+    assert not dnats(runs.world)
     runs.world.restore(f"*nat\n-D KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
     assert runs.apply(ALL).exit_code == 0
     assert runs.verify().ok
