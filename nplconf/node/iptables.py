@@ -22,7 +22,7 @@ WRITE = 20.0
 LOCK = 5
 """Seconds that iptables itself waits for its lock."""
 BUSY = 4
-"""iptables' exit code for a lock or a resource that it did not get, and iptables-nft's for whatever the kernel refused."""
+"""iptables' exit code for a lock or a resource that it did not get; of iptables-nft for all that the kernel refused."""
 PASSING = (
     "Resource temporarily unavailable",
     "Interrupted system call",
