@@ -270,7 +270,7 @@ def _admit(
         if row.via == "hostPort" or (row.node_port in kept if kept else (row.key, row.owner) in before):
             admitted.append(row)
         else:
-            failures.append(Failure("hold", subject(row), _not_held(row, holds, settings)))
+            failures.append(Failure("hold", subject(row), _not_held(row, holds, settings), refused=bool(kept)))
     return tuple(admitted), tuple(failures)
 
 

@@ -8,6 +8,7 @@ from seams import EMPTY, FakeCluster, FakeNode
 from worlds import NODE, cluster, node, pod, ref, service
 
 from nplconf.cleanup import clean
+from nplconf.decision import UNBOUND, Bounds
 from nplconf.errors import BadDataError, UnavailableError
 from nplconf.model import ClusterState, Pod
 from nplconf.plan.state import State
@@ -26,9 +27,9 @@ class World:
         self.cluster = FakeCluster(cluster(node(), *objects), self.journal)  # type: ignore[arg-type]
         self.node = FakeNode(self.journal, **kwargs)  # type: ignore[arg-type]
 
-    def apply(self, settings: Settings = SETTINGS) -> Result:
+    def apply(self, settings: Settings = SETTINGS, bounds: Bounds = UNBOUND) -> Result:
         self.journal.clear()
-        return apply(self.cluster, self.node, settings)
+        return apply(self.cluster, self.node, settings, bounds)
 
     def entries(self, name: str = "web-0") -> list[tuple[int, int]]:
         """(podPort, nodePort) as a load balancer reads them."""
@@ -183,6 +184,24 @@ def test_without_the_daemon_on_a_new_node_nothing_can_be_done() -> None:
     world = World(pod(), service(), held=None)
     assert world.apply().exit_code == 69
     assert world.node.numbers() == []
+
+
+def test_a_taken_number_is_a_failure_of_its_mapping_though_there_is_no_other() -> None:
+    world = World(pod(), service())
+    reviewed = world.apply().decision.plan
+    world = World(pod(), service())
+    world.node.taken = {reviewed.mappings[0].node_port}
+    result = world.apply(bounds=Bounds(reviewed))
+    assert [failure.step for failure in result.failures] == ["hold"]
+    assert result.exit_code == 5
+
+
+def test_a_mapping_that_the_kernel_refuses_is_a_failure_of_its_own_though_there_is_no_other() -> None:
+    world = World(pod(), service())
+    world.node.refused = set(range(61000, 62001))
+    result = world.apply()
+    assert [failure.step for failure in result.failures] == ["rule"]
+    assert result.exit_code == 5
 
 
 def test_a_freed_number_cools_and_its_owner_gets_it_back() -> None:
@@ -347,6 +366,14 @@ def test_leftovers_in_the_other_backend_are_removed_and_said() -> None:
     result = world.apply()
     assert world.node.other == {}
     assert any("legacy" in warning for warning in result.warnings)
+
+
+def test_leftovers_stay_in_a_family_that_cannot_be_read() -> None:
+    world = World(pod(), service(), broken={"IPv4"})
+    world.node.other = {"IPv4": EMPTY, "IPv6": EMPTY}
+    result = world.apply()
+    assert world.node.other == {"IPv4": EMPTY}
+    assert [warning for warning in result.warnings if "IPv4" in warning] == []
 
 
 def test_an_annotation_that_nobody_asked_for_is_removed() -> None:

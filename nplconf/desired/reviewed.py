@@ -55,7 +55,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
         elif (now.via, now.node_port) == (row.via, row.node_port):
             mappings.append(now._replace(source_ranges=row.source_ranges))
         else:
-            failures.append(Failure("number", _subject(row), _not_had(row, now, cluster, node)))
+            failures.append(Failure("number", _subject(row), _not_had(row, now, cluster, node), refused=True))
     served = {_row(m) for m in mappings} | {_row(s.mapping) for s in stale}
     return Resolved(
         plan=replace(asked, mappings=tuple(mappings), port_range=reviewed.port_range),

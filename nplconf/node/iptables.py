@@ -74,8 +74,14 @@ def read(family: Family, backend: Backend, *, whole: bool = False) -> Table:
     """
     if backend == "legacy":
         # a save is faster there than the look for a chain, which goes through all of them
-        return _save(family, backend) if legacy_has("nat", family) else parse("")
+        return _save(family, backend) if legacy_has("nat", family) else _nothing(family, backend)
     return (None if whole else _by_index(family, backend)) or _save(family, backend)
+
+
+def _nothing(family: Family, backend: Backend) -> Table:
+    """A table that does not exist, as long as there is a program that could make it. Raises UnavailableError."""
+    command.located(program(family, backend, "restore"))
+    return parse("")
 
 
 def _by_index(family: Family, backend: Backend) -> Table | None:

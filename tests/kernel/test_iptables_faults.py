@@ -202,9 +202,7 @@ def test_an_iptables_that_cannot_be_read_is_unavailable_and_nothing_changes(
 
 def test_without_iptables_the_user_is_told_what_to_install(served: World) -> None:
     for program in PROGRAMS:
-        path = served.shims.directory / program  # type: ignore[union-attr]
-        path.unlink()
-        os.mknod(path, 0o600 | 0o020000, os.makedev(0, 0))  # in an overlay: the file is not there
+        served.shims.lack(program)  # type: ignore[union-attr]
 
     done = served.nplconf("apply")
 
