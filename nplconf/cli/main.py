@@ -3,6 +3,7 @@
 import argparse
 import gc
 import importlib
+import io
 import os
 import signal
 import sys
@@ -45,6 +46,8 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # no name from the cluster is a reason to end half-way
+        sys.stdout.reconfigure(errors="backslashreplace")
     # One run makes many values and ends: looking for cycles among them takes longer than reading them did.
     gc.disable()
     try:
