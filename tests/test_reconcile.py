@@ -67,14 +67,26 @@ def test_a_removal_is_withdrawn_before_its_rule_goes() -> None:
     world.change(services=TWO_PORTS[:1])
     world.apply()
     kinds = [line.split()[0] for line in world.journal]
-    assert kinds == ["save", "patch", "write", "forget", "save", "save"]
+    assert kinds == ["save", "patch", "write", "forget", "save"]
 
 
 def test_an_addition_is_published_after_its_rule_was_seen() -> None:
     world = World(pod(), service())
     world.apply()
     kinds = [line.split()[0] for line in world.journal]
-    assert kinds == ["save", "write", "write", "forget", "patch", "save", "save"]
+    assert kinds == ["save", "write", "write", "forget", "patch", "save"]
+
+
+def test_what_an_api_server_was_told_in_events_is_kept_and_a_file_has_none() -> None:
+    world = World(pod(), service())
+    world.apply()
+    assert world.cluster.events == []
+    world.change(served=True)
+    world.apply()
+    assert [event.reason for event in world.cluster.events] == ["NodePortMapped"]
+    assert world.journal == ["save"]
+    world.apply()
+    assert world.journal == []
 
 
 def test_the_state_with_the_owner_of_a_freed_number_is_saved_before_its_rule_goes() -> None:
