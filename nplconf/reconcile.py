@@ -59,10 +59,12 @@ class Result:
         """As in the contract; a limit counts more than a failure, and a failure more than a stale row."""
         if self.decision.blocked:
             return 4
+        if self.decision.withheld:
+            return 3
         if self.failures or self.degraded:
             nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
             return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
-        return 3 if self.decision.stale or self.decision.withheld else 0
+        return 3 if self.decision.stale else 0
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -150,7 +152,7 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
 
 def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
     if decision.withheld or decision.foreign:
-        return Result(decision)
+        return Result(decision, failures=decision.failures)
     pods = tuple(pod for pod in snapshot.pods if pod.node == decision.plan.node)
     if decision.blocked:
         return act(restrained(decision, pods, observed), observed, None, node, ())
@@ -332,8 +334,7 @@ def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> tuple[Family,
 def _warnings(observed: Observed, replaced: Iterable[Family]) -> tuple[str, ...]:
     other = "legacy" if observed.backend == "nft" else "nft"
     removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in replaced)
-    unheld = "--no-hold: nothing keeps other programs from the node ports in use" if observed.holds.probed else ""
-    return tuple(filter(None, (observed.loaded.warning, unheld, *removed)))
+    return tuple(filter(None, (observed.loaded.warning, *removed)))
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------
