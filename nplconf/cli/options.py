@@ -52,6 +52,7 @@ OPTIONS = (
     Option("kubeconfig", "credentials for the API server", "FILE"),
     Option("no-cluster", "with a PLAN: trust its addresses, annotate nothing"),
     Option("plan-dir", "DIR/<node>.yaml is the PLAN (in the config file: with mode reviewed)", "DIR"),
+    Option("exact", "with a PLAN: change nothing where anything differs from it"),
     Option("port-range", "node ports to use (default: 61000-62000)", "FIRST-LAST"),
     Option("state-dir", "what is remembered between runs (default: /var/lib/nplconf)", "DIR"),
     Option("hold-socket", "socket of the hold daemon (default: /run/nplconf/hold.sock)", "SOCKET"),
