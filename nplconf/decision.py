@@ -167,6 +167,8 @@ def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked |
     if not known or not found or known == found:
         return None
     message = f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed"
+    if what == "the cluster state":
+        message += "; after nplconf cleanup the node may join it"
     return Blocked("cluster", message)
 
 
@@ -338,9 +340,7 @@ def _kept(
     used = {m.node_port for m in plan.mappings if m.via == "dnat"}
     before = (*(state.plan.mappings if state.plan else ()), *live)
     gone = numbers(m for m in before if m.node_port not in used)
-    waiting = state.cooling
-    if state.boot != observed.boot:
-        waiting = tuple(c._replace(freed_at=observed.now) for c in waiting)
+    waiting = cooling.settled(state.cooling, now=observed.now, rebooted=state.boot != observed.boot)
     return replace(
         state,
         boot=observed.boot,

@@ -327,8 +327,7 @@ def _take_back(
 def _warnings(observed: Observed) -> tuple[str, ...]:
     other = "legacy" if observed.backend == "nft" else "nft"
     removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in observed.leftovers)
-    unheld = "--no-hold: nothing keeps other programs from the node ports in use" if observed.holds.probed else ""
-    return tuple(filter(None, (observed.loaded.warning, unheld, *removed)))
+    return tuple(filter(None, (observed.loaded.warning, *removed)))
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------

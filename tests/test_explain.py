@@ -43,10 +43,25 @@ def test_names_are_read_as_what_they_name() -> None:
     assert parse("shop/web-0") == PodName("shop/web-0")
     assert parse("svc/shop/web") == ServiceName("shop/web")
     assert parse("udp/53") == NodePort("udp", 53)
+    assert parse("pod/svc/web-0") == PodName("svc/web-0")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "web-0", "a/b/c", "Shop/web", "shop/web_0", "svc/shop/", "tcp/x", "tcp/061044", "tcp/70000", "a/b\n"]
+    "text",
+    [
+        "",
+        "web-0",
+        "a/b/c",
+        "Shop/web",
+        "shop/web_0",
+        "svc/shop/",
+        "tcp/x",
+        "tcp/061044",
+        "tcp/70000",
+        "a/b\n",
+        "svc/web",
+        "sctp/61044",
+    ],
 )
 def test_a_malformed_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"neither|no port number"):

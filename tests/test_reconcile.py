@@ -369,6 +369,16 @@ def test_cleanup_takes_rules_and_annotations_and_remembers_who_had_what() -> Non
     assert world.entries() == [(8080, number)]
 
 
+def test_a_clean_node_may_join_another_cluster() -> None:
+    world = World(pod(), service())
+    world.apply()
+    world.change(identity="another")
+    assert "nplconf cleanup" in world.apply().decision.blocked.message
+    clean(world.node, world.cluster, SETTINGS)
+    assert world.apply().exit_code == 0
+    assert len(world.node.numbers()) == 1
+
+
 def test_show_tells_what_the_kernel_has() -> None:
     world = World(pod(), service())
     world.apply()

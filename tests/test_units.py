@@ -63,6 +63,11 @@ def test_a_file_in_tmp_is_the_machines_and_not_one_in_a_tmp_of_its_own() -> None
     assert files[units.JOB_REACH].splitlines()[2:] == ["BindPaths=-/tmp/shared", "ReadWritePaths=-/srv/metrics"]
 
 
+def test_what_the_job_reads_in_tmp_is_shown_to_it() -> None:
+    files = units.fitted(["/x"], ["/tmp/venv"], reads=["/tmp/kube", "/etc/nplconf", "/tmp/venv/etc"], writes=["/srv"])
+    assert "BindReadOnlyPaths=/tmp/venv -/tmp/kube\n" in files[units.JOB_REACH]
+
+
 # --- as systemd reads them -------------------------------------------------------------------------------------------
 
 
@@ -134,11 +139,15 @@ def test_the_timer_converges_the_node(machine: Machine) -> None:
 
 
 @pytest.mark.systemd
-def test_an_idle_run_writes_no_record(machine: Machine) -> None:
+@pytest.mark.parametrize("extra", ["", "output: json\n", "verbose: true\nlogFormat: json\n"])
+def test_an_idle_run_writes_no_record(machine: Machine, extra: str) -> None:
     machine.wait_until(lambda: converged(machine), "both mappings of the example published")
-    before = len(machine.journal("-u", JOB))
+    machine.write("/etc/nplconf/config.yaml", CONFIG + extra)
+    units = ("-u", JOB, "-u", HOLD)
+    before = len(machine.journal(*units))
     machine.run("systemctl", "start", JOB)
-    assert [record["MESSAGE"] for record in machine.journal("-u", JOB)[before:]] == []
+    machine.write("/etc/nplconf/config.yaml", CONFIG)
+    assert [record["MESSAGE"] for record in machine.journal(*units)[before:]] == []
 
 
 @pytest.mark.systemd

@@ -45,10 +45,10 @@ def check(arguments: argparse.Namespace, settings: Settings) -> None:
         raise UsageError("--no-cluster needs a PLAN: without either there is nothing to do")
 
 
-def save(decision: Decision, path: str | None) -> None:
-    """Write the plan that was decided on, unless nothing could be decided. Raises PermissionDeniedError."""
-    if path and not decision.foreign:
-        write_output(path, document.dump(decision.plan))
+def save(decision: Decision, out: str | None) -> None:
+    """Write the plan to a file. Of what is not for this node there is none: it would read as one without mappings."""
+    if out and not decision.foreign:
+        write_output(out, document.dump(decision.plan))
 
 
 def say_held_back(decision: Decision) -> None:

@@ -25,9 +25,11 @@ from yaml.events import (
 )
 
 from nplconf.errors import BadDataError
+from nplconf.strict_yaml import PARSER_TOO_DEEP
 
 DEPTH = 200
 """Deepest nesting that is read; Kubernetes' deepest built-in objects have 20 levels."""
+_TOO_DEEP = f"nested deeper than {DEPTH} levels"
 ALIASED_NODES = 2_000_000
 """What all aliases together may add; 10,000 Pods that share their ports and labels need a tenth."""
 
@@ -59,7 +61,9 @@ def load(text: str, source: str) -> list[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{source}, line {mark.line + 1}" if mark is not None else source
-        raise BadDataError(f"{place}: not YAML: {error.problem or error.context}") from None
+        said = error.problem or error.context
+        why = _TOO_DEEP if said == PARSER_TOO_DEEP else f"not YAML: {said}"
+        raise BadDataError(f"{place}: {why}") from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise BadDataError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
     return [document for document in builder.documents if document is not None]
@@ -138,7 +142,7 @@ class _Builder:
         if event.tag not in (None, "!"):
             raise self._error(event, f"the tag {event.tag[:80]!r} is not expected here")
         if len(self.open) > DEPTH:
-            raise self._error(event, f"nested deeper than {DEPTH} levels")
+            raise self._error(event, _TOO_DEEP)
         self._place(value)
         self.open.append(value)
         self.keys.append(None)

@@ -96,10 +96,10 @@ def _save(family: Family, backend: Backend) -> Table:
     return parse(done.text)
 
 
-def _patiently(name: str, *arguments: str, text: str, deadline: float = READ) -> command.Completed:
+def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bound: bool = False) -> command.Completed:
     """Run it, and again a little later while somebody else has the lock. Raises as `read`."""
     end, pause = time.monotonic() + PATIENCE, 0.1
-    while (done := command.run(name, *arguments, text=text, deadline=deadline)).code == BUSY:
+    while (done := command.run(name, *arguments, text=text, deadline=deadline, bound=bound)).code == BUSY:
         if "must be root" in done.errors or "Permission denied" in done.errors:
             raise PermissionDeniedError(f"{name}: {done.complaint}")
         if time.monotonic() + pause > end:
@@ -196,7 +196,7 @@ def write(family: Family, backend: Backend, text: str) -> Written:
         return Written("unavailable", "something of ours is not as it must be, and no text for iptables can mend it")
     name = program(family, backend, "restore")
     try:
-        done = _patiently(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE)
+        done = _patiently(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE, bound=True)
     except UnavailableError as err:
         return Written("unavailable", str(err))
     if done.code == 0:
