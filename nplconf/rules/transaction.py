@@ -3,7 +3,7 @@
 import re
 
 from nplconf.rules.rule import Rule, to_text
-from nplconf.rules.table import INDEX, JUMPS, Table
+from nplconf.rules.table import JUMPS, Table
 
 FIRST = frozenset(("POSTROUTING",))
 """Base chains whose jump stands in front; the others' stand behind."""
@@ -29,8 +29,8 @@ def transaction(want: Table | None, have: Table, *, sweep: bool = True) -> str:
     for name in written:
         lines += (f"-A {name} {to_text(rule)}" for rule in wanted[name] if isinstance(rule, Rule))
     lines += (line for line in jumps if not line.startswith("-D"))
-    if sweep:  # the index leads to chains that go, and goes first where it goes itself
-        lines += (f"-X {name}" for name in sorted(obsolete, key=lambda name: (name != INDEX, name)))
+    if sweep:  # in any order: all of them are empty by now
+        lines += (f"-X {name}" for name in obsolete)
     return "\n".join((*lines, "COMMIT", ""))
 
 
