@@ -1,0 +1,195 @@
+"""What a run decides of what it read, before anything is done."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from worlds import BOTH, NODE, RANGE, cluster, mapping, node, pod, ref, service
+from worlds import plan as planned
+
+from nplconf.decision import Bounds, Decision, decide, heal, tables, trust
+from nplconf.errors import BadDataError
+from nplconf.model import Holds, Mapping, Node, Pod, Service, Taken
+from nplconf.observed import Observed
+from nplconf.plan.policy import Policy
+from nplconf.plan.state import Loaded, State
+from nplconf.rules.table import read
+from nplconf.settings import Settings
+
+SETTINGS = Settings(node=NODE)
+REVIEWED = planned(mapping(61044))
+
+
+def observed(*live: Mapping, state: State | None = None, **facts: object) -> Observed:
+    """A node that has these mappings, all of its range held, and remembers what state says."""
+    given: dict[str, Any] = {
+        "loaded": Loaded(state or State()),
+        "boot": "boot-1",
+        "now": 1000.0,
+        "backend": "nft",
+        "tables": {"IPv4": read(""), "IPv6": read("")},
+        "unreadable": {},
+        "leftovers": (),
+        "holds": Holds(available=True, ranges=(RANGE,)),
+        "routes": (),
+    }
+    if live:
+        new = decide(cluster(node()), observed(), SETTINGS)
+        given["tables"] = {family: table or read("") for family, table in tables(live, new, ()).items()}
+    return Observed(**(given | facts))
+
+
+def decided(*objects: Node | Pod | Service, on: Observed | None = None, **bounds: Any) -> Decision:
+    return decide(cluster(node(), *objects), on or observed(), SETTINGS, Bounds(**bounds))
+
+
+def reasons(found: Decision) -> list[tuple[str, str, int]]:
+    return [(c.action, c.reason, c.mapping.node_port) for c in found.diff.changes]
+
+
+# --- whom a run believes ---------------------------------------------------------------------------------------------
+
+
+def test_a_pod_of_another_node_is_told_nothing_and_is_no_pod_of_this_one() -> None:
+    found = decided(pod(on="worker-2", annotation="[]"), service())
+    assert found.patches == ()
+    assert found.kept.empty_seen
+
+
+@pytest.mark.parametrize(
+    ("in_snapshot", "remembered", "in_plan", "foreign"),
+    [
+        ("a", "a", "a", False),
+        ("a", "b", "a", True),
+        ("a", None, "b", True),
+        (None, "a", "b", True),
+        ("a", "a", "b", True),
+        (None, "a", None, False),
+        (None, None, "b", False),
+        ("a", None, None, False),
+    ],
+)
+def test_two_identities_of_a_cluster_that_are_known_and_differ_stop_everything(
+    in_snapshot: str | None, remembered: str | None, in_plan: str | None, *, foreign: bool
+) -> None:
+    state = cluster(node(), pod(), service(), identity=in_snapshot)
+    live = observed(mapping(61001), state=State(boot="boot-1", cluster=remembered))
+    found = decide(state, live, SETTINGS, Bounds(replace(REVIEWED, cluster=in_plan)))
+    assert found.foreign is foreign
+    assert bool(found.diff.changes) is not foreign
+    if foreign:
+        assert found.kept == live.state
+        assert found.admitted == found.live == found.diff.unchanged
+
+
+def test_a_file_without_the_node_is_bad_data_and_an_api_server_without_it_is_not_believed() -> None:
+    state = cluster(node("worker-2"), pod(), service())
+    with pytest.raises(BadDataError, match="no Node worker-1"):
+        decide(state, observed(), SETTINGS)
+    found = decide(replace(state, served=True), observed(mapping()), SETTINGS)
+    assert found.blocked
+    assert found.blocked.kind == "no-node"
+    assert found.foreign
+    assert found.diff.changes == ()
+
+
+def test_a_limit_is_no_foreign_cluster() -> None:
+    live = [mapping(61000 + i, pod=ref(f"web-{i}"), pod_ip=f"10.244.3.{i + 1}") for i in range(10)]
+    pods = [pod(f"web-{i}", [f"10.244.3.{i + 1}"]) for i in range(10)]
+    found = decided(*pods, on=observed(*live))
+    assert found.blocked
+    assert found.blocked.kind == "max-delete"
+    assert not found.foreign
+
+
+# --- a reviewed plan -------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_does_not_bind_what_was_reviewed() -> None:
+    found = decided(pod(), service(), plan=REVIEWED, policy=Policy(deny=("shop",)))
+    assert [m.node_port for m in found.admitted] == [61044]
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        (pod(uid="uid-new"), service()),
+        (pod(), pod("web-1", ["10.244.3.18"]), service()),
+        (pod(), service(), service("lb", node_port=61044, enabled=False)),
+    ],
+    ids=["stale", "pending", "a number that is gone"],
+)
+def test_exactly_changes_nothing_and_tells_nobody_where_anything_differs(objects: tuple[Pod | Service, ...]) -> None:
+    found = decided(*objects, plan=REVIEWED, exact=True)
+    assert found.withheld
+    assert (found.diff.changes, found.patches) == ((), ())
+    found = decided(*objects, plan=REVIEWED)
+    assert not found.withheld
+
+
+def test_exactly_what_fits_is_applied() -> None:
+    found = decided(pod(), service(), plan=REVIEWED, exact=True)
+    assert not found.withheld
+    assert len(found.diff.changes) == len(found.patches) == 1
+
+
+def test_a_row_whose_number_a_service_has_and_one_whose_number_a_process_has_both_fail() -> None:
+    both = planned(mapping(61044), mapping(61045, pod=ref("web-1"), pod_ip="10.244.3.18"))
+    taken = Holds(available=True, ranges=(RANGE,), taken=(Taken(61045, "tcp", "nginx[7]"),))
+    other = service("lb", node_port=61044, enabled=False)
+    found = decided(pod(), pod("web-1", ["10.244.3.18"]), service(), other, on=observed(holds=taken), plan=both)
+    assert sorted((f.step, f.subject.split()[0]) for f in found.failures) == [
+        ("hold", "tcp/61045"),
+        ("number", "tcp/61044"),
+    ]
+
+
+def test_what_goes_because_no_review_knows_it_says_so_and_nothing_else_does() -> None:
+    live = [
+        mapping(61044, pod_ip="10.244.9.9"),
+        mapping(61050, pod=ref("web-1"), pod_ip="10.244.3.18"),
+        mapping(61060, pod=ref("gone"), pod_ip="10.244.3.19"),
+    ]
+    pods = (pod(ips=["10.244.3.17", "fd00:244::17"]), pod("web-1", ["10.244.3.18"]))
+    found = decided(*pods, service(families=BOTH), on=observed(*live), plan=REVIEWED)
+    assert reasons(found) == [
+        ("delete", "not-reviewed", 61050),
+        ("delete", "pod-gone", 61060),
+        ("change", "pod-ip-changed", 61044),
+    ]
+
+
+# --- without a cluster -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_run_without_a_cluster_has_not_seen_an_empty_one(*, seen: bool) -> None:
+    live = observed(state=State(empty_seen=seen))
+    for found in (heal(REVIEWED, live, SETTINGS, {"IPv4": ("10.10.10.10",)}), trust(REVIEWED, live, SETTINGS)):
+        assert found.kept.empty_seen is seen
+        assert found.patches == ()
+        assert reasons(found) == [("add", "new", 61044)]
+
+
+def test_a_plan_of_another_cluster_is_not_trusted() -> None:
+    found = trust(REVIEWED, observed(state=State(cluster="another")), SETTINGS)
+    assert found.foreign
+    assert found.diff.changes == ()
+
+
+# --- findings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("used", "other"), [("nft", "legacy"), ("legacy", "nft")])
+def test_leftovers_name_the_backend_that_has_them(used: str, other: str) -> None:
+    (finding,) = decided(on=observed(backend=used, leftovers=("IPv4",))).findings
+    assert f"iptables-{other}, beside iptables-{used}" in finding.message
+
+
+@pytest.mark.parametrize(("families", "found"), [(["IPv4"], []), (BOTH, ["IPv6"])])
+def test_a_family_that_cannot_be_read_is_a_finding_where_something_is_mapped_in_it(
+    families: list[str], found: list[str]
+) -> None:
+    blind = observed(tables={"IPv4": read("")}, unreadable={"IPv6": "no ip6tables"})
+    both = pod(ips=["10.244.3.17", "fd00:244::17"])
+    assert [f.subject for f in decided(both, service(families=families), on=blind).findings] == found
