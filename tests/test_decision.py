@@ -9,8 +9,9 @@ from worlds import plan as planned
 
 from nplconf.decision import Bounds, Decision, decide, heal, tables, trust
 from nplconf.errors import BadDataError
-from nplconf.model import Holds, Mapping, Node, Pod, Service, Taken
+from nplconf.model import ContainerPort, Cooling, Holds, Mapping, Node, Pod, PortRange, Service, Taken
 from nplconf.observed import Observed
+from nplconf.plan.live import NOBODY
 from nplconf.plan.policy import Policy
 from nplconf.plan.state import Loaded, State
 from nplconf.rules.table import read
@@ -192,4 +193,97 @@ def test_a_family_that_cannot_be_read_is_a_finding_where_something_is_mapped_in_
 ) -> None:
     blind = observed(tables={"IPv4": read("")}, unreadable={"IPv6": "no ip6tables"})
     both = pod(ips=["10.244.3.17", "fd00:244::17"])
-    assert [f.subject for f in decided(both, service(families=families), on=blind).findings] == found
+    found_now = decided(both, service(families=families), on=blind).findings
+    assert [(f.kind, f.subject) for f in found_now] == [("unreadable", family) for family in found]
+    advertised = replace(both, ports=(ContainerPort(8080, host_port=4001),))
+    assert decided(advertised, service(families=families), on=blind).findings == ()
+
+
+# --- why something changes, and why it cannot ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("holds", "message"),
+    [
+        (Holds(available=False, message="nobody answers"), "number 61044 is not let in: nobody answers"),
+        (Holds(True, (RANGE,), (Taken(61044, "tcp", "nginx[7]"),)), "number 61044 is taken by nginx[7]"),
+        (
+            Holds(True, (RANGE,), (Taken(61045, "tcp", "other[8]"), Taken(61044, "udp"), Taken(61044, "tcp", "x[9]"))),
+            "number 61044 is taken by x[9]",
+        ),
+        (Holds(True, (RANGE,), (Taken(61044, "udp"),)), "number 61044 is taken by an unknown process"),
+        (
+            Holds(True, (PortRange(61000, 61010),)),
+            "number 61044 is not held: the daemon at /run/nplconf/hold.sock holds other numbers",
+        ),
+    ],
+)
+def test_a_row_whose_number_is_not_held_says_who_has_it(holds: Holds, message: str) -> None:
+    found = decided(pod(), service(), on=observed(holds=holds), plan=REVIEWED)
+    assert [f.message for f in found.failures] == [message]
+    assert found.admitted == ()
+
+
+@pytest.mark.parametrize(("boot", "reason"), [("boot-1", "rule-missing"), ("boot-0", "new")])
+def test_a_rule_that_was_there_in_this_boot_is_missing_and_another_one_is_new(boot: str, reason: str) -> None:
+    known = observed(state=State(boot=boot, plan=REVIEWED))
+    pods = (pod(), pod("web-1", ["10.244.3.18"]))
+    found = decided(*pods, service(), on=known)
+    assert {c.mapping.pod.name: c.reason for c in found.diff.changes} == {"web-0": reason, "web-1": "new"}
+
+
+@pytest.mark.parametrize(
+    ("live", "now", "reason"),
+    [
+        (mapping(pod=NOBODY), pod(), "owner-unknown"),
+        (mapping(), pod("web-1"), "pod-gone"),
+        (mapping(), pod(phase="Failed"), "pod-terminated"),
+        (mapping(), pod(labels={}), "not-selected"),
+        (mapping(), pod(host_network=True), "host-network"),
+    ],
+)
+def test_a_rule_that_goes_says_why(live: Mapping, now: Pod, reason: str) -> None:
+    found = decided(now, service(ports=[(8080, "TCP"), (9, "SCTP")]), on=observed(live))
+    assert [c.reason for c in found.diff.changes if c.action == "delete"] == [reason]
+
+
+# --- what is left to the next run ------------------------------------------------------------------------------------
+
+
+def test_a_number_that_was_planned_and_is_not_the_live_one_cools_for_its_owner() -> None:
+    moved = observed(mapping(61001), state=State(boot="boot-1", plan=planned(mapping(61002))))
+    found = decided(pod(), service(), on=moved)
+    assert [m.node_port for m in found.plan.mappings] == [61001]
+    assert found.kept.cooling == (Cooling(61002, mapping().owner, 1000.0),)
+
+
+def test_a_number_that_went_from_us_to_a_host_port_cools_too() -> None:
+    other = pod("web-1", ["10.244.3.18"], ports=[ContainerPort(8080, host_port=61044)])
+    found = decided(other, service(), on=observed(mapping()))
+    assert [(m.node_port, m.via) for m in found.plan.mappings] == [(61044, "hostPort")]
+    assert [c.number for c in found.kept.cooling] == [61044]
+
+
+@pytest.mark.parametrize(("boot", "freed_at"), [("boot-1", 5.0), ("boot-0", 1000.0)])
+def test_a_cooling_number_keeps_its_time_in_this_boot_and_begins_anew_in_another(boot: str, freed_at: float) -> None:
+    waiting = Cooling(61999, mapping().owner, 5.0)
+    found = decided(pod("web-1"), service(), on=observed(state=State(boot=boot, cooling=(waiting,))))
+    assert found.kept.cooling == (waiting._replace(freed_at=freed_at),)
+    assert found.kept.boot == "boot-1"
+
+
+def test_the_cluster_is_remembered_though_a_snapshot_does_not_say_which_it_is() -> None:
+    known = observed(state=State(cluster="uid-kubernetes"))
+    assert decide(cluster(node(), identity=None), known, SETTINGS).kept.cluster == "uid-kubernetes"
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_mapping_that_moves_is_none_that_is_removed() -> None:
+    live = [mapping(61000 + i, pod=ref(f"web-{i}"), pod_ip=f"10.244.3.{i + 1}") for i in range(10)]
+    pods = [pod(f"web-{i}", [f"10.244.3.{i + 1}"]) for i in range(10)]
+    taken = tuple(Taken(m.node_port, "tcp") for m in live)
+    found = decided(*pods, service(), on=observed(*live, holds=Holds(True, (RANGE,), taken)))
+    assert {(c.action, c.reason) for c in found.diff.changes} == {("change", "number-moved")}
+    assert found.blocked is None
