@@ -1,47 +1,21 @@
 """What a run decides of what it read, before anything is done."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from worlds import BOTH, NODE, RANGE, cluster, mapping, node, pod, ref, service
+from readings import SETTINGS, decided, observed
+from worlds import BOTH, RANGE, cluster, mapping, node, pod, ref, service
 from worlds import plan as planned
 
-from nplconf.decision import Bounds, Decision, decide, heal, tables, trust
+from nplconf.decision import Bounds, Decision, decide, heal, restrained, trust
 from nplconf.errors import BadDataError
-from nplconf.model import ContainerPort, Cooling, Holds, Mapping, Node, Pod, PortRange, Service, Taken
-from nplconf.observed import Observed
+from nplconf.model import ContainerPort, Cooling, Holds, Mapping, Pod, PortRange, Service, Taken
 from nplconf.plan.live import NOBODY
 from nplconf.plan.policy import Policy
-from nplconf.plan.state import Loaded, State
+from nplconf.plan.state import State
 from nplconf.rules.table import read
-from nplconf.settings import Settings
 
-SETTINGS = Settings(node=NODE)
 REVIEWED = planned(mapping(61044))
-
-
-def observed(*live: Mapping, state: State | None = None, **facts: object) -> Observed:
-    """A node that has these mappings, all of its range held, and remembers what state says."""
-    given: dict[str, Any] = {
-        "loaded": Loaded(state or State()),
-        "boot": "boot-1",
-        "now": 1000.0,
-        "backend": "nft",
-        "tables": {"IPv4": read(""), "IPv6": read("")},
-        "unreadable": {},
-        "leftovers": (),
-        "holds": Holds(available=True, ranges=(RANGE,)),
-        "routes": (),
-    }
-    if live:
-        new = decide(cluster(node()), observed(), SETTINGS)
-        given["tables"] = {family: table or read("") for family, table in tables(live, new, ()).items()}
-    return Observed(**(given | facts))
-
-
-def decided(*objects: Node | Pod | Service, on: Observed | None = None, **bounds: Any) -> Decision:
-    return decide(cluster(node(), *objects), on or observed(), SETTINGS, Bounds(**bounds))
 
 
 def reasons(found: Decision) -> list[tuple[str, str, int]]:
@@ -287,3 +261,39 @@ def test_a_mapping_that_moves_is_none_that_is_removed() -> None:
     found = decided(*pods, service(), on=observed(*live, holds=Holds(True, (RANGE,), taken)))
     assert {(c.action, c.reason) for c in found.diff.changes} == {("change", "number-moved")}
     assert found.blocked is None
+
+
+TEN = [mapping(61000 + i, pod=ref(f"web-{i}"), pod_ip=f"10.244.3.{i + 1}") for i in range(10)]
+TEN_PODS = [pod(m.pod.name, [m.pod_ip], annotation="[]") for m in TEN]
+
+
+@pytest.mark.parametrize("gone", [0, 2])
+def test_a_blocked_run_removes_the_rules_of_pods_that_are_gone_and_nothing_else(gone: int) -> None:
+    rest = [mapping(61100 + i, pod=ref(f"gone-{i}"), pod_ip=f"10.244.4.{i + 1}") for i in range(gone)]
+    live = observed(*TEN, *rest, state=State(boot="boot-1", cooling=(Cooling(61999, mapping().owner, 5.0),)))
+    asked = pod("new", ["10.244.3.99"], ports=[ContainerPort(1, host_port=61500)])
+    blocked = decided(*TEN_PODS, asked, service(selector={"app": "none"}), on=live)
+    assert blocked.blocked
+    found = restrained(blocked, (*TEN_PODS, asked), live)
+    assert reasons(found) == [("delete", "pod-gone", 61100 + i) for i in range(gone)]
+    assert [m.key for m in found.admitted] == [m.key for m in TEN]
+    assert (found.patches, found.failures) == ((), ())
+    assert found.kept == live.state
+    assert bool(found.wanted) is bool(gone)
+
+
+def test_a_pod_that_ended_is_gone_though_the_snapshot_still_has_it() -> None:
+    found = decided(*(replace(p, phase="Succeeded") for p in TEN_PODS), service(), on=observed(*TEN))
+    assert len(found.diff.changes) == 10
+    assert found.blocked is None
+
+
+def test_an_empty_snapshot_that_is_not_believed_changes_nothing_and_is_remembered() -> None:
+    live = observed(*TEN)
+    blocked = decided(on=live)
+    assert blocked.blocked
+    assert blocked.blocked.kind == "empty"
+    found = restrained(blocked, (), live)
+    assert (found.diff.changes, found.admitted) == ((), found.live)
+    assert found.wanted == {}
+    assert found.kept.empty_seen
