@@ -9,7 +9,7 @@ from worlds import plan as planned
 
 from nplconf.decision import Bounds, Decision, decide, heal, restrained, trust
 from nplconf.errors import BadDataError
-from nplconf.model import ContainerPort, Cooling, Holds, Mapping, Pod, PortRange, Service, Taken
+from nplconf.model import ContainerPort, Cooling, Holds, Mapping, Pod, PortRange, Service, Skipped, Taken
 from nplconf.plan.live import NOBODY
 from nplconf.plan.policy import Policy
 from nplconf.plan.state import State
@@ -83,6 +83,14 @@ def test_a_limit_is_no_foreign_cluster() -> None:
 def test_a_policy_does_not_bind_what_was_reviewed() -> None:
     found = decided(pod(), service(), plan=REVIEWED, policy=Policy(deny=("shop",)))
     assert [m.node_port for m in found.admitted] == [61044]
+
+
+def test_exactly_minds_a_number_that_is_gone_though_nothing_waits_for_a_review() -> None:
+    kept_out = Skipped("shop/web-0", 8080, "tcp", "shop/web", "policy", "no IPv6 client", "spec.sourceRanges[0]")
+    reviewed = replace(REVIEWED, skipped=(kept_out,))
+    found = decided(pod(), service(), service("lb", node_port=61044, enabled=False), plan=reviewed, exact=True)
+    assert (found.pending, found.stale) == ((), ())
+    assert found.withheld
 
 
 @pytest.mark.parametrize(
