@@ -160,7 +160,7 @@ def heal(plan: Plan, observed: Observed, settings: Settings, addresses: MappingO
     """As `decide`, without a cluster: the plan as it stands, nobody is told anything."""
     decision = _decision(plan, addresses, live_now(observed, settings), (), observed, settings)
     kept = replace(decision.kept, empty_seen=observed.state.empty_seen)
-    return replace(decision, patches=(), kept=kept)
+    return replace(decision, kept=kept)
 
 
 def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked | None:

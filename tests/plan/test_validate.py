@@ -228,6 +228,12 @@ def test_a_plan_with_a_thousand_faults_says_where_it_stopped_to_look() -> None:
     assert problems[0].rule == "too-many-problems"
 
 
+def test_a_plan_whose_rows_all_lack_a_key_is_told_so_and_no_more() -> None:
+    text = dump(plan(*rows(1100), port_range=PortRange(1, 65535)))
+    problems = validate(re.sub(r" +podPort: .*\n", "", text), "f")
+    assert {problem.rule for problem in problems} == {"missing-key", "too-many-problems"}
+
+
 # --- the rules -------------------------------------------------------------------------------------------------------
 
 
