@@ -94,6 +94,7 @@ def _kept(node: LinuxNode, settings: Settings, why: str) -> Result | None:
 def report(result: Result, settings: Settings) -> None:
     """Say and print what came of a run."""
     decision = result.decision
+    plan_command.say_figures(decision)
     for message in result.warnings:
         say.warning(message)
     if decision.blocked:

@@ -23,6 +23,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     seen = review(open_cluster(settings), open_node(settings), settings, bounds)
     decision = seen.decision
     found = verify(decision, seen.observed, seen.pods, no_hold=settings.no_hold)
+    if seen.observed.loaded.warning:
+        say.warning(seen.observed.loaded.warning)
     if decision.blocked and decision.foreign:
         say.error(decision.blocked.message)
         found = Verified((), (), comparable=False)
