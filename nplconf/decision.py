@@ -306,6 +306,10 @@ def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
 
     skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
 
+    @cache
+    def served() -> set[tuple[PodPort, str, str]]:
+        return {(m.owner, m.protocol, m.family) for m in plan.mappings}
+
     def why(mapping: Mapping) -> str:
         pod = by_name().get(mapping.pod.key)
         if not mapping.pod.name:
@@ -314,6 +318,8 @@ def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
             return "pod-gone"
         if pod.terminated:
             return "pod-terminated"
+        if (mapping.owner, mapping.protocol, mapping.family) in served():
+            return "doubled"
         return skipped.get((mapping.pod.key, mapping.pod_port), "not-selected")
 
     return why

@@ -56,4 +56,5 @@ def _row(row: Row) -> tuple[str, ...]:
     m = row.mapping
     address = f"[{m.pod_ip}]" if m.family == "IPv6" else m.pod_ip
     pod = f"{m.pod.key}:{m.pod_port}" if m.pod.name else "?"
-    return m.protocol, str(m.node_port), pod, f"{address}:{m.pod_port}", row.rule, row.hold, row.annotation
+    leads = f"{address}:{m.pod_port}" if m.pod_ip else "?"
+    return m.protocol, str(m.node_port), pod, leads, row.rule, row.hold, row.annotation
