@@ -1,6 +1,7 @@
 """The published JSON Schemas, and what a document does against one of them."""
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any, Literal
 
 from nplconf.strict_yaml import LOST, Document, Path, Problem, shown
@@ -32,11 +33,14 @@ def problems(document: Document, name: Name) -> tuple[Problem, ...]:
     if not document.complete:
         return tuple(found)
     told = {problem.path for problem in document.problems if problem.rule in LOST}
-    for count, error in enumerate(_validator(name).iter_errors(document.value)):
+    errors = _validator(name).iter_errors(document.value)
+    refused = chain.from_iterable(_problems(document, error) for error in errors)
+    for count, problem in enumerate(refused):
         if count == _LIMIT:
             found[document.problem((), _CUT, f"{_LIMIT} problems: there may be more")] = None
             break
-        found |= dict.fromkeys(problem for problem in _problems(document, error) if problem.path not in told)
+        if problem.path not in told:
+            found[problem] = None
     return tuple(sorted(found))
 
 

@@ -227,6 +227,11 @@ def test_a_plan_with_a_thousand_faults_says_where_it_stopped_to_look() -> None:
     assert problems[0].rule == "too-many-problems"
 
 
+def test_a_mapping_full_of_unknown_keys_is_as_many_faults_as_it_has_keys() -> None:
+    keys = ", ".join(f"k{i}: 1" for i in range(2000))
+    assert len(validate(f"spec: {{{keys}}}", "f")) == 1001
+
+
 # --- the rules -------------------------------------------------------------------------------------------------------
 
 
