@@ -35,8 +35,9 @@ def problems(document: Document, name: Name) -> tuple[Problem, ...]:
     told = {problem.path for problem in document.problems if problem.rule in LOST}
     errors = _validator(name).iter_errors(document.value)
     refused = chain.from_iterable(_problems(document, error) for error in errors)
-    for count, problem in enumerate(refused):
-        if count == _LIMIT:
+    for problem in refused:
+        if len(found) > _LIMIT:
+            found.popitem()
             found[document.problem((), _CUT, f"{_LIMIT} problems: there may be more")] = None
             break
         if problem.path not in told:
