@@ -29,8 +29,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return plan_command.run(arguments, settings)
     with RUN.limited():
         result, code = record.recorded(settings, lambda: _run(arguments, settings))
-    plan_command.save(result.decision, arguments.out)
     report(result, settings)
+    plan_command.save(result.decision, arguments.out)
     return code
 
 

@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if observed.loaded.warning:
         say.warning(observed.loaded.warning)
     say_figures(decision)
-    save(decision, arguments.out)
     _report(decision, settings)
+    save(decision, arguments.out)
     return _exit_code(decision, detailed=arguments.detailed_exitcode)
 
 

@@ -49,6 +49,8 @@ def _lines(found: Verified) -> list[table.Line]:
     drift = sum(not row.ok for row in found.rows) + len(found.findings)
     count = f"{len(found.rows)} mapping{'s' * (len(found.rows) != 1)}"
     total = f"Verify: {count}, {drift} differ." if drift else f"Verify: {count}, all ok."
+    if not found.comparable:
+        total = "Verify: nothing is compared with another cluster."
     return [*table.columns(COLUMNS, map(_row, found.rows)), *table.findings(found.findings), ("sum", total)]
 
 
