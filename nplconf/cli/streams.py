@@ -4,6 +4,7 @@ What is said or printed is for somebody who may be gone; a run is not left half 
 """
 
 import errno
+import io
 import os
 import sys
 from typing import TextIO
@@ -23,6 +24,13 @@ def open_missing() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+def take_anything() -> None:
+    """Write what the terminal's encoding has no character for as an escape: no result is worth less for an arrow."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def silence(stream: TextIO) -> None:
