@@ -31,11 +31,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     bounds = plans.bounds(arguments.plan, settings, exact=settings.exact)
     node = open_node(settings)
     if bounds.plan and settings.no_cluster:
-        decision, _ = review_plan(node, settings, bounds.plan)
+        decision, observed = review_plan(node, settings, bounds.plan)
     else:
-        decision = review(open_cluster(settings), node, settings, bounds).decision
-    save(decision, arguments.out)
+        decision, observed, *_ = review(open_cluster(settings), node, settings, bounds)
+    if observed.loaded.warning:
+        say.warning(observed.loaded.warning)
+    say_figures(decision)
     _report(decision, settings)
+    save(decision, arguments.out)
     return _exit_code(decision, detailed=arguments.detailed_exitcode)
 
 
@@ -49,6 +52,13 @@ def save(decision: Decision, out: str | None) -> None:
     """Write the plan to a file. Of what is not for this node there is none: it would read as one without mappings."""
     if out and not decision.foreign:
         write_output(out, document.dump(decision.plan))
+
+
+def say_figures(decision: Decision) -> None:
+    """With --verbose: what was decided on."""
+    plan = decision.plan
+    asked = f"{len(plan.mappings)} mappings are asked for, {len(plan.skipped)} are skipped"
+    say.info(f"{asked}, {len(decision.live)} are live, {len(decision.diff.changes)} differ")
 
 
 def say_held_back(decision: Decision) -> None:

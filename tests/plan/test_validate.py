@@ -234,6 +234,11 @@ def test_a_plan_whose_rows_all_lack_a_key_is_told_so_and_no_more() -> None:
     assert {problem.rule for problem in problems} == {"missing-key", "too-many-problems"}
 
 
+def test_a_mapping_full_of_unknown_keys_is_as_many_faults_as_it_has_keys() -> None:
+    keys = ", ".join(f"k{i}: 1" for i in range(2000))
+    assert len(validate(f"spec: {{{keys}}}", "f")) == 1001
+
+
 # --- the rules -------------------------------------------------------------------------------------------------------
 
 
