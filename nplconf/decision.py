@@ -167,6 +167,7 @@ def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked |
     if not known or not found or known == found:
         return None
     message = f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed"
+    message += "; a node that has joined it for good is cleaned first: nplconf cleanup"
     return Blocked("cluster", message)
 
 
