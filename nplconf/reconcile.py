@@ -42,7 +42,7 @@ class Result:
 
     done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
     were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
-    told: the annotations as they are now, where they were the run's to write.
+    told: the annotations as they are now; None where they were not the run's to write.
     """
 
     decision: Decision
@@ -52,7 +52,7 @@ class Result:
     failures: tuple[Failure, ...] = ()
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    told: MappingOf[PodRef, str | None] = field(default_factory=dict, hash=False)
+    told: MappingOf[PodRef, str | None] | None = field(default=None, hash=False)
 
     @property
     def exit_code(self) -> int:
@@ -144,13 +144,14 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     observed = observe(node)
     decision = decide(snapshot, observed, settings, bounds)
     result = _carry_out(decision, observed, cluster, node, snapshot)
-    if snapshot.served and result.told and not settings.no_events:  # a file has no Events
+    if snapshot.served and result.told is not None and not settings.no_events:  # a file has no Events
         tell(
             Outcome(result.decision.plan, snapshot, result.told),
             cluster,
             node,
             result.decision.kept,
-            observed.state.plan,
+            # of what a run did that was cut off nobody knows who did it
+            None if observed.state.writing else observed.state.plan,
         )
     return result
 
@@ -246,7 +247,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=_warnings(observed, replaced),
-        told=outcome.told(before, written, failures) if cluster and not problems else {},
+        told=outcome.told(before, written, failures) if cluster and not problems else None,
     )
 
 
