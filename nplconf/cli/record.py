@@ -1,15 +1,16 @@
 """What every run of `apply` leaves behind, however it ended: the clock of the last good one, and the textfile."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
 from math import nan
 from pathlib import Path
 
+from nplconf import writing
 from nplconf.cli import say
 from nplconf.cli.worlds import open_node
-from nplconf.errors import NplconfError
+from nplconf.errors import BadDataError, NplconfError
+from nplconf.files import read_text
 from nplconf.model import FAMILIES, RuleKey
 from nplconf.node import state, success
 from nplconf.output import metrics
@@ -64,7 +65,8 @@ def _leave(settings: Settings, code: int, began: float, result: Result | None = 
         counts=metrics.counted(result) if result else _rules_alone(settings),
     )
     try:
-        _replace(Path(settings.textfile), metrics.text(run))
+        # readable for the collector, which takes files named *.prom only
+        writing.replace(Path(settings.textfile), metrics.text(run).encode(), mode=0o644)
     except OSError as err:
         say.error(f"{settings.textfile}: the metrics cannot be written: {err.strerror}")
 
@@ -73,20 +75,9 @@ def _last_success(state_dir: str, textfile: Path, now: float) -> float:
     """Seconds since 1970; 0: never. The state directory's word may be a minute older than that of the metrics."""
     last = success.last(state_dir)
     before = 0.0
-    with contextlib.suppress(OSError, ValueError):
-        before = metrics.last_success(textfile.read_text("utf-8"))
+    with contextlib.suppress(BadDataError, ValueError):
+        before = metrics.last_success(read_text(str(textfile)))
     return max(last.when if last else 0.0, before if before <= now else 0.0)
-
-
-def _replace(path: Path, text: str) -> None:
-    """At once, readable for the collector, which takes files named *.prom only."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        os.fchmod(handle, 0o644)
-        file.write(text)
-    temporary.replace(path)
 
 
 def _backend(settings: Settings) -> str:

@@ -23,6 +23,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     seen = review(open_cluster(settings), open_node(settings), settings, bounds)
     decision = seen.decision
     found = verify(decision, seen.observed, seen.pods, no_hold=settings.no_hold)
+    if seen.observed.loaded.warning:
+        say.warning(seen.observed.loaded.warning)
     if decision.blocked and decision.foreign:
         say.error(decision.blocked.message)
         found = Verified((), (), comparable=False)
@@ -45,11 +47,10 @@ def _data(found: Verified, node: str) -> dict[str, object]:
 
 def _lines(found: Verified) -> list[table.Line]:
     drift = sum(not row.ok for row in found.rows) + len(found.findings)
-    total = (
-        f"Verify: {len(found.rows)} mappings, {drift} differ."
-        if drift
-        else f"Verify: {len(found.rows)} mappings, all ok."
-    )
+    count = f"{len(found.rows)} mapping{'s' * (len(found.rows) != 1)}"
+    total = f"Verify: {count}, {drift} differ." if drift else f"Verify: {count}, all ok."
+    if not found.comparable:
+        total = "Verify: nothing is compared with another cluster."
     return [*table.columns(COLUMNS, map(_row, found.rows)), *table.findings(found.findings), ("sum", total)]
 
 
@@ -57,4 +58,5 @@ def _row(row: Row) -> tuple[str, ...]:
     m = row.mapping
     address = f"[{m.pod_ip}]" if m.family == "IPv6" else m.pod_ip
     pod = f"{m.pod.key}:{m.pod_port}" if m.pod.name else "?"
-    return m.protocol, str(m.node_port), pod, f"{address}:{m.pod_port}", row.rule, row.hold, row.annotation
+    leads = f"{address}:{m.pod_port}" if m.pod_ip else "?"
+    return m.protocol, str(m.node_port), pod, leads, row.rule, row.hold, row.annotation

@@ -14,15 +14,21 @@ def open_cluster(settings: Settings) -> Cluster:
     if settings.cluster_state:
         from nplconf.cluster.file import FileCluster
 
+        say.info(f"cluster state: {', '.join(settings.cluster_state)}")
         return FileCluster(settings.cluster_state, settings.write_back)
     if settings.write_back:
         raise UsageError("--write-back needs --cluster-state: an API server is written to anyway")
     from nplconf.cluster.api import ApiCluster
 
+    say.info("cluster state: the API server's")
     return ApiCluster(settings.kubeconfig, say.info if settings.quiet else say.warning)
 
 
 @functools.cache
 def open_node(settings: Settings) -> LinuxNode:
     """The machine we are on; nothing is read yet but the choice of the iptables backend."""
-    return LinuxNode.open(settings)
+    node = LinuxNode.open(settings)
+    say.info(
+        f"node {settings.node}: iptables-{node.backend}, range {settings.port_range}, state in {settings.state_dir}"
+    )
+    return node
