@@ -113,12 +113,11 @@ def test_a_stuck_daemon_is_left_at_the_deadline(tmp_path: Path, drip: bool) -> N
     done = threading.Event()
 
     def serve() -> None:
-        with listener.accept()[0] as sock:
-            # the one who asked may be gone a moment before it says so
-            with contextlib.suppress(BrokenPipeError):
-                while not done.wait(0.05):
-                    if drip:
-                        sock.send(b" ")
+        # the one who asked may be gone a moment before it says so
+        with contextlib.suppress(BrokenPipeError), listener.accept()[0] as sock:
+            while not done.wait(0.05):
+                if drip:
+                    sock.send(b" ")
 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
