@@ -52,7 +52,7 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
         ("units", _remove_units),
         ("reserved ports", lambda: reserved.release(settings.port_range)),
         (str(RUN), lambda: _remove_tree(RUN)),
-        (settings.hold_socket, lambda: _remove_socket(Path(settings.hold_socket))),
+        (settings.hold_socket, lambda: _leave_no_directory(Path(settings.hold_socket))),
         ("user of the hold daemon", systemd.remove_user),
         ("textfile", lambda: Path(settings.textfile).unlink(missing_ok=True) if settings.textfile else None),
         (settings.state_dir, lambda: _forget(settings.state_dir, everything=purge)),
@@ -98,10 +98,8 @@ def _remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def _remove_socket(path: Path) -> None:
-    """One of the administrator's choice, and the directory that systemd made for it."""
-    if path.is_socket():
-        path.unlink()
+def _leave_no_directory(path: Path) -> None:
+    """What systemd made for a socket of the administrator's choice, which it has removed itself."""
     if path.is_relative_to("/run"):
         with contextlib.suppress(OSError):
             path.parent.rmdir()
