@@ -244,3 +244,17 @@ def test_patches_that_hang_are_given_up_within_one_deadline(cluster: ApiCluster,
 
     assert len(failures) == 6
     assert time.monotonic() - start < 4
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_patch_that_hangs_keeps_no_other_from_being_written(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy
+) -> None:
+    for i in range(2):
+        corner.pod(f"web-{i}", (f"10.244.3.{i + 1}",))
+    proxy.fail(faultproxy.hang(), path(corner), times=1000)
+
+    (failure,) = cluster.patch([of(corner), of(corner, "web-1")])
+
+    assert "no answer in 2 s" in failure.message
+    assert corner.annotation("web-1") == "[1]"
