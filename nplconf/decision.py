@@ -121,10 +121,11 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds
 
 def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decision:
     """Add what differs from the plan; exact: where anything does, nothing is to change."""
+    refused = (Failure("number", subject(row), why, refused=True) for row, why in resolved.refused)
     decision = replace(
         decision,
         diff=_reasoned(decision.diff, resolved),
-        failures=(*decision.failures, *(Failure("number", subject(row), why) for row, why in resolved.refused)),
+        failures=(*decision.failures, *refused),
         stale=resolved.stale,
         pending=resolved.pending,
         withheld=exact and bool(resolved.stale or resolved.pending or resolved.refused),
@@ -159,7 +160,7 @@ def heal(plan: Plan, observed: Observed, settings: Settings, addresses: MappingO
     """As `decide`, without a cluster: the plan as it stands, nobody is told anything."""
     decision = _decision(plan, addresses, live_now(observed, settings), (), observed, settings)
     kept = replace(decision.kept, empty_seen=observed.state.empty_seen)
-    return replace(decision, patches=(), kept=kept)
+    return replace(decision, kept=kept)
 
 
 def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked | None:
@@ -167,7 +168,8 @@ def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked |
     if not known or not found or known == found:
         return None
     message = f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed"
-    message += "; a node that has joined it for good is cleaned first: nplconf cleanup"
+    if what == "the cluster state":
+        message += "; after nplconf cleanup the node may join it"
     return Blocked("cluster", message)
 
 
@@ -218,7 +220,7 @@ def _decision(
         plan=plan,
         admitted=admitted,
         live=live,
-        diff=diff(live, admitted, why_add=_why_add(observed), why_delete=_why_delete(pods, plan)),
+        diff=diff(live, admitted, why_add=_why_add(observed), why_delete=_why_delete(pods, plan, admitted)),
         wanted={},
         addresses=addresses,
         patches=patches.final(pods, admitted),
@@ -274,7 +276,7 @@ def _admit(
         if row.via == "hostPort" or (row.node_port in kept if kept else (row.key, row.owner) in before):
             admitted.append(row)
         else:
-            failures.append(Failure("hold", subject(row), _not_held(row, holds, settings)))
+            failures.append(Failure("hold", subject(row), _not_held(row, holds, settings), refused=bool(kept)))
     return tuple(admitted), tuple(failures)
 
 
@@ -301,7 +303,7 @@ def _why_add(observed: Observed) -> Callable[[Mapping], str]:
     return lambda mapping: "rule-missing" if (mapping.key, mapping.owner) in before() else "new"
 
 
-def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
+def _why_delete(pods: Iterable[Pod], plan: Plan, admitted: Iterable[Mapping]) -> Callable[[Mapping], str]:
     @cache
     def by_name() -> dict[str, Pod]:
         return {pod.ref.key: pod for pod in pods}
@@ -309,6 +311,10 @@ def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
     @cache
     def asked() -> dict[tuple[PodPort, str, str], str]:
         return {(m.owner, m.protocol, m.family): m.via for m in plan.mappings}
+
+    @cache
+    def served() -> set[tuple[PodPort, str, str]]:
+        return {(m.owner, m.protocol, m.family) for m in admitted if m.via == "dnat"}
 
     skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
 
@@ -320,7 +326,10 @@ def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
             return "pod-gone"
         if pod.terminated:
             return "pod-terminated"
-        if via := asked().get((mapping.owner, mapping.protocol, mapping.family)):
+        place = (mapping.owner, mapping.protocol, mapping.family)
+        if place in served():
+            return "doubled"
+        if via := asked().get(place):
             return UNAVAILABLE if via == "dnat" else "host-port"
         return skipped.get((mapping.pod.key, mapping.pod_port), "not-selected")
 

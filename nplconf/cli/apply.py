@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
 def _result(arguments: argparse.Namespace, settings: Settings) -> Result:
     node = open_node(settings)
     try:
-        bounds = plans.bounds(arguments.plan, settings, exact=plan_command.exact(arguments, settings))
+        bounds = plans.bounds(arguments.plan, settings, exact=settings.exact)
     except BadDataError as err:
         _keep_last(node, settings, err)
         raise
@@ -94,6 +94,7 @@ def _kept(node: LinuxNode, settings: Settings, why: str) -> Result | None:
 def report(result: Result, settings: Settings) -> None:
     """Say and print what came of a run."""
     decision = result.decision
+    plan_command.say_figures(decision)
     if settings.no_hold and not settings.quiet:
         say.warning("--no-hold: nothing keeps other programs from the node ports in use")
     for message in result.warnings:

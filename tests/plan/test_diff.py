@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from worlds import mapping, ref
 
 from nplconf.model import Mapping
-from nplconf.plan.diff import Diff, between, diff
+from nplconf.plan.diff import Diff, compare, diff
 from nplconf.plan.live import NOBODY
 
 
@@ -25,6 +25,32 @@ def test_the_same_mappings_make_no_change() -> None:
 
 def test_a_moved_number_is_a_change_and_no_removal() -> None:
     assert actions(subtract([mapping(61001)], [mapping(61002)])) == [("change", "number-moved", 61002)]
+
+
+def test_of_two_numbers_that_a_pod_had_the_one_that_is_wanted_stays_where_it_is() -> None:
+    found = subtract([mapping(61001), mapping(61002)], [mapping(61002)])
+    assert actions(found) == [("delete", "gone", 61001)]
+    assert found.unchanged == (mapping(61002),)
+
+
+def test_of_two_numbers_that_a_pod_had_the_lower_one_moves_and_the_other_goes() -> None:
+    for was in ([mapping(61001), mapping(61002)], [mapping(61002), mapping(61001)]):
+        found = subtract(was, [mapping(61003)])
+        assert actions(found) == [("delete", "gone", 61002), ("change", "number-moved", 61003)]
+        assert found.changes[1].was == mapping(61001)
+
+
+def test_deletes_come_first_then_changes_then_adds() -> None:
+    was = [mapping(61003, pod=ref("a")), mapping(61002, pod=ref("b"))]
+    want = [mapping(61001, pod=ref("c")), mapping(61002, pod=ref("b"), pod_ip="10.244.3.9")]
+    found = subtract(was, want)
+    assert [c.action for c in found.changes] == ["delete", "change", "add"]
+    assert [found.count(action) for action in ("delete", "change", "add", "none")] == [1, 1, 1, 0]
+
+
+def test_other_source_ranges_are_a_change() -> None:
+    closed = mapping()._replace(source_ranges=("10.0.0.0/8",))
+    assert actions(subtract([mapping()], [closed])) == [("change", "source-ranges-changed", 61044)]
 
 
 def test_another_address_is_a_change() -> None:
@@ -52,12 +78,18 @@ def test_a_rule_that_names_nobody_is_removed_where_nobody_wants_its_number() -> 
     assert actions(subtract([mapping(pod=NOBODY)], [])) == [("delete", "gone", 61044)]
 
 
+def test_a_rule_that_names_nobody_is_overwritten_by_a_pod_that_moves_to_its_number() -> None:
+    was = [mapping(61001), mapping(61044, pod=NOBODY)]
+    assert actions(subtract(was, [mapping(61044)])) == [("change", "number-moved", 61044)]
+
+
 def test_a_rule_that_is_there_twice_counts_once() -> None:
     assert subtract([mapping(), mapping()], [mapping()]).changes == ()
 
 
 def test_host_ports_are_nobodys_rules() -> None:
     assert subtract([], [mapping(via="hostPort")]) == Diff((), ())
+    assert subtract([mapping(via="hostPort")], []) == Diff((), ())
 
 
 def test_protocols_and_families_of_one_number_are_told_apart() -> None:
@@ -108,15 +140,16 @@ def test_the_order_of_either_side_makes_no_difference(rows: list[Mapping], rando
 
 def test_between_two_plans_a_host_port_is_a_row_like_others() -> None:
     host = mapping(4001, via="hostPort")
-    assert actions(between([], [host, mapping()])) == [("add", "new", 4001), ("add", "new", 61044)]
-    assert actions(between([host], [mapping(4002, via="hostPort")])) == [("change", "number-moved", 4002)]
-    assert actions(between([host], [])) == [("delete", "gone", 4001)]
-    assert between([host], [host]) == Diff((), (host,))
-    assert [c.mapping.via for c in between([host], [mapping()]).changes] == ["hostPort", "dnat"]
+    assert actions(compare([], [host, mapping()])) == [("add", "new", 4001), ("add", "new", 61044)]
+    assert actions(compare([host], [mapping(4002, via="hostPort")])) == [("change", "number-moved", 4002)]
+    assert actions(compare([host], [])) == [("delete", "gone", 4001)]
+    assert compare([host], [host]) == Diff((), (host,))
+    assert actions(compare([host], [mapping()])) == [("change", "via-changed", 61044)]
 
 
 def test_between_two_plans_it_counts_what_pods_are_told_and_who_asks() -> None:
     moved, other = mapping()._replace(node_ip="10.10.10.11"), mapping()._replace(services=("shop/other",))
-    assert actions(between([mapping()], [moved])) == [("change", "node-ip-changed", 61044)]
-    assert actions(between([mapping()], [other])) == [("change", "services-changed", 61044)]
-    assert between([mapping()], [mapping()]) == Diff((), (mapping(),))
+    assert actions(compare([mapping()], [moved])) == [("change", "node-ip-changed", 61044)]
+    assert subtract([mapping()], [moved]).changes == ()
+    assert actions(compare([mapping()], [other])) == [("change", "services-changed", 61044)]
+    assert compare([mapping()], [mapping()]) == Diff((), (mapping(),))
