@@ -123,7 +123,7 @@ class ApiCluster:
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """See `Cluster`."""
-        with Deadline(TELL_SECONDS) as deadline:
+        with Deadline(RUN.left(TELL_SECONDS)) as deadline:
             later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
         return tuple(event for event, failed in zip(events, later, strict=True) if failed)
 
