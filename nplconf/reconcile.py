@@ -59,10 +59,12 @@ class Result:
         """As in the contract; a limit counts more than a failure, and a failure more than a stale row."""
         if self.decision.blocked:
             return 4
+        if self.decision.withheld:
+            return 3
         if self.failures or self.degraded:
             nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
             return 69 if nothing_done and self._nothing_answers() else 5
-        return 3 if self.decision.stale or self.decision.withheld else 0
+        return 3 if self.decision.stale else 0
 
     def _nothing_answers(self) -> bool:
         """Not where each mapping has a reason of its own: somebody else has its number, or its Pod may not be told."""
@@ -142,7 +144,7 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     observed = observe(node)
     decision = decide(snapshot, observed, settings, bounds)
     result = _carry_out(decision, observed, cluster, node, snapshot)
-    if result.told and not settings.no_events:
+    if snapshot.served and result.told and not settings.no_events:  # a file has no Events
         tell(
             Outcome(result.decision.plan, snapshot, result.told),
             cluster,
@@ -155,7 +157,7 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
 
 def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
     if decision.withheld or decision.foreign:
-        return Result(decision)
+        return Result(decision, failures=decision.failures)
     pods = tuple(pod for pod in snapshot.pods if pod.node == decision.plan.node)
     if decision.blocked:
         return act(restrained(decision, pods, observed), observed, None, node, ())
@@ -216,8 +218,9 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if writes or observed.state.writing:
         everything = observed.state.writing
         failures += node.forget(decision.diff.changes, decision.admitted, decision.addresses, everything=everything)
-    if observed.leftovers:
-        failures += node.clear_leftovers(observed.leftovers)
+    replaced = _replaced(observed, unwritten)
+    if replaced:
+        failures += node.clear_leftovers(replaced)
     in_place = outcome.in_place(decision, seen, observed, pods)
     gone: frozenset[Mapping] = frozenset()
     published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
@@ -242,7 +245,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         patches=written,
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
-        warnings=_warnings(observed),
+        warnings=_warnings(observed, replaced),
         told=outcome.told(before, written, failures) if cluster and not problems else {},
     )
 
@@ -310,7 +313,7 @@ def _write(
         keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
         settled = node.settle(family, observed.tables[family], build, keep, add)
         seen[family] = settled.table
-        failures += (Failure("rule", subject(row), message) for row, message in settled.refused)
+        failures += (Failure("rule", subject(row), message, refused=True) for row, message in settled.refused)
         failures += (Failure("rule", family, message) for message in settled.errors)
     return seen, failures
 
@@ -327,11 +330,16 @@ def _take_back(
     return seen, [*failures, *node.forget(changes, admitted, decision.addresses, everything=False)]
 
 
-def _warnings(observed: Observed) -> tuple[str, ...]:
+def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> tuple[Family, ...]:
+    """The families whose rules in the other backend may go, as the backend in use took its own."""
+    stuck = {*observed.unreadable, *(failure.subject for failure in unwritten)}
+    return tuple(family for family in observed.leftovers if family not in stuck)
+
+
+def _warnings(observed: Observed, replaced: Iterable[Family]) -> tuple[str, ...]:
     other = "legacy" if observed.backend == "nft" else "nft"
-    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in observed.leftovers)
-    unheld = "--no-hold: nothing keeps other programs from the node ports in use" if observed.holds.probed else ""
-    return tuple(filter(None, (observed.loaded.warning, unheld, *removed)))
+    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in replaced)
+    return tuple(filter(None, (observed.loaded.warning, *removed)))
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------

@@ -115,6 +115,8 @@ def load(text: str, *, source: str, limits: Limits | None = None) -> Document:
     return reader.document()
 
 
+PARSER_TOO_DEEP = "exceeded maximum nesting depth"
+"""What newer libyaml says to a thousand brackets, before it tells of the first: it reads ahead for a key."""
 _SHOWN = 60
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,60}")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
@@ -215,7 +217,7 @@ class _Reader:
                     handler(event)
             self.complete = True
         except yaml.YAMLError as error:
-            self.problems.append(_syntax(self.file, error))
+            self.problems.append(_syntax(self.file, error, self.limits))
         except _StopReading:
             pass
         finally:
@@ -272,7 +274,7 @@ class _Reader:
         if event.anchor is not None or event.tag is not None:
             self.decoration(event, line)
         if len(self.stack) > self.limits.depth:
-            self.stop(line, "too-deep", f"nested deeper than {self.limits.depth} levels")
+            self.stop(line, "too-deep", _too_deep(self.limits))
         if frame.key is None:
             self.note(line, "yaml-key", "a mapping or list cannot be a key")
             items = []
@@ -320,9 +322,16 @@ class _Reader:
         frame.key = None
 
 
-def _syntax(file: str, error: Any) -> Problem:
+def _syntax(file: str, error: Any, limits: Limits) -> Problem:
     """The parser's own complaint. It may quote the document."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line = mark.line + 1 if mark else 1
     said = [getattr(error, name, None) for name in ("context", "problem", "reason")]
+    if PARSER_TOO_DEEP in said:
+        return Problem(file, line, "", "too-deep", _too_deep(limits))
     message = ": ".join(part for part in said if part) or "this is no YAML"
-    return Problem(file, mark.line + 1 if mark else 1, "", "yaml-syntax", printable(message[:200]))
+    return Problem(file, line, "", "yaml-syntax", printable(message[:200]))
+
+
+def _too_deep(limits: Limits) -> str:
+    return f"nested deeper than {limits.depth} levels"

@@ -95,10 +95,11 @@ def report(result: Result, settings: Settings) -> None:
     """Say and print what came of a run."""
     decision = result.decision
     plan_command.say_figures(decision)
+    if settings.no_hold and not settings.quiet:
+        say.warning("--no-hold: nothing keeps other programs from the node ports in use")
     for message in result.warnings:
         say.warning(message)
-    if decision.blocked:
-        say.error(decision.blocked.message)
+    plan_command.say_held_back(decision)
     for message in result.degraded:
         say.error(message)
     if settings.output != "table":

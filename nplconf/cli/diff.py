@@ -19,17 +19,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """What leads from A to B, or from the node to A."""
-    plan = plans.read(arguments.b or arguments.a)
+    """What leads from A to B, or from the node to A; of what is skipped, what A did not skip."""
+    first = plans.read(arguments.a)
     if arguments.b:
-        found = compare(plans.read(arguments.a).mappings, plan.mappings)
+        after, known = plans.read(arguments.b), set(first.skipped)
+        found = compare(first.mappings, after.mappings)
     else:
-        found = _from_node(plans.of_node(plan, arguments.a, settings), settings)
+        after, known = plans.of_node(first, arguments.a, settings), set()
+        found = _from_node(after, settings)
+    skipped = [row for row in after.skipped if row not in known]
     if settings.output == "table":
-        lines = [*table.changes(found.changes), *table.skipped(plan.skipped), table.summary(found)]
-        table.write(lines, settings)
+        table.write([*table.changes(found.changes), *table.skipped(skipped), table.summary(found)], settings)
     else:
-        print(structured.review(data.diff(plan.node, found, plan.skipped), settings.output), end="")
+        print(structured.review(data.diff(after.node, found, skipped), settings.output), end="")
     return 2 if arguments.detailed_exitcode and found.changes else 0
 
 

@@ -61,9 +61,16 @@ def say_figures(decision: Decision) -> None:
     say.info(f"{asked}, {len(decision.live)} are live, {len(decision.diff.changes)} differ")
 
 
-def _report(decision: Decision, settings: Settings) -> None:
+def say_held_back(decision: Decision) -> None:
+    """Why a run changes nothing, or less than it was to."""
     if decision.blocked:
         say.error(decision.blocked.message)
+    elif decision.withheld:
+        say.error("the plan is not exactly what there is now: with --exact nothing is changed")
+
+
+def _report(decision: Decision, settings: Settings) -> None:
+    say_held_back(decision)
     for failure in decision.failures:
         say.warning(f"{failure.step}: {failure.subject}: {failure.message}")
     if settings.output == "table":

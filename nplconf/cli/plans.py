@@ -90,5 +90,7 @@ def for_node(plan: Plan, path: str, settings: Settings) -> Plan:
 def of_node(plan: Plan, path: str, settings: Settings) -> Plan:
     """The same plan when it is one for this node. Raises BadDataError."""
     if plan.node != settings.node:
-        raise BadDataError(f"{path}: a plan for node {plan.node}, this one is {settings.node} (--node)")
+        raise BadDataError(
+            f"{escaped(path)}: a plan for node {plan.node}, this one is {escaped(settings.node)} (--node)"
+        )
     return plan

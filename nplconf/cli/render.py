@@ -1,7 +1,7 @@
 """`nplconf render`: cluster state -> plan."""
 
 import argparse
-import os
+from pathlib import Path
 
 from nplconf.cli import plans
 from nplconf.cli.files import write_output
@@ -59,4 +59,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 def _previous(named: str | None, out: str | None) -> Plan | None:
     if named:
         return plans.read(named)
-    return plans.read(out) if out and os.path.lexists(out) else None
+    return plans.read(out) if out and _may_be_plan(out) else None
+
+
+def _may_be_plan(path: str) -> bool:
+    """It is there, and nothing that is only written to, as /dev/stdout is."""
+    there = Path(path)
+    return there.is_file() or there.is_dir()

@@ -19,6 +19,7 @@ from nplconf.output import data, structured, table
 from nplconf.output.text import escaped
 from nplconf.plan import document
 from nplconf.plan.live import numbers
+from nplconf.plan.reread import reread
 from nplconf.settings import Settings
 
 
@@ -66,13 +67,15 @@ def _render(renderer: Renderer, directory: Path, outcome: Outcome) -> None:
         return
     path = str(directory / f"{name}.yaml")
     try:
-        before = plans.read(path) if os.path.lexists(path) else None
+        ours = reread(read_text(path)) if os.path.lexists(path) else None
+        before = ours or (plans.read(path) if os.path.lexists(path) else None)
     except BadDataError as err:
         outcome.failures.append(Failure("render", name, f"the previous plan is left as it is: {err}"))
         return
     past = Past(numbers=(numbers(before.mappings),)) if before else Past()
     plan = renderer.render(past)
-    if plan == before or not write_output(path, document.dump(plan)):
+    # a file that was read as ours has these bytes already; one that somebody else wrote may say the same in others
+    if plan == ours or not write_output(path, document.dump(plan)):
         outcome.unchanged.append(name)
     else:
         outcome.written.append(name)

@@ -26,11 +26,10 @@ def open_missing() -> None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
 
 
-def take_anything() -> None:
-    """Write what the terminal's encoding has no character for as an escape: no result is worth less for an arrow."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+def show_anything() -> None:
+    """Have stdout, as stderr, escape what its character set lacks: no name from the cluster ends a run half-way."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def silence(stream: TextIO) -> None:

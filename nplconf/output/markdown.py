@@ -176,7 +176,10 @@ def _plain(value: object) -> object:
 
 
 def _deletes(section: Section, room: int) -> list[str]:
-    """All of them in the longest form that fits: the table, a line with the port and the Pod each, the ports alone."""
+    """All of them in the longest form that fits: the table, a line with the port and the Pod each, the ports alone.
+
+    Where not even all ports fit, neighbours are put together.
+    """
     if not section.rows:
         return []
     whole = [*_table_head(section), *map(_row, section.rows), ""]
@@ -184,7 +187,8 @@ def _deletes(section: Section, room: int) -> list[str]:
         return whole
     title = [f"## {section.title} ({len(section.rows)})", ""]
     short = [*title, "<pre>", *(f"{_bare(port)} {_bare(pod)}" for port, pod, *_ in section.rows), "</pre>", ""]
-    return short if _size(short) <= room else [*title, _ports(section), ""]
+    ports = [*title, ", ".join(_bare(port) for port, *_ in section.rows), ""]
+    return next((form for form in (short, ports) if _size(form) <= room), [*title, _ports(section), ""])
 
 
 def _ports(section: Section) -> str:

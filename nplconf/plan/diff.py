@@ -100,7 +100,7 @@ def _place(mapping: Mapping) -> _Place:
 
 def _difference(old: Mapping, new: Mapping, *, rules_only: bool) -> str:
     """The first difference that counts; "" when there is none."""
-    told = rules_only or (old.via, old.node_ip) == (new.via, new.node_ip)
+    told = rules_only or (old.via, old.node_ip, old.services) == (new.via, new.node_ip, new.services)
     if told and old.pod.name and _target(old) == _target(new):
         return ""
     differences = {
@@ -112,6 +112,7 @@ def _difference(old: Mapping, new: Mapping, *, rules_only: bool) -> str:
         "target-changed": old.pod_port != new.pod_port,
         "source-ranges-changed": old.source_ranges != new.source_ranges,
         "node-ip-changed": not rules_only and old.node_ip != new.node_ip,
+        "services-changed": not rules_only and old.services != new.services,
     }
     return next((reason for reason, differs in differences.items() if differs), "")
 

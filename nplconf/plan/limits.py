@@ -47,7 +47,7 @@ def blocked(
         return None if believe_empty else Blocked("empty", _empty(len(present)))
     served = sum(still_runs(m, running) for m in present)
     gone = sum(still_runs(m, running) for m in removed)
-    if served and gone * 100 > max_delete * served:
+    if gone * 100 > max_delete * served:
         return Blocked("max-delete", _too_much(gone, served, max_delete))
     return None
 

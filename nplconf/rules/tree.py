@@ -113,10 +113,10 @@ def live(found: Table, family: Family, numbers: Container[str] | None = None) ->
         _live(rule, name, found, family)
         for name, chain in found.chains.items()
         for rule in chain
-        if isinstance(rule, Rule) and rule.target == "DNAT" and rule.ports.isdigit() and rule.to
+        if isinstance(rule, Rule) and rule.to and rule.ports.isdigit()
         if numbers is None or rule.ports in numbers
     )
-    return tuple(sorted(rules, key=lambda r: (r.key, r.pod_ip, r.pod_port, r.tag)))
+    return tuple(sorted(rules))
 
 
 def _live(rule: Rule, chain: str, found: Table, family: Family) -> LiveRule:
@@ -147,8 +147,6 @@ def in_place(found: Table, want: Table | None, family: Family, advertised: str |
 
 def _enters(here: Rules, want: Rules, name: str, advertised: str | None) -> bool:
     """Whether packets come from the entry to the tree of a protocol, and those from loopback do not."""
-    if here == want:
-        return True
     loopback, *gates = want
     wanted = [g for g in gates if isinstance(g, Rule) and g.target == name and _is_for(g, advertised)]
     known = dict.fromkeys(want)

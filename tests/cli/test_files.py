@@ -1,4 +1,4 @@
-"""What `--out` does to what is at that place already."""
+"""Results that go to files: what is replaced, what is only written to, what is left behind."""
 
 import os
 from pathlib import Path
@@ -15,12 +15,14 @@ from nplconf.reconcile import review
 from nplconf.settings import Settings
 
 
-def test_a_file_that_says_the_same_is_not_touched(tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert write_output(str(out), "a\n")
-    before = out.stat()
-    assert not write_output(str(out), "a\n")
-    assert out.stat() == before
+def test_a_file_is_replaced_only_when_it_says_something_else(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    assert write_output(str(path), "a\n")
+    before = path.stat()
+    assert not write_output(str(path), "a\n")
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert write_output(str(path), "b\n")
+    assert path.stat().st_ino != before.st_ino
 
 
 def test_a_link_stays_and_its_file_is_replaced_in_one_step_with_its_mode(tmp_path: Path) -> None:
@@ -36,20 +38,25 @@ def test_a_link_stays_and_its_file_is_replaced_in_one_step_with_its_mode(tmp_pat
     assert after.st_mode == before.st_mode
 
 
-def test_what_is_no_file_is_written_to_and_stays() -> None:
-    reader, writer = os.pipe()
-    write_output(f"/proc/self/fd/{writer}", "text")
-    os.close(writer)
-    assert os.read(reader, 100) == b"text"
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    assert write_output(str(path), "a\n")
+    assert os.read(reader, 10) == b"a\n"
     os.close(reader)
+    assert path.is_fifo()
 
 
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(PermissionDeniedError, match=r"none/out: cannot be written"):
-        write_output(str(tmp_path / "none" / "out"), "text")
-    with pytest.raises(UnicodeEncodeError):
-        write_output(str(tmp_path / "out"), "\ud800")
-    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "plan.yaml").mkdir()
+    with pytest.raises(PermissionDeniedError, match=r"plan\.yaml: cannot be written"):
+        write_output(str(tmp_path / "plan.yaml"), "a\n")
+    with pytest.raises(PermissionDeniedError, match="cannot be written"):
+        write_output("/dev/full", "a\n")
+    with pytest.raises(PermissionDeniedError, match="cannot be written"):
+        write_output(str(tmp_path / ("x" * 256)), "a\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.yaml"]
 
 
 def test_no_plan_is_saved_from_the_state_of_another_cluster(tmp_path: Path) -> None:

@@ -7,9 +7,10 @@ from worlds import NODE, RANGE, cluster, mapping, node, plan, pod, ref, service
 
 from nplconf.desired.render import Desired
 from nplconf.desired.reviewed import Resolved, resolve
-from nplconf.model import ClusterState, ContainerPort, Node, Plan, Pod, Service, Skipped
+from nplconf.model import ClusterState, ContainerPort, Node, Plan, Pod, PortRange, Service, Skipped
 
 REVIEWED = plan(mapping(61044))
+ONE = PortRange(61044, 61044)
 
 
 def resolved(reviewed: Plan, *objects: Node | Pod | Service, exact: bool = False, **more: object) -> Resolved:
@@ -58,6 +59,10 @@ def test_a_row_is_not_hidden_by_another_protocol_that_cannot_be_had() -> None:
     assert reasons(found) == ["not-selected"]
 
 
+def test_a_row_is_not_hidden_by_another_family_that_cannot_be_had() -> None:
+    assert reasons(resolved(REVIEWED, pod(), service(families=["IPv6"]))) == ["not-selected"]
+
+
 def test_a_row_that_cannot_be_had_now_is_skipped_with_its_reason() -> None:
     found = resolved(REVIEWED, pod(ips=()), service())
     assert found.stale == ()
@@ -88,14 +93,24 @@ def test_a_number_that_somebody_else_has_now_fails_its_row_and_moves_nothing() -
     other = service("lb", node_port=61044, enabled=False)
     found = resolved(REVIEWED, pod(), service(), other)
     assert found.plan.mappings == ()
-    (failure,) = found.failures
-    assert "61044 is a nodePort of Service shop/lb" in failure.message
+    ((row, why),) = found.refused
+    assert row == REVIEWED.mappings[0]
+    assert why == "number 61044 is a nodePort of Service shop/lb"
+    assert found.pending == (), "it was reviewed"
+
+
+def test_a_number_that_somebody_else_has_fails_its_row_also_where_no_other_is_free() -> None:
+    other = service("lb", node_port=61044, enabled=False)
+    state = cluster(node(), pod(), service(), other)
+    found = resolve(replace(REVIEWED, port_range=ONE), state, node(), Desired(ONE))
+    assert [why for _, why in found.refused] == ["number 61044 is a nodePort of Service shop/lb"]
 
 
 def test_a_host_port_that_was_not_reviewed_is_not_advertised() -> None:
     found = resolved(REVIEWED, pod(ports=[ContainerPort(8080, host_port=4001)]), service())
     assert found.plan.mappings == ()
-    assert len(found.failures) == len(found.pending) == 1
+    assert len(found.refused) == 1
+    assert found.pending == ()
 
 
 def test_a_reviewed_host_port_is_advertised_only_while_it_is_the_same() -> None:
@@ -104,7 +119,7 @@ def test_a_reviewed_host_port_is_advertised_only_while_it_is_the_same() -> None:
     assert [m.node_port for m in same.plan.mappings] == [4001]
     other = resolved(reviewed, pod(ports=[ContainerPort(8080, host_port=4002)]), service())
     assert other.plan.mappings == ()
-    assert len(other.failures) == 1
+    assert len(other.refused) == 1
 
 
 def test_the_reviewed_clients_stay_the_only_ones() -> None:
@@ -129,7 +144,7 @@ def test_exactly_means_the_same_pod_at_the_same_address(now: Pod, reason: str) -
 
 def test_exactly_has_nothing_to_say_of_a_plan_that_fits() -> None:
     found = resolved(REVIEWED, pod(), service(), exact=True)
-    assert (found.stale, found.pending, found.failures) == ((), (), ())
+    assert (found.stale, found.pending, found.refused) == ((), (), ())
     assert found.plan.mappings == REVIEWED.mappings
     assert found.plan.node == NODE
 

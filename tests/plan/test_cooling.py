@@ -1,7 +1,7 @@
 """Freed numbers wait before another Pod may have them."""
 
 from nplconf.model import Cooling, PodPort
-from nplconf.plan.cooling import current, freed
+from nplconf.plan.cooling import current, freed, settled
 
 A, B = PodPort("shop/a", 80), PodPort("shop/b", 80)
 
@@ -13,7 +13,8 @@ def test_a_number_cools_until_its_time_is_over() -> None:
 
 
 def test_a_reboot_starts_the_time_anew() -> None:
-    assert current([Cooling(61000, A, 5000.0)], now=10.0, period=100, rebooted=True) == (Cooling(61000, A, 10.0),)
+    for before in (5000.0, 4.0):
+        assert current([Cooling(61000, A, before)], now=10.0, period=100, rebooted=True) == (Cooling(61000, A, 10.0),)
 
 
 def test_a_time_in_the_future_counts_from_now() -> None:
@@ -22,6 +23,11 @@ def test_a_time_in_the_future_counts_from_now() -> None:
 
 def test_a_number_that_nobody_has_any_more_is_freed_now() -> None:
     assert freed({A: 61000, B: 61001}, {B: 61001}, (), now=7.0) == (Cooling(61000, A, 7.0),)
+
+
+def test_freed_numbers_are_kept_in_their_order_so_that_nothing_changes_in_the_state_file() -> None:
+    before = {A: 61001, B: 61000}
+    assert freed(before, {}, (), now=7.0) == (Cooling(61000, B, 7.0), Cooling(61001, A, 7.0))
 
 
 def test_a_number_that_is_used_again_stops_cooling() -> None:
@@ -35,3 +41,9 @@ def test_a_number_that_cools_already_keeps_its_time() -> None:
 
 def test_the_number_that_a_pod_moved_away_from_cools() -> None:
     assert freed({A: 61000}, {A: 61005}, (), now=7.0) == (Cooling(61000, A, 7.0),)
+
+
+def test_a_time_in_the_future_is_kept_as_now_and_so_comes_to_an_end() -> None:
+    (kept,) = settled([Cooling(61000, A, 5000.0)], now=10.0, rebooted=False)
+    assert current([kept], now=109.0, period=100, rebooted=False) == (kept,)
+    assert current([kept], now=110.0, period=100, rebooted=False) == ()

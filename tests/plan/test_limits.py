@@ -19,7 +19,9 @@ def limit(
     return blocked(live, live[:removed], running, max_delete=percent, believe_empty=believe, any_pod=any_pod)
 
 
-@pytest.mark.parametrize(("count", "removed", "stopped"), [(10, 6, True), (10, 5, False), (9, 9, False)])
+@pytest.mark.parametrize(
+    ("count", "removed", "stopped"), [(10, 6, True), (10, 5, False), (9, 9, False), (200, 101, True), (200, 100, False)]
+)
 def test_more_than_half_is_stopped_from_ten_mappings_on(count: int, removed: int, *, stopped: bool) -> None:
     assert bool(limit(rows(count), removed)) is stopped
 
@@ -43,6 +45,8 @@ def test_a_snapshot_without_any_pod_is_doubted_until_it_is_believed() -> None:
     found = limit(rows(10), 10, gone=10, any_pod=False)
     assert found
     assert found.kind == "empty"
+    assert "10 live mappings" in found.message
+    assert "--allow-empty" in found.message
     assert limit(rows(10), 10, gone=10, any_pod=False, believe=True) is None
 
 

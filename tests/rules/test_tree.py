@@ -141,9 +141,47 @@ def test_only_the_source_ranges_reach_a_guarded_mapping(cidrs: tuple[str, ...], 
     assert (found is not None) is let_in
 
 
+def test_a_guard_minds_no_other_number_of_its_block() -> None:
+    first, second = rows((61000, "tcp"), (61001, "tcp"))
+    made = table([first._replace(source_ranges=("10.0.0.0/8",)), second])
+    assert deliver(made, packet(61000, "tcp")) is None
+    assert deliver(made, packet(61001, "tcp"))
+
+
+def test_every_rule_of_a_guarded_mapping_may_be_written_and_everywhere_is_not_said_as_iptables_does() -> None:
+    texts = [
+        to_text(rule) for rules in guarded("0.0.0.0/0").chains.values() for rule in rules if isinstance(rule, Rule)
+    ]
+    assert not any("0.0.0.0" in text for text in texts)
+
+
 def test_the_source_ranges_of_a_live_rule_are_read_back() -> None:
     (rule,) = tree.live(guarded("10.0.0.0/8", "0.0.0.0/0"), "IPv4")
     assert rule.source_ranges == ("10.0.0.0/8", "0.0.0.0/0")
+
+
+GUARD, SERVED = "NPLCONF-FROM-TCP-EE48", "NPLCONF-TO-TCP-EE48"
+
+
+@pytest.mark.parametrize("guard", [None, (Unknown("-j LOG"),)], ids=["gone", "strange"])
+def test_a_live_rule_without_the_guard_it_had_is_read_as_having_none(guard: object) -> None:
+    (rule,) = tree.live(damaged(guarded("10.0.0.0/8"), **{GUARD: guard}), "IPv4")
+    assert rule.source_ranges == ()
+
+
+def test_a_live_rule_behind_the_guard_of_another_number_is_not_guarded() -> None:
+    want = guarded("10.0.0.0/8")
+    astray = tuple(r._replace(ports="61001") for r in want.chains[SERVED] if isinstance(r, Rule))
+    own = (Rule(SERVED, goto=True, source="192.0.2.0/24"),)
+    found = damaged(want, **{SERVED: astray, "NPLCONF-FROM-TCP-EE49": own})
+    assert [(r.key.node_port, r.source_ranges) for r in tree.live(found, "IPv4")] == [(61001, ())]
+
+
+def test_a_guarded_mapping_is_in_place_with_its_whole_guard_alone() -> None:
+    want = guarded("10.0.0.0/8")
+    assert tree.in_place(want, want, "IPv4") == {RuleKey(61000, "IPv4", "tcp")}
+    for chain in (GUARD, SERVED):
+        assert tree.in_place(damaged(want, **{chain: ()}), want, "IPv4") == frozenset()
 
 
 # --- reading back ----------------------------------------------------------------------------------------------------
@@ -154,6 +192,22 @@ def test_live_rules_are_the_mappings(keys: set[tuple[int, Protocol]], family: Fa
     mappings = rows(*keys, family=family)
     found = tree.live(table(mappings, family), family)
     assert [(r.key, r.pod_ip, r.pod_port) for r in found] == sorted((m.key, m.pod_ip, m.pod_port) for m in mappings)
+
+
+def test_live_rules_are_sorted_whatever_the_order_of_the_chains() -> None:
+    made = table(rows((61001, "udp"), (61005, "tcp"), (61006, "udp")))
+    found = tree.live(replace(made, chains=dict(reversed(made.chains.items()))), "IPv4")
+    assert [r.key.node_port for r in found] == [61001, 61005, 61006]
+    assert [r.key.node_port for r in tree.live(made, "IPv4", {"61005"})] == [61005]
+
+
+@pytest.mark.parametrize(
+    "stray",
+    [Unknown("-j LOG"), Rule("DNAT", to="10.0.0.1:80"), Rule("DNAT", protocol="tcp", ports="1:9", to="10.0.0.1:80")],
+    ids=str,
+)
+def test_a_rule_that_is_for_no_one_number_is_no_live_one(stray: Rule | Unknown) -> None:
+    assert tree.live(damaged(table([]), **{"NPLCONF-TCP": (stray,)}), "IPv4") == ()
 
 
 @given(keys=NUMBERS)
@@ -194,6 +248,30 @@ def test_a_rule_behind_the_mappings_own_takes_nothing_from_it(stray: Rule) -> No
     assert tree.in_place(found, want, "IPv4") == {RuleKey(61000, "IPv4", "tcp")}
 
 
+@pytest.mark.parametrize(
+    ("stray", "left"),
+    [
+        (Rule("DNAT", protocol="tcp", ports="61002", to="10.244.9.9:9"), {61000, 61001, 61003}),
+        (Rule("DNAT", protocol="tcp", ports="61001:61002", to="10.244.9.9:9"), {61000, 61003}),
+        (Rule("DNAT", protocol="tcp", ports="1:61000", to="10.244.9.9:9"), {61001, 61002, 61003}),
+        (Rule("RETURN", protocol="tcp"), set()),
+        (Unknown("-p tcp -m tcp --dport 1 -j LOG"), set()),
+    ],
+    ids=str,
+)
+def test_a_rule_in_front_takes_the_numbers_it_is_for_and_no_others(stray: Rule | Unknown, left: set[int]) -> None:
+    want = table(rows(*((number, "tcp") for number in range(61000, 61004))))
+    leaf = "NPLCONF-TCP-EE4"
+    found = damaged(want, **{leaf: (stray, *reversed(want.chains[leaf]))})
+    assert {key.node_port for key in tree.in_place(found, want, "IPv4")} == left
+
+
+@pytest.mark.parametrize("chain", ["NPLCONF", "NPLCONF-TCP", "NPLCONF-TCP-E", "NPLCONF-TCP-EE4"])
+def test_nothing_is_in_place_behind_a_chain_that_is_gone(chain: str) -> None:
+    want = table(rows((61000, "tcp")))
+    assert tree.in_place(damaged(want, **{chain: None}), want, "IPv4", "10.10.10.10") == frozenset()
+
+
 @pytest.mark.parametrize("base", ["PREROUTING", "OUTPUT"])
 @pytest.mark.parametrize("jumps", [(), ("-g NPLCONF",), ("-p tcp -j NPLCONF",)])
 def test_nothing_is_in_place_without_both_jumps(base: str, jumps: tuple[str, ...]) -> None:
@@ -224,6 +302,17 @@ def test_what_reaches_the_advertised_address_is_in_place_though_another_is_missi
     want = tree.table(mappings, TWO, (), PORTS, "IPv4")
     found = tree.table(mappings, TWO[1:], (), PORTS, "IPv4")
     assert bool(tree.in_place(found, want, "IPv4", address)) is arrives
+
+
+def test_without_the_gate_of_one_protocol_the_other_is_in_place() -> None:
+    want = table(rows((61000, "tcp"), (61000, "udp")))
+    gates = tuple(rule for rule in want.chains["NPLCONF"] if rule.target != "NPLCONF-UDP")  # type: ignore[union-attr]
+    assert tree.in_place(damaged(want, NPLCONF=gates), want, "IPv4") == {RuleKey(61000, "IPv4", "tcp")}
+
+
+def test_an_address_that_no_gate_is_for_reaches_nothing() -> None:
+    want = table(rows((61000, "tcp")))
+    assert tree.in_place(want, want, "IPv4", "10.10.10.11") == frozenset()
 
 
 @pytest.mark.parametrize("stray", [Unknown("-j LOG"), Rule("RETURN"), None], ids=str)
@@ -276,15 +365,22 @@ def test_a_chain_that_is_missing_wrong_or_one_too_many_is_a_finding() -> None:
     wrong = damaged(
         want, **{"NPLCONF-TCP-E": (), "NPLCONF-UDP": None, "NPLCONF-X": (), "NPLCONF": (Unknown("-j LOG"),)}
     )
-    found = {f.subject.removeprefix("IPv4 "): f.message for f in tree.findings(wrong, want, "IPv4")}
-    assert found == {
-        "NPLCONF": "the chain has a rule that is not ours",
-        "NPLCONF-TCP-E": "the chain is not as it must be",
-        "NPLCONF-UDP": "the chain is missing",
-        "NPLCONF-X": "the chain leads to no mapping",
-    }
+    assert [(f.kind, f.subject, f.message) for f in tree.findings(wrong, want, "IPv4")] == [
+        ("dispatch", "IPv4 NPLCONF", "the chain has a rule that is not ours"),
+        ("dispatch", "IPv4 NPLCONF-TCP-E", "the chain is not as it must be"),
+        ("dispatch", "IPv4 NPLCONF-UDP", "the chain is missing"),
+        ("dispatch", "IPv4 NPLCONF-X", "the chain leads to no mapping"),
+    ]
+
+
+def test_where_a_mapping_leads_is_no_finding_but_its_own_matter() -> None:
+    want, moved = table(rows((61000, "tcp"))), table([rows((61000, "tcp"))[0]._replace(pod_port=9)])
+    assert tree.differs(moved, want)
+    assert tree.findings(moved, want, "IPv4") == ()
 
 
 def test_chains_of_ours_in_a_family_without_an_address_are_a_finding() -> None:
     (finding,) = tree.findings(table([]), None, "IPv4")
-    assert finding.kind == "dispatch"
+    assert (finding.kind, finding.subject) == ("dispatch", "IPv4")
+    assert tree.differs(table([]), None)
+    assert not tree.differs(Table(), None)
