@@ -160,7 +160,7 @@ def heal(plan: Plan, observed: Observed, settings: Settings, addresses: MappingO
     """As `decide`, without a cluster: the plan as it stands, nobody is told anything."""
     decision = _decision(plan, addresses, live_now(observed, settings), (), observed, settings)
     kept = replace(decision.kept, empty_seen=observed.state.empty_seen)
-    return replace(decision, patches=(), kept=kept)
+    return replace(decision, kept=kept)
 
 
 def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked | None:
@@ -310,9 +310,11 @@ def _why_delete(pods: Iterable[Pod], plan: Plan, admitted: Iterable[Mapping]) ->
 
     @cache
     def asked() -> dict[tuple[PodPort, str, str], str]:
-        """Of what is to be mapped, why another rule for it goes."""
-        served = set(admitted)
-        return {(m.owner, m.protocol, m.family): _beside(m, served=m in served) for m in plan.mappings}
+        return {(m.owner, m.protocol, m.family): m.via for m in plan.mappings}
+
+    @cache
+    def served() -> set[tuple[PodPort, str, str]]:
+        return {(m.owner, m.protocol, m.family) for m in admitted if m.via == "dnat"}
 
     skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
 
@@ -324,17 +326,14 @@ def _why_delete(pods: Iterable[Pod], plan: Plan, admitted: Iterable[Mapping]) ->
             return "pod-gone"
         if pod.terminated:
             return "pod-terminated"
-        if reason := asked().get((mapping.owner, mapping.protocol, mapping.family)):
-            return reason
+        place = (mapping.owner, mapping.protocol, mapping.family)
+        if place in served():
+            return "doubled"
+        if via := asked().get(place):
+            return UNAVAILABLE if via == "dnat" else "host-port"
         return skipped.get((mapping.pod.key, mapping.pod_port), "not-selected")
 
     return why
-
-
-def _beside(mapping: Mapping, *, served: bool) -> str:
-    if mapping.via == "hostPort":
-        return "host-port"
-    return "doubled" if served else UNAVAILABLE
 
 
 def _kept(
