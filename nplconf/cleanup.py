@@ -1,7 +1,6 @@
 """Leaving a node: every annotation and every rule of ours goes, in both backends."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from nplconf.cluster import Cluster
 from nplconf.errors import UnavailableError
@@ -9,7 +8,7 @@ from nplconf.model import FAMILIES, Change, Failure, Mapping
 from nplconf.node import Node
 from nplconf.plan import cooling
 from nplconf.plan.live import live_mappings, numbers
-from nplconf.plan.state import Loaded
+from nplconf.plan.state import Loaded, State
 from nplconf.publish import patches
 from nplconf.reconcile import keep
 from nplconf.rules import tree
@@ -19,7 +18,8 @@ from nplconf.settings import Settings
 def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
     """Remove every annotation of this node's Pods and every rule of ours, in both backends; what could not be.
 
-    Who had which number is kept, so that a later install gives the same ones again.
+    Who had which number is kept, so that a later install gives the same ones again. Of a node that is clean nobody
+    says which cluster it was of: it may join another.
     """
     failures: list[Failure] = []
     if cluster:
@@ -49,13 +49,13 @@ def _clean_node(node: Node) -> list[Failure]:
     changes = [Change("delete", "cleanup", mapping, mapping) for mapping in live]
     failures += node.forget(changes, (), loaded.state.addresses, everything=False) if changes else ()
     if loaded.text or live:
-        failures += _forget_plan(node, loaded, live)
+        failures += _forget_plan(node, loaded, live, cluster=loaded.state.cluster if failures else None)
     return failures
 
 
-def _forget_plan(node: Node, loaded: Loaded, live: Sequence[Mapping]) -> list[Failure]:
+def _forget_plan(node: Node, loaded: Loaded, live: Sequence[Mapping], cluster: str | None) -> list[Failure]:
     before = numbers(loaded.state.plan.mappings) if loaded.state.plan else {}
     freed = cooling.freed(before | numbers(live), {}, loaded.state.cooling, now=node.now())
-    kept = replace(loaded.state, boot=node.boot, plan=None, cooling=freed, said={}, writing=False)
-    _, problems = keep(node, kept, loaded.text)
+    clean = State(boot=node.boot, cluster=cluster, cooling=freed, addresses=loaded.state.addresses)
+    _, problems = keep(node, clean, loaded.text)
     return [Failure("state", "state file", problem) for problem in problems]

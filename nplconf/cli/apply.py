@@ -56,7 +56,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
 def _result(arguments: argparse.Namespace, settings: Settings) -> Result:
     node = open_node(settings)
     try:
-        bounds = plans.bounds(arguments.plan, settings, exact=plan_command.exact(arguments, settings))
+        bounds = plans.bounds(arguments.plan, settings, exact=settings.exact)
     except BadDataError as err:
         _keep_last(node, settings, err)
         raise

@@ -15,7 +15,9 @@ from nplconf.verify import verify
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What is asked for."""
-    parser.add_argument("what", metavar="WHAT", help="namespace/name, svc/namespace/name or tcp/NUMBER")
+    parser.add_argument(
+        "what", metavar="WHAT", help="namespace/name (also pod/namespace/name), svc/namespace/name or tcp/NUMBER"
+    )
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

@@ -16,12 +16,6 @@ from nplconf.settings import Settings
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
     """What `plan` and `apply` both take."""
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="a plan whose rows and numbers are binding")
-    parser.add_argument(
-        "--exact",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="change nothing where anything differs from PLAN",
-    )
     parser.add_argument("--detailed-exitcode", action="store_true", help="exit 2 when something is to change")
     parser.add_argument("--out", metavar="FILE", help="save the plan")
 
@@ -34,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Decide, print, change nothing."""
     check(arguments, settings)
-    bounds = plans.bounds(arguments.plan, settings, exact=exact(arguments, settings))
+    bounds = plans.bounds(arguments.plan, settings, exact=settings.exact)
     node = open_node(settings)
     if bounds.plan and settings.no_cluster:
         decision, _ = review_plan(node, settings, bounds.plan)
@@ -51,15 +45,10 @@ def check(arguments: argparse.Namespace, settings: Settings) -> None:
         raise UsageError("--no-cluster needs a PLAN: without either there is nothing to do")
 
 
-def exact(arguments: argparse.Namespace, settings: Settings) -> bool:
-    """The flag, else the config file's `exact`."""
-    return bool(getattr(arguments, "exact", settings.exact))
-
-
-def save(decision: Decision, path: str | None) -> None:
-    """Write the plan that was decided on, unless nothing could be decided. Raises PermissionDeniedError."""
-    if path and not decision.foreign:
-        write_output(path, document.dump(decision.plan))
+def save(decision: Decision, out: str | None) -> None:
+    """Write the plan to a file. Of what is not for this node there is none: it would read as one without mappings."""
+    if out and not decision.foreign:
+        write_output(out, document.dump(decision.plan))
 
 
 def say_held_back(decision: Decision) -> None:

@@ -45,11 +45,8 @@ def _data(found: Verified, node: str) -> dict[str, object]:
 
 def _lines(found: Verified) -> list[table.Line]:
     drift = sum(not row.ok for row in found.rows) + len(found.findings)
-    total = (
-        f"Verify: {len(found.rows)} mappings, {drift} differ."
-        if drift
-        else f"Verify: {len(found.rows)} mappings, all ok."
-    )
+    count = f"{len(found.rows)} mapping{'s' * (len(found.rows) != 1)}"
+    total = f"Verify: {count}, {drift} differ." if drift else f"Verify: {count}, all ok."
     return [*table.columns(COLUMNS, map(_row, found.rows)), *table.findings(found.findings), ("sum", total)]
 
 

@@ -22,15 +22,22 @@ WRITE = 20.0
 LOCK = 5
 """Seconds that iptables itself waits for its lock."""
 BUSY = 4
-"""iptables' exit code for a lock or a resource that it did not get."""
+"""iptables' exit code for a lock or a resource that it did not get; of iptables-nft for all that the kernel refused."""
+PASSING = (
+    "Resource temporarily unavailable",
+    "Interrupted system call",
+    "Cannot allocate memory",
+    "Out of memory",
+    "No buffer space available",
+)
+"""What the kernel may refuse today and take tomorrow, as the C libraries name it."""
+_REFUSED = re.compile(r"[A-Z]+_[A-Z_]+ failed \(([^)]*)\)")
 PATIENCE = 8.0
 """Seconds in which a call that did not get it is made again."""
 SETTLE = 60.0
 """Seconds for all attempts to bring one family in order."""
 NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
 """A transaction that leaves no trace: whoever refuses it refuses everything."""
-
-_LED_TO = re.compile(r"CHAIN_(?:USER_)?DEL failed")
 
 Build = Callable[[Sequence[Mapping]], Table | None]
 
@@ -67,8 +74,14 @@ def read(family: Family, backend: Backend, *, whole: bool = False) -> Table:
     """
     if backend == "legacy":
         # a save is faster there than the look for a chain, which goes through all of them
-        return _save(family, backend) if legacy_has("nat", family) else parse("")
+        return _save(family, backend) if legacy_has("nat", family) else _nothing(family, backend)
     return (None if whole else _by_index(family, backend)) or _save(family, backend)
+
+
+def _nothing(family: Family, backend: Backend) -> Table:
+    """A table that does not exist, as long as there is a program that could make it. Raises UnavailableError."""
+    command.located(program(family, backend, "restore"))
+    return parse("")
 
 
 def _by_index(family: Family, backend: Backend) -> Table | None:
@@ -102,7 +115,7 @@ def _save(family: Family, backend: Backend) -> Table:
 def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bound: bool = False) -> command.Completed:
     """Run it, and again a little later while somebody else has the lock. Raises as `read`."""
     end, pause = time.monotonic() + PATIENCE, 0.1
-    while _busy(done := command.run(name, *arguments, text=text, deadline=deadline, bound=bound)):
+    while _is_busy(done := command.run(name, *arguments, text=text, deadline=deadline, bound=bound)):
         if "must be root" in done.errors or "Permission denied" in done.errors:
             raise PermissionDeniedError(f"{name}: {done.complaint}")
         if time.monotonic() + pause > end:
@@ -112,9 +125,10 @@ def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bo
     return done
 
 
-def _busy(done: command.Completed) -> bool:
-    """Whether it may go next time. iptables-nft ends so, too, when a chain is led to that is to be deleted."""
-    return done.code == BUSY and not _LED_TO.search(done.errors)
+def _is_busy(done: command.Completed) -> bool:
+    """Whether the same call may succeed a little later; iptables-nft names each command that the kernel refused."""
+    reasons = _REFUSED.findall(done.errors)
+    return done.code == BUSY and (not reasons or any(reason.startswith(PASSING) for reason in reasons))
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -228,7 +242,7 @@ def write(family: Family, backend: Backend, text: str) -> Written:
         return Written("unavailable", str(err))
     if done.code == 0:
         return Written()
-    return Written("busy" if _busy(done) else "refused", f"{name}: {done.complaint}")
+    return Written("busy" if _is_busy(done) else "refused", f"{name}: {done.complaint}")
 
 
 # --- the other backend -----------------------------------------------------------------------------------------------

@@ -53,7 +53,8 @@ def change(found: Change) -> str:
     mapping = found.mapping
     moved = f"{found.was.node_port} -> " if found.was and found.was.node_port != mapping.node_port else ""
     number = f"{moved}{mapping.node_port}"
-    return escaped(f"{mapping.protocol}/{number:<5} {target(mapping)}  ({found.reason}){_for(mapping)}")
+    why = f"{found.reason}, hostPort" if mapping.via == "hostPort" else found.reason
+    return escaped(f"{mapping.protocol}/{number:<5} {target(mapping)}  ({why}){_for(mapping)}")
 
 
 def target(mapping: Mapping) -> str:

@@ -72,3 +72,10 @@ def test_a_plan_that_is_none_makes_no_page(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("{}")
     assert main(["report", str(tmp_path / "a.yaml"), "--out", str(tmp_path / "x.html")]) == 65
     assert not (tmp_path / "x.html").exists()
+
+
+def test_the_plan_of_another_node_is_not_held_against_this_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", written(tmp_path / "a.yaml", 61044), "--node", "worker-2"]) == 65
+    assert "a plan for node worker-1, this one is worker-2" in capsys.readouterr().err

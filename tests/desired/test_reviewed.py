@@ -59,6 +59,10 @@ def test_a_row_is_not_hidden_by_another_protocol_that_cannot_be_had() -> None:
     assert reasons(found) == ["not-selected"]
 
 
+def test_a_row_is_not_hidden_by_another_family_that_cannot_be_had() -> None:
+    assert reasons(resolved(REVIEWED, pod(), service(families=["IPv6"]))) == ["not-selected"]
+
+
 def test_a_row_that_cannot_be_had_now_is_skipped_with_its_reason() -> None:
     found = resolved(REVIEWED, pod(ips=()), service())
     assert found.stale == ()

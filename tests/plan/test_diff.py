@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from worlds import mapping, ref
 
 from nplconf.model import Mapping
-from nplconf.plan.diff import Diff, between, diff
+from nplconf.plan.diff import Diff, compare, diff
 from nplconf.plan.live import NOBODY
 
 
@@ -108,15 +108,16 @@ def test_the_order_of_either_side_makes_no_difference(rows: list[Mapping], rando
 
 def test_between_two_plans_a_host_port_is_a_row_like_others() -> None:
     host = mapping(4001, via="hostPort")
-    assert actions(between([], [host, mapping()])) == [("add", "new", 4001), ("add", "new", 61044)]
-    assert actions(between([host], [mapping(4002, via="hostPort")])) == [("change", "number-moved", 4002)]
-    assert actions(between([host], [])) == [("delete", "gone", 4001)]
-    assert between([host], [host]) == Diff((), (host,))
-    assert [c.mapping.via for c in between([host], [mapping()]).changes] == ["hostPort", "dnat"]
+    assert actions(compare([], [host, mapping()])) == [("add", "new", 4001), ("add", "new", 61044)]
+    assert actions(compare([host], [mapping(4002, via="hostPort")])) == [("change", "number-moved", 4002)]
+    assert actions(compare([host], [])) == [("delete", "gone", 4001)]
+    assert compare([host], [host]) == Diff((), (host,))
+    assert actions(compare([host], [mapping()])) == [("change", "via-changed", 61044)]
 
 
 def test_between_two_plans_it_counts_what_pods_are_told_and_who_asks() -> None:
     moved, other = mapping()._replace(node_ip="10.10.10.11"), mapping()._replace(services=("shop/other",))
-    assert actions(between([mapping()], [moved])) == [("change", "node-ip-changed", 61044)]
-    assert actions(between([mapping()], [other])) == [("change", "services-changed", 61044)]
-    assert between([mapping()], [mapping()]) == Diff((), (mapping(),))
+    assert actions(compare([mapping()], [moved])) == [("change", "node-ip-changed", 61044)]
+    assert subtract([mapping()], [moved]).changes == ()
+    assert actions(compare([mapping()], [other])) == [("change", "services-changed", 61044)]
+    assert compare([mapping()], [mapping()]) == Diff((), (mapping(),))
