@@ -245,6 +245,25 @@ def test_one_number_serves_one_pod_port() -> None:
     ]
 
 
+def test_the_facts_of_a_pod_are_one_in_host_port_rows_too() -> None:
+    host = {"via": "hostPort", "node_port": 80}
+    again = PodRef("shop", "web-0", "c2f1")
+    assert of_rows(mapping(**host), mapping(**host, pod=again)) == [
+        ("spec.mappings[1]", "duplicate"),
+        ("spec.mappings[1].pod", "one-pod-one-uid"),
+    ]
+    assert of_rows(mapping(**host), mapping(**host | {"node_port": 81}, pod=WEB1)) == [
+        ("spec.mappings[1].podIP", "one-ip-one-pod")
+    ]
+
+
+def test_a_range_of_one_number_has_that_one_alone() -> None:
+    assert of_rows(mapping(), port_range=PortRange(61044, 61044)) == []
+    assert of_rows(mapping(), port_range=PortRange(61000, 61000)) == [
+        ("spec.mappings[0].nodePort", "node-port-in-range")
+    ]
+
+
 def test_one_pod_port_has_one_number() -> None:
     assert of_rows(mapping(), mapping(protocol="udp", node_port=61045)) == [
         ("spec.mappings[1].nodePort", "one-pod-port-one-number")
