@@ -212,6 +212,11 @@ def test_what_the_reader_refused_is_not_told_again_by_its_consequences() -> None
     ]
 
 
+def test_a_number_that_is_too_large_to_read_is_told_once() -> None:
+    text = dump(plan(mapping())).replace("podPort: 8080", f"podPort: {'9' * 30}")
+    assert told(text) == [("spec.mappings[0].podPort", "integer-too-large")]
+
+
 def test_a_row_that_the_schema_refuses_does_not_hide_what_is_wrong_with_its_neighbours() -> None:
     text = dump(plan(mapping(), mapping(node_port=61045, pod_port=8081), mapping(node_port=70, pod_port=8082)))
     assert told(text.replace("podPort: 8080", "podPort: x")) == [
