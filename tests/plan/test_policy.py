@@ -104,6 +104,11 @@ def test_in_a_pattern_a_star_alone_is_special(pattern: str, name: str) -> None:
     assert matches(pattern, name) == bool(re.fullmatch(pattern.replace("*", ".*"), name))
 
 
+def test_the_two_ends_of_a_pattern_do_not_share_a_letter() -> None:
+    assert not matches("ab*ba", "aba")
+    assert matches("ab*ba", "abba")
+
+
 def test_a_pattern_of_many_stars_is_matched_in_no_time() -> None:
     assert not matches("*a" * 31, "a" * 30 + "b" * 33)
 
