@@ -68,6 +68,8 @@ def test_an_integer_that_would_make_python_raise_is_a_problem() -> None:
         ("a: &x 1", (1, "a", "yaml-anchor")),
         ("a: &x {b: 1}", (1, "a", "yaml-anchor")),
         ("a: 1\nb: [*x]", (2, "b[0]", "yaml-alias")),
+        ("b: [1, *x]", (1, "b[1]", "yaml-alias")),
+        ("b: [1, 2, *x]", (1, "b[2]", "yaml-alias")),
         ("*x : 1", (1, "", "yaml-alias")),
         ("a: !!str 1", (1, "a", "yaml-tag")),
         ("a: ! 1", (1, "a", "yaml-tag")),

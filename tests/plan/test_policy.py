@@ -104,9 +104,23 @@ def test_in_a_pattern_a_star_alone_is_special(pattern: str, name: str) -> None:
     assert matches(pattern, name) == bool(re.fullmatch(pattern.replace("*", ".*"), name))
 
 
-def test_the_two_ends_of_a_pattern_do_not_share_a_letter() -> None:
-    assert not matches("ab*ba", "aba")
-    assert matches("ab*ba", "abba")
+@pytest.mark.parametrize(
+    ("pattern", "name", "found"),
+    [
+        ("ab*ba", "abba", True),
+        ("ab*ba", "aba", False),
+        ("a*b*c", "a-b-c", True),
+        ("a*b*c", "abc", True),
+        ("a*b*c", "a-c-b", False),
+        ("a*b*b", "ab", False),
+        ("*b*", "b", True),
+        ("*a*a*", "a", False),
+        ("*a*b*", "ba", False),
+        ("*ab*ba*", "aba", False),
+    ],
+)
+def test_the_parts_of_a_pattern_stand_one_behind_the_other(pattern: str, name: str, *, found: bool) -> None:
+    assert matches(pattern, name) is found
 
 
 def test_a_pattern_of_many_stars_is_matched_in_no_time() -> None:
@@ -226,3 +240,8 @@ def test_a_malformed_entry_does_not_hide_what_is_wrong_with_the_others() -> None
 def test_a_damaged_policy_never_raises(put: str, at: int, cut: int) -> None:
     found, problems = load(DOCUMENTED[:at] + put + DOCUMENTED[at + cut :], "policy.yaml", PORTS)
     assert (found is None) == bool(problems)
+
+
+def test_a_policy_whose_pins_all_lack_a_key_is_told_so_and_no_more() -> None:
+    pins = ", ".join(f"{{pod: shop/web-{i}, podPort: 80}}" for i in range(1100))
+    assert {rule for _, rule in told(f"  pins: [{pins}]")} == {"missing-key", "too-many-problems"}
