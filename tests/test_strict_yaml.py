@@ -126,9 +126,15 @@ def test_an_empty_document_is_null_without_a_problem() -> None:
 
 
 def test_a_broken_document_has_no_value() -> None:
-    document = load("a: 1\nb: [", source="f")
-    assert document.value is None
-    assert not document.complete
+    for text in ("a: 1\nb: [", "a: 1\n...\n%YAML x\n", "x\0"):
+        document = load(text, source="f")
+        assert document.value is None
+        assert not document.complete
+
+
+def test_a_document_that_is_too_large_is_not_read_at_all() -> None:
+    document = load("a: 1", source="f", limits=Limits(characters=3))
+    assert (document.value, document.complete, len(document.problems)) == (None, False, 1)
 
 
 @pytest.mark.parametrize(
@@ -136,6 +142,7 @@ def test_a_broken_document_has_no_value() -> None:
 )
 def test_a_control_character_anywhere_in_the_text_is_refused_with_its_line(char: str) -> None:
     assert problems(f"a: 1\n# {char}\nb: 2") == [(2, "", "control-character")]
+    assert problems(f"\n# {char}") == [(2, "", "control-character")]
 
 
 def test_a_lone_carriage_return_is_refused_and_windows_line_ends_are_not() -> None:
@@ -196,6 +203,7 @@ def test_a_path_that_is_not_there_has_the_line_of_what_it_would_be_in() -> None:
     assert document.line(("a", 5)) == 2
     assert document.line(("x", "y")) == 2
     assert document.line(("a", 0, "b", "c")) == 3
+    assert [load(text, source="f").line(("a",)) for text in ("", "5", "\n5")] == [1, 1, 2]
 
 
 def test_paths_are_shown_with_dots_brackets_and_quotes_where_a_key_is_no_word() -> None:
