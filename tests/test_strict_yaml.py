@@ -132,6 +132,12 @@ def test_a_broken_document_has_no_value() -> None:
         assert not document.complete
 
 
+def test_the_first_document_is_read_though_a_second_begins() -> None:
+    document = load("a: 1\n---\nb: 2", source="f")
+    assert document.complete
+    assert document.value == {"a": 1}
+
+
 def test_a_document_that_is_too_large_is_not_read_at_all() -> None:
     document = load("a: 1", source="f", limits=Limits(characters=3))
     assert (document.value, document.complete, len(document.problems)) == (None, False, 1)

@@ -245,3 +245,11 @@ def test_a_damaged_policy_never_raises(put: str, at: int, cut: int) -> None:
 def test_a_policy_whose_pins_all_lack_a_key_is_told_so_and_no_more() -> None:
     pins = ", ".join(f"{{pod: shop/web-{i}, podPort: 80}}" for i in range(1100))
     assert {rule for _, rule in told(f"  pins: [{pins}]")} == {"missing-key", "too-many-problems"}
+
+
+@pytest.mark.parametrize("key", ["namespaces", "pins", "ranges", "caps", "sourceRanges"])
+@pytest.mark.parametrize("value", ["5", "null", "a", "[5]", "{a: 5}", "[{}]"])
+def test_a_part_of_any_other_shape_is_a_problem_where_it_stands(key: str, value: str) -> None:
+    found = told(f"  {key}: {value}")
+    assert found
+    assert all(path.startswith(f"spec.{key}") for path, _ in found)
