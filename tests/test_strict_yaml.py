@@ -100,7 +100,7 @@ def test_what_is_not_plain_data_is_a_problem_where_it_stands(text: str, told: tu
 
 
 def test_what_is_no_key_is_one_in_quotes() -> None:
-    assert value("'<<': 1\n'1': 2\n\"null\": 3") == {"<<": 1, "1": 2, "null": 3}
+    assert value("'<<': 1\n'1': 2\n\"null\": 3\n1a: 4") == {"<<": 1, "1": 2, "null": 3, "1a": 4}
 
 
 def test_of_a_doubled_key_the_first_value_stays() -> None:
