@@ -1,15 +1,14 @@
 """Leaving a node: every annotation and every rule of ours goes, in both backends."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from nplconf.cluster import Cluster
-from nplconf.errors import UnavailableError
+from nplconf.errors import NplconfError, UnavailableError
 from nplconf.model import FAMILIES, Change, Failure, Mapping
 from nplconf.node import Node
 from nplconf.plan import cooling
 from nplconf.plan.live import live_mappings, numbers
-from nplconf.plan.state import Loaded
+from nplconf.plan.state import Loaded, State
 from nplconf.publish import patches
 from nplconf.reconcile import keep
 from nplconf.rules import tree
@@ -19,20 +18,33 @@ from nplconf.settings import Settings
 def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
     """Remove every annotation of this node's Pods and every rule of ours, in both backends; what could not be.
 
-    Who had which number is kept, so that a later install gives the same ones again.
+    Who had which number is kept, so that a later install gives the same ones again; which cluster it was is not, so
+    that the node may join another one. A cluster that fails keeps its annotations, and stops nothing else.
     """
-    failures: list[Failure] = []
-    if cluster:
-        pods = [pod for pod in cluster.snapshot(settings.node).pods if pod.node == settings.node]
-        gone = patches.final(pods, ())
-        failures += cluster.patch(gone) if gone else ()
-    failures += _clean_node(node)
-    return tuple(failures)
-
-
-def _clean_node(node: Node) -> list[Failure]:
-    failures: list[Failure] = []
     loaded = node.load()
+    left = _withdraw(cluster, loaded.state.cluster, settings.node) if cluster else ()
+    return (*left, *_clean_node(node, loaded))
+
+
+def unread(why: str) -> Failure:
+    """What is left where the cluster cannot be asked."""
+    return Failure("annotation", "the annotations of this node's Pods", f"left as they are: {why}")
+
+
+def _withdraw(cluster: Cluster, known: str | None, name: str) -> tuple[Failure, ...]:
+    """known: the identity of the cluster whose Pods this node's job has annotated."""
+    try:
+        snapshot = cluster.snapshot(name)
+        if known and snapshot.identity and known != snapshot.identity:
+            return (unread(f"this is another cluster ({snapshot.identity}) than this node's ({known})"),)
+        gone = patches.final([pod for pod in snapshot.pods if pod.node == name], ())
+        return cluster.patch(gone) if gone else ()
+    except NplconfError as err:
+        return (unread(str(err)),)
+
+
+def _clean_node(node: Node, loaded: Loaded) -> list[Failure]:
+    failures: list[Failure] = []
     live: list[Mapping] = []
     for family in FAMILIES:
         try:
@@ -49,13 +61,13 @@ def _clean_node(node: Node) -> list[Failure]:
     changes = [Change("delete", "cleanup", mapping, mapping) for mapping in live]
     failures += node.forget(changes, (), loaded.state.addresses, everything=False) if changes else ()
     if loaded.text or live:
-        failures += _forget_plan(node, loaded, live)
+        failures += _forget_plan(node, loaded, live, cluster=loaded.state.cluster if failures else None)
     return failures
 
 
-def _forget_plan(node: Node, loaded: Loaded, live: Sequence[Mapping]) -> list[Failure]:
+def _forget_plan(node: Node, loaded: Loaded, live: Sequence[Mapping], cluster: str | None) -> list[Failure]:
     before = numbers(loaded.state.plan.mappings) if loaded.state.plan else {}
     freed = cooling.freed(before | numbers(live), {}, loaded.state.cooling, now=node.now())
-    kept = replace(loaded.state, boot=node.boot, plan=None, cooling=freed, said={}, writing=False)
-    _, problems = keep(node, kept, loaded.text)
+    clean = State(boot=node.boot, cluster=cluster, cooling=freed, addresses=loaded.state.addresses)
+    _, problems = keep(node, clean, loaded.text)
     return [Failure("state", "state file", problem) for problem in problems]

@@ -115,7 +115,8 @@ class Option(NamedTuple):
     data_of: Callable[[str], object] = str
 
 
-def _text(value: object) -> str:
+def plain_text(value: object) -> str:
+    """A value that is a text of one line. Raises ValueError."""
     if not isinstance(value, str) or not value or _CONTROL.search(value):
         raise ValueError(f"must be a text, not {shown(value)}")
     return value
@@ -124,7 +125,7 @@ def _text(value: object) -> str:
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
         raise ValueError(f"must be a list of texts, not {shown(value)}")
-    return tuple(_text(entry) for entry in value)
+    return tuple(plain_text(entry) for entry in value)
 
 
 def _flag(value: object) -> bool:
@@ -168,7 +169,7 @@ def _node_ips(value: object) -> dict[str, str]:
     return value
 
 
-_TEXT = Option(_text)
+_TEXT = Option(plain_text)
 _FLAG = Option(_flag, lambda text: {"true": True, "1": True, "false": False, "0": False}.get(text, text))
 
 OPTIONS: dict[str, Option] = {

@@ -88,6 +88,8 @@ class Bounds:
     policy: "Policy | None" = None
 
 
+UNAVAILABLE = "number-unavailable"
+"""Why a mapping goes that is asked for: the number that it is to have now is somebody else's."""
 UNBOUND = Bounds()
 """Automatic mode, all that Services ask for."""
 
@@ -119,25 +121,27 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds
 
 def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decision:
     """Add what differs from the plan; exact: where anything does, nothing is to change."""
+    refused = (Failure("number", subject(row), why, refused=True) for row, why in resolved.refused)
     decision = replace(
         decision,
-        diff=_reasoned(decision.diff, resolved.pending),
-        failures=(*decision.failures, *resolved.failures),
+        diff=_reasoned(decision.diff, resolved),
+        failures=(*decision.failures, *refused),
         stale=resolved.stale,
         pending=resolved.pending,
-        withheld=exact and bool(resolved.stale or resolved.pending or resolved.failures),
+        withheld=exact and bool(resolved.stale or resolved.pending or resolved.refused),
     )
     if not decision.withheld:
         return decision
     return replace(decision, diff=_nothing(decision.live), patches=())
 
 
-def _reasoned(found: Diff, pending: Iterable[Pending]) -> Diff:
-    """What goes because no review knows it, although a Service asks for it."""
-    waiting = {(p.pod.key, p.pod_port, p.protocol) for p in pending}
+def _reasoned(found: Diff, resolved: Resolved) -> Diff:
+    """What goes although a Service asks for it: no review knows it, or its reviewed number cannot be had."""
+    reasons = {(p.pod.key, p.pod_port, p.protocol): "not-reviewed" for p in resolved.pending}
+    reasons |= {(row.pod.key, row.pod_port, row.protocol): UNAVAILABLE for row, _ in resolved.refused}
     changes = (
-        replace(c, reason="not-reviewed")
-        if c.action == "delete" and (c.mapping.pod.key, c.mapping.pod_port, c.mapping.protocol) in waiting
+        replace(c, reason=reasons.get((c.mapping.pod.key, c.mapping.pod_port, c.mapping.protocol), c.reason))
+        if c.action == "delete"
         else c
         for c in found.changes
     )
@@ -164,6 +168,8 @@ def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked |
     if not known or not found or known == found:
         return None
     message = f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed"
+    if what == "the cluster state":
+        message += "; after nplconf cleanup the node may join it"
     return Blocked("cluster", message)
 
 
@@ -214,7 +220,7 @@ def _decision(
         plan=plan,
         admitted=admitted,
         live=live,
-        diff=diff(live, admitted, why_add=_why_add(observed), why_delete=_why_delete(pods, plan)),
+        diff=diff(live, admitted, why_add=_why_add(observed), why_delete=_why_delete(pods, plan, admitted)),
         wanted={},
         addresses=addresses,
         patches=patches.final(pods, admitted),
@@ -270,7 +276,7 @@ def _admit(
         if row.via == "hostPort" or (row.node_port in kept if kept else (row.key, row.owner) in before):
             admitted.append(row)
         else:
-            failures.append(Failure("hold", subject(row), _not_held(row, holds, settings)))
+            failures.append(Failure("hold", subject(row), _not_held(row, holds, settings), refused=bool(kept)))
     return tuple(admitted), tuple(failures)
 
 
@@ -297,10 +303,18 @@ def _why_add(observed: Observed) -> Callable[[Mapping], str]:
     return lambda mapping: "rule-missing" if (mapping.key, mapping.owner) in before() else "new"
 
 
-def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
+def _why_delete(pods: Iterable[Pod], plan: Plan, admitted: Iterable[Mapping]) -> Callable[[Mapping], str]:
     @cache
     def by_name() -> dict[str, Pod]:
         return {pod.ref.key: pod for pod in pods}
+
+    @cache
+    def asked() -> dict[tuple[PodPort, str, str], str]:
+        return {(m.owner, m.protocol, m.family): m.via for m in plan.mappings}
+
+    @cache
+    def served() -> set[tuple[PodPort, str, str]]:
+        return {(m.owner, m.protocol, m.family) for m in admitted if m.via == "dnat"}
 
     skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
 
@@ -312,6 +326,11 @@ def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
             return "pod-gone"
         if pod.terminated:
             return "pod-terminated"
+        place = (mapping.owner, mapping.protocol, mapping.family)
+        if place in served():
+            return "doubled"
+        if via := asked().get(place):
+            return UNAVAILABLE if via == "dnat" else "host-port"
         return skipped.get((mapping.pod.key, mapping.pod_port), "not-selected")
 
     return why
@@ -329,9 +348,7 @@ def _kept(
     used = {m.node_port for m in plan.mappings if m.via == "dnat"}
     before = (*(state.plan.mappings if state.plan else ()), *live)
     gone = numbers(m for m in before if m.node_port not in used)
-    waiting = state.cooling
-    if state.boot != observed.boot:
-        waiting = tuple(c._replace(freed_at=observed.now) for c in waiting)
+    waiting = cooling.settled(state.cooling, now=observed.now, rebooted=state.boot != observed.boot)
     return replace(
         state,
         boot=observed.boot,

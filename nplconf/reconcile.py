@@ -42,7 +42,7 @@ class Result:
 
     done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
     were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
-    told: the annotations as they are now, where they were the run's to write.
+    told: the annotations as they are now; None where they were not the run's to write.
     """
 
     decision: Decision
@@ -52,17 +52,24 @@ class Result:
     failures: tuple[Failure, ...] = ()
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    told: MappingOf[PodRef, str | None] = field(default_factory=dict, hash=False)
+    told: MappingOf[PodRef, str | None] | None = field(default=None, hash=False)
 
     @property
     def exit_code(self) -> int:
         """As in the contract; a limit counts more than a failure, and a failure more than a stale row."""
         if self.decision.blocked:
             return 4
+        if self.decision.withheld:
+            return 3
         if self.failures or self.degraded:
             nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
-            return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
-        return 3 if self.decision.stale or self.decision.withheld else 0
+            return 69 if nothing_done and self._nothing_answers() else 5
+        return 3 if self.decision.stale else 0
+
+    def _nothing_answers(self) -> bool:
+        """Not where each mapping has a reason of its own: somebody else has its number, or its Pod may not be told."""
+        taken = not self.degraded and all(failure.step in ("hold", "number") for failure in self.failures)
+        return not taken and not any(failure.refused for failure in self.failures)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -93,12 +100,12 @@ def observe(node: Node) -> Observed:
 
 
 class Review(NamedTuple):
-    """What `apply` would do now, and what that was decided from. pods: this node's."""
+    """What `apply` would do now, and what that was decided from. pods: this node's; None where no cluster was asked."""
 
     decision: Decision
     observed: Observed
-    pods: tuple[Pod, ...]
-    cluster: ClusterState
+    pods: tuple[Pod, ...] | None = None
+    cluster: ClusterState | None = None
 
 
 def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
@@ -109,10 +116,10 @@ def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UN
     return Review(decide(snapshot, observed, settings, bounds), observed, pods, snapshot)
 
 
-def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
+def review_plan(node: Node, settings: Settings, plan: Plan) -> Review:
     """As `review`, with the plan's own addresses and without any cluster."""
     observed = observe(node)
-    return trust(plan, observed, settings), observed
+    return Review(trust(plan, observed, settings), observed)
 
 
 # --- the runs --------------------------------------------------------------------------------------------------------
@@ -137,20 +144,21 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     observed = observe(node)
     decision = decide(snapshot, observed, settings, bounds)
     result = _carry_out(decision, observed, cluster, node, snapshot)
-    if result.told and not settings.no_events:
+    if snapshot.served and result.told is not None and not settings.no_events:  # a file has no Events
         tell(
             Outcome(result.decision.plan, snapshot, result.told),
             cluster,
             node,
             result.decision.kept,
-            observed.state.plan,
+            # of what a run did that was cut off nobody knows who did it
+            None if observed.state.writing else observed.state.plan,
         )
     return result
 
 
 def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
     if decision.withheld or decision.foreign:
-        return Result(decision)
+        return Result(decision, failures=decision.failures)
     pods = tuple(pod for pod in snapshot.pods if pod.node == decision.plan.node)
     if decision.blocked:
         return act(restrained(decision, pods, observed), observed, None, node, ())
@@ -177,7 +185,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
 
 def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
     """One run that trusts a plan's addresses and tells no Pod."""
-    decision, observed = review_plan(node, settings, plan)
+    decision, observed, *_ = review_plan(node, settings, plan)
     if decision.foreign:
         return Result(decision)
     return act(restrained(decision, None, observed) if decision.blocked else decision, observed, None, node, ())
@@ -211,8 +219,9 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if writes or observed.state.writing:
         everything = observed.state.writing
         failures += node.forget(decision.diff.changes, decision.admitted, decision.addresses, everything=everything)
-    if observed.leftovers:
-        failures += node.clear_leftovers(observed.leftovers)
+    replaced = _replaced(observed, unwritten)
+    if replaced:
+        failures += node.clear_leftovers(replaced)
     in_place = outcome.in_place(decision, seen, observed, pods)
     gone: frozenset[Mapping] = frozenset()
     published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
@@ -237,8 +246,8 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         patches=written,
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
-        warnings=_warnings(observed),
-        told=outcome.told(before, written, failures) if cluster and not problems else {},
+        warnings=_warnings(observed, replaced),
+        told=outcome.told(before, written, failures) if cluster and not problems else None,
     )
 
 
@@ -305,7 +314,7 @@ def _write(
         keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
         settled = node.settle(family, observed.tables[family], build, keep, add)
         seen[family] = settled.table
-        failures += (Failure("rule", subject(row), message) for row, message in settled.refused)
+        failures += (Failure("rule", subject(row), message, refused=True) for row, message in settled.refused)
         failures += (Failure("rule", family, message) for message in settled.errors)
     return seen, failures
 
@@ -322,11 +331,16 @@ def _take_back(
     return seen, [*failures, *node.forget(changes, admitted, decision.addresses, everything=False)]
 
 
-def _warnings(observed: Observed) -> tuple[str, ...]:
+def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> tuple[Family, ...]:
+    """The families whose rules in the other backend may go, as the backend in use took its own."""
+    stuck = {*observed.unreadable, *(failure.subject for failure in unwritten)}
+    return tuple(family for family in observed.leftovers if family not in stuck)
+
+
+def _warnings(observed: Observed, replaced: Iterable[Family]) -> tuple[str, ...]:
     other = "legacy" if observed.backend == "nft" else "nft"
-    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in observed.leftovers)
-    unheld = "--no-hold: nothing keeps other programs from the node ports in use" if observed.holds.probed else ""
-    return tuple(filter(None, (observed.loaded.warning, unheld, *removed)))
+    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in replaced)
+    return tuple(filter(None, (observed.loaded.warning, *removed)))
 
 
 # --- looking ---------------------------------------------------------------------------------------------------------

@@ -31,19 +31,21 @@ def fitted(
     needed: Sequence[str] = (),
     closed: Sequence[str] = (),
     *,
+    reads: Sequence[str] = (),
     writes: Sequence[str] = (),
     socket: str = SOCKET,
 ) -> dict[str, str]:
     """Path -> text of every file for a nplconf that is called as `command` (an absolute path, and arguments).
 
     needed: the directories that this command runs from. closed: directories above them that only root may enter.
-    writes: directories that the job writes to, beside its state directory. socket: where the daemon answers.
+    reads: what the job's configuration names. writes: directories that the job writes to, beside its state directory.
+    socket: where the daemon answers.
     """
     called = _words(command)
     made = {f"{UNIT_DIRECTORY}/{unit}": _shipped(unit).replace(PLACEHOLDER, called) for unit in UNITS}
     listens = f"{UNIT_DIRECTORY}/nplconf-hold.socket"
     made[listens] = made[listens].replace(f"ListenStream={SOCKET}", f"ListenStream={socket.replace('%', '%%')}")
-    reach = {JOB_REACH: _job_reach(needed, writes), HOLD_REACH: _hold_reach(needed, closed)}
+    reach = {JOB_REACH: _job_reach(needed, reads, writes), HOLD_REACH: _hold_reach(needed, closed)}
     made |= {path: f"{REACH_SAYS}{text}" for path, text in reach.items() if text}
     return made | {SYSUSERS: _shipped("sysusers.d/nplconf.conf"), TMPFILES: _shipped("tmpfiles.d/nplconf.conf")}
 
@@ -52,9 +54,10 @@ def _shipped(name: str) -> str:
     return files("nplconf").joinpath("unit_files", name).read_text("utf-8")
 
 
-def _job_reach(needed: Sequence[str], writes: Sequence[str]) -> str:
+def _job_reach(needed: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
     """It is root and may read homes; only its /tmp is another. What it may write is a short list."""
     hidden = [path for path in needed if _within(path, PRIVATE) and not _within(path, writes)]
+    hidden += [f"-{path}" for path in reads if _within(path, PRIVATE) and not _within(path, (*needed, *writes))]
     shared = [path for path in writes if _within(path, PRIVATE)]
     elsewhere = [path for path in writes if path not in shared]
     bound = f"BindPaths={_words(f'-{path}' for path in shared)}\n" if shared else ""

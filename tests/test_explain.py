@@ -43,10 +43,25 @@ def test_names_are_read_as_what_they_name() -> None:
     assert parse("shop/web-0") == PodName("shop/web-0")
     assert parse("svc/shop/web") == ServiceName("shop/web")
     assert parse("udp/53") == NodePort("udp", 53)
+    assert parse("pod/svc/web-0") == PodName("svc/web-0")
 
 
 @pytest.mark.parametrize(
-    "text", ["", "web-0", "a/b/c", "Shop/web", "shop/web_0", "svc/shop/", "tcp/x", "tcp/061044", "tcp/70000", "a/b\n"]
+    "text",
+    [
+        "",
+        "web-0",
+        "a/b/c",
+        "Shop/web",
+        "shop/web_0",
+        "svc/shop/",
+        "tcp/x",
+        "tcp/061044",
+        "tcp/70000",
+        "a/b\n",
+        "svc/web",
+        "sctp/61044",
+    ],
 )
 def test_a_malformed_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"neither|no port number"):
@@ -193,6 +208,11 @@ def test_a_stale_row_is_named_for_its_pod_and_its_number() -> None:
     known = facts(at=nodes.observed(), bounds=Bounds(worlds.plan(LIVE)))
     assert "stale in the reviewed plan, and withheld: pod-gone" in asked("shop/web-0", known)[1]
     assert asked(f"tcp/{NUMBER}", known)[0] == "tcp/61044 is withheld"
+    known = facts(worlds.service(), at=nodes.observed(LIVE), bounds=Bounds(worlds.plan(LIVE)))
+    for what in ("shop/web-0", "svc/shop/web", f"tcp/{NUMBER}"):
+        lines = asked(what, known)
+        assert any("stale in the reviewed plan, and withheld: pod-gone" in line for line in lines), lines
+        assert "nplconf render --node worker-1" in lines[-1]
 
 
 def test_many_reasons_are_cut_with_their_count_and_the_command_stays() -> None:

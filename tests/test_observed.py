@@ -55,3 +55,7 @@ def test_only_numbers_of_our_own_range_are_of_use_and_what_is_not_held_of_it_is_
     assert past_of((), observed(holds=wide), settings).taken == {61001}
     others = Holds(True, (PortRange(50000, 50001),))
     assert usable(others, settings) == past_of((), observed(holds=others), settings).taken == frozenset()
+
+
+def test_without_a_daemon_nothing_is_held() -> None:
+    assert held(Holds(available=False)) == frozenset()

@@ -28,12 +28,6 @@ def test_plain_make_lists_every_target() -> None:
     assert listed == set(phony[1].split())
 
 
-def test_every_link_of_the_readme_leads_to_a_file() -> None:
-    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", (ROOT / "README.md").read_text())
-    assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
-
-
 def test_a_test_that_cannot_run_here_fails_and_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conftest.shutil, "which", lambda _program: None)
     monkeypatch.setattr(conftest.os, "geteuid", lambda: 1000)

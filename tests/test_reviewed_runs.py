@@ -96,8 +96,32 @@ def test_exactly_or_not_at_all() -> None:
 def test_exactly_also_minds_a_number_that_somebody_else_has() -> None:
     world = World("web-0", "web-1")
     world.run("web-0", "web-1", services=(service(), service("lb", node_port=61000, enabled=False)))
-    assert world.apply(exact=True).exit_code == 3
+    result = world.apply(exact=True)
+    assert result.exit_code == 3
+    assert [f.message for f in result.failures] == ["number 61000 is a nodePort of Service shop/lb"]
     assert world.journal == []
+
+
+def test_a_mapping_whose_reviewed_number_cannot_be_had_goes_and_says_why() -> None:
+    world = World("web-0", "web-1")
+    world.apply(None)
+    world.run("web-0", "web-1", services=(service(), service("lb", node_port=61000, enabled=False)))
+    result = world.apply()
+    assert result.exit_code == 5
+    assert [(f.step, f.subject) for f in result.failures] == [("number", "tcp/61000 shop/web-0:8080")]
+    assert {c.reason for c in result.done if c.action == "delete"} == {"number-unavailable"}
+    assert world.node.numbers() == [61001]
+
+
+def test_a_number_that_somebody_else_has_fails_its_mapping_and_not_the_node() -> None:
+    world = World("web-0")
+    world.node.taken = [61000]
+    taken = world.apply(plan(ROWS["web-0"]))
+    assert (taken.exit_code, [f.step for f in taken.failures]) == (5, ["hold"])
+    world.node.taken = []
+    world.run("web-0", services=(service(), service("lb", node_port=61000, enabled=False)))
+    theirs = world.apply(plan(ROWS["web-0"]))
+    assert (theirs.exit_code, [f.step for f in theirs.failures]) == (5, ["number"])
 
 
 def test_an_older_plan_is_the_way_back() -> None:

@@ -9,6 +9,7 @@ import pytest
 from machine import NEEDED, ROOT, Machine, command_at, install
 
 from nplconf import units
+from nplconf.node import systemd
 
 EXAMPLE = ROOT / "examples" / "cluster-6281.yaml"
 CONFIG = """\
@@ -28,6 +29,17 @@ def test_every_unit_calls_the_nplconf_that_installs_it() -> None:
     assert units.PLACEHOLDER not in text
     assert text.count('="/opt/my tools/nplconf 100%%" ') == 2
     assert 'ExecStartPre=-+"/opt/my tools/nplconf 100%%" hold --reserve' in text
+
+
+def test_the_command_is_a_path_without_ways_back_and_with_its_links(tmp_path: Path) -> None:
+    place = tmp_path / "version-1" / "bin"
+    place.mkdir(parents=True)
+    (place / "nplconf").write_text("")
+    (tmp_path / "current").symlink_to("version-1")
+    for called in ("current/bin/nplconf", "current/bin/../bin/nplconf", "version-1/../current/bin/nplconf"):
+        assert systemd.called_as(f"{tmp_path}/{called}", {}) == (f"{tmp_path}/current/bin/nplconf",)
+    (tmp_path / "elsewhere").symlink_to("version-1/bin")
+    assert systemd.called_as(f"{tmp_path}/elsewhere/../bin/nplconf", {}) == (str(place / "nplconf"),)
 
 
 def test_only_known_paths_are_written() -> None:
@@ -61,6 +73,11 @@ def test_the_job_may_write_what_its_configuration_names_and_the_socket_is_where_
 def test_a_file_in_tmp_is_the_machines_and_not_one_in_a_tmp_of_its_own() -> None:
     files = units.fitted(["/x"], writes=["/tmp/shared", "/srv/metrics"])
     assert files[units.JOB_REACH].splitlines()[2:] == ["BindPaths=-/tmp/shared", "ReadWritePaths=-/srv/metrics"]
+
+
+def test_what_the_job_reads_in_tmp_is_shown_to_it() -> None:
+    files = units.fitted(["/x"], ["/tmp/venv"], reads=["/tmp/kube", "/etc/nplconf", "/tmp/venv/etc"], writes=["/srv"])
+    assert "BindReadOnlyPaths=/tmp/venv -/tmp/kube\n" in files[units.JOB_REACH]
 
 
 # --- as systemd reads them -------------------------------------------------------------------------------------------
@@ -134,11 +151,15 @@ def test_the_timer_converges_the_node(machine: Machine) -> None:
 
 
 @pytest.mark.systemd
-def test_an_idle_run_writes_no_record(machine: Machine) -> None:
+@pytest.mark.parametrize("extra", ["", "output: json\n", "verbose: true\nlogFormat: json\n"])
+def test_an_idle_run_writes_no_record(machine: Machine, extra: str) -> None:
     machine.wait_until(lambda: converged(machine), "both mappings of the example published")
-    before = len(machine.journal("-u", JOB))
+    machine.write("/etc/nplconf/config.yaml", CONFIG + extra)
+    units = ("-u", JOB, "-u", HOLD)
+    before = len(machine.journal(*units))
     machine.run("systemctl", "start", JOB)
-    assert [record["MESSAGE"] for record in machine.journal("-u", JOB)[before:]] == []
+    machine.write("/etc/nplconf/config.yaml", CONFIG)
+    assert [record["MESSAGE"] for record in machine.journal(*units)[before:]] == []
 
 
 @pytest.mark.systemd

@@ -8,7 +8,7 @@ from seams import EMPTY, FakeCluster, FakeNode
 from worlds import NODE, cluster, mapping, node, pod, service
 
 from nplconf.model import ContainerPort
-from nplconf.reconcile import apply, review
+from nplconf.reconcile import apply, apply_plan, review, review_plan
 from nplconf.settings import Settings
 from nplconf.verify import Fact, Row, Verified, verify
 
@@ -167,3 +167,13 @@ def test_a_node_is_right_when_nothing_of_any_row_is_to_be_mended(facts: tuple[Fa
     assert row.ok is Verified((row,), ()).ok is ok
     assert Verified((Row(mapping(), "ok", "ok", "ok"), row), ()).ok is ok
     assert not Verified((row,), (), comparable=False).ok
+
+
+def test_without_a_cluster_nobody_says_what_pods_were_told(world: World) -> None:
+    plan = world.node.load().state.plan
+    assert plan
+    apply_plan(world.node, SETTINGS, plan)
+    seen = review_plan(world.node, SETTINGS, plan)
+    found = verify(seen.decision, seen.observed, seen.pods, no_hold=False)
+    assert [(row.rule, row.hold, row.annotation) for row in found.rows] == [("ok", "ok", "na")]
+    assert found.ok

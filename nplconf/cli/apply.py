@@ -30,6 +30,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     with RUN.limited():
         result, code = record.recorded(settings, lambda: _run(arguments, settings))
     report(result, settings)
+    plan_command.save(result.decision, arguments.out)
     return code
 
 
@@ -55,7 +56,7 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
 def _result(arguments: argparse.Namespace, settings: Settings) -> Result:
     node = open_node(settings)
     try:
-        bounds = plans.bounds(arguments.plan, settings, exact=plan_command.exact(arguments, settings))
+        bounds = plans.bounds(arguments.plan, settings, exact=settings.exact)
     except BadDataError as err:
         _keep_last(node, settings, err)
         raise
@@ -93,10 +94,12 @@ def _kept(node: LinuxNode, settings: Settings, why: str) -> Result | None:
 def report(result: Result, settings: Settings) -> None:
     """Say and print what came of a run."""
     decision = result.decision
+    plan_command.say_figures(decision)
+    if settings.no_hold and not settings.quiet:
+        say.warning("--no-hold: nothing keeps other programs from the node ports in use")
     for message in result.warnings:
         say.warning(message)
-    if decision.blocked:
-        say.error(decision.blocked.message)
+    plan_command.say_held_back(decision)
     for message in result.degraded:
         say.error(message)
     if settings.output != "table":

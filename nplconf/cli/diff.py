@@ -2,10 +2,11 @@
 
 import argparse
 
-from nplconf.cli import plans
+from nplconf.cli import plans, say
 from nplconf.cli.worlds import open_node
+from nplconf.model import Plan
 from nplconf.output import data, structured, table
-from nplconf.plan.diff import diff
+from nplconf.plan.diff import Diff, compare, diff
 from nplconf.reconcile import show
 from nplconf.settings import Settings
 
@@ -18,16 +19,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """What leads from A to B, or from the node to A."""
+    """What leads from A to B, or from the node to A; of what is skipped, what A did not skip."""
     first = plans.read(arguments.a)
     if arguments.b:
-        after = plans.read(arguments.b)
-        was, want, name = first.mappings, after.mappings, after.node
+        after, known = plans.read(arguments.b), set(first.skipped)
+        found = compare(first.mappings, after.mappings)
     else:
-        was, want, name = show(open_node(settings), settings)[0], first.mappings, first.node
-    found = diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "gone")
+        after, known = plans.of_node(first, arguments.a, settings), set()
+        found = _from_node(after, settings)
+    skipped = [row for row in after.skipped if row not in known]
     if settings.output == "table":
-        table.write([*table.changes(found.changes), table.summary(found)], settings)
+        table.write([*table.changes(found.changes), *table.skipped(skipped), table.summary(found)], settings)
     else:
-        print(structured.review(data.diff(name, found), settings.output), end="")
+        print(structured.review(data.diff(after.node, found, skipped), settings.output), end="")
     return 2 if arguments.detailed_exitcode and found.changes else 0
+
+
+def _from_node(plan: Plan, settings: Settings) -> Diff:
+    """Only rules are compared: of a hostPort the node has nothing that is ours."""
+    live, warnings = show(open_node(settings), settings)
+    for message in warnings:
+        say.warning(message)
+    return diff(live, plan.mappings, why_add=lambda _: "new", why_delete=lambda _: "gone")

@@ -1,8 +1,8 @@
 """Results that go to files."""
 
-import os
 from pathlib import Path
 
+from nplconf import writing
 from nplconf.errors import PermissionDeniedError
 
 
@@ -15,9 +15,7 @@ def write_output(path: str, text: str) -> bool:
     try:
         if target.is_file() and target.read_bytes() == text.encode():
             return False
-        temporary = target.with_name(f".{target.name}.{os.getpid()}")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(target)
+        writing.replace(target, text.encode())
     except OSError as err:
         raise PermissionDeniedError(f"{path}: cannot be written: {err.strerror or err}") from err
     return True

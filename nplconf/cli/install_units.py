@@ -8,7 +8,7 @@ from pathlib import Path
 from nplconf import units
 from nplconf.cli import say
 from nplconf.errors import UnavailableError
-from nplconf.node import systemd
+from nplconf.node import state, systemd
 from nplconf.output import structured, table
 from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
 
@@ -27,20 +27,26 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise UnavailableError("systemd does not run here: without --now the units are written for the next boot")
     if settings.config != CONFIG:
         say.warning(f"the units read {CONFIG}, not {settings.config}")
-    for path in systemd.unreadable(systemd.runs_from(systemd.called_as(sys.argv[0], os.environ))):
+    for path in systemd.unreadable(systemd.runs_from(called())):
         say.warning(f"{path}: only root may read it, and the hold daemon is not root: chmod -R go+rX {path}")
-    changed = systemd.write(wanted(settings))
+    changed = systemd.write(wanted(settings, called()))
+    if settings.state_dir != DEFAULT_STATE:
+        state.make_directory(settings.state_dir)  # the job could not, in a file system that is read-only for it
     if systemd.runs():
         _make_known()
     if arguments.now:
-        _start()
+        _start(settings.hold_socket)
     _report(changed, settings, started=arguments.now)
     return 0
 
 
-def wanted(settings: Settings) -> dict[str, str]:
-    """Every file of an installation of this nplconf with these settings."""
-    command = systemd.called_as(sys.argv[0], os.environ)
+def called() -> tuple[str, ...]:
+    """The command that calls this nplconf again."""
+    return systemd.called_as(sys.argv[0], os.environ)
+
+
+def wanted(settings: Settings, command: tuple[str, ...]) -> dict[str, str]:
+    """Every file of an installation of this nplconf, called as `command`, with these settings."""
     needed = systemd.runs_from(command)
     files = [settings.textfile, settings.write_back]
     written = {str(Path(file).absolute().parent) for file in files if file} | {str(Path(settings.state_dir).absolute())}
@@ -48,9 +54,18 @@ def wanted(settings: Settings) -> dict[str, str]:
         command,
         needed,
         systemd.closed(needed),
+        reads=sorted(_read(settings)),
         writes=sorted(written - {DEFAULT_STATE}),
         socket=settings.hold_socket,
     )
+
+
+def _read(settings: Settings) -> set[str]:
+    """What the configuration names: the directory of a file, as a kubeconfig names others; in /tmp the file alone."""
+    files = [*settings.cluster_state, settings.kubeconfig, settings.policy]
+    paths = [Path(file).absolute() for file in files if file]
+    beside = {path if str(path.parent) in units.PRIVATE else path.parent for path in paths}
+    return {str(path) for path in beside} | ({str(Path(settings.plan_dir).absolute())} if settings.plan_dir else set())
 
 
 def _make_known() -> None:
@@ -59,10 +74,11 @@ def _make_known() -> None:
     systemd.tell("systemctl", "daemon-reload")
 
 
-def _start() -> None:
+def _start(hold_socket: str) -> None:
     """Enabled, and running what is installed now: a daemon that runs gives its sockets to its successor."""
     systemd.tell("systemctl", "enable", *AT_BOOT)
-    systemd.tell("systemctl", "start", "nplconf-hold.socket")
+    # one that listened elsewhere listens nowhere since systemd was told; with it the daemon is restarted, not stopped
+    systemd.tell("systemctl", "start" if Path(hold_socket).is_socket() else "restart", "nplconf-hold.socket")
     systemd.tell("systemctl", "restart", "nplconf-hold.service")
     systemd.tell("systemctl", "start", "nplconf.timer")
 

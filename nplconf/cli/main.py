@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from nplconf import __version__
-from nplconf.cli import options, say
+from nplconf.cli import options, say, streams
 from nplconf.errors import NplconfError, UsageError
 
 COMMANDS = {
@@ -45,6 +45,9 @@ class Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    streams.open_missing()
+    streams.show_anything()
+    say.prepare(words, os.environ)
     # One run makes many values and ends: looking for cycles among them takes longer than reading them did.
     gc.disable()
     try:
@@ -53,8 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         say.error(str(err))
         return err.exit_code
     except BrokenPipeError:
-        # `| head` has read enough; the interpreter must not complain when it flushes at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # `| head` has read enough
+        streams.silence(sys.stdout)
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -62,7 +65,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         say.error("the input is nested too deeply")
         return 65
     except Exception as err:  # noqa: BLE001 a traceback helps no operator; --verbose shows it
-        say.unexpected(err)
+        if isinstance(err, OSError) and streams.refused(err):
+            streams.silence(sys.stdout)
+            say.error(f"stdout: cannot be written: {err.strerror}")
+        else:
+            say.unexpected(err)
         return 1
 
 

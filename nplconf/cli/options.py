@@ -52,6 +52,7 @@ OPTIONS = (
     Option("kubeconfig", "credentials for the API server", "FILE"),
     Option("no-cluster", "with a PLAN: trust its addresses, annotate nothing"),
     Option("plan-dir", "DIR/<node>.yaml is the PLAN (in the config file: with mode reviewed)", "DIR"),
+    Option("exact", "change nothing where anything differs from the PLAN"),
     Option("port-range", "node ports to use (default: 61000-62000)", "FIRST-LAST"),
     Option("state-dir", "what is remembered between runs (default: /var/lib/nplconf)", "DIR"),
     Option("hold-socket", "socket of the hold daemon (default: /run/nplconf/hold.sock)", "SOCKET"),
@@ -140,9 +141,11 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _value(option: Option, raw: Any, where: str, error: type[UsageError | BadConfigError]) -> object:
     """A flag's or variable's value. A switch that was given as a flag is True already."""
-    if raw is True or option.flag == "config":
+    if raw is True:
         return raw
     try:
+        if option.flag == "config":  # no file can say where it is
+            return config.plain_text(raw)
         return config.check(option.key, raw) if option.many else config.from_text(option.key, raw)
     except ValueError as err:
         raise error(f"{where}: {err}") from None

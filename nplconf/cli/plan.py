@@ -4,24 +4,17 @@ import argparse
 
 from nplconf.cli import plans, say
 from nplconf.cli.files import write_output
-from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cli.worlds import look
 from nplconf.decision import Decision
 from nplconf.errors import UsageError
 from nplconf.output import data, structured, table
 from nplconf.plan import document
-from nplconf.reconcile import review, review_plan
 from nplconf.settings import Settings
 
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
     """What `plan` and `apply` both take."""
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="a plan whose rows and numbers are binding")
-    parser.add_argument(
-        "--exact",
-        action="store_true",
-        default=argparse.SUPPRESS,
-        help="change nothing where anything differs from PLAN",
-    )
     parser.add_argument("--detailed-exitcode", action="store_true", help="exit 2 when something is to change")
     parser.add_argument("--out", metavar="FILE", help="save the plan")
 
@@ -34,15 +27,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Decide, print, change nothing."""
     check(arguments, settings)
-    bounds = plans.bounds(arguments.plan, settings, exact=exact(arguments, settings))
-    node = open_node(settings)
-    if bounds.plan and settings.no_cluster:
-        decision, _ = review_plan(node, settings, bounds.plan)
-    else:
-        decision = review(open_cluster(settings), node, settings, bounds).decision
-    if arguments.out:
-        write_output(arguments.out, document.dump(decision.plan))
+    decision, observed, *_ = look(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
+    if observed.loaded.warning:
+        say.warning(observed.loaded.warning)
+    say_figures(decision)
     _report(decision, settings)
+    save(decision, arguments.out)
     return _exit_code(decision, detailed=arguments.detailed_exitcode)
 
 
@@ -52,14 +42,29 @@ def check(arguments: argparse.Namespace, settings: Settings) -> None:
         raise UsageError("--no-cluster needs a PLAN: without either there is nothing to do")
 
 
-def exact(arguments: argparse.Namespace, settings: Settings) -> bool:
-    """The flag, else the config file's `exact`."""
-    return bool(getattr(arguments, "exact", settings.exact))
+def save(decision: Decision, out: str | None) -> None:
+    """Write the plan to a file. Of what is not for this node there is none: it would read as one without mappings."""
+    if out and not decision.foreign:
+        write_output(out, document.dump(decision.plan))
+
+
+def say_figures(decision: Decision) -> None:
+    """With --verbose: what was decided on."""
+    plan = decision.plan
+    asked = f"{len(plan.mappings)} mappings are asked for, {len(plan.skipped)} are skipped"
+    say.info(f"{asked}, {len(decision.live)} are live, {len(decision.diff.changes)} differ")
+
+
+def say_held_back(decision: Decision) -> None:
+    """Why a run changes nothing, or less than it was to."""
+    if decision.blocked:
+        say.error(decision.blocked.message)
+    elif decision.withheld:
+        say.error("the plan is not exactly what there is now: with --exact nothing is changed")
 
 
 def _report(decision: Decision, settings: Settings) -> None:
-    if decision.blocked:
-        say.error(decision.blocked.message)
+    say_held_back(decision)
     for failure in decision.failures:
         say.warning(f"{failure.step}: {failure.subject}: {failure.message}")
     if settings.output == "table":

@@ -80,9 +80,17 @@ def _good(document: Document | None, problems: "Sequence[Problem]", path: str) -
 
 def for_node(plan: Plan, path: str, settings: Settings) -> Plan:
     """The same plan when it is one for this node and range. Raises BadDataError."""
-    if plan.node != settings.node:
-        raise BadDataError(f"{path}: a plan for node {plan.node}, this one is {settings.node}")
+    of_node(plan, path, settings)
     allowed = settings.port_range
     if not allowed.first <= plan.port_range.first <= plan.port_range.last <= allowed.last:
         raise BadDataError(f"{path}: portRange {plan.port_range} is not inside --port-range {allowed}")
+    return plan
+
+
+def of_node(plan: Plan, path: str, settings: Settings) -> Plan:
+    """The same plan when it is one for this node. Raises BadDataError."""
+    if plan.node != settings.node:
+        raise BadDataError(
+            f"{escaped(path)}: a plan for node {plan.node}, this one is {escaped(settings.node)} (--node)"
+        )
     return plan

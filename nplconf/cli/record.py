@@ -1,15 +1,17 @@
 """What every run of `apply` leaves behind, however it ended: the clock of the last good one, and the textfile."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable
+from math import nan
 from pathlib import Path
 
+from nplconf import writing
 from nplconf.cli import say
 from nplconf.cli.worlds import open_node
-from nplconf.errors import NplconfError
-from nplconf.model import FAMILIES
+from nplconf.errors import BadDataError, NplconfError
+from nplconf.files import read_text
+from nplconf.model import FAMILIES, RuleKey
 from nplconf.node import state, success
 from nplconf.output import metrics
 from nplconf.output.metrics import Counts, Run
@@ -52,32 +54,30 @@ def _note(settings: Settings) -> int:
 def _leave(settings: Settings, code: int, began: float, result: Result | None = None) -> None:
     if not settings.textfile:
         return
-    last = success.last(settings.state_dir)
     now = time.time()
     run = Run(
         status=code,
         attempted=now,
-        succeeded=now if code == 0 else last.when if last else 0,
+        succeeded=now if code == 0 else _last_success(settings.state_dir, Path(settings.textfile), now),
         seconds=time.monotonic() - began,
         range_ports=len(settings.port_range),
         backend=_backend(settings),
         counts=metrics.counted(result) if result else _rules_alone(settings),
     )
     try:
-        _replace(Path(settings.textfile), metrics.text(run))
+        # readable for the collector, which takes files named *.prom only
+        writing.replace(Path(settings.textfile), metrics.text(run).encode(), mode=0o644)
     except OSError as err:
         say.error(f"{settings.textfile}: the metrics cannot be written: {err.strerror}")
 
 
-def _replace(path: Path, text: str) -> None:
-    """At once, readable for the collector, which takes files named *.prom only."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        os.fchmod(handle, 0o644)
-        file.write(text)
-    temporary.replace(path)
+def _last_success(state_dir: str, textfile: Path, now: float) -> float:
+    """Seconds since 1970; 0: never. The state directory's word may be a minute older than that of the metrics."""
+    last = success.last(state_dir)
+    before = 0.0
+    with contextlib.suppress(BadDataError, ValueError):
+        before = metrics.last_success(read_text(str(textfile)))
+    return max(last.when if last else 0.0, before if before <= now else 0.0)
 
 
 def _backend(settings: Settings) -> str:
@@ -88,11 +88,12 @@ def _backend(settings: Settings) -> str:
 
 
 def _rules_alone(settings: Settings) -> Counts:
-    """What is in the kernel after a run that came to nothing; nothing where that cannot be read either."""
-    keys = set()
-    with contextlib.suppress(NplconfError):
-        node = open_node(settings)
-        for family in FAMILIES:
-            with contextlib.suppress(NplconfError):
-                keys |= {rule.key for rule in tree.live(node.read(family), family)}
+    """What is in the kernel after a run that came to nothing; no number where no family can be read either."""
+    found = []
+    for family in FAMILIES:
+        with contextlib.suppress(NplconfError):
+            found.append({rule.key for rule in tree.live(open_node(settings).read(family), family)})
+    if not found:
+        return Counts({"live": nan}, nan, {}, {})
+    keys = set[RuleKey]().union(*found)
     return Counts({"live": len(keys)}, len({key.node_port for key in keys}), {}, {})

@@ -1,11 +1,12 @@
 """`nplconf render`: cluster state -> plan."""
 
 import argparse
-import os
+from pathlib import Path
 
 from nplconf.cli import plans
 from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
+from nplconf.desired.names import subdomain
 from nplconf.desired.render import Desired, find_node, render
 from nplconf.errors import BadDataError, UsageError
 from nplconf.model import Past, Plan
@@ -37,6 +38,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return render_all.run(arguments.out, settings, prune=arguments.prune)
     if arguments.prune:
         raise UsageError("--prune goes with --all-nodes")
+    if not subdomain(settings.node):
+        raise BadDataError(f"{settings.node}: no DNS name, so no node's: there is no plan for it")
     cluster = open_cluster(settings).snapshot(settings.node)
     node = find_node(cluster, settings.node)
     if node is None:
@@ -56,4 +59,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 def _previous(named: str | None, out: str | None) -> Plan | None:
     if named:
         return plans.read(named)
-    return plans.read(out) if out and os.path.lexists(out) else None
+    return plans.read(out) if out and _may_be_plan(out) else None
+
+
+def _may_be_plan(path: str) -> bool:
+    """It is there, and nothing that is only written to, as /dev/stdout is."""
+    there = Path(path)
+    return there.is_file() or there.is_dir()

@@ -12,13 +12,14 @@ from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
 from nplconf.desired.names import subdomain
 from nplconf.desired.render import Desired, Renderer, each_node
-from nplconf.errors import BadDataError, BlockedError, NplconfError, PermissionDeniedError
+from nplconf.errors import BadDataError, NplconfError, PermissionDeniedError
 from nplconf.files import read_text
 from nplconf.model import Failure, Past
 from nplconf.output import data, structured, table
 from nplconf.output.text import escaped
 from nplconf.plan import document
 from nplconf.plan.live import numbers
+from nplconf.plan.reread import reread
 from nplconf.settings import Settings
 
 
@@ -33,14 +34,17 @@ class Outcome:
 
 
 def run(directory: str, settings: Settings, *, prune: bool) -> int:
-    """0 when every node has its plan; 65 when some could not have one, the others have theirs then."""
+    """0 when every node has its plan; 65 when some could not have one, the others have theirs then; 4: nothing done."""
     wishes = Desired(settings.port_range, settings.node_ips, plans.policy(settings))
     with _reading(settings):
         cluster = open_cluster(settings).snapshot(None)
-    if prune and not cluster.nodes:
-        raise BlockedError("the cluster state has no Node: no plan is removed, and none is written")
-    _make(directory)
     outcome = Outcome()
+    if prune and not cluster.nodes:
+        message = "the cluster state has no Node: no plan is removed, and none is written"
+        outcome.failures.append(Failure("prune", directory, message))
+        _report(outcome, settings)
+        return 4
+    _make(directory)
     for renderer in _progressing(each_node(cluster, wishes), len(cluster.nodes), settings):
         _render(renderer, Path(directory), outcome)
     if prune:
@@ -63,13 +67,15 @@ def _render(renderer: Renderer, directory: Path, outcome: Outcome) -> None:
         return
     path = str(directory / f"{name}.yaml")
     try:
-        before = plans.read(path) if os.path.lexists(path) else None
+        ours = reread(read_text(path)) if os.path.lexists(path) else None
+        before = ours or (plans.read(path) if os.path.lexists(path) else None)
     except BadDataError as err:
         outcome.failures.append(Failure("render", name, f"the previous plan is left as it is: {err}"))
         return
     past = Past(numbers=(numbers(before.mappings),)) if before else Past()
     plan = renderer.render(past)
-    if plan == before or not write_output(path, document.dump(plan)):
+    # a file that was read as ours has these bytes already; one that somebody else wrote may say the same in others
+    if plan == ours or not write_output(path, document.dump(plan)):
         outcome.unchanged.append(name)
     else:
         outcome.written.append(name)

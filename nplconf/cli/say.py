@@ -3,7 +3,10 @@
 import json
 import os
 import sys
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
+from nplconf.cli import streams
 from nplconf.output.text import escaped
 from nplconf.settings import Settings
 
@@ -11,13 +14,26 @@ _PRIORITY = {"error": 3, "warning": 4, "notice": 5, "info": 6}
 """syslog's numbers, which the journal reads from a `<N>` prefix."""
 
 _format = "text"
-_verbose = bool(os.environ.get("NPLCONF_VERBOSE"))
+_verbose = False
+
+
+def prepare(words: Sequence[str], environ: Mapping[str, str]) -> None:
+    """Set how this process speaks of a command line or a configuration that is wrong, as far as they can tell."""
+    given = [second for first, second in pairwise(words) if first == "--log-format"]
+    given += [word.removeprefix("--log-format=") for word in words if word.startswith("--log-format=")]
+    form = given[-1] if given else environ.get("NPLCONF_LOG_FORMAT")
+    verbose = not {"-v", "--verbose"}.isdisjoint(words) or environ.get("NPLCONF_VERBOSE") in ("1", "true")
+    _speak("json" if form == "json" else "text", verbose=verbose)
 
 
 def configure(settings: Settings) -> None:
-    """Set how this process speaks; before it, as text."""
+    """Set how this process speaks, once all is known."""
+    _speak(settings.log_format, verbose=settings.verbose)
+
+
+def _speak(form: str, *, verbose: bool) -> None:
     global _format, _verbose
-    _format, _verbose = settings.log_format, settings.verbose
+    _format, _verbose = form, verbose
 
 
 def error(message: str, **fields: object) -> None:
@@ -57,4 +73,7 @@ def _write(level: str, message: str, fields: dict[str, object]) -> None:
     else:
         line = f"nplconf: {level}: {escaped(message)}" if level != "notice" else f"nplconf: {escaped(message)}"
     prefix = f"<{_PRIORITY[level]}>" if os.environ.get("JOURNAL_STREAM") else ""
-    print(prefix + line, file=sys.stderr, flush=True)
+    try:
+        print(prefix + line, file=sys.stderr, flush=True)
+    except OSError:  # nobody listens any more
+        streams.silence(sys.stderr)

@@ -49,6 +49,7 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
         ("units", _remove_units),
         ("reserved ports", lambda: reserved.release(settings.port_range)),
         (str(RUN), lambda: _remove_tree(RUN)),
+        (settings.hold_socket, lambda: _remove_socket(Path(settings.hold_socket))),
         ("user of the hold daemon", systemd.remove_user),
         ("textfile", lambda: Path(settings.textfile).unlink(missing_ok=True) if settings.textfile else None),
         (settings.state_dir, lambda: _forget(settings.state_dir, everything=purge)),
@@ -88,12 +89,23 @@ def _remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
+def _remove_socket(path: Path) -> None:
+    """One of the administrator's choice, and the directory that systemd made for it."""
+    if path.is_socket():
+        path.unlink()
+    if path.is_relative_to("/run"):
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+
+
 def _forget(directory: str, *, everything: bool) -> None:
-    """What is remembered. A state directory of the administrator's choice may hold other things: these stay."""
-    place = Path(directory)
-    if everything and directory == DEFAULT_STATE:
-        _remove_tree(place)
-    elif everything:
+    """What is remembered. A state directory of the administrator's choice may hold other things: these stay.
+
+    The default one is made for each run by the unit, whichever is used.
+    """
+    if everything:
         state.remove(directory)
-    with contextlib.suppress(OSError):
-        place.rmdir()
+        _remove_tree(Path(DEFAULT_STATE))
+    for place in {directory, DEFAULT_STATE}:
+        with contextlib.suppress(OSError):
+            Path(place).rmdir()

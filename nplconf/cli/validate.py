@@ -43,7 +43,7 @@ def _problems(path: str, check: Callable[[str, str], tuple[Problem, ...]]) -> tu
 
 def _table(problems: list[Problem], count: int, settings: Settings) -> None:
     lines = [("failed", escaped(f"{p.file}:{p.line}: {p.path}: {p.message} [{p.rule}]")) for p in problems]
-    total = f"{count} files, {len(problems)} problems." if count != 1 else f"1 file, {len(problems)} problems."
+    total = f"{count} file{'s' * (count != 1)}, {len(problems)} problem{'s' * (len(problems) != 1)}."
     if not settings.quiet:
         lines.append(("sum", total))
     table.write(lines, settings)

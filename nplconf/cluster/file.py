@@ -16,6 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+from nplconf import writing
 from nplconf.cluster import formats, stream
 from nplconf.cluster.annotate import annotated
 from nplconf.cluster.objects import state
@@ -25,6 +26,8 @@ from nplconf.model import ClusterState, Event, Failure, Patch
 if TYPE_CHECKING:  # only doctor pays for it
     from nplconf.doctor.facts import Right
 
+DUMP = "kubectl get nodes,pods,services -A -o yaml"
+"""What makes such a file."""
 FILE_BYTES = 2**30
 STDIN = "-"
 _STEP = "publish"
@@ -111,11 +114,18 @@ class FileCluster:
     def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
         """Whether the files can be read, and the one that is written back can be replaced."""
         del node, events
+        import shlex
+
         from nplconf.doctor.facts import Right
 
-        found = [Right(f"read {_shown(name)}", name == STDIN or os.access(name, os.R_OK)) for name in self._files]
+        found = [
+            Right(f"read {_shown(name)}", name == STDIN or os.access(name, os.R_OK), f"{DUMP} >{shlex.quote(name)}")
+            for name in self._files
+        ]
         if self._target:
-            found.append(Right(f"write {self._write_back}", os.access(self._target.parent, os.W_OK)))
+            place = self._target.parent
+            made = f"mkdir -p {shlex.quote(str(place))}"
+            found.append(Right(f"write {self._write_back}", os.access(place, os.W_OK), made))
         return tuple(found)
 
     def _patch(self, target: Path, patches: Sequence[Patch]) -> tuple[Failure, ...]:
@@ -208,51 +218,10 @@ def _read_stdin(stream: BinaryIO) -> bytes:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Put data at path in one step, with the mode and the owner of what was there. Raises OSError."""
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.nplconf")
-    before = _regular(path)
-    temporary.unlink(missing_ok=True)
-    # O_EXCL: in a directory that others may write to, the file must be one that we have made
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            if before:
-                _keep_access(file.fileno(), before)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_directory(path.parent)
-
-
-def _regular(path: Path) -> os.stat_result | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
+    """Put data at path in one step. Raises OSError, also for what is there and no regular file."""
+    if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "is no regular file")
-    return found
-
-
-def _keep_access(descriptor: int, before: os.stat_result) -> None:
-    mine = os.fstat(descriptor)
-    if (mine.st_uid, mine.st_gid) != (before.st_uid, before.st_gid):
-        with contextlib.suppress(PermissionError):  # only root may give files away; the annotations matter more
-            os.fchown(descriptor, before.st_uid, before.st_gid)
-    os.fchmod(descriptor, stat.S_IMODE(before.st_mode))
-
-
-def _sync_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    writing.replace(path, data, durable=True)
 
 
 def _stamp(found: os.stat_result) -> _Stamp:

@@ -7,7 +7,7 @@ refused carries the path of the rule that did it.
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
-from itertools import chain, islice
+from itertools import chain
 
 from nplconf.desired.pods import Numbers, Refusal, Wish, unserved
 from nplconf.desired.ports import allocate
@@ -83,8 +83,8 @@ def numbered(
         if not wish.host_port:
             asking[wish.owner] = wish.pod.annotation
             services.setdefault(wish.owner, set()).update(wish.services)
-    pins = pinned(services, policy, past)
     gone = past.taken.union(others)
+    pins = pinned(services, policy, past, gone)
     refused = {owner: _taken(pin, others) for owner, pin in pins.items() if pin.node_port in gone}
     admitted = within_caps(asking.keys() - refused.keys(), pins.keys(), policy, past)
     given = {owner: pin.node_port for owner, pin in pins.items() if owner in admitted}
@@ -95,10 +95,13 @@ def numbered(
     return Numbers(given, refused | dict(_reasons(left, given, policy, port_range)))
 
 
-def pinned(services: Mapping[PodPort, Collection[str]], policy: Policy, past: Past) -> dict[PodPort, Pin]:
-    """Whose each pin is. services: who asks for each (Pod, port).
+def pinned(
+    services: Mapping[PodPort, Collection[str]], policy: Policy, past: Past, gone: Collection[int] = ()
+) -> dict[PodPort, Pin]:
+    """Whose each pin is. services: who asks for each (Pod, port). gone: numbers that nobody can have.
 
-    A Pod's own pin goes before its Service's; that goes to the Pod that has the number, else to the first by name.
+    A Pod's own pin goes before its Service's; that goes to the Pod that has the number, else to the first by name. A
+    pin whose number is gone serves nobody, so it goes to one without a number: each run would take away one more else.
     """
     found: dict[PodPort, Pin] = {}
     for pin in policy.pins:
@@ -108,9 +111,20 @@ def pinned(services: Mapping[PodPort, Collection[str]], policy: Policy, past: Pa
     for pin in policy.pins:
         if pin.kind == "service":
             able = [o for o in services if o.port == pin.pod_port and pin.subject in services[o] and o not in found]
-            before = (o for source in past.numbers for o in sorted(able) if source.get(o) == pin.node_port)
-            found |= dict.fromkeys(islice(chain(before, sorted(able)), 1), pin)
+            order = _with_nothing_to_lose if pin.node_port in gone else _having_first
+            found |= dict.fromkeys(order(able, pin.node_port, past)[:1], pin)
     return found
+
+
+def _having_first(owners: Iterable[PodPort], number: int, past: Past) -> list[PodPort]:
+    """Who has the number, else by name."""
+    names = sorted(owners)
+    return [*(o for source in past.numbers for o in names if source.get(o) == number), *names]
+
+
+def _with_nothing_to_lose(owners: Iterable[PodPort], number: int, past: Past) -> list[PodPort]:
+    """Who has no other number than this first, so that nobody's is taken for a number that cannot be had."""
+    return sorted(owners, key=lambda o: (-_last_seen(o, past, besides=number), o))
 
 
 def within_caps(
@@ -161,9 +175,10 @@ def _namespace(owner: PodPort) -> str:
     return owner.pod.partition("/")[0]
 
 
-def _last_seen(owner: PodPort, past: Past) -> int:
-    """Which source knows a number of it, the most trusted first."""
-    return next((place for place, source in enumerate(past.numbers) if owner in source), len(past.numbers))
+def _last_seen(owner: PodPort, past: Past, besides: int | None = None) -> int:
+    """Which source knows a number of it (another one than `besides`), the most trusted first."""
+    known = (source.get(owner, besides) for source in past.numbers)
+    return next((place for place, number in enumerate(known) if number != besides), len(past.numbers))
 
 
 def _pools(owners: Iterable[PodPort], policy: Policy) -> Iterator[tuple[list[PodPort], tuple[Reserved, ...]]]:

@@ -7,7 +7,7 @@ upwards. A number that cools for somebody else is taken only when nothing else i
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 from zlib import crc32
 
@@ -26,8 +26,9 @@ def allocate(
     pool = _Pool(port_range, avoid | past.taken)
     waiting = sorted(asking)
     given: dict[PodPort, int] = {}
-    for source in (*past.numbers, _cooling_by_owner(past)):
+    for source in past.numbers:
         _give(given, waiting, source, pool)
+    _give_back(given, asking, past, pool)
     withheld = [number for number in _longest_cooled(past) if pool.take(number)]
     _give(given, waiting, _hints({owner: asking[owner] for owner in waiting if owner not in given}, pool), pool)
     last_resort = iter(withheld)
@@ -94,9 +95,11 @@ def _give(given: dict[PodPort, int], waiting: list[PodPort], source: Mapping[Pod
             given[owner] = number
 
 
-def _cooling_by_owner(past: Past) -> dict[PodPort, int]:
-    """The number that each owner freed last."""
-    return {c.owner: c.number for c in sorted(past.cooling, key=lambda c: (c.freed_at, c.number))}
+def _give_back(given: dict[PodPort, int], asking: Container[PodPort], past: Past, pool: _Pool) -> None:
+    """Give those without a number the one that they freed last, of those that can be had."""
+    for c in sorted(past.cooling, key=lambda c: (c.freed_at, c.number), reverse=True):
+        if c.owner in asking and c.owner not in given and pool.take(c.number):
+            given[c.owner] = c.number
 
 
 def _longest_cooled(past: Past) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Literal
 from nplconf.desired.pods import host_ports, running
 from nplconf.desired.render import Desired, render
 from nplconf.desired.services import node_ports
-from nplconf.model import ClusterState, Failure, Node, Past, Pending, Plan, PodPort, Stale
+from nplconf.model import ClusterState, Node, Past, Pending, Plan, PodPort, Stale
 from nplconf.model import Mapping as PlannedMapping
 
 _Row = tuple[PodPort, str, str]
@@ -23,12 +23,12 @@ _OF_ADDRESS = ("pod-ip-missing", "pod-ip-invalid", "pod-ip-shared", "node-ip-mis
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A reviewed plan with today's addresses. plan: the rows that hold. failures: rows whose number is gone."""
+    """A reviewed plan with today's addresses. plan: the rows that hold. refused: rows whose number is gone, and why."""
 
     plan: Plan
     stale: tuple[Stale, ...]
     pending: tuple[Pending, ...]
-    failures: tuple[Failure, ...]
+    refused: tuple[tuple[PlannedMapping, str], ...]
 
 
 def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired, *, exact: bool = False) -> Resolved:
@@ -39,29 +39,31 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     bound = {m.owner: m.node_port for m in reviewed.mappings if m.via == "dnat"}
     asked = render(cluster, node, settings, Past(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
-    skipped = {(s.pod, s.pod_port, s.protocol): s.reason for s in asked.skipped}
+    skipped = _skipped(asked, cluster)
     here = {pod.ref.key for pod in running(cluster.pods, node.name)}
     mappings: list[PlannedMapping] = []
     stale: list[Stale] = []
-    failures: list[Failure] = []
+    refused: list[tuple[PlannedMapping, str]] = []
     for row in reviewed.mappings:
         now = found.get(_row(row))
         if now is None:
-            refused = skipped.get((row.pod.key, row.pod_port, row.protocol))
-            if exact or refused is None:
-                stale.append(Stale(_why(row, refused, cluster, here=row.pod.key in here), row))
+            reason = skipped.get(_row(row))
+            if reason == "range-full":
+                refused.append((row, _whose(row, cluster, node)))
+            elif exact or reason is None:
+                stale.append(Stale(_why(row, reason, cluster, here=row.pod.key in here), row))
         elif exact and (difference := _difference(row, now)):
             stale.append(Stale(difference, row))
         elif (now.via, now.node_port) == (row.via, row.node_port):
             mappings.append(now._replace(source_ranges=row.source_ranges))
         else:
-            failures.append(Failure("number", _subject(row), _not_had(row, now, cluster, node)))
-    served = {_row(m) for m in mappings} | {_row(s.mapping) for s in stale}
+            refused.append((row, _not_had(row, now, cluster, node)))
+    known = {_row(m) for m in reviewed.mappings}
     return Resolved(
         plan=replace(asked, mappings=tuple(mappings), port_range=reviewed.port_range),
         stale=tuple(stale),
-        pending=_pending((m for m in asked.mappings if _row(m) not in served), reviewed),
-        failures=tuple(failures),
+        pending=_pending((m for m in asked.mappings if _row(m) not in known), reviewed),
+        refused=tuple(refused),
     )
 
 
@@ -69,10 +71,24 @@ def _row(mapping: PlannedMapping) -> _Row:
     return mapping.owner, mapping.protocol, mapping.family
 
 
-def _why(row: PlannedMapping, refused: str | None, cluster: ClusterState, *, here: bool) -> _Why:
-    """here: the Pod runs on this node. One that has no node yet is gone, as far as anybody can tell."""
+def _skipped(asked: Plan, cluster: ClusterState) -> dict[_Row, str]:
+    """Why what is asked for cannot be had: of each family that its Service asks for."""
+    families = {service.key: service.families for service in cluster.services}
+    return {
+        (PodPort(s.pod, s.pod_port), s.protocol, family): s.reason
+        for s in asked.skipped
+        if s.pod is not None and isinstance(s.pod_port, int)
+        for family in families.get(s.service, ())
+    }
+
+
+def _why(row: PlannedMapping, skipped: str | None, cluster: ClusterState, *, here: bool) -> _Why:
+    """skipped: why it cannot be had, if it is that. here: the Pod runs on this node.
+
+    One that has no node yet is gone, as far as anybody can tell.
+    """
     if here:
-        return "ip-changed" if refused in _OF_ADDRESS else "not-selected"
+        return "ip-changed" if skipped in _OF_ADDRESS else "not-selected"
     return "other-node" if cluster.elsewhere.get(row.pod.key) else "pod-gone"
 
 
@@ -89,6 +105,10 @@ def _not_had(row: PlannedMapping, now: PlannedMapping, cluster: ClusterState, no
         return f"the Pod has no hostPort {row.node_port} for this port any more"
     if now.via == "hostPort":
         return f"the Pod has the hostPort {now.node_port} for this port now, and needs no number"
+    return _whose(row, cluster, node)
+
+
+def _whose(row: PlannedMapping, cluster: ClusterState, node: Node) -> str:
     others = node_ports(cluster.services) | host_ports(running(cluster.pods, node.name))
     return f"number {row.node_port} is {others.get(row.node_port, 'not to be had')}"
 
@@ -99,7 +119,3 @@ def _pending(unknown: Iterable[PlannedMapping], reviewed: Plan) -> tuple[Pending
     rows = {Pending(m.pod, m.pod_port, m.protocol) for m in unknown}
     waiting = (p for p in rows if (p.pod.key, p.pod_port, p.protocol) not in decided)
     return tuple(sorted(waiting, key=lambda p: (p.pod, p.pod_port, p.protocol)))
-
-
-def _subject(row: PlannedMapping) -> str:
-    return f"{row.protocol}/{row.node_port} {row.pod.key}:{row.pod_port}"

@@ -75,11 +75,15 @@ class Explanation:
         return [self.answer, *reasons, *ends]
 
 
+_PREFIXES = ("pod", "svc", "tcp", "udp", "sctp")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def parse(text: str) -> What:
-    """What is asked for: namespace/name, svc/namespace/name or tcp/NUMBER. Raises ValueError that says so."""
+    """What is asked for: namespace/name, svc/namespace/name or tcp/NUMBER. Raises ValueError that says so.
+
+    Of a namespace that is called svc or tcp a Pod is pod/namespace/name.
+    """
     match text.split("/"):
         case [("tcp" | "udp") as protocol, number]:
             if _PORT.fullmatch(number) and int(number) < 65536:
@@ -87,6 +91,8 @@ def parse(text: str) -> What:
             raise ValueError(f"{number!r} is no port number")
         case ["svc", namespace, name] if label(namespace) and label(name):
             return ServiceName(f"{namespace}/{name}")
-        case [namespace, name] if label(namespace) and subdomain(name):
+        case ["pod", namespace, name] if label(namespace) and subdomain(name):
+            return PodName(f"{namespace}/{name}")
+        case [namespace, name] if namespace not in _PREFIXES and label(namespace) and subdomain(name):
             return PodName(f"{namespace}/{name}")
     raise ValueError(f"{text!r} is neither a Pod (namespace/name), a Service (svc/namespace/name) nor tcp/NUMBER")

@@ -7,6 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, cast
 
@@ -20,6 +21,7 @@ PACKAGES = {"conntrack": "conntrack", "systemctl": "systemd", "userdel": "passwd
 OUTPUT_LIMIT = 1 << 28
 """Bytes; a save of 56,000 rules has a thirtieth of it."""
 CHUNK = 1 << 16
+PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +43,22 @@ def find(program: str) -> str | None:
     return next((path for where in PATH if os.access(path := f"{where}/{program}", os.X_OK)), None)
 
 
-def run(program: str, *arguments: str, text: str = "", deadline: float) -> Completed:
-    """Run a program to its end, its stdin being text.
-
-    deadline: seconds, at most those that the run has left; then its whole process group is killed. Raises
-    UnavailableError when it is not installed, cannot be started, has not ended in time, or prints without end.
-    """
+def located(program: str) -> str:
+    """Where a program is. Raises UnavailableError, which says what to install."""
     path = find(program)
     if path is None:
         raise UnavailableError(f"{program} is not installed: apt-get install {_package(program)}")
+    return path
+
+
+def run(program: str, *arguments: str, text: str = "", deadline: float, bound: bool = False) -> Completed:
+    """Run a program to its end, its stdin being text.
+
+    deadline: seconds, at most those that the run has left; then its whole process group is killed. bound: it is killed
+    when we are. Raises UnavailableError when it is not installed, cannot be started, has not ended in time, or prints
+    without end.
+    """
+    path = located(program)
     seconds = RUN.left(deadline)
     if not seconds:
         raise UnavailableError(f"{path}: not started, as the time of this run is over")
@@ -63,6 +72,7 @@ def run(program: str, *arguments: str, text: str = "", deadline: float) -> Compl
             env=ENVIRONMENT,
             start_new_session=True,
             cwd="/",
+            preexec_fn=_bound() if bound else None,  # noqa: PLW1509 a run has one thread
         )
     except OSError as err:
         raise UnavailableError(f"{path}: cannot be started: {err.strerror}") from err
@@ -75,6 +85,27 @@ def run(program: str, *arguments: str, text: str = "", deadline: float) -> Compl
     finally:
         _end(child)
     return Completed(child.returncode, out.decode(errors="replace"), errors.decode(errors="replace"))
+
+
+def _bound() -> Callable[[], None] | None:
+    """What a child does before it becomes its program, so that it ends with us; None where the system has no such call.
+
+    What waits for iptables' lock while we are killed would else write after the next run has looked, and left.
+    """
+    import ctypes
+
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return None
+    parent = os.getpid()
+
+    def end_with_parent() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:  # killed before that
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return end_with_parent
 
 
 def _exchange(child: "subprocess.Popen[bytes]", text: bytes, end: float) -> tuple[bytes, bytes]:

@@ -10,7 +10,7 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from nplconf.deadline import RUN
@@ -37,19 +37,6 @@ def ask(socket_path: str, port_range: PortRange, deadline: float = 5.0) -> Holds
         return _understood(_answer(socket_path, time.monotonic() + RUN.left(deadline)), port_range)
     except _NoAnswer as error:
         return Holds(available=False, message=f"hold daemon at {socket_path}: {error}")
-
-
-def not_held(holds: Holds, port_range: PortRange) -> frozenset[int]:
-    """The numbers of `port_range` which are not held for tcp and udp both: what no mapping may newly get."""
-    numbers = frozenset(_numbers(port_range))
-    if not holds.available:
-        return numbers
-    held = frozenset(number for held in holds.ranges for number in _numbers(held))
-    return numbers - held | numbers & {taken.number for taken in holds.taken}
-
-
-def _numbers(port_range: PortRange) -> range:
-    return range(port_range.first, port_range.last + 1)
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -145,16 +132,15 @@ def _taken(value: Any, held: PortRange) -> Taken:
 # --- trying ----------------------------------------------------------------------------------------------------------
 
 
-def probe(port_range: PortRange, skip: Collection[int] = frozenset()) -> Holds:
-    """What could be bound of `port_range` just now; nothing stays bound. Numbers in `skip` are not tried: not taken.
+def probe(port_range: PortRange) -> Holds:
+    """What could be bound of `port_range` just now; nothing stays bound.
 
     Plain binds to the wildcard of both families, so that any socket in the way makes a number taken. 19 us a number.
     """
-    numbers = [number for number in _numbers(port_range) if number not in skip]
     family, address = _wildcard()
     taken = tuple(
         Taken(number, protocol)
-        for number in numbers
+        for number in range(port_range.first, port_range.last + 1)
         for protocol in PROTOCOLS
         if not _can_be_bound(family, KINDS[protocol], (address, number))
     )

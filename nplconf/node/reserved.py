@@ -1,8 +1,8 @@
 """net.ipv4.ip_local_reserved_ports: the numbers that the kernel gives to no outgoing connection.
 
 The sysctl is one list for everybody. What the administrator has in it is kept: our range is added to it at every boot,
-and taken out again when nplconf goes. A record beside it tells the two apart; a value that is not the one in the record
-is the administrator's newer word.
+and taken out again when nplconf goes. A record beside it tells the two apart. What the administrator changed since is
+his newer word, our range apart where he left it as it was; a list without it is all his.
 """
 
 import json
@@ -49,9 +49,7 @@ def reserve(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD)
     Raises PermissionDeniedError where the sysctl or the record cannot be written.
     """
     with _named(sysctl):
-        now, known = text(parse(sysctl.read_text())), _recorded(record)
-        ours_alone = known is not None and now == text((*known.administrator, known.added))
-        administrator = known.administrator if known and ours_alone else parse(now)
+        administrator = _administrators(parse(sysctl.read_text()), _recorded(record))
         # recorded first: between the two writes the sysctl is the administrator's still
         _remember(record, Known(administrator, port_range))
         sysctl.write_text(text((*administrator, port_range)) + "\n")
@@ -66,8 +64,7 @@ def release(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD)
         return
     with _named(sysctl):
         known = _recorded(record) or Known((), port_range)
-        others = without(parse(sysctl.read_text()), known.added)
-        sysctl.write_text(text((*others, *_both(known.administrator, known.added))) + "\n")
+        sysctl.write_text(text(_administrators(parse(sysctl.read_text()), known)) + "\n")
         record.unlink(missing_ok=True)
 
 
@@ -84,6 +81,19 @@ class Known(NamedTuple):
 
     administrator: tuple[PortRange, ...]
     added: PortRange
+
+
+def _administrators(now: Sequence[PortRange], known: Known | None) -> tuple[PortRange, ...]:
+    """What of the list is the administrator's."""
+    if known is None or not _has_ours(now, known):
+        return tuple(now)
+    return (*without(now, known.added), *_both(known.administrator, known.added))
+
+
+def _has_ours(now: Sequence[PortRange], known: Known) -> bool:
+    """Whether the list was made from ours: our range is in it as we wrote it, alone or joined to its neighbours."""
+    written = parse(text((*known.administrator, known.added)))
+    return any(known.added.first in span and span in now for span in written)
 
 
 def _both(some: Sequence[PortRange], other: PortRange) -> list[PortRange]:

@@ -4,10 +4,8 @@ The last good plan, the cooling numbers and their owners, the boot they belong t
 damaged it is rebuilt from the live rules' tags and the Pods' annotations.
 """
 
-import contextlib
 import json
 import os
-import stat
 import zlib
 from dataclasses import replace
 from functools import lru_cache
@@ -15,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from nplconf.errors import BadDataError, PermissionDeniedError
-from nplconf.model import Cooling, Mapping, Plan, PodPort, PodRef
-from nplconf.node import success
+from nplconf.model import FAMILIES, PROTOCOLS, Cooling, Family, Mapping, Plan, PodPort, PodRef
+from nplconf.node import own, success
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
+from nplconf.writing import sync_directory
 
 VERSION = 1
 FILE = "state.json"
@@ -30,7 +29,7 @@ def load(directory: str) -> Loaded:
     """The state of the last run; an empty one, with a warning, where the file is damaged or from another version."""
     path = Path(directory, FILE)
     try:
-        text = _read(path)
+        text = own.read(path, MAX_BYTES).decode("utf-8")
     except FileNotFoundError:
         return Loaded(State())
     except (OSError, UnicodeDecodeError, BadDataError) as err:
@@ -58,7 +57,7 @@ def save(directory: str, state: State, before: str) -> str:
         file.flush()
         os.fsync(handle)
     temporary.replace(Path(directory, FILE))
-    _sync(directory)
+    sync_directory(Path(directory))
     return text
 
 
@@ -80,16 +79,6 @@ def remove(directory: str) -> None:
 def boot_id() -> str:
     """The kernel's name for this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-
-
-def _read(path: Path) -> str:
-    # A link could lead anywhere, a FIFO would hang: only a file of ours is read.
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
-            raise BadDataError("not a regular file of a possible size")
-        return file.read().decode("utf-8")
 
 
 def _text(state: State) -> str:
@@ -117,18 +106,8 @@ def _plan_text(plan: Plan | None) -> str:
     return json.dumps(document.to_data(replace(plan, mappings=())) | {"mappings": plan.mappings})
 
 
-def _plan(data: Any) -> Plan | None:
-    return replace(document.from_data(data), mappings=tuple(map(_mapping, data["mappings"]))) if data else None
-
-
-def _mapping(row: list[Any]) -> Mapping:
-    number, protocol, family, node_ip, pod, pod_ip, pod_port, services, via, sources = row
-    return Mapping(
-        number, protocol, family, node_ip, PodRef(*pod), pod_ip, pod_port, tuple(services), via, tuple(sources)
-    )
-
-
 def _parse(text: str) -> State:
+    """Raises ValueError, KeyError, TypeError or AttributeError for what `_text` would not write."""
     head, _, body = text.partition("\n")
     header: Any = json.loads(head)
     if header["version"] != VERSION:
@@ -138,25 +117,61 @@ def _parse(text: str) -> State:
     rest, _, plan = body.partition("\n")
     data: Any = json.loads(rest)
     return State(
-        boot=data["boot"],
-        cluster=data["cluster"],
+        boot=_is(str, data["boot"]),
+        cluster=_is(str | None, data["cluster"]),
         plan=_plan(json.loads(plan)),
-        cooling=tuple(Cooling(number, PodPort(pod, port), at) for number, pod, port, at in data["cooling"]),
-        empty_seen=data["emptySeen"],
-        said=data["said"],
-        addresses={family: tuple(found) for family, found in data["addresses"].items()},
-        writing=data["writing"],
+        cooling=tuple(_cooling(*row) for row in data["cooling"]),
+        empty_seen=_is(bool, data["emptySeen"]),
+        said={subject: _is(str, reason) for subject, reason in data["said"].items()},
+        addresses={_family(family): _texts(found) for family, found in data["addresses"].items()},
+        writing=_is(bool, data["writing"]),
     )
 
 
-def _sync(directory: str) -> None:
-    # Some file systems refuse fsync on a directory; the rename has happened all the same.
-    with contextlib.suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _plan(data: Any) -> Plan | None:
+    if data is None:
+        return None
+    plan = replace(document.from_data(data), mappings=tuple(map(_mapping, data["mappings"])))
+    for row in plan.skipped:
+        for value in (row.pod, row.pod_port, row.protocol, row.service, row.reason, row.message, row.rule):
+            _is(str | int | None, value)
+    _is(int, plan.port_range.first + plan.port_range.last)
+    _texts((plan.node, plan.cluster or "", *plan.node_ips.values(), *map(_family, plan.node_ips)))
+    return plan
+
+
+_ROW = (int, str, str, str, list, str, int, list, str, list)
+"""The types of a mapping's fields, in order."""
+
+
+def _mapping(row: list[Any]) -> Mapping:
+    number, protocol, family, node_ip, pod, pod_ip, pod_port, services, via, sources = row
+    if tuple(map(type, row)) != _ROW or protocol not in PROTOCOLS or via not in ("dnat", "hostPort"):
+        raise ValueError("no mapping")
+    ref = PodRef(*_texts(pod))
+    return Mapping(
+        number, protocol, _family(family), node_ip, ref, pod_ip, pod_port, _texts(services), via, _texts(sources)
+    )
+
+
+def _cooling(number: Any, pod: Any, port: Any, at: Any) -> Cooling:
+    return Cooling(_is(int, number), PodPort(_is(str, pod), _is(int, port)), _is(float | int, at))
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    return tuple(_is(str, value) for value in _is(list | tuple, values))
+
+
+def _family(value: Any) -> Family:
+    if value not in FAMILIES:
+        raise ValueError("a family")
+    return value  # type: ignore[no-any-return]
+
+
+def _is(kind: Any, value: Any) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{type(value).__name__} where it cannot be")
+    return value
 
 
 def _why(err: Exception) -> str:

@@ -7,7 +7,12 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
+from nplconf.errors import BadDataError
+from nplconf.node import own
+
 FILE = "last-success.json"
+LIMIT = 1000
+"""Bytes; an entry has a hundred."""
 PERIOD = 60.0
 """Seconds for which an entry is left as it is."""
 
@@ -23,9 +28,9 @@ class Success(NamedTuple):
 def last(directory: str) -> Success | None:
     """What was noted, None when nothing was, or nothing that can be understood."""
     try:
-        data = json.loads(Path(directory, FILE).read_bytes())
+        data = json.loads(own.read(Path(directory, FILE), LIMIT))
         return Success(str(data["boot"]), float(data["at"]), float(data["when"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, BadDataError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
         return None
 
 

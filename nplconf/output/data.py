@@ -1,6 +1,6 @@
 """Results as plain data: the JSON of the contract. Everything here is a dict, a list, a string, a number or None."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from nplconf.decision import Decision
@@ -13,6 +13,7 @@ from nplconf.reconcile import Result
 def plan(decision: Decision) -> dict[str, Any]:
     """What `plan -o json` prints."""
     data = _body(decision, decision.diff.changes, decision.patches)
+    data["failures"] = [failure(f) for f in decision.failures]
     return data | {"summary": _counts(decision.diff, decision.plan.skipped)}
 
 
@@ -53,17 +54,19 @@ def change_record(found: Change) -> dict[str, Any]:
     }
 
 
-def diff(name: str, found: Diff) -> dict[str, Any]:
+def diff(name: str, found: Diff, skipped: Iterable[Skipped] = ()) -> dict[str, Any]:
     """What `diff A B -o json` prints."""
+    rows = [skipped_to_data(row) for row in skipped]
     return {
         "node": name,
         "changes": [change(c) for c in found.changes],
-        "skipped": [],
+        "skipped": rows,
         "stale": [],
         "pending": [],
         "patches": [],
         "findings": [],
-        "summary": _counts(found, ()),
+        "failures": [],
+        "summary": _counts(found, rows),
     }
 
 
@@ -120,11 +123,11 @@ def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch
     return data
 
 
-def _counts(found: Diff, skipped: Iterable[Skipped]) -> dict[str, int]:
+def _counts(found: Diff, skipped: Collection[object]) -> dict[str, int]:
     return {
         "add": found.count("add"),
         "change": found.count("change"),
         "delete": found.count("delete"),
         "unchanged": len(found.unchanged),
-        "skipped": len(tuple(skipped)),
+        "skipped": len(skipped),
     }

@@ -42,6 +42,22 @@ def text(data: dict[str, Any]) -> str:
     return "\n".join(parts) + "\n"
 
 
+def listing(data: dict[str, Any]) -> str:
+    """The data of any other command: each list as a table, all else in the summary. `BYTES` long at most."""
+    lists = {name: found for name, found in data.items() if isinstance(found, list)}
+    facts = [f"{name}: {_plain(v)}" for name, v in data.items() if name not in lists and name != "node"]
+    facts += [f"{len(found)} {name}" for name, found in lists.items()]
+    title = f"# nplconf: {_code(data['node'])}" if "node" in data else "# nplconf"
+    parts = [title, "", f"**{cell(', '.join(facts))}**", ""]
+    sections = [_section(name, found) for name, found in lists.items() if found]
+    room = BYTES - 1 - _size(parts) - _RESERVE * len(sections)
+    for section in sections:
+        lines = _fitted(section, room + _RESERVE)
+        room -= _size(lines) - _RESERVE
+        parts += lines
+    return "\n".join(parts) + "\n"
+
+
 def cell(value: object) -> str:
     """Any text as one that no Markdown reader takes for markup, nor for a link, a mention or the end of a cell."""
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escaped(str(value)))
@@ -83,7 +99,8 @@ def _change(found: dict[str, Any]) -> tuple[str, ...]:
     if _address(was) != address:
         address = f"{_address(was)} → {address}"
     services = ", ".join(map(_code, mapping["services"]))
-    return port, _pod(mapping["pod"], mapping["podPort"]), address, services, cell(found["reason"])
+    why = found["reason"] + (", hostPort" if mapping["via"] == "hostPort" else "")
+    return port, _pod(mapping["pod"], mapping["podPort"]), address, services, cell(why)
 
 
 def _stale(found: dict[str, Any]) -> tuple[str, ...]:
@@ -129,11 +146,40 @@ def _code(value: object) -> str:
     return f"<code>{cell(value)}</code>"
 
 
+# --- any list --------------------------------------------------------------------------------------------------------
+
+
+def _section(name: str, found: list[Any]) -> Section:
+    rows = [_fields_of(row) for row in found]
+    return Section(name.capitalize(), tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
+
+
+def _fields_of(row: Any) -> dict[str, str]:
+    """The cells of a row by the names of their columns; what is a mapping in it has columns of its own."""
+    if not isinstance(row, dict):
+        return {"": cell(row)}
+    if "mapping" in row:
+        return _fields_of(row["mapping"]) | {name: cell(_plain(v)) for name, v in row.items() if name != "mapping"}
+    if "nodePort" in row:
+        services = ", ".join(map(_code, row["services"]))
+        pod, address = _pod(row["pod"], row["podPort"]), _address(row)
+        return {"port": _port(row), "pod": pod, "address": address, "services": services, "via": cell(row["via"])}
+    return {name: cell(_plain(value)) for name, value in row.items()}
+
+
+def _plain(value: object) -> object:
+    """As JSON has it; nothing for null."""
+    return "" if value is None else str(value).lower() if isinstance(value, bool) else value
+
+
 # --- what fits -------------------------------------------------------------------------------------------------------
 
 
 def _deletes(section: Section, room: int) -> list[str]:
-    """All of them in the longest form that fits: the table, a line with the port and the Pod each, the ports alone."""
+    """All of them in the longest form that fits: the table, a line with the port and the Pod each, the ports alone.
+
+    Where not even all ports fit, neighbours are put together.
+    """
     if not section.rows:
         return []
     whole = [*_table_head(section), *map(_row, section.rows), ""]
@@ -141,7 +187,8 @@ def _deletes(section: Section, room: int) -> list[str]:
         return whole
     title = [f"## {section.title} ({len(section.rows)})", ""]
     short = [*title, "<pre>", *(f"{_bare(port)} {_bare(pod)}" for port, pod, *_ in section.rows), "</pre>", ""]
-    return short if _size(short) <= room else [*title, _ports(section), ""]
+    ports = [*title, ", ".join(_bare(port) for port, *_ in section.rows), ""]
+    return next((form for form in (short, ports) if _size(form) <= room), [*title, _ports(section), ""])
 
 
 def _ports(section: Section) -> str:

@@ -11,17 +11,18 @@ from nplconf.reconcile import Result
 BLOCKED = 4
 """The exit code of a run that a limit stopped."""
 ACTIONS = ("add", "change", "delete")
+LAST_SUCCESS = "last_success_timestamp_seconds"
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What was counted on the node. mappings: by state; used: numbers of the range that a rule of ours leads on.
 
-    findings: by kind; one that is not there counts as 0.
+    NaN: it could not be counted. findings: by kind; one that is not there counts as 0.
     """
 
-    mappings: MappingOf[str, int]
-    used: int
+    mappings: MappingOf[str, float]
+    used: float
     changes: MappingOf[str, int]
     findings: MappingOf[str, int]
 
@@ -65,6 +66,12 @@ def tally(words: Iterable[str]) -> dict[str, int]:
     return found
 
 
+def last_success(before: str) -> float:
+    """What a textfile of ours says of the last good run; 0 where it says nothing. Raises ValueError."""
+    name = f"nplconf_{LAST_SUCCESS} "
+    return next((float(line.removeprefix(name)) for line in before.splitlines() if line.startswith(name)), 0.0)
+
+
 def text(run: Run) -> str:
     """The textfile: HELP, TYPE and samples, no timestamps."""
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
@@ -77,7 +84,7 @@ def text(run: Run) -> str:
             (metric.labels(word) if label else metric).set(value)
 
     counts = run.counts
-    gauge("last_success_timestamp_seconds", "When a run last ended well; 0: never.", "", {"": run.succeeded})
+    gauge(LAST_SUCCESS, "When a run last ended well; 0: never.", "", {"": run.succeeded})
     gauge("last_attempt_timestamp_seconds", "When the last run ended, well or not.", "", {"": run.attempted})
     gauge("last_run_exit_status", "Exit code of the last run.", "", {"": run.status})
     gauge("run_duration_seconds", "How long the last run took.", "", {"": run.seconds})

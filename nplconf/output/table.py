@@ -32,7 +32,8 @@ def write(lines: Iterable[Line], settings: Settings) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(force_terminal=True, highlight=False, soft_wrap=True)
+    # whether there is colour is decided: rich is not to ask NO_COLOR and TERM again
+    console = Console(force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True)
     for style, text in lines:
         console.print(Text(text, style=STYLES.get(style, "")))
 
@@ -53,7 +54,8 @@ def change(found: Change) -> str:
     mapping = found.mapping
     moved = f"{found.was.node_port} -> " if found.was and found.was.node_port != mapping.node_port else ""
     number = f"{moved}{mapping.node_port}"
-    return escaped(f"{mapping.protocol}/{number:<5} {target(mapping)}  ({found.reason}){_for(mapping)}")
+    why = f"{found.reason}, hostPort" if mapping.via == "hostPort" else found.reason
+    return escaped(f"{mapping.protocol}/{number:<5} {target(mapping)}  ({why}){_for(mapping)}")
 
 
 def target(mapping: Mapping) -> str:

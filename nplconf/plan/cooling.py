@@ -6,14 +6,18 @@ from collections.abc import Mapping as MappingOf
 from nplconf.model import Cooling, PodPort
 
 
-def current(cooling: Iterable[Cooling], *, now: float, period: float, rebooted: bool) -> tuple[Cooling, ...]:
-    """Those whose time is not over.
+def settled(cooling: Iterable[Cooling], *, now: float, rebooted: bool) -> tuple[Cooling, ...]:
+    """Those of before, by the clock of now: the boot-time clock, seconds.
 
-    now: the boot-time clock, seconds; it began anew with this boot, and so does every period (rebooted). A time in the
-    future cannot be: it counts from now.
+    It began anew with this boot, and so does every period (rebooted). A time in the future cannot be: it counts from
+    now, and is kept as such, or it would be now at every look until the clock has come there.
     """
-    renewed = (c if not rebooted and c.freed_at <= now else Cooling(c.number, c.owner, now) for c in cooling)
-    return tuple(c for c in renewed if now - c.freed_at < period)
+    return tuple(c if not rebooted and c.freed_at <= now else Cooling(c.number, c.owner, now) for c in cooling)
+
+
+def current(cooling: Iterable[Cooling], *, now: float, period: float, rebooted: bool) -> tuple[Cooling, ...]:
+    """Those whose time is not over; now, rebooted: as for `settled`."""
+    return tuple(c for c in settled(cooling, now=now, rebooted=rebooted) if now - c.freed_at < period)
 
 
 def freed(

@@ -23,13 +23,22 @@ class Diff:
         return sum(change.action == action for change in self.changes)
 
 
-def diff(was: Iterable[Mapping], want: Iterable[Mapping], *, why_add: Why, why_delete: Why) -> Diff:
-    """Subtract two sets of DNAT mappings.
+def compare(was: Iterable[Mapping], want: Iterable[Mapping]) -> Diff:
+    """Subtract two plans: all that Pods would be told counts, rule or none."""
+    return diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "gone", rules_only=False)
+
+
+def diff(
+    was: Iterable[Mapping], want: Iterable[Mapping], *, why_add: Why, why_delete: Why, rules_only: bool = True
+) -> Diff:
+    """Subtract two sets of mappings: of rules alone what is DNAT, and in it what a packet would notice.
 
     A mapping of before and one of after are the same one when Pod name, podPort, protocol and family are: moved to
     another number or address it is a change, never a delete and an add. What is left over at the same number (a rule
     whose tag names nobody) is a change too, as it is one rule that is rewritten.
     """
+    if rules_only:
+        was, want = (m for m in was if m.via == "dnat"), (m for m in want if m.via == "dnat")
     same, before, after = _split(was, want)
     pairs, left = _pair(before, after)
     changes = [Change("delete", why_delete(m), m, m) for m in left]
@@ -37,7 +46,7 @@ def diff(was: Iterable[Mapping], want: Iterable[Mapping], *, why_add: Why, why_d
     for mapping, old in (*same, *pairs):
         if old is None:
             changes.append(Change("add", why_add(mapping), mapping))
-        elif reason := _difference(old, mapping):
+        elif reason := _difference(old, mapping, rules_only=rules_only):
             changes.append(Change("change", reason, mapping, old))
         else:
             unchanged.append(mapping)
@@ -54,12 +63,9 @@ def _split(
     """
     before: dict[_Place, Mapping] = {}
     for mapping in was:
-        if mapping.via == "dnat":
-            before.setdefault(_place(mapping), mapping)
+        before.setdefault(_place(mapping), mapping)
     same, after = [], []
     for mapping in want:
-        if mapping.via != "dnat":
-            continue
         if old := before.pop(_place(mapping), None):
             same.append((mapping, old))
         else:
@@ -92,18 +98,22 @@ def _place(mapping: Mapping) -> _Place:
     return mapping.node_port, mapping.family, mapping.protocol, pod.namespace, pod.name, mapping.pod_port
 
 
-def _difference(old: Mapping, new: Mapping) -> str:
-    """The first difference that a packet would notice; "" when there is none. Both are for one Pod's port, or one
-    number whose rule names nobody.
+def _difference(old: Mapping, new: Mapping, *, rules_only: bool) -> str:
+    """The first difference that counts; "" when there is none. Both are for one Pod's port, or one number whose rule
+    names nobody.
     """
-    if _target(old) == _target(new):
+    told = rules_only or (old.via, old.node_ip, old.services) == (new.via, new.node_ip, new.services)
+    if told and _target(old) == _target(new):
         return ""
     differences = {
+        "via-changed": old.via != new.via,
         "number-moved": old.node_port != new.node_port,
         "owner-unknown": not old.pod.name,
         "pod-ip-changed": old.pod_ip != new.pod_ip,
         "pod-replaced": old.pod.uid != new.pod.uid,
         "source-ranges-changed": old.source_ranges != new.source_ranges,
+        "node-ip-changed": not rules_only and old.node_ip != new.node_ip,
+        "services-changed": not rules_only and old.services != new.services,
     }
     return next(reason for reason, differs in differences.items() if differs)
 

@@ -80,3 +80,30 @@ def test_every_key_of_the_config_file_is_a_setting() -> None:
 def test_exit_codes_name_who_must_act(words: list[str], code: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == code
     assert capsys.readouterr().err or words[0] == "validate"
+
+
+def test_every_option_follows_the_precedence(tmp_path: Path) -> None:
+    values = {
+        "portRange": ("1-2", "3-4", "5-6"),
+        "backend": ("nft", "legacy", "auto"),
+        "output": ("json", "yaml", "markdown"),
+        "color": ("always", "never", "auto"),
+        "logFormat": ("json", "text", "text"),
+    }
+    for option in options.OPTIONS[1:]:
+        numbers = ("1", "2", "3") if option.metavar in ("PERCENT", "SECONDS") else ("a", "b", "c")
+        flag, variable, key = values.get(option.key, numbers) if option.metavar else (True, "false", "true")
+        file = write(tmp_path, f"{option.key}: {f'[{key}]' if option.many else key}\n")
+        given = {"config": file, option.field: [flag] if option.many else flag}
+        environment = {option.variable: variable}
+        found = [
+            getattr(options.resolve(*sources), option.field)
+            for sources in ((given, environment), ({"config": file}, environment), ({"config": file}, {}))
+        ]
+        wanted = [config.from_text(option.key, str(text).lower()) for text in (flag, variable, key)]
+        assert found == wanted, option.flag
+
+
+def test_an_empty_config_file_name_is_no_default() -> None:
+    with pytest.raises(UsageError, match="--config"):
+        options.resolve({"config": ""}, {})

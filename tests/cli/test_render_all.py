@@ -78,6 +78,17 @@ def test_only_the_plans_that_change_are_written(repository: Repository) -> None:
     assert repository.out == after["worker-2"][0]
 
 
+def test_a_plan_that_says_the_same_in_other_bytes_gets_those_of_render(repository: Repository) -> None:
+    repository.render()
+    path = repository.plans / "worker-1.yaml"
+    text = path.read_text()
+    path.write_text(
+        text.replace("    - nodePort", "    # by hand\n    - nodePort").replace("podPort: 8080", '"podPort": 8080')
+    )
+    assert repository.render()["written"] == ["worker-1"]
+    assert path.read_text() == text
+
+
 def test_the_plan_that_is_there_is_the_previous_one_and_keeps_its_numbers(repository: Repository) -> None:
     repository.render()
     path = repository.plans / "worker-1.yaml"
@@ -109,7 +120,8 @@ def test_a_snapshot_without_nodes_prunes_nothing(repository: Repository) -> None
     repository.render()
     before = repository.files()
     repository.cluster(raw_pod(), raw_service())
-    repository.render("--prune", code=4)
+    (failure,) = repository.render("--prune", code=4)["failures"]
+    assert failure["step"] == "prune"
     assert repository.files() == before
     assert "no Node" in repository.said
 

@@ -85,6 +85,12 @@ def test_of_two_cooling_numbers_an_owner_takes_back_the_later() -> None:
     assert given_numbers(A, past=past) == {A: 61003}
 
 
+@pytest.mark.parametrize("later", [30000, 61003])
+def test_an_earlier_cooling_number_is_taken_back_when_the_later_cannot_be_had(later: int) -> None:
+    past = Past(taken=frozenset({61003}), cooling=(cooling(later, A, 9.0), cooling(61001, A, 5.0)))
+    assert given_numbers(A, past=past) == {A: 61001}
+
+
 def test_a_cooling_number_is_for_nobody_else_while_another_is_free() -> None:
     past = Past(cooling=(cooling(61000, D), cooling(61001, D), cooling(61003, D)))
     assert given_numbers(A, past=past) == {A: 61002}

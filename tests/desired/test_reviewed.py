@@ -10,6 +10,7 @@ from nplconf.desired.reviewed import Resolved, resolve
 from nplconf.model import ClusterState, ContainerPort, Node, Plan, Pod, PortRange, Service, Skipped
 
 REVIEWED = plan(mapping(61044))
+ONE = PortRange(61044, 61044)
 
 
 def resolved(reviewed: Plan, *objects: Node | Pod | Service, exact: bool = False, **more: object) -> Resolved:
@@ -58,6 +59,10 @@ def test_a_row_is_not_hidden_by_another_protocol_that_cannot_be_had() -> None:
     assert reasons(found) == ["not-selected"]
 
 
+def test_a_row_is_not_hidden_by_another_family_that_cannot_be_had() -> None:
+    assert reasons(resolved(REVIEWED, pod(), service(families=["IPv6"]))) == ["not-selected"]
+
+
 def test_a_row_that_cannot_be_had_now_is_skipped_with_its_reason() -> None:
     found = resolved(REVIEWED, pod(ips=()), service())
     assert found.stale == ()
@@ -95,20 +100,28 @@ def test_a_number_that_somebody_else_has_now_fails_its_row_and_moves_nothing() -
     other = service("lb", node_port=61044, enabled=False)
     found = resolved(REVIEWED, pod(), service(), other)
     assert found.plan.mappings == ()
-    (failure,) = found.failures
-    assert (failure.step, failure.subject) == ("number", "tcp/61044 shop/web-0:8080")
-    assert "61044 is a nodePort of Service shop/lb" in failure.message
+    ((row, why),) = found.refused
+    assert row == REVIEWED.mappings[0]
+    assert why == "number 61044 is a nodePort of Service shop/lb"
+    assert found.pending == (), "it was reviewed"
+
+
+def test_a_number_that_somebody_else_has_fails_its_row_also_where_no_other_is_free() -> None:
+    other = service("lb", node_port=61044, enabled=False)
+    state = cluster(node(), pod(), service(), other)
+    found = resolve(replace(REVIEWED, port_range=ONE), state, node(), Desired(ONE))
+    assert [why for _, why in found.refused] == ["number 61044 is a nodePort of Service shop/lb"]
 
 
 def test_a_number_that_is_a_pods_host_port_now_fails_its_row_and_says_whose() -> None:
     other = pod("other", ["10.244.3.18"], ports=[ContainerPort(1, host_port=61044)], labels={})
-    (failure,) = resolved(REVIEWED, pod(), other, service()).failures
-    assert "61044 is a hostPort of Pod shop/other" in failure.message
+    ((_, why),) = resolved(REVIEWED, pod(), other, service()).refused
+    assert "61044 is a hostPort of Pod shop/other" in why
 
 
 def test_a_number_outside_the_range_of_the_node_is_not_to_be_had() -> None:
-    (failure,) = resolved(plan(mapping(50000)), pod(), service()).failures
-    assert failure.message == "number 50000 is not to be had"
+    ((_, why),) = resolved(plan(mapping(50000)), pod(), service()).refused
+    assert why == "number 50000 is not to be had"
 
 
 def test_the_range_is_the_reviewed_one() -> None:
@@ -120,16 +133,16 @@ def test_a_pod_port_that_has_a_host_port_in_one_family_keeps_its_number_in_the_o
     reviewed = plan(mapping(61044, family="IPv6"), mapping(64001, via="hostPort"))
     both = pod(ips=["10.244.3.17", "fd00:244::17"], ports=[ContainerPort(8080, host_port=64001, host_ip="0.0.0.0")])
     found = resolved(reviewed, both, service(families=BOTH))
-    assert found.failures == ()
+    assert found.refused == ()
     assert {(m.family, m.node_port) for m in found.plan.mappings} == {("IPv4", 64001), ("IPv6", 61044)}
 
 
 def test_a_host_port_that_was_not_reviewed_is_not_advertised() -> None:
     found = resolved(REVIEWED, pod(ports=[ContainerPort(8080, host_port=4001)]), service())
     assert found.plan.mappings == ()
-    assert len(found.pending) == 1
-    (failure,) = found.failures
-    assert "the hostPort 4001 for this port now" in failure.message
+    assert found.pending == ()
+    ((_, why),) = found.refused
+    assert "the hostPort 4001 for this port now" in why
 
 
 def test_a_reviewed_host_port_is_advertised_only_while_it_is_the_same() -> None:
@@ -138,8 +151,8 @@ def test_a_reviewed_host_port_is_advertised_only_while_it_is_the_same() -> None:
     assert [m.node_port for m in same.plan.mappings] == [4001]
     other = resolved(reviewed, pod(ports=[ContainerPort(8080, host_port=4002)]), service())
     assert other.plan.mappings == ()
-    (failure,) = other.failures
-    assert failure.message == "the Pod has no hostPort 4001 for this port any more"
+    ((_, why),) = other.refused
+    assert why == "the Pod has no hostPort 4001 for this port any more"
 
 
 def test_the_reviewed_clients_stay_the_only_ones() -> None:
@@ -175,7 +188,7 @@ def test_exactly_minds_an_address_that_another_pod_has_too_and_a_node_without_on
 
 def test_exactly_has_nothing_to_say_of_a_plan_that_fits() -> None:
     found = resolved(REVIEWED, pod(), service(), exact=True)
-    assert (found.stale, found.pending, found.failures) == ((), (), ())
+    assert (found.stale, found.pending, found.refused) == ((), (), ())
     assert found.plan.mappings == REVIEWED.mappings
     assert found.plan.node == NODE
 

@@ -1,5 +1,7 @@
 """A child process has a clean environment, an absolute path, a deadline and an end, whatever it does."""
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -101,3 +103,21 @@ def test_no_handle_of_ours_is_left_open() -> None:
     for _ in range(5):
         shell("true")
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_one_that_is_bound_is_killed_when_we_are(tmp_path: Path) -> None:
+    """Else what waits for a lock would write when the next run has looked, and gone."""
+    file = tmp_path / "pid"
+    code = (
+        "import sys; from nplconf.node import command\n"
+        "text = f'echo $$ >{sys.argv[1]}.new; mv {sys.argv[1]}.new {sys.argv[1]}; exec sleep 60'\n"
+        "command.run('sh', '-c', text, deadline=60, bound=True)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(file)]) as parent:
+        until = time.monotonic() + 20
+        while not file.exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        assert Path(f"/proc/{file.read_text().strip()}").exists()
+        parent.kill()
+    assert gone(file)

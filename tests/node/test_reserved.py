@@ -69,12 +69,27 @@ def test_another_range_takes_the_place_of_the_one_before(tmp_path: Path) -> None
     assert world.reserve() == "8080,61000-62000"
 
 
-def test_what_the_administrator_sets_later_is_his_new_value(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("written", "his"),
+    [
+        ("9090", "9090"),
+        ("", ""),
+        ("9090,61500", "9090,61500"),
+        ("8080,9090,61000-62000", "8080,9090"),
+        ("60900-62100", "60900-62100"),
+    ],
+)
+@pytest.mark.parametrize("again", [True, False])
+def test_what_the_administrator_sets_later_is_his_new_value(
+    tmp_path: Path, written: str, his: str, *, again: bool
+) -> None:
     world = World(tmp_path, "8080")
     world.reserve()
-    world.sysctl.write_text("9090\n")
-    assert world.reserve() == "9090,61000-62000"
-    assert world.release() == "9090"
+    world.sysctl.write_text(f"{written}\n")
+    if again:
+        assert numbers(parse(world.reserve())) == numbers(parse(his)) | numbers([OURS])
+    assert world.release() == his
+    assert not world.record.exists()
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"administrator": 1, "range": "x"}', '{"administrator": ""}'])

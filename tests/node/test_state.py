@@ -1,14 +1,18 @@
 """The state file: what it keeps, and what happens to it."""
 
+import json
 import os
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from worlds import mapping, plan
 
 from nplconf.errors import BusyError, PermissionDeniedError
 from nplconf.model import Cooling, PodPort
-from nplconf.node import state
+from nplconf.node import state, success
 from nplconf.node.lock import locked
 from nplconf.plan.state import State
 
@@ -62,6 +66,71 @@ def test_a_damaged_file_is_an_empty_state_and_a_warning_that_names_it(tmp_path: 
     loaded = state.load(str(tmp_path))
     assert loaded.state == State()
     assert str(tmp_path / state.FILE) in loaded.warning
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path of every value in a document."""
+    yield path
+    rows = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in rows:
+        yield from places(inner, (*path, key))
+
+
+def put(value: Any, path: tuple[Any, ...], stranger: Any) -> Any:
+    if not path:
+        return stranger
+    value[path[0]] = put(value[path[0]], path[1:], stranger)
+    return value
+
+
+@pytest.mark.parametrize("stranger", [{"x": [1]}, [[["x"]]], 1.5])
+@pytest.mark.parametrize("line", [1, 2])
+def test_a_value_that_cannot_be_is_damage_too_whatever_the_checksum_says(
+    tmp_path: Path, line: int, stranger: object
+) -> None:
+    lines = state.save(str(tmp_path), FULL, "").splitlines()
+    for path in places(json.loads(lines[line])):
+        said = [*lines]
+        said[line] = json.dumps(put(json.loads(lines[line]), path, stranger))
+        body = f"{said[1]}\n{said[2]}\n"
+        head = f'{{"version": 1, "crc32": {zlib.crc32(body.encode())}}}'
+        (tmp_path / state.FILE).write_text(f"{head}\n{body}")
+        loaded = state.load(str(tmp_path))
+        # when a number became free is any number; what a plan says of itself in its head nobody reads
+        harmless = (path[-1:] == (3,) and stranger == 1.5) or path in (("apiVersion",), ("kind",))
+        assert loaded.state == State() or harmless, path
+        assert loaded.warning or harmless, path
+
+
+def test_a_file_that_others_can_write_is_not_believed(tmp_path: Path) -> None:
+    state.save(str(tmp_path), FULL, "")
+    path = tmp_path / state.FILE
+    path.chmod(0o620)
+    assert "others than root can write it: user" in state.load(str(tmp_path)).warning
+    path.chmod(0o644)
+    assert state.load(str(tmp_path)).state == FULL
+
+
+@pytest.mark.kernel
+def test_a_file_of_another_user_is_not_believed(tmp_path: Path) -> None:
+    state.save(str(tmp_path), FULL, "")
+    os.chown(tmp_path / state.FILE, 65534, -1)
+    loaded = state.load(str(tmp_path))
+    assert loaded.state == State()
+    assert "user 65534, mode 600" in loaded.warning
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_regular_file_is_no_success_of_before(tmp_path: Path, make: object) -> None:
+    make(tmp_path / success.FILE)  # type: ignore[operator]
+    assert success.last(str(tmp_path)) is None
+
+
+@pytest.mark.parametrize("text", ["[" * 900, "{}", '{"boot": 1, "at": "x", "when": 1}', " " * 2000 + "1"])
+def test_what_is_no_entry_is_no_success_of_before(tmp_path: Path, text: str) -> None:
+    (tmp_path / success.FILE).write_text(text)
+    assert success.last(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd")])

@@ -8,6 +8,7 @@ from hypothesis import given
 
 from nplconf.model import Mapping, PodRef
 from nplconf.output import data, markdown
+from nplconf.plan import document
 from nplconf.plan.diff import Diff, diff
 
 
@@ -16,7 +17,7 @@ def found(was: tuple[Mapping, ...], want: tuple[Mapping, ...]) -> Diff:
 
 
 def review(was: tuple[Mapping, ...], want: tuple[Mapping, ...]) -> str:
-    return markdown.text(data.diff("worker-1", found(was, want)))
+    return markdown.text(data.diff("worker-1", found(was, want), ()))
 
 
 def test_a_review_names_the_node_then_sums_up_then_shows_deletes_first() -> None:
@@ -70,3 +71,18 @@ def test_a_thousand_deletes_are_all_named() -> None:
     text = review(rows, ())
     assert len(text.encode()) < markdown.BYTES
     assert all(f"tcp/{m.node_port} {m.pod.key}:{m.pod_port}\n" in text for m in rows)
+
+
+def test_what_other_commands_list_becomes_a_table_of_any_length() -> None:
+    rows = [{"mapping": document.mapping_to_data(m), "rule": "ok"} for m in plans.rows(1000)]
+    text = markdown.listing({"node": "worker-1", "ok": True, "mappings": rows, "findings": []})
+    assert text.startswith("# nplconf: <code>worker-1</code>\n\n**ok: true, 1000 mappings, 0 findings**\n\n")
+    assert "## Mappings (1000)\n\n| port | pod | address | services | via | rule |\n" in text
+    assert re.search(r"^\d+ more$", text, re.MULTILINE)
+    assert len(text.encode()) < markdown.BYTES
+
+
+def test_names_in_a_list_are_text_and_nothing_else() -> None:
+    text = markdown.listing({"ok": False, "problems": [{"file": "a|b<i>\n", "line": 0, "fix": None}], "mend": ["x"]})
+    assert "| a&#124;b&#60;i&#62;&#92;x0a | 0 |  |" in text
+    assert "## Mend (1)" in text

@@ -1,7 +1,7 @@
 """Freed numbers wait before another Pod may have them."""
 
 from nplconf.model import Cooling, PodPort
-from nplconf.plan.cooling import current, freed
+from nplconf.plan.cooling import current, freed, settled
 
 A, B = PodPort("shop/a", 80), PodPort("shop/b", 80)
 
@@ -41,3 +41,9 @@ def test_a_number_that_cools_already_keeps_its_time() -> None:
 
 def test_the_number_that_a_pod_moved_away_from_cools() -> None:
     assert freed({A: 61000}, {A: 61005}, (), now=7.0) == (Cooling(61000, A, 7.0),)
+
+
+def test_a_time_in_the_future_is_kept_as_now_and_so_comes_to_an_end() -> None:
+    (kept,) = settled([Cooling(61000, A, 5000.0)], now=10.0, rebooted=False)
+    assert current([kept], now=109.0, period=100, rebooted=False) == (kept,)
+    assert current([kept], now=110.0, period=100, rebooted=False) == ()

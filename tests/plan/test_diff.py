@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from worlds import mapping, ref
 
 from nplconf.model import Mapping
-from nplconf.plan.diff import Diff, diff
+from nplconf.plan.diff import Diff, compare, diff
 from nplconf.plan.live import NOBODY
 
 
@@ -136,3 +136,20 @@ def test_the_order_of_either_side_makes_no_difference(rows: list[Mapping], rando
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     changed = [m._replace(pod_ip="10.0.0.9") for m in rows]
     assert subtract(rows, changed).changes == subtract(shuffled, list(reversed(changed))).changes
+
+
+def test_between_two_plans_a_host_port_is_a_row_like_others() -> None:
+    host = mapping(4001, via="hostPort")
+    assert actions(compare([], [host, mapping()])) == [("add", "new", 4001), ("add", "new", 61044)]
+    assert actions(compare([host], [mapping(4002, via="hostPort")])) == [("change", "number-moved", 4002)]
+    assert actions(compare([host], [])) == [("delete", "gone", 4001)]
+    assert compare([host], [host]) == Diff((), (host,))
+    assert actions(compare([host], [mapping()])) == [("change", "via-changed", 61044)]
+
+
+def test_between_two_plans_it_counts_what_pods_are_told_and_who_asks() -> None:
+    moved, other = mapping()._replace(node_ip="10.10.10.11"), mapping()._replace(services=("shop/other",))
+    assert actions(compare([mapping()], [moved])) == [("change", "node-ip-changed", 61044)]
+    assert subtract([mapping()], [moved]).changes == ()
+    assert actions(compare([mapping()], [other])) == [("change", "services-changed", 61044)]
+    assert compare([mapping()], [mapping()]) == Diff((), (mapping(),))

@@ -1,11 +1,15 @@
 """install-units and uninstall-units on a booted machine: what they write, start, take away and leave."""
 
 import json
+import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
-from booted import CLUSTER, HOLD, JOB, TIMER, Booted, booted, objects
-from machine import NPLCONF, ROOT
+from booted import CLUSTER, HOLD, JOB, SAME_BOOT, TIMER, Booted, booted, objects
+from echo import Answer
+from machine import ENVIRONMENT, NPLCONF, ROOT
 
 from nplconf import units
 
@@ -65,6 +69,20 @@ def test_now_it_starts_and_is_well_and_twice_is_harmless(node: Booted) -> None:
     assert node.machine.state(HOLD)["MainPID"] != pid, "what runs is what is installed"
     assert node.numbers() == numbers
     assert node.doctor() == {}
+
+
+def test_state_and_socket_elsewhere_are_made_moved_to_and_taken_away(node: Booted) -> None:
+    before = files(node)
+    numbers = node.install()
+    node.config += "stateDir: /srv/own/state\nholdSocket: /run/own/hold.sock\npolicy: /tmp/policy.yaml\n"
+    node.machine.write("/tmp/policy.yaml", "apiVersion: nplconf.io/v1alpha1\nkind: Policy\nspec: {}\n")
+    assert node.install() == numbers
+    assert any("2002 sockets were kept" in said for said in node.said(HOLD))
+    assert node.doctor() == {}
+    assert node.machine.run("stat", "-c", "%a", "/run/own/hold.sock").stdout == "600\n"
+    node.nplconf("uninstall-units", "--purge")
+    assert {path for path, line in files(node).items() if line != before.get(path)} <= {CLUSTER}
+    assert not any(node.machine.path(place).exists() for place in ("/srv/own/state", "/var/lib/nplconf", "/run/own"))
 
 
 def test_uninstall_leaves_nothing_and_a_later_install_brings_the_numbers_back(node: Booted) -> None:
@@ -136,3 +154,57 @@ def test_only_root_installs_and_uninstalls(node: Booted) -> None:
     for command in ("install-units", "uninstall-units"):
         done = node.machine.run(*nobody, *called, command, check=False)
         assert done.returncode == 77, done.stderr
+
+
+# --- as the README says ----------------------------------------------------------------------------------------------
+
+CHECKOUT = "/root/checkout"
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", "tests", "*_cache")
+
+
+def of_the_readme() -> list[str]:
+    """The commands of its section for nodes."""
+    section = (ROOT / "README.md").read_text().partition("\n## On a node\n")[2].partition("\n## ")[0]
+    return [line.partition("#")[0].strip() for line in section.splitlines() if line.startswith("    ")]
+
+
+def typed(node: Booted, command: str, *, online: bool = False) -> None:
+    """A command in the checkout, of a root whose files are nobody else's business. online: in the host's network."""
+    spaces = ("--mount", "--pid") if online else ("--all",)
+    enter = ("nsenter", f"--target={node.machine.pid}", *spaces, "--root", "--wd")
+    done = subprocess.run(
+        [*enter, "sh", "-ec", f"umask 077; cd {CHECKOUT}; {command}"],
+        env=dict(os.environ) | ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}: {done.stderr}{done.stdout}"
+
+
+def test_the_readme_followed_to_the_letter_makes_a_node_that_works_and_takes_it_away(node: Booted) -> None:
+    before = files(node)
+    shutil.copytree(ROOT, node.machine.path(CHECKOUT), ignore=LEFT_OUT)
+    node.machine.write(f"/etc/systemd/system/{JOB}.d/99-test.conf", SAME_BOOT)
+    install, configure, *rest = of_the_readme()
+    assert install == "make install"
+    typed(node, install, online=True)
+    assert active(node) == ["inactive"] * 3
+    typed(node, configure)
+    node.machine.write(
+        "/etc/nplconf/config.yaml", node.config + node.machine.path("/etc/nplconf/config.yaml").read_text()
+    )
+    for command in rest:
+        typed(node, command)
+    numbers = node.converge()
+    assert isinstance(node.ask(numbers[8080]), Answer)
+    told = node.machine.run("nplconf", "doctor", "-o", "json", check=False).stdout
+    assert [check for check in json.loads(told)["checks"] if check["status"] != "ok"] == []
+    typed(node, "make uninstall")
+    left = {path for path, line in files(node).items() if line != before.get(path)}
+    assert left == {
+        CLUSTER,
+        "/etc/nplconf/config.yaml",
+        *(f"/var/lib/nplconf/{n}.json" for n in ("state", "last-success")),
+    }
+    assert nothing_runs(node)

@@ -1,0 +1,220 @@
+"""Ended at any instant, by SIGKILL or SIGTERM, while somebody uses every number that is published."""
+
+import json
+import random
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import struck
+import worlds
+from echo import Answer
+from netns import world
+from struck import Runner
+from underfire import Site
+
+pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
+KILLS, ENDS = 100, 30
+"""Runs that are struck on each backend, by SIGKILL and by SIGTERM."""
+PLACES = [f"place{i}" for i in range(5)]
+NAMES = ["db-0", "db-1", "web-a", "web-b"]
+PORTS = [(80, 8080, "TCP"), (53, 53, "UDP")]
+
+
+def addresses(place: str) -> list[str]:
+    at = 20 + PLACES.index(place)
+    return [f"10.244.3.{at}", f"fd00:244::{at:x}"]
+
+
+class Crowd(Site):
+    """Few numbers and no cooling, so that numbers go from Pod to Pod as fast as they can."""
+
+    def _options(self) -> tuple[str, ...]:
+        own = ("--cool-down", "0", "--max-delete", "100", "--allow-empty", "--port-range", "61000-61008")
+        return (*super(Site, self)._options(), *own)
+
+
+@dataclass
+class Life:
+    """What happens in a cluster.
+
+    pods: name -> (uid, place). believed: uid -> the places at which a run may have seen the Pod since the last one that
+    came to its end. wrong: what led elsewhere. used: how often a number was answered.
+    """
+
+    node: Crowd
+    random: random.Random
+    pods: dict[str, tuple[str, str]] = field(default_factory=dict)
+    believed: dict[str, set[str]] = field(default_factory=dict)
+    asked: bool = True
+    wrong: list[str] = field(default_factory=list)
+    used: int = 0
+
+    def change(self) -> None:
+        """Two of the things that happen, and the cluster shows them."""
+        for _ in range(2):
+            self.random.choice([self.come, self.come, self.go, self.move, self.swap, self.again, self.ask])()
+        for uid, place in self.pods.values():
+            self.believed.setdefault(uid, set()).add(place)
+        self.show()
+
+    def come(self) -> None:
+        absent = [name for name in NAMES if name not in self.pods]
+        if absent:
+            name = self.random.choice(absent)
+            self.pods[name] = (f"{name}-{self.random.getrandbits(32):08x}", self.random.choice(self.free()))
+
+    def go(self) -> None:
+        if self.pods:
+            del self.pods[self.random.choice(sorted(self.pods))]
+
+    def move(self) -> None:
+        if self.pods:
+            name = self.random.choice(sorted(self.pods))
+            self.pods[name] = (self.pods[name][0], self.random.choice(self.free()))
+
+    def swap(self) -> None:
+        """Two Pods change addresses, as no cluster would have them do."""
+        if len(self.pods) > 1:
+            a, b = self.random.sample(sorted(self.pods), 2)
+            (first, here), (second, there) = self.pods[a], self.pods[b]
+            self.pods |= {a: (first, there), b: (second, here)}
+
+    def again(self) -> None:
+        self.go()
+        self.come()
+
+    def ask(self) -> None:
+        self.asked = not self.asked
+
+    def free(self) -> list[str]:
+        taken = {place for _, place in self.pods.values()}
+        return [place for place in PLACES if place not in taken]
+
+    def show(self) -> None:
+        """The cluster as it is now; what its Pods were told stays with them."""
+        told = {raw["metadata"]["uid"]: raw["metadata"].get("annotations") for raw in self.there()}
+        service = worlds.raw_service("web", PORTS, enabled=self.asked)
+        service["spec"] |= {"selector": {"all": "yes"}, "ipFamilies": ["IPv4", "IPv6"]}
+        raws = []
+        for name, (uid, place) in self.pods.items():
+            raw = worlds.raw_pod(name, addresses(place), labels={"all": "yes"}, annotations=told.get(uid))
+            raw["metadata"]["uid"] = uid
+            raws.append(raw)
+        whole = worlds.raw_list(worlds.raw_node(), service, *raws)
+        fresh = self.node.cluster.with_suffix(".fresh")
+        fresh.write_text(json.dumps(whole))
+        fresh.replace(self.node.cluster)
+
+    def there(self) -> list[dict[str, Any]]:
+        if not self.node.cluster.exists():
+            return []
+        items = json.loads(self.node.cluster.read_text())["items"]
+        return [raw for raw in items if raw["kind"] == "Pod"]
+
+    # --- what is published
+
+    def published(self) -> set[tuple[str, str, int, int, str]]:
+        """(uid, nodeIP, nodePort, podPort, protocol) of everything that a Pod is told."""
+        return {
+            (raw["metadata"]["uid"], entry["nodeIP"], entry["nodePort"], entry["podPort"], entry["protocol"])
+            for raw in self.there()
+            for entry in json.loads(worlds.raw_annotation(raw) or "[]")
+        }
+
+    def use(self) -> list[str]:
+        """Connect to all that is published; what nobody answered."""
+        dead = []
+        for row in sorted(self.published()):
+            uid, address, number, port, protocol = row
+            before = set(self.believed.get(uid, ()))
+            answer = self.node.ask("client", address, number, protocol=protocol)
+            if not isinstance(answer, Answer):
+                dead.append(f"{row}: {answer}")
+                continue
+            self.used += 1
+            right = before | self.believed.get(uid, set())
+            # what was withdrawn meanwhile was published no more when we came
+            if (answer.pod not in right or answer.port != port) and row in self.published():
+                self.wrong.append(f"{row} leads to {answer}, not to {right}")
+        return dead
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Somebody uses what is published, all the time."""
+        over = threading.Event()
+
+        def watch() -> None:
+            while not over.is_set():
+                self.use()
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
+
+
+@pytest.fixture(params=["nft", "legacy"])
+def life(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Life]:
+    with world(tmp_path, request.param, Crowd) as node:
+        for place in PLACES:
+            node.routed(place, *addresses(place), tcp=(8080,), udp=(53,))
+        node.start_hold()
+        yield Life(node, random.Random(6281))
+
+
+def healed(life: Life, runner: Runner) -> float:
+    """One run mends everything, and the next finds nothing to do; the seconds it took."""
+    run = runner.run("apply", "-o", "json")
+    assert run.code == 0, (run.said, run.out)
+    assert run.data["failures"] == []
+    life.believed = {uid: {place} for uid, place in life.pods.values()}
+    verified = runner.run("verify", "-o", "json")
+    assert verified.code == 0, verified.out
+    rows = len(life.pods) * len(PORTS) * 2 if life.asked else 0
+    assert len(life.published()) == len(verified.data["mappings"]) == rows
+    assert not [path.name for path in life.node.directory.iterdir() if path.name.startswith(".")]
+    return run.seconds
+
+
+def struck_again_and_again(life: Life, runner: Runner, number: signal.Signals, often: int) -> list[struck.Ended]:
+    """Strike a run in its midst, mend what it left, and again: what the runs came to that were struck."""
+    life.change()
+    seconds, found = healed(life, runner), []
+    while len(found) < often:
+        life.change()
+        run = runner.run("apply", "-o", "json", strike=(number, life.random.uniform(0, seconds)))
+        assert "Traceback" not in run.said, run.said
+        if run.code != 0:
+            found.append(run)
+        assert life.wrong == []
+        seconds = (seconds * 4 + healed(life, runner)) / 5
+        assert life.use() == []
+    return found
+
+
+def test_killed_at_any_instant_no_number_leads_to_a_wrong_pod_and_one_run_mends_all(life: Life) -> None:
+    with struck.runner(life.node) as runner, life.in_use():
+        ended = struck_again_and_again(life, runner, signal.SIGKILL, KILLS)
+    assert {run.code for run in ended} == {-signal.SIGKILL}
+    assert life.wrong == []
+    assert life.used > KILLS
+
+
+def test_told_to_end_at_any_instant_it_ends_between_two_steps_and_says_so(life: Life) -> None:
+    with struck.runner(life.node) as runner, life.in_use():
+        ended = struck_again_and_again(life, runner, signal.SIGTERM, ENDS)
+    said = [run.said for run in ended if run.code == 128 + signal.SIGTERM]
+    assert all("asked to end (SIGTERM)" in text for text in said)
+    # before its first line nobody can ask a run anything
+    assert {run.code for run in ended} <= {128 + signal.SIGTERM, -signal.SIGTERM}
+    assert len(said) > ENDS / 2
+    assert life.wrong == []
