@@ -99,6 +99,12 @@ def test_what_is_not_plain_data_is_a_problem_where_it_stands(text: str, told: tu
     assert told in problems(text)
 
 
+def test_an_alias_for_a_key_takes_its_value_with_it_and_nothing_else() -> None:
+    document = load("*x : 1\nb: 2", source="f")
+    assert [problem.rule for problem in document.problems] == ["yaml-alias"]
+    assert document.value == {"b": 2}
+
+
 def test_what_is_no_key_is_one_in_quotes() -> None:
     assert value("'<<': 1\n'1': 2\n\"null\": 3\n1a: 4") == {"<<": 1, "1": 2, "null": 3, "1a": 4}
 

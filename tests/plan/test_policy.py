@@ -253,3 +253,9 @@ def test_a_part_of_any_other_shape_is_a_problem_where_it_stands(key: str, value:
     found = told(f"  {key}: {value}")
     assert found
     assert all(path.startswith(f"spec.{key}") for path, _ in found)
+
+
+def test_a_range_that_ends_before_it_begins_is_that_and_nothing_else() -> None:
+    assert told("  ranges: [{namespace: a, portRange: {first: 62500, last: 61000}}]") == [
+        ("spec.ranges[0].portRange", "port-range")
+    ]
