@@ -54,7 +54,7 @@ onload = () => {
     texts, page: view.getComputedStyle(page.body).backgroundColor,
     rows: page.querySelectorAll("tbody tr").length, ports: page.querySelectorAll("[data-port]").length,
     cell: page.querySelector("[data-port]").getBoundingClientRect().width,
-    broken: [...page.querySelectorAll("td[data-label=Via]")].filter(e => {
+    broken: [...page.querySelectorAll("td:nth-child(6)")].filter(e => {
       const range = page.createRange();
       range.selectNodeContents(e);
       return range.getClientRects().length > 1;

@@ -208,6 +208,11 @@ def test_a_stale_row_is_named_for_its_pod_and_its_number() -> None:
     known = facts(at=nodes.observed(), bounds=Bounds(worlds.plan(LIVE)))
     assert "stale in the reviewed plan, and withheld: pod-gone" in asked("shop/web-0", known)[1]
     assert asked(f"tcp/{NUMBER}", known)[0] == "tcp/61044 is withheld"
+    known = facts(worlds.service(), at=nodes.observed(LIVE), bounds=Bounds(worlds.plan(LIVE)))
+    for what in ("shop/web-0", "svc/shop/web", f"tcp/{NUMBER}"):
+        lines = asked(what, known)
+        assert any("stale in the reviewed plan, and withheld: pod-gone" in line for line in lines), lines
+        assert "nplconf render --node worker-1" in lines[-1]
 
 
 def test_many_reasons_are_cut_with_their_count_and_the_command_stays() -> None:

@@ -35,10 +35,13 @@ class Repository:
         assert done.returncode == code, done.stderr
         return done.stdout
 
-    def render(self, *nodes: str, pods: int = 1) -> str:
-        """The job's first step, and what Git shows then."""
+    def dump_cluster(self, *nodes: str, pods: int = 1) -> None:
         made = [raw_pod(f"{n}-{i}", (f"10.244.{n[-1]}.{i + 1}",), on=n) for n in nodes for i in range(pods)]
         write_objects(self.dump, raw_list(*(raw_node(n) for n in nodes), *made, raw_service()))
+
+    def render(self, *nodes: str, pods: int = 1) -> str:
+        """The job's first step, and what Git shows then."""
+        self.dump_cluster(*nodes, pods=pods)
         self.run("ci/render", "--cluster-state", str(self.dump))
         return self.run("git", "status", "--porcelain", "-uall", "plans")
 
@@ -51,6 +54,47 @@ class Repository:
         shutil.rmtree(self.path / "review", ignore_errors=True)
         self.run("ci/review", base, "review", code=code)
         return {page.stem: page.read_text() for page in sorted((self.path / "review").glob("*.md"))}
+
+
+class Forge:
+    """Where the repository is pushed to, and `gh` as far as the jobs use it."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository, self._home = repository, repository.path.parent
+        origin = str(self._home / "origin.git")
+        repository.run("git", "init", "-q", "--bare", origin)
+        repository.run("git", "remote", "add", "origin", origin)
+        repository.run("git", "push", "-q", "origin", "main")
+        gh = self._home / "bin" / "gh"
+        gh.write_text(GH.format(home=self._home))
+        gh.chmod(0o755)
+
+    def job(self, name: str) -> None:
+        """Every command of a job, in order, from a fresh clone's branch."""
+        workflow = yaml.safe_load((GITOPS / "ci" / "github-workflow.yaml").read_text())
+        self._repository.run("git", "switch", "-q", "main")
+        values = {"github.event.repository.default_branch": "main", "github.base_ref": "main"}
+        for step in workflow["jobs"][name]["steps"]:
+            variables = {"RUNNER_TEMP": str(self._home), "NPLCONF_CLUSTER_STATE": str(self._repository.dump)}
+            for key, text in step.get("env", {}).items():
+                variables[key] = re.sub(r"\$\{\{ (.*?) \}\}", lambda found: values.get(found[1], "7"), text)
+            if "pipx" not in step.get("run", "pipx"):
+                argv = [f"{key}={value}" for key, value in variables.items()]
+                self._repository.run("env", *argv, "bash", "-e", "-c", step["run"])
+
+    def said(self) -> list[str]:
+        """The comments so far, the first line of each."""
+        log = self._home / "comments"
+        return [line for line in log.read_text().splitlines() if line.startswith("# ")] if log.exists() else []
+
+
+GH = """#!/bin/sh
+case "$1 $2" in
+    "pr view") cat {home}/open 2>/dev/null ;;
+    "pr create") echo OPEN >{home}/open ;;
+    "pr comment") cat "$5" >>{home}/comments ;;
+esac
+"""
 
 
 @pytest.fixture
@@ -116,6 +160,31 @@ def test_the_example_plan_is_what_the_job_renders() -> None:
         check=True,
     )
     assert done.stdout == "Render: 1 plan, 0 written, 0 removed.\n"
+
+
+def test_the_hourly_job_opens_one_pull_request_says_what_it_changes_and_says_it_once(repository: Repository) -> None:
+    forge = Forge(repository)
+    forge.job("render")
+    assert forge.said() == [], "nothing has changed"
+    repository.dump_cluster("worker-1", "worker-2", pods=2)
+    forge.job("render")
+    assert forge.said() == ["# nplconf: <code>worker-1</code>", "# nplconf: <code>worker-2</code>"]
+    assert "worker-1-1" in repository.run("git", "show", "origin/plans/rendered:plans/worker-1.yaml")
+    forge.job("render")
+    assert len(forge.said()) == 2
+    repository.dump_cluster("worker-1", "worker-2", pods=3)
+    forge.job("render")
+    assert len(forge.said()) == 4
+
+
+def test_the_job_of_a_pull_request_says_what_people_changed_in_it(repository: Repository) -> None:
+    forge = Forge(repository)
+    repository.render("worker-1", "worker-2", pods=2)
+    repository.run("git", "switch", "-qc", "people")
+    repository.commit()
+    repository.run("git", "branch", "-f", "main", "people")
+    forge.job("review")
+    assert forge.said() == ["# nplconf: <code>worker-1</code>", "# nplconf: <code>worker-2</code>"]
 
 
 def test_the_workflow_runs_what_is_here_and_gives_each_job_only_its_rights() -> None:

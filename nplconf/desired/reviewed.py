@@ -39,7 +39,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     bound = {m.owner: m.node_port for m in reviewed.mappings if m.via == "dnat"}
     asked = render(cluster, node, settings, Past(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
-    skipped = {(s.pod, s.pod_port, s.protocol): s.reason for s in asked.skipped}
+    skipped = _skipped(asked, cluster)
     here = {pod.ref.key for pod in running(cluster.pods, node.name)}
     mappings: list[PlannedMapping] = []
     stale: list[Stale] = []
@@ -47,7 +47,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     for row in reviewed.mappings:
         now = found.get(_row(row))
         if now is None:
-            reason = skipped.get((row.pod.key, row.pod_port, row.protocol))
+            reason = skipped.get(_row(row))
             if reason == "range-full":
                 refused.append((row, _whose(row, cluster, node)))
             elif exact or reason is None:
@@ -69,6 +69,17 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
 
 def _row(mapping: PlannedMapping) -> _Row:
     return mapping.owner, mapping.protocol, mapping.family
+
+
+def _skipped(asked: Plan, cluster: ClusterState) -> dict[_Row, str]:
+    """Why what is asked for cannot be had: of each family that its Service asks for."""
+    families = {service.key: service.families for service in cluster.services}
+    return {
+        (PodPort(s.pod, s.pod_port), s.protocol, family): s.reason
+        for s in asked.skipped
+        if s.pod is not None and isinstance(s.pod_port, int)
+        for family in families.get(s.service, ())
+    }
 
 
 def _why(row: PlannedMapping, skipped: str | None, cluster: ClusterState, *, here: bool) -> _Why:

@@ -11,6 +11,7 @@ from nplconf.explain.sentences import (
     new_plan,
     of_reservations,
     of_rows,
+    of_stale,
     who_has,
     whose,
 )
@@ -22,16 +23,18 @@ def of_number(asked: NodePort, facts: Facts) -> Explanation:
     name = f"{asked.protocol}/{asked.number}"
     rows = [row for row in facts.verified.rows if row.mapping.node_port == asked.number]
     mine = [row for row in rows if row.mapping.protocol == asked.protocol]
+    stale = [s for s in facts.decision.stale if s.mapping.node_port == asked.number]
     if mine:
-        return Explanation(f"{name} is for {_owners(mine)}", tuple(of_rows(mine, facts)), tuple(mend(mine, facts)))
+        reasons = (*of_rows(mine, facts), *of_stale(stale))
+        commands = (*mend(mine, facts), *([new_plan(facts)] if stale else []))
+        return Explanation(f"{name} is for {_owners(mine)}", reasons, commands)
     if rows:
         reasons = ("one number is for one Pod port, whatever the protocol", *of_rows(rows, facts))
         return Explanation(
             f"{name} is not mapped: its number is for {_owners(rows)}", reasons, tuple(mend(rows, facts))
         )
-    if stale := next((s for s in facts.decision.stale if s.mapping.node_port == asked.number), None):
-        reason = f"the reviewed plan has it for {whose(stale.mapping)}: {stale.reason}"
-        return Explanation(f"{name} is withheld", (reason,), (new_plan(facts),))
+    if stale:
+        return Explanation(f"{name} is withheld", tuple(of_stale(stale)), (new_plan(facts),))
     if asked.number not in facts.settings.port_range:
         return Explanation(
             f"{name} is not mapped: outside --port-range {facts.settings.port_range}",

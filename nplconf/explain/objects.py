@@ -11,6 +11,7 @@ from nplconf.explain.sentences import (
     of_pins,
     of_rows,
     of_skipped,
+    of_stale,
     of_waiting,
 )
 from nplconf.model import ENABLED, Pod, Service
@@ -90,6 +91,8 @@ def of_service(key: str, facts: Facts) -> Explanation:
     skipped = [s for s in facts.decision.plan.skipped if s.service == key]
     waiting = [p for p in facts.decision.pending if p.pod in selected]
     reasons = [*of_rows(rows, facts), *of_skipped(skipped), *of_pins("service", key, facts)]
+    stale = [s for s in facts.decision.stale if key in s.mapping.services]
+    reasons += of_stale(stale)
     reasons += [f"{p.pod.key}:{p.pod_port}/{p.protocol} is pending: {p.reason}" for p in waiting]
     if not service.selector:
         reasons.append("it has no selector, so no Pod is its own")
@@ -97,5 +100,5 @@ def of_service(key: str, facts: Facts) -> Explanation:
         reasons.append(f"no such Pod runs on {facts.node}: none has its labels")
     count = len({row.mapping.owner for row in rows if row.rule != "extra"})
     answer = f"Service {key} has {count} mapped Pod port{'s' * (count != 1)} on {facts.node}"
-    commands = (*mend(rows, facts), *mend_policy(skipped, facts), *([new_plan(facts)] if waiting else []))
+    commands = (*mend(rows, facts), *mend_policy(skipped, facts), *([new_plan(facts)] if waiting or stale else []))
     return Explanation(answer, tuple(reasons), commands)

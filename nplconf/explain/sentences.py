@@ -6,7 +6,7 @@ from typing import Literal
 
 from nplconf.decision import subject
 from nplconf.explain.question import Facts
-from nplconf.model import Cooling, Mapping, Skipped
+from nplconf.model import Cooling, Mapping, Skipped, Stale
 from nplconf.plan import cooling
 from nplconf.verify import Row
 
@@ -65,12 +65,17 @@ def of_skipped(skipped: Iterable[Skipped]) -> Iterator[str]:
 def of_waiting(key: str, facts: Facts) -> Iterator[str]:
     """What a reviewed plan says, or does not say, of a Pod."""
     decision = facts.decision
-    for stale in decision.stale:
-        if stale.mapping.pod.key == key:
-            yield f"{_place(stale.mapping)} is stale in the reviewed plan, and withheld: {stale.reason}"
+    yield from of_stale(stale for stale in decision.stale if stale.mapping.pod.key == key)
     for waiting in decision.pending:
         if waiting.pod.key == key:
             yield f"port {waiting.pod_port}/{waiting.protocol} is pending until the next review: {waiting.reason}"
+
+
+def of_stale(rows: Iterable[Stale]) -> Iterator[str]:
+    """Each row of the reviewed plan that does not hold, and why."""
+    for row in rows:
+        what = f"{_place(row.mapping)} for {whose(row.mapping)}"
+        yield f"{what} is stale in the reviewed plan, and withheld: {row.reason}"
 
 
 def of_pins(kind: Literal["pod", "service"], key: str, facts: Facts) -> Iterator[str]:

@@ -13,7 +13,7 @@ from nplconf.node.backend import legacy_has, program
 from nplconf.rules.rule import Rule
 from nplconf.rules.table import BASES, INDEX, Table, linked
 from nplconf.rules.table import read as parse
-from nplconf.rules.transaction import transaction
+from nplconf.rules.transaction import obsolete, removal, transaction
 from nplconf.rules.tree import differs
 
 READ = 20.0
@@ -145,7 +145,7 @@ def settle(
     """
     writer = _Writer(family, backend, build, have, time.monotonic() + SETTLE)
     if writer.reach(keep, add) or (writer.fault in ("refused", "unseen") and writer.reach(keep, add)):
-        return Settled(writer.table)
+        return Settled(writer.table, errors=writer.left)
     if writer.fault != "refused" or not writer.takes_anything() or not writer.reach(keep, ()):
         return Settled(writer.table, errors=(writer.complaint,))
     taken, refused = writer.halve(list(keep), list(add))
@@ -153,12 +153,16 @@ def settle(
 
 
 class _Writer:
-    """The attempts on one family. table: as read last. fault, complaint: what the last attempt came to."""
+    """The attempts on one family. table: as read last. fault, complaint: what the last attempt came to.
+
+    left: which chains of ours cannot be deleted, and why, where there are some.
+    """
 
     def __init__(self, family: Family, backend: Backend, build: Build, have: Table, end: float) -> None:
         self.table = have
         self.fault: Fault = "none"
         self.complaint = ""
+        self.left: tuple[str, ...] = ()
         self._family, self._backend, self._build, self._end = family, backend, build, end
 
     def reach(self, keep: Sequence[Mapping], add: Sequence[Mapping]) -> bool:
@@ -192,9 +196,24 @@ class _Writer:
         if done.fault != "refused" or kept == text:
             return done
         # a chain that is no longer needed cannot go while a foreign rule leads to it; that must not keep the rest out
-        if write(self._family, self._backend, kept).fault == "none":
-            return Written("unseen", f"a chain cannot be removed, as if another's rule led to it: {done.complaint}")
-        return done
+        if write(self._family, self._backend, kept).fault != "none":
+            return done
+        stuck = self._stuck(obsolete(want, self.table))
+        if not stuck:
+            return Written()
+        self.left = (
+            f"a foreign rule leads to {', '.join(stuck)}, which cannot be deleted and is empty: delete the rule",
+        )
+        return Written("unseen", self.left[0])
+
+    def _stuck(self, chains: Sequence[str]) -> list[str]:
+        """Delete empty chains; those that do not go."""
+        if not chains or write(self._family, self._backend, removal(chains)).fault == "none":
+            return []
+        if len(chains) == 1 or time.monotonic() > self._end:
+            return list(chains)
+        half = len(chains) // 2
+        return self._stuck(chains[:half]) + self._stuck(chains[half:])
 
     def takes_anything(self) -> bool:
         """Whether iptables takes a transaction at all: where it does not, no mapping is the reason."""

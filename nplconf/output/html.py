@@ -16,6 +16,8 @@ STATES: tuple[State, ...] = ("mapped", "free", "taken", "cooling")
 COLUMNS = ("Port", "Pod", "Address", "Services", "Node IP", "Via", "Sources")
 _BLOCK = 100
 """Numbers that the map shows together."""
+_TITLE = 100
+"""Characters that the map says of a number; the whole is in the row that it leads to."""
 
 
 class Note(NamedTuple):
@@ -78,9 +80,19 @@ def page(report: Report) -> str:
         counts=[(state, sum(cell["state"] == state for cell in cells)) for state in STATES],
         blocks=[cells[at : at + _BLOCK] for at in range(0, len(cells), _BLOCK)],
         columns=columns,
-        rows=list(_rows(plan.mappings, columns)),
-        sections=[{"id": f"s{i}", "title": t, "notes": n} for i, (t, n) in enumerate(report.sections.items())],
+        rows=list(_rows(plan.mappings, len(columns))),
+        sections=[{"id": f"s{i}", "title": t, "notes": n} for i, (t, n) in enumerate(_sections(report))],
     )
+
+
+def _sections(report: Report) -> Iterator[tuple[str, Sequence[Note]]]:
+    """What there is to say, and last who has the numbers that are neither mapped nor free: a phone shows no titles."""
+    yield from report.sections.items()
+    mapped = {mapping.node_port for mapping in report.plan.mappings}
+    had = [Note("taken", str(number), by) for number, by in sorted(report.taken.items()) if number not in mapped]
+    last = [Note("cooling", str(number), by) for number, by in sorted(report.cooling.items()) if number not in mapped]
+    if notes := [*had, *(note for note in last if int(note.subject) not in report.taken)]:
+        yield "Taken and cooling", [note for note in notes if int(note.subject) in report.plan.port_range]
 
 
 def _plain(value: object) -> object:
@@ -94,7 +106,8 @@ def _cells(report: Report) -> Iterator[dict[str, Any]]:
     span = report.plan.port_range
     for number in range(span.first, span.last + 1):
         state, by = _state(number, mapped, report)
-        yield {"number": number, "state": state, "title": " ".join(filter(None, (str(number), state, by)))}
+        title = " ".join(filter(None, (str(number), state, by)))
+        yield {"number": number, "state": state, "title": title if len(title) <= _TITLE else f"{title[:_TITLE]}…"}
 
 
 def _state(number: int, mapped: MappingOf[int, Iterable[str]], report: Report) -> tuple[State, str]:
@@ -105,13 +118,13 @@ def _state(number: int, mapped: MappingOf[int, Iterable[str]], report: Report) -
     return ("cooling", report.cooling[number]) if number in report.cooling else ("free", "")
 
 
-def _rows(mappings: Iterable[Mapping], columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _rows(mappings: Iterable[Mapping], columns: int) -> Iterator[dict[str, Any]]:
     """One per mapping; the first of a number is where the map's cell leads to."""
     seen: set[int] = set()
     for mapping in mappings:
         anchor = "" if mapping.node_port in seen else f"m{mapping.node_port}"
         seen.add(mapping.node_port)
-        yield {"anchor": anchor, "cells": list(zip(columns, _row(mapping), strict=False))}
+        yield {"anchor": anchor, "cells": _row(mapping)[:columns]}
 
 
 def _row(mapping: Mapping) -> tuple[str, ...]:

@@ -9,11 +9,14 @@ from typing import Any
 import netns
 import pytest
 import worlds
+import yaml
 from apisite import Site
+from corner import Corner
 from echo import Answer
 from netns import Applied
 
 pytestmark = [pytest.mark.api, pytest.mark.kernel]
+GITOPS = netns.ROOT / "examples" / "gitops"
 NODE_IP = "10.10.10.10"
 
 
@@ -196,3 +199,9 @@ def _spoil(plan: Path, text: str | None) -> None:
         plan.unlink()
     else:
         plan.write_text(text)
+
+
+def test_what_brings_the_plans_to_the_nodes_is_taken_as_it_is_by_an_api_server(corner: Corner) -> None:
+    manifest = yaml.safe_load((GITOPS / "delivery" / "git-sync" / "daemonset.yaml").read_text())
+    path = "/apis/apps/v1/namespaces/kube-system/daemonsets?dryRun=All&fieldValidation=Strict"
+    assert corner.plane.ok("POST", path, manifest)["kind"] == "DaemonSet"

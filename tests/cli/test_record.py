@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 
 import pytest
 import worlds
 from netns import World, inside, world
 from prometheus_client.parser import text_string_to_metric_families
+from shims import Shims
 
 from nplconf import __version__, errors
 from nplconf.cli import record
@@ -140,7 +142,7 @@ def test_however_a_run_ends_the_metrics_say_so(node: Node, error: type[Exception
     assert {name for name, _ in found} == NAMES
     assert found["last_run_exit_status", ()] == getattr(error, "exit_code", 1)
     assert found["last_success_timestamp_seconds", ()] == 0
-    assert found["blocked", ()] == (error is errors.BlockedError)
+    assert found["blocked", ()] == 0
 
 
 @pytest.mark.parametrize("before", ["", "nplconf_last_success_timestamp_seconds", "\0", "future"])
@@ -159,6 +161,19 @@ def test_a_blocked_run_says_so(node: Node) -> None:
     assert node.apply() == 4
     found = node.metrics()
     assert (found["blocked", ()], found["mappings", ("live",)]) == (1, 12)
+
+
+def test_what_cannot_be_counted_is_no_number(node: Node) -> None:
+    assert node.apply() == 0
+    node.world.shims = Shims.make(node.world.directory / "shims")
+    for program, number in (("ip6tables", 1), ("iptables", None)):
+        for what in ("restore", "save"):
+            node.world.shims.have(f"{program}-nft-{what}", "exit 1")
+        assert node.apply("--cluster-state=/nowhere") == 65
+        found = node.metrics()
+        assert number is None or found["mappings", ("live",)] == number
+    assert isnan(found["mappings", ("live",)])
+    assert isnan(found["range_ports_used", ()])
 
 
 def test_findings_are_counted_by_kind(node: Node) -> None:

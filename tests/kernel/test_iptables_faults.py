@@ -3,7 +3,10 @@
 import fcntl
 import os
 import re
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -152,6 +155,31 @@ def test_an_address_that_cannot_be_added_takes_nothing_away_at_the_others(served
 def test_a_write_that_was_done_and_killed_then_is_no_failure(served: World) -> None:
     break_writes(served, 'real "$@" <"$call"; kill -9 $$')
     assert served.apply().counts == (1, 1, 0)
+
+
+def test_a_run_that_is_killed_while_it_writes_writes_nothing_when_the_next_one_is_done(served: World) -> None:
+    """What it started waits for a lock, say; it would bring back what is no longer wanted."""
+    shims = served.shims
+    assert shims is not None
+    waits = shims.directory.parent / "waits"
+    break_writes(served, f'touch {waits}; sleep 2; real "$@" <"$call"; exit')
+    argv = served._inside(sys.executable, "-m", "nplconf", "apply", *served._options())
+    with subprocess.Popen(argv, env=served._environment(), stdout=subprocess.DEVNULL) as run:
+        until = time.monotonic() + 20
+        while not waits.exists():
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        run.kill()
+    (listing,) = worlds.read_objects(served.cluster)
+    served.write(*(raw for raw in listing["items"] if raw["metadata"]["name"] in ("web-0", "web")))
+    served.shims = None
+    assert served.apply().counts == (1, 0, 0)
+    rules = served.ours()
+
+    time.sleep(2.2)  # as long as the other one would have taken
+
+    assert served.ours() == rules
+    assert still_serves(served)
 
 
 def test_warnings_are_no_failure(served: World) -> None:

@@ -75,6 +75,16 @@ def test_the_node_itself_and_the_pod_itself_are_clients_like_others(shop: World)
     assert isinstance(answer, Answer), "10.244.3.0/24 is invited"
 
 
+@FAMILIES
+@PROTOCOLS
+def test_who_lives_on_the_node_and_is_not_invited_finds_nothing_there(shop: World, family: str, protocol: str) -> None:
+    shop.apply(clients(shop, "192.0.2.0/24", "2001:db8::/32"))
+    port = number(shop)
+    assert shop.ask("web-0", NODE_IP[family], port, protocol=protocol) == "refused"
+    free = shop.ask("node", NODE_IP[family], port + 1, protocol=protocol)
+    assert shop.ask("node", NODE_IP[family], port, protocol=protocol) == free, "as a number that nobody has"
+
+
 def test_a_client_that_is_invited_no_longer_is_cut_off_in_the_middle_of_its_flow(shop: World) -> None:
     shop.apply(clients(shop, "10.10.10.0/24", "fd00:10::/64"))
     with inside(shop.space("client")), closing(Flow(NODE_IP["IPv4"], number(shop))) as flow:

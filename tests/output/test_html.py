@@ -51,7 +51,40 @@ def test_hostile_names_are_text() -> None:
 
 def test_the_same_input_gives_the_same_bytes_and_a_thousand_rows_stay_under_a_megabyte() -> None:
     rows = [m._replace(node_port=61000 + i) for i, m in enumerate(plans.rows(1000))]
-    report = html.of_plan(plans.plan(*rows))
+    report = html.of_plan(plans.plan(*rows, port_range=PortRange(61000, 65000)))
     page = html.page(report)
     assert page == html.page(report)
     assert len(page.encode()) < 1_000_000
+
+
+def test_a_thousand_rows_of_the_longest_names_stay_under_a_megabyte_too() -> None:
+    long, services = "n" * 63, (f"{'n' * 63}/{'s' * 63}",)
+    rows = [
+        plans.mapping(
+            node_port=61000 + i,
+            family="IPv6",
+            pod=PodRef(long, f"{i:04}{'p' * 249}", ""),
+            pod_ip=f"fd12:3456:789a:bcde:f012:3456:789a:{i:x}",
+            services=services,
+        )
+        for i in range(1000)
+    ]
+    page = html.page(html.of_plan(plans.plan(*rows, port_range=PortRange(61000, 65000))))
+    assert len(page.encode()) < 1_000_000
+    assert f"<td>{long}/0999{'p' * 249}:8080</td>" in page, "the row has the whole name"
+
+
+def test_who_has_a_number_is_also_said_where_no_title_can_be_seen() -> None:
+    report = html.of_plan(plans.plan(plans.mapping(node_port=61003), port_range=SPAN))
+    page = html.page(replace(report, taken={61004: "by nginx[812]"}, cooling={61005: "last of shop/old:80"}))
+    section = page.split("Taken and cooling<span>2</span>")[1]
+    assert "<strong>taken</strong><code>61004</code> by nginx[812]" in section
+    assert "<strong>cooling</strong><code>61005</code> last of shop/old:80" in section
+
+
+def test_what_there_is_beside_the_table_can_be_reached_from_the_top() -> None:
+    skipped = Skipped("shop/x", 80, "sctp", "shop/web", "protocol-unsupported", "no")
+    page = html.page(html.of_plan(plans.plan(plans.mapping(), skipped=(skipped,))))
+    head = page.split("<main>")[0]
+    assert [page.count(f'id="{target}"') for target in re.findall(r'<a href="#(\w+)"', head)] == [1, 1]
+    assert "Skipped<b>1</b>" in head

@@ -2,6 +2,7 @@
 
 import re
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,6 +228,17 @@ def test_a_plan_with_a_thousand_faults_says_where_it_stopped_to_look() -> None:
     assert problems[0].rule == "too-many-problems"
 
 
+def test_a_plan_whose_rows_all_lack_a_key_is_told_so_and_no_more() -> None:
+    text = dump(plan(*rows(1100), port_range=PortRange(1, 65535)))
+    problems = validate(re.sub(r" +podPort: .*\n", "", text), "f")
+    assert {problem.rule for problem in problems} == {"missing-key", "too-many-problems"}
+
+
+def test_a_mapping_full_of_unknown_keys_is_as_many_faults_as_it_has_keys() -> None:
+    keys = ", ".join(f"k{i}: 1" for i in range(2000))
+    assert len(validate(f"spec: {{{keys}}}", "f")) == 1001
+
+
 # --- the rules -------------------------------------------------------------------------------------------------------
 
 
@@ -372,3 +384,18 @@ def test_ten_thousand_mappings_are_loaded_and_validated_in_under_three_seconds()
     began = time.process_time()
     assert load(text, "f") == (whole, ())
     assert time.process_time() - began < 3
+
+
+@pytest.mark.timeout(30)
+def test_a_hundred_thousand_faults_are_told_as_a_thousand_in_little_memory() -> None:
+    """Anybody who may open a pull request may write such a plan."""
+    head = "apiVersion: nplconf.io/v1alpha1\nkind: NodePlan\nmetadata: {node: worker-1}\nspec:\n  mappings:\n"
+    tracemalloc.start()
+    try:
+        found = validate(head + "    - {a: 1}\n" * 10_000, "p.yaml")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 1001
+    assert "too-many-problems" in {problem.rule for problem in found}
+    assert most < 50e6

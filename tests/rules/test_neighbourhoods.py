@@ -40,6 +40,16 @@ def test_pods_with_a_route_each_on_one_bridge_are_neighbours_and_those_on_anothe
     assert sources(*every, ips=("fd00::17",)) == ["fd00::17/128"]
 
 
+def test_the_default_route_of_the_other_family_says_nothing() -> None:
+    assert sources(Route("::/0", bridged=True)) == ["10.244.3.17/32"]
+
+
+def test_whatever_the_order_of_the_pods_their_neighbourhoods_are_the_same() -> None:
+    ips = ("10.244.3.17", "10.244.3.16", "10.244.4.9")
+    for routes in ((), (BRIDGE,)):
+        assert neighbourhoods(routes, ips) == neighbourhoods(routes, ips[::-1])
+
+
 @given(st.lists(st.tuples(ADDRESSES, st.integers(8, 128), st.booleans())), st.lists(ADDRESSES, unique=True))
 def test_the_most_specific_of_any_routes_decides(rows: list[tuple[str, int, bool]], ips: list[str]) -> None:
     networks = {}
