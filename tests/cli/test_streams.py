@@ -75,10 +75,3 @@ def test_a_closed_stdin_is_an_empty_plan_file() -> None:
 )
 def test_a_wrong_command_line_is_told_in_the_form_that_it_asks_for(words: str) -> None:
     assert shell(words).stderr.startswith('{"level": "error", "message": ')
-
-
-def test_a_name_that_the_terminals_character_set_lacks_is_escaped() -> None:
-    words = f"PYTHONIOENCODING=ascii {sys.executable} -m nplconf validate /none/caf\u00e9.yaml"
-    done = subprocess.run(["bash", "-c", words], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (65, "")
-    assert "/none/caf\\xe9.yaml: no such file" in done.stdout
