@@ -121,10 +121,11 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds
 
 def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decision:
     """Add what differs from the plan; exact: where anything does, nothing is to change."""
+    refused = (Failure("number", subject(row), why, refused=True) for row, why in resolved.refused)
     decision = replace(
         decision,
         diff=_reasoned(decision.diff, resolved),
-        failures=(*decision.failures, *(Failure("number", subject(row), why) for row, why in resolved.refused)),
+        failures=(*decision.failures, *refused),
         stale=resolved.stale,
         pending=resolved.pending,
         withheld=exact and bool(resolved.stale or resolved.pending or resolved.refused),
@@ -275,7 +276,7 @@ def _admit(
         if row.via == "hostPort" or (row.node_port in kept if kept else (row.key, row.owner) in before):
             admitted.append(row)
         else:
-            failures.append(Failure("hold", subject(row), _not_held(row, holds, settings)))
+            failures.append(Failure("hold", subject(row), _not_held(row, holds, settings), refused=bool(kept)))
     return tuple(admitted), tuple(failures)
 
 

@@ -347,7 +347,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A step that did not succeed for one subject; the others went on. refused: asking again will not help."""
+    """A step that did not succeed for one subject; the others went on.
+
+    refused: it is this one that was not taken, where others would be: nothing is wrong with who was asked.
+    """
 
     step: str
     subject: str

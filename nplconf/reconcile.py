@@ -139,7 +139,7 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     observed = observe(node)
     decision = decide(snapshot, observed, settings, bounds)
     result = _carry_out(decision, observed, cluster, node, snapshot)
-    if result.told and not settings.no_events:
+    if snapshot.served and result.told and not settings.no_events:  # a file has no Events
         tell(
             Outcome(result.decision.plan, snapshot, result.told),
             cluster,
@@ -213,8 +213,9 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if writes or observed.state.writing:
         everything = observed.state.writing
         failures += node.forget(decision.diff.changes, decision.admitted, decision.addresses, everything=everything)
-    if observed.leftovers:
-        failures += node.clear_leftovers(observed.leftovers)
+    replaced = _replaced(observed, unwritten)
+    if replaced:
+        failures += node.clear_leftovers(replaced)
     in_place = outcome.in_place(decision, seen, observed, pods)
     gone: frozenset[Mapping] = frozenset()
     published = decision.patches if in_place == decision.admitted and pods is before else patches.final(pods, in_place)
@@ -239,7 +240,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         patches=written,
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
-        warnings=_warnings(observed),
+        warnings=_warnings(observed, replaced),
         told=outcome.told(before, written, failures) if cluster and not problems else {},
     )
 
@@ -307,7 +308,7 @@ def _write(
         keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
         settled = node.settle(family, observed.tables[family], build, keep, add)
         seen[family] = settled.table
-        failures += (Failure("rule", subject(row), message) for row, message in settled.refused)
+        failures += (Failure("rule", subject(row), message, refused=True) for row, message in settled.refused)
         failures += (Failure("rule", family, message) for message in settled.errors)
     return seen, failures
 
@@ -324,9 +325,15 @@ def _take_back(
     return seen, [*failures, *node.forget(changes, admitted, decision.addresses, everything=False)]
 
 
-def _warnings(observed: Observed) -> tuple[str, ...]:
+def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> tuple[Family, ...]:
+    """The families whose rules in the other backend may go, as the backend in use took its own."""
+    stuck = {*observed.unreadable, *(failure.subject for failure in unwritten)}
+    return tuple(family for family in observed.leftovers if family not in stuck)
+
+
+def _warnings(observed: Observed, replaced: Iterable[Family]) -> tuple[str, ...]:
     other = "legacy" if observed.backend == "nft" else "nft"
-    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in observed.leftovers)
+    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in replaced)
     return tuple(filter(None, (observed.loaded.warning, *removed)))
 
 

@@ -32,11 +32,15 @@ def problems(document: Document, name: Name) -> tuple[Problem, ...]:
     if not document.complete:
         return tuple(found)
     told = {problem.path for problem in document.problems if problem.rule in LOST}
-    for count, error in enumerate(_validator(name).iter_errors(document.value)):
-        if count == _LIMIT:
+    errors = _validator(name).iter_errors(document.value)
+    most = len(found) + _LIMIT
+    for problem in (problem for error in errors for problem in _problems(document, error)):
+        if problem.path in told:
+            continue
+        if len(found) == most and problem not in found:
             found[document.problem((), _CUT, f"{_LIMIT} problems: there may be more")] = None
             break
-        found |= dict.fromkeys(problem for problem in _problems(document, error) if problem.path not in told)
+        found[problem] = None
     return tuple(sorted(found))
 
 
@@ -84,13 +88,14 @@ def _remembering() -> Callable[[Any, Any, Any, Any], Iterator[Any]]:
             if name not in instance:
                 continue
             value = instance[name]
-            scalar = type(value) in (int, str)  # and not bool: True is 1 in a set
-            if scalar and (id(schema), value) in good:
-                continue
-            errors = list(validator.descend(value, schema, path=name, schema_path=name))
-            if scalar and not errors:
-                good.add((id(schema), value))
-            yield from errors
+            errors = validator.descend(value, schema, path=name, schema_path=name)
+            if type(value) not in (int, str):  # nor bool: True is 1 in a set
+                yield from errors  # one by one, as there may be a million
+            elif (id(schema), value) not in good:
+                found = list(errors)
+                if not found:
+                    good.add((id(schema), value))
+                yield from found
 
     return properties
 

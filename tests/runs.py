@@ -6,7 +6,7 @@ from pathlib import Path
 
 from netns import World, inside
 from seams import FakeCluster
-from worlds import NODE
+from worlds import NODE, cluster, node, pod, service
 
 from nplconf.model import ClusterState, PortRange
 from nplconf.node.linux import LinuxNode
@@ -15,6 +15,12 @@ from nplconf.settings import Settings
 from nplconf.verify import Verified, verify
 
 RANGE = PortRange(61000, 61015)
+FULL = cluster(
+    node(),
+    *(pod(f"web-{i}", (f"10.244.0.{i + 1}", f"fd00:244::{i + 1}")) for i in range(4)),
+    service("web", [(80, "TCP"), (53, "UDP")], families=("IPv4", "IPv6")),
+)
+"""Four Pods, two ports each, both families."""
 
 
 @dataclass(slots=True, repr=False)

@@ -4,6 +4,7 @@ A shim is found where the real program is (nplconf looks at fixed places only), 
 the test has it fail. The children that Python itself starts are written down too, so that none is overlooked.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,6 +77,12 @@ class Shims:
         shim = self.directory / program
         shim.write_text(_SHIM.format(calls=self.calls, behaviour=behaviour))
         shim.chmod(0o755)
+
+    def lack(self, program: str) -> None:
+        """Have a program not be installed."""
+        shim = self.directory / program
+        shim.unlink(missing_ok=True)
+        os.mknod(shim, 0o020600, os.makedev(0, 0))  # in an overlay: the file is not there
 
     def seen(self) -> tuple[Call, ...]:
         """All calls since the last look, in order."""

@@ -8,6 +8,7 @@ from seams import EMPTY, FakeCluster, FakeNode
 from worlds import NODE, cluster, node, pod, ref, service
 
 from nplconf.cleanup import clean
+from nplconf.decision import UNBOUND, Bounds
 from nplconf.errors import BadDataError, UnavailableError
 from nplconf.model import ClusterState, Pod
 from nplconf.plan.state import State
@@ -26,9 +27,9 @@ class World:
         self.cluster = FakeCluster(cluster(node(), *objects), self.journal)  # type: ignore[arg-type]
         self.node = FakeNode(self.journal, **kwargs)  # type: ignore[arg-type]
 
-    def apply(self, settings: Settings = SETTINGS) -> Result:
+    def apply(self, settings: Settings = SETTINGS, bounds: Bounds = UNBOUND) -> Result:
         self.journal.clear()
-        return apply(self.cluster, self.node, settings)
+        return apply(self.cluster, self.node, settings, bounds)
 
     def entries(self, name: str = "web-0") -> list[tuple[int, int]]:
         """(podPort, nodePort) as a load balancer reads them."""
@@ -66,14 +67,26 @@ def test_a_removal_is_withdrawn_before_its_rule_goes() -> None:
     world.change(services=TWO_PORTS[:1])
     world.apply()
     kinds = [line.split()[0] for line in world.journal]
-    assert kinds == ["save", "patch", "write", "forget", "save", "save"]
+    assert kinds == ["save", "patch", "write", "forget", "save"]
 
 
 def test_an_addition_is_published_after_its_rule_was_seen() -> None:
     world = World(pod(), service())
     world.apply()
     kinds = [line.split()[0] for line in world.journal]
-    assert kinds == ["save", "write", "write", "forget", "patch", "save", "save"]
+    assert kinds == ["save", "write", "write", "forget", "patch", "save"]
+
+
+def test_what_an_api_server_was_told_in_events_is_kept_and_a_file_has_none() -> None:
+    world = World(pod(), service())
+    world.apply()
+    assert world.cluster.events == []
+    world.change(served=True)
+    world.apply()
+    assert [event.reason for event in world.cluster.events] == ["NodePortMapped"]
+    assert world.journal == ["save"]
+    world.apply()
+    assert world.journal == []
 
 
 def test_the_state_with_the_owner_of_a_freed_number_is_saved_before_its_rule_goes() -> None:
@@ -183,6 +196,24 @@ def test_without_the_daemon_on_a_new_node_nothing_can_be_done() -> None:
     world = World(pod(), service(), held=None)
     assert world.apply().exit_code == 69
     assert world.node.numbers() == []
+
+
+def test_a_taken_number_is_a_failure_of_its_mapping_though_there_is_no_other() -> None:
+    world = World(pod(), service())
+    reviewed = world.apply().decision.plan
+    world = World(pod(), service())
+    world.node.taken = {reviewed.mappings[0].node_port}
+    result = world.apply(bounds=Bounds(reviewed))
+    assert [failure.step for failure in result.failures] == ["hold"]
+    assert result.exit_code == 5
+
+
+def test_a_mapping_that_the_kernel_refuses_is_a_failure_of_its_own_though_there_is_no_other() -> None:
+    world = World(pod(), service())
+    world.node.refused = set(range(61000, 62001))
+    result = world.apply()
+    assert [failure.step for failure in result.failures] == ["rule"]
+    assert result.exit_code == 5
 
 
 def test_a_freed_number_cools_and_its_owner_gets_it_back() -> None:
@@ -347,6 +378,14 @@ def test_leftovers_in_the_other_backend_are_removed_and_said() -> None:
     result = world.apply()
     assert world.node.other == {}
     assert any("legacy" in warning for warning in result.warnings)
+
+
+def test_leftovers_stay_in_a_family_that_cannot_be_read() -> None:
+    world = World(pod(), service(), broken={"IPv4"})
+    world.node.other = {"IPv4": EMPTY, "IPv6": EMPTY}
+    result = world.apply()
+    assert world.node.other == {"IPv4": EMPTY}
+    assert [warning for warning in result.warnings if "IPv4" in warning] == []
 
 
 def test_an_annotation_that_nobody_asked_for_is_removed() -> None:

@@ -9,6 +9,7 @@ import pytest
 from machine import NEEDED, ROOT, Machine, command_at, install
 
 from nplconf import units
+from nplconf.node import systemd
 
 EXAMPLE = ROOT / "examples" / "cluster-6281.yaml"
 CONFIG = """\
@@ -28,6 +29,17 @@ def test_every_unit_calls_the_nplconf_that_installs_it() -> None:
     assert units.PLACEHOLDER not in text
     assert text.count('="/opt/my tools/nplconf 100%%" ') == 2
     assert 'ExecStartPre=-+"/opt/my tools/nplconf 100%%" hold --reserve' in text
+
+
+def test_the_command_is_a_path_without_ways_back_and_with_its_links(tmp_path: Path) -> None:
+    place = tmp_path / "version-1" / "bin"
+    place.mkdir(parents=True)
+    (place / "nplconf").write_text("")
+    (tmp_path / "current").symlink_to("version-1")
+    for called in ("current/bin/nplconf", "current/bin/../bin/nplconf", "version-1/../current/bin/nplconf"):
+        assert systemd.called_as(f"{tmp_path}/{called}", {}) == (f"{tmp_path}/current/bin/nplconf",)
+    (tmp_path / "elsewhere").symlink_to("version-1/bin")
+    assert systemd.called_as(f"{tmp_path}/elsewhere/../bin/nplconf", {}) == (str(place / "nplconf"),)
 
 
 def test_only_known_paths_are_written() -> None:

@@ -2,19 +2,22 @@
 
 import argparse
 import os
+import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nplconf import doctor
 from nplconf.cli import install_units, options, plans
 from nplconf.cli.worlds import open_cluster, open_node
-from nplconf.doctor.facts import Facts, Right, Unknown
+from nplconf.cluster.credentials import KUBELET
+from nplconf.cluster.file import DUMP
+from nplconf.doctor.facts import Facts, Right, Units, Unknown
 from nplconf.doctor.verdict import Verdict
 from nplconf.errors import BadConfigError, NplconfError
 from nplconf.model import ClusterState, Family, Holds
-from nplconf.node import datapath, examine, holds, owners, state
+from nplconf.node import datapath, examine, holds, owners, state, systemd
 from nplconf.node.linux import LinuxNode
 from nplconf.output import structured, table
 from nplconf.output.text import escaped
@@ -52,31 +55,46 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _facts(settings: Settings, faults: tuple[tuple[str, str], ...]) -> Facts:
     lacking = examine.missing_capabilities()
-    blind = Unknown(f"without {', '.join(sorted(lacking))} iptables gives no answer") if lacking else None
     node = None if lacking else _node(settings)
+    served, unreadable = examine.live(node)
+    blind = _blind(lacking, unreadable)
     cluster, rights = _cluster(settings)
     pods = _pods(settings, cluster)
+    units = examine.units(_wanted(settings))
     return Facts(
         port_range=settings.port_range,
         no_hold=settings.no_hold,
         capabilities=lacking,
-        iptables=examine.iptables(settings.backend, node),
+        iptables=examine.iptables(settings.backend, unreadable),
         leftovers=blind or (node.leftovers() if node else ()),
         forwarding=blind or examine.forwarding(pods),
         ip_forward=examine.ip_forward(pods or ("IPv4",)),
         route_localnet=examine.route_localnet(),
         ports=examine.ports(),
-        holds=_holds(settings),
-        served=examine.live_numbers(node),
+        holds=_holds(settings, units),
+        served=served,
         store=examine.store(),
-        units=examine.units(install_units.wanted(settings)),
+        units=units,
         last_success=examine.last_success(settings.state_dir),
         config=faults,
         node_ports=_node_ports(cluster) if cluster else Unknown("the cluster cannot be read, see api-rights"),
         rights=rights,
-        antrea=examine.antrea(),
+        antrea=examine.antrea(blind=blind is not None),
         datapath=datapath.found(),
     )
+
+
+def _blind(lacking: frozenset[str], unreadable: Mapping[Family, str]) -> Unknown | None:
+    """Why nothing can be said of rules; None where they were read."""
+    if lacking:
+        return Unknown(f"without {', '.join(sorted(lacking))} iptables gives no answer")
+    return Unknown("iptables gives no answer, see backend") if unreadable else None
+
+
+def _wanted(settings: Settings) -> Mapping[str, str]:
+    """What an installation of this nplconf is, by whichever of its names it was installed."""
+    wanted = [install_units.wanted(settings, name) for name in systemd.names(install_units.called())]
+    return min(wanted, key=lambda files: len(examine.differing(files)))
 
 
 def _node(settings: Settings) -> LinuxNode | None:
@@ -93,11 +111,20 @@ def _cluster(settings: Settings) -> tuple[ClusterState | None, tuple[Right, ...]
         cluster = open_cluster(settings)
         rights = cluster.rights(settings.node, events=not settings.no_events)
     except NplconfError as err:
-        return None, Unknown(str(err))
+        return None, _unread(settings, str(err))
+    if settings.cluster_state and os.geteuid() and not all(right.allowed for right in rights):
+        return None, Unknown("the files are not ours to read and to write", closed=True)
     try:
         return cluster.snapshot(settings.node), rights
     except NplconfError as err:
-        return None, rights if any(not right.allowed for right in rights) else Unknown(str(err))
+        return None, rights if any(not right.allowed for right in rights) else _unread(settings, str(err))
+
+
+def _unread(settings: Settings, why: str) -> Unknown:
+    """A cluster that could not be read: files that make no sense, or a server, whose kubeconfig may be root's."""
+    if settings.cluster_state:
+        return Unknown(why, fix=f"{DUMP} >{shlex.quote(settings.cluster_state[0])}")
+    return Unknown(why, closed=examine.is_closed(settings.kubeconfig or os.environ.get("KUBECONFIG") or KUBELET))
 
 
 def _node_ports(cluster: ClusterState) -> tuple[tuple[str, str, int], ...]:
@@ -120,31 +147,47 @@ def _pods(settings: Settings, cluster: ClusterState | None) -> dict[Family, str]
     return families
 
 
-def _holds(settings: Settings) -> Holds:
+def _holds(settings: Settings, units: Units | Unknown) -> Holds | Unknown:
+    """The daemon's answer; one that would be started by the question is not asked."""
     if settings.no_hold:
         return Holds(available=False)
+    if examine.is_closed(settings.hold_socket):
+        return Unknown(f"{settings.hold_socket} is not ours to ask at", closed=True)
+    if isinstance(units, Units) and units.waits_for_a_question:
+        return Holds(available=False, message="nplconf-hold.service does not run: nothing is held")
     found = holds.ask(settings.hold_socket, settings.port_range)
     return owners.named(found, [taken.number for taken in found.taken])
 
 
 def _config_faults(arguments: argparse.Namespace, settings: Settings) -> tuple[tuple[str, str], ...]:
     """What is wrong with the configuration and with what it names, and what mends it."""
-    edit = f"editor {settings.config}"
-    faults = []
+    return (*_wrong_options(arguments, settings), *_wrong_files(settings), *_hidden(settings))
+
+
+def _wrong_options(arguments: argparse.Namespace, settings: Settings) -> Iterator[tuple[str, str]]:
     try:
         options.resolve(vars(arguments), os.environ)
     except BadConfigError as err:
-        faults.append((str(err), edit))
+        if not examine.is_closed(settings.config):
+            yield str(err), f"editor {settings.config}"
+
+
+def _wrong_files(settings: Settings) -> Iterator[tuple[str, str]]:
     named = settings.plan_dir if settings.mode == "reviewed" else settings.policy
     try:
         plans.bounds(None, settings)
     except NplconfError as err:
-        faults.append((str(err), f"nplconf validate {'' if named == settings.plan_dir else '--policy '}{named}"))
+        if not named or not examine.is_closed(named):
+            yield str(err), f"nplconf validate {'' if named == settings.plan_dir else '--policy '}{named}"
+    if settings.textfile and not (place := Path(settings.textfile).parent).is_dir():
+        yield f"{settings.textfile}: there is no such directory", f"mkdir -p {shlex.quote(str(place))}"
+
+
+def _hidden(settings: Settings) -> Iterator[tuple[str, str]]:
+    """A file that the hold daemon, which is not root, cannot read."""
     if os.path.exists(HOLD_UNIT) and os.path.exists(settings.config) and not _public(Path(settings.config)):  # noqa: PTH110
-        faults.append(
-            (f"{settings.config}: the hold daemon is not root and cannot read it", f"chmod go+rX {settings.config}")
-        )
-    return tuple(faults)
+        mend = f"chmod go+rX {Path(settings.config).parent} {settings.config}"
+        yield f"{settings.config}: the hold daemon is not root and cannot read it", mend
 
 
 def _public(path: Path) -> bool:

@@ -27,9 +27,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise UnavailableError("systemd does not run here: without --now the units are written for the next boot")
     if settings.config != CONFIG:
         say.warning(f"the units read {CONFIG}, not {settings.config}")
-    for path in systemd.unreadable(systemd.runs_from(systemd.called_as(sys.argv[0], os.environ))):
+    for path in systemd.unreadable(systemd.runs_from(called())):
         say.warning(f"{path}: only root may read it, and the hold daemon is not root: chmod -R go+rX {path}")
-    changed = systemd.write(wanted(settings))
+    changed = systemd.write(wanted(settings, called()))
     if settings.state_dir != DEFAULT_STATE:
         state.make_directory(settings.state_dir)  # the job could not, in a file system that is read-only for it
     if systemd.runs():
@@ -40,9 +40,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def wanted(settings: Settings) -> dict[str, str]:
-    """Every file of an installation of this nplconf with these settings."""
-    command = systemd.called_as(sys.argv[0], os.environ)
+def called() -> tuple[str, ...]:
+    """The command that calls this nplconf again."""
+    return systemd.called_as(sys.argv[0], os.environ)
+
+
+def wanted(settings: Settings, command: tuple[str, ...]) -> dict[str, str]:
+    """Every file of an installation of this nplconf, called as `command`, with these settings."""
     needed = systemd.runs_from(command)
     files = [settings.textfile, settings.write_back]
     written = {str(Path(file).absolute().parent) for file in files if file} | {str(Path(settings.state_dir).absolute())}

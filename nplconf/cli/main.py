@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     streams.open_missing()
+    streams.show_anything()
     say.prepare(words, os.environ)
     # One run makes many values and ends: looking for cycles among them takes longer than reading them did.
     gc.disable()

@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
+from math import nan
 from pathlib import Path
 
 from nplconf import writing
@@ -10,7 +11,7 @@ from nplconf.cli import say
 from nplconf.cli.worlds import open_node
 from nplconf.errors import BadDataError, NplconfError
 from nplconf.files import read_text
-from nplconf.model import FAMILIES
+from nplconf.model import FAMILIES, RuleKey
 from nplconf.node import state, success
 from nplconf.output import metrics
 from nplconf.output.metrics import Counts, Run
@@ -87,11 +88,12 @@ def _backend(settings: Settings) -> str:
 
 
 def _rules_alone(settings: Settings) -> Counts:
-    """What is in the kernel after a run that came to nothing; nothing where that cannot be read either."""
-    keys = set()
-    with contextlib.suppress(NplconfError):
-        node = open_node(settings)
-        for family in FAMILIES:
-            with contextlib.suppress(NplconfError):
-                keys |= {rule.key for rule in tree.live(node.read(family), family)}
+    """What is in the kernel after a run that came to nothing; no number where no family can be read either."""
+    found = []
+    for family in FAMILIES:
+        with contextlib.suppress(NplconfError):
+            found.append({rule.key for rule in tree.live(open_node(settings).read(family), family)})
+    if not found:
+        return Counts({"live": nan}, nan, {}, {})
+    keys = set[RuleKey]().union(*found)
     return Counts({"live": len(keys)}, len({key.node_port for key in keys}), {}, {})

@@ -4,6 +4,7 @@ What is said or printed is for somebody who may be gone; a run is not left half 
 """
 
 import errno
+import io
 import os
 import sys
 from typing import TextIO
@@ -23,6 +24,12 @@ def open_missing() -> None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
     if sys.stderr is None:
         sys.stderr = os.fdopen(2, "w", encoding="utf-8", closefd=False)
+
+
+def show_anything() -> None:
+    """Have stdout, as stderr, escape what its character set lacks: no name from the cluster ends a run half-way."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def silence(stream: TextIO) -> None:

@@ -26,6 +26,8 @@ from nplconf.model import ClusterState, Event, Failure, Patch
 if TYPE_CHECKING:  # only doctor pays for it
     from nplconf.doctor.facts import Right
 
+DUMP = "kubectl get nodes,pods,services -A -o yaml"
+"""What makes such a file."""
 FILE_BYTES = 2**30
 STDIN = "-"
 _STEP = "publish"
@@ -112,11 +114,18 @@ class FileCluster:
     def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
         """Whether the files can be read, and the one that is written back can be replaced."""
         del node, events
+        import shlex
+
         from nplconf.doctor.facts import Right
 
-        found = [Right(f"read {_shown(name)}", name == STDIN or os.access(name, os.R_OK)) for name in self._files]
+        found = [
+            Right(f"read {_shown(name)}", name == STDIN or os.access(name, os.R_OK), f"{DUMP} >{shlex.quote(name)}")
+            for name in self._files
+        ]
         if self._target:
-            found.append(Right(f"write {self._write_back}", os.access(self._target.parent, os.W_OK)))
+            place = self._target.parent
+            made = f"mkdir -p {shlex.quote(str(place))}"
+            found.append(Right(f"write {self._write_back}", os.access(place, os.W_OK), made))
         return tuple(found)
 
     def _patch(self, target: Path, patches: Sequence[Patch]) -> tuple[Failure, ...]:

@@ -128,7 +128,8 @@ def _parse_yaml(text: str, size: int, source: str) -> list[Any]:
         raise BadDataError(f"{source}: YAML of more than {YAML_BYTES >> 20} MiB; JSON may be larger")
     from nplconf.cluster import yaml_stream  # 40 ms that JSON does not pay
 
-    return yaml_stream.load(text, source)
+    # a document that is none is found before the hundred megabytes behind it are read
+    return yaml_stream.load(text, source, check)
 
 
 def check(document: object, source: str) -> None:

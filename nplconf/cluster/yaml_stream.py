@@ -8,6 +8,7 @@ Aliases are followed, since programs that print shared lists make them, but what
 
 import io
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -51,9 +52,12 @@ _WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off", "y", "n",
 _STRING_TAGS = (None, "!", "tag:yaml.org,2002:str")
 
 
-def load(text: str, source: str) -> list[Any]:
-    """Its documents, empty ones left out. Raises BadDataError naming the source and, where it is known, the line."""
-    builder = _Builder(source)
+def load(text: str, source: str, check: Callable[[Any, str], None] = lambda *_: None) -> list[Any]:
+    """Its documents, empty ones left out. Raises BadDataError naming the source and, where it is known, the line.
+
+    check: is given each document and the source as soon as it is there, and may raise BadDataError, too.
+    """
+    builder = _Builder(source, check)
     try:
         parser = _PARSER(text)
         while not isinstance(event := parser.get_event(), StreamEndEvent):
@@ -66,7 +70,7 @@ def load(text: str, source: str) -> list[Any]:
         raise BadDataError(f"{place}: {why}") from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise BadDataError(f"{source}: not YAML: {' '.join(str(error).split())}") from None
-    return [document for document in builder.documents if document is not None]
+    return builder.documents
 
 
 def dump(documents: list[Any]) -> str:
@@ -85,8 +89,9 @@ def dump(documents: list[Any]) -> str:
 class _Builder:
     """Places the values of events one by one; keeps its own stack, so that depth is a number and not a crash."""
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, check: Callable[[Any, str], None]) -> None:
         self.source = source
+        self.check = check
         self.documents: list[Any] = []
         self.open: list[Any] = [self.documents]
         self.keys: list[str | None] = [None]
@@ -109,6 +114,8 @@ class _Builder:
             self._alias(event)
         elif kind is DocumentStartEvent:
             self.anchors.clear()
+        elif kind is DocumentEndEvent:
+            self._end_document()
 
     def _scalar(self, event: Any) -> None:
         self.nodes += 1
@@ -154,6 +161,12 @@ class _Builder:
         anchor, start = self.starts.pop()
         if anchor:
             self.anchors[anchor] = (value, self.nodes - start + 1)
+
+    def _end_document(self) -> None:
+        if self.documents[-1] is None:
+            self.documents.pop()
+        else:
+            self.check(self.documents[-1], self.source)
 
     def _alias(self, event: Any) -> None:
         if event.anchor not in self.anchors:

@@ -4,6 +4,7 @@ from nplconf.doctor.facts import Facts, Unknown
 from nplconf.doctor.verdict import Verdict, fail, ok, unknown
 
 NAMED = 5
+GRANT = "kubectl apply -f examples/kubernetes/rbac.yaml  # or bind its ClusterRole to whom the kubeconfig names"
 
 
 def service_node_ports(facts: Facts) -> Verdict:
@@ -23,8 +24,10 @@ def service_node_ports(facts: Facts) -> Verdict:
 def api_rights(facts: Facts) -> Verdict:
     """Everything that a run reads and writes is allowed."""
     if isinstance(facts.rights, Unknown):
-        return fail(facts.rights.why, "nplconf plan --kubeconfig FILE")
-    missing = [right.what for right in facts.rights if not right.allowed]
+        if facts.rights.closed:
+            return unknown(facts.rights)
+        return fail(facts.rights.why, facts.rights.fix or "nplconf plan --kubeconfig FILE")
+    missing = [right for right in facts.rights if not right.allowed]
     if missing:
-        return fail(f"not allowed: {', '.join(missing)}", f"kubectl auth can-i {missing[0]} --all-namespaces")
+        return fail(f"not allowed: {', '.join(right.what for right in missing)}", missing[0].fix or GRANT)
     return ok(f"allowed: {', '.join(right.what for right in facts.rights)}")

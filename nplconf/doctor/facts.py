@@ -8,9 +8,14 @@ from nplconf.model import Backend, Family, Holds, PortRange
 
 
 class Unknown(NamedTuple):
-    """A fact that could not be read, and why: most often because of something that another check names."""
+    """A fact that could not be read, and why: most often because of something that another check names.
+
+    closed: it is root's to read, and we are not root, which the check `capabilities` says. fix: "" where none is known.
+    """
 
     why: str
+    closed: bool = False
+    fix: str = ""
 
 
 class Iptables(NamedTuple):
@@ -66,6 +71,12 @@ class Units(NamedTuple):
     differing: tuple[str, ...]
     states: MappingOf[str, Unit]
 
+    @property
+    def waits_for_a_question(self) -> bool:
+        """The hold daemon does not run, and whoever asks it would start it."""
+        listens, daemon = (self.states[name].active for name in ("nplconf-hold.socket", "nplconf-hold.service"))
+        return listens == "active" and daemon in ("inactive", "failed")
+
 
 class Store(NamedTuple):
     """The hold daemon as systemd sees it: its process (0: none), and how many entries are kept for it."""
@@ -83,17 +94,18 @@ class LastSuccess(NamedTuple):
 
 
 class Right(NamedTuple):
-    """One thing that apply does with the API: "patch pods/status"; and whether it may."""
+    """One thing that apply does with the cluster: "patch pods/status"; whether it may, and what mends it, if known."""
 
     what: str
     allowed: bool
+    fix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything. served: numbers of live mappings.
 
-    node_ports: (Service, what kind, number) of all Services. antrea: (an agent runs, its chain is there).
+    node_ports: (Service, what kind, number) of all Services. antrea: (an agent runs, what removes its chain or "").
     """
 
     port_range: PortRange
@@ -108,14 +120,14 @@ class Facts:
     route_localnet: tuple[str, ...]
     """Devices where it is on."""
     ports: Ports
-    holds: Holds
+    holds: Holds | Unknown
     served: frozenset[int]
     store: Store | Unknown
     units: Units | Unknown
-    last_success: LastSuccess
+    last_success: LastSuccess | Unknown
     config: tuple[tuple[str, str], ...]
     """What is wrong, and what mends it."""
     node_ports: tuple[tuple[str, str, int], ...] | Unknown
     rights: tuple[Right, ...] | Unknown
-    antrea: tuple[bool, bool]
+    antrea: tuple[bool, str]
     datapath: tuple[str, bool | None] | None

@@ -1,12 +1,10 @@
 """Checks of nplconf itself on this node: what it works with, and what it left behind."""
 
-from itertools import starmap
-
-from nplconf.doctor.facts import Facts, Unit, Units, Unknown
+from nplconf.doctor.facts import Facts, Units, Unknown
 from nplconf.doctor.verdict import Verdict, fail, ok, unknown, warn
 from nplconf.model import Holds, Taken
 
-HOLD = "nplconf-hold.service"
+HOLD, SOCKET, JOB = "nplconf-hold.service", "nplconf-hold.socket", "nplconf.service"
 INSTALL = "nplconf install-units --now"
 ENTRIES = 2
 """What the hold daemon has kept by systemd: both ends of its queue."""
@@ -57,6 +55,8 @@ def hold(facts: Facts) -> Verdict:
     if facts.no_hold:
         return ok("not used (noHold): a number is tried when it is needed")
     found = facts.holds
+    if isinstance(found, Unknown):
+        return unknown(found)
     if not found.available:
         return fail(found.message, _start(facts))
     if beyond := _not_covered(found, facts):
@@ -93,7 +93,7 @@ def _taken(taken: tuple[Taken, ...], facts: Facts) -> Verdict:
 
 def hold_store(facts: Facts) -> Verdict:
     """The daemon's sockets are kept, should it die."""
-    if facts.no_hold or not facts.holds.available:
+    if facts.no_hold or isinstance(facts.holds, Unknown) or not facts.holds.available:
         return unknown(Unknown("no hold daemon is used" if facts.no_hold else "no hold daemon answers, see hold"))
     if isinstance(facts.store, Unknown):
         return warn(f"nobody keeps the sockets of the hold daemon: {facts.store.why}", INSTALL)
@@ -117,26 +117,37 @@ def units(facts: Facts) -> Verdict:
         return fail(f"{masked[0]} is masked", f"systemctl unmask {masked[0]} && {INSTALL}")
     if wrong := (*found.missing, *found.differing):
         return warn(f"not as this nplconf writes them: {', '.join(wrong)}", INSTALL)
-    return next(filter(None, starmap(_unit, found.states.items())), ok("installed, enabled and active"))
+    return _states(found, facts)
+
+
+def _states(found: Units, facts: Facts) -> Verdict:
+    """Everything that is wrong in one way is mended at once."""
+    if off := [name for name, unit in found.states.items() if unit.enabled != "enabled"]:
+        message = f"{', '.join(off)}: not enabled, and will not start at boot"
+        return fail(message, f"systemctl enable --now {' '.join(off)}")
+    if resting := [name for name, unit in found.states.items() if unit.active != "active" and _told_here(name, facts)]:
+        return fail(f"{', '.join(resting)}: not active", f"systemctl start {' '.join(resting)}")
+    if changed := [name for name, unit in found.states.items() if unit.reload]:
+        return warn(f"{', '.join(changed)}: changed on disk", "systemctl daemon-reload")
+    return ok("installed, enabled and active")
 
 
 def _not_installed(found: Units) -> bool:
     return bool(found.missing) and all(unit.load == "not-found" for unit in found.states.values())
 
 
-def _unit(name: str, unit: Unit) -> Verdict | None:
-    """What is wrong with one unit that is installed."""
-    if unit.enabled != "enabled":
-        return fail(f"{name} is {unit.enabled or 'not enabled'}: it will not start at boot", f"systemctl enable {name}")
-    if unit.active != "active" and name != HOLD:
-        return fail(f"{name} is {unit.active}", f"systemctl start {name}")
-    return warn(f"{name} has changed on disk", "systemctl daemon-reload") if unit.reload else None
+def _told_here(name: str, facts: Facts) -> bool:
+    """Whether it is this check that says that a unit does not run: of a daemon that does not answer `hold` does."""
+    answers = not isinstance(facts.holds, Unknown) and facts.holds.available
+    return name != HOLD and (name != SOCKET or answers or facts.no_hold)
 
 
 def last_success(facts: Facts) -> Verdict:
     """A run ended well, and not long ago."""
     found = facts.last_success
-    look = "journalctl -u nplconf.service -n 50" if found.timer else "nplconf apply"
+    if isinstance(found, Unknown):
+        return unknown(found)
+    look = f"systemctl start {JOB} || journalctl -u {JOB} -n 50" if found.timer else "nplconf apply"
     if not found.ever:
         return warn("no run has ended well yet", look)
     if found.age is None:

@@ -77,13 +77,12 @@ def port_range(facts: Facts) -> Verdict:
 
 def antrea(facts: Facts) -> Verdict:
     """No Antrea agent does the same work and writes the same annotation."""
-    runs, chain = facts.antrea
-    if runs and chain:
+    runs, removal = facts.antrea
+    if runs and removal:
         message = "a live Antrea agent has NodePortLocal on: two would write the same annotation"
         return fail(message, "kubectl -n kube-system edit configmap antrea-config  # nodePortLocal.enable: false")
-    if chain:
-        message = "an Antrea agent that is gone has left its rules for NodePortLocal"
-        return warn(message, "iptables -t nat -F ANTREA-NODE-PORT-LOCAL")
+    if removal:
+        return warn("an Antrea agent that is gone has left its rules for NodePortLocal", removal)
     return ok("an Antrea agent without NodePortLocal" if runs else "no Antrea agent")
 
 

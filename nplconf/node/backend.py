@@ -7,7 +7,7 @@ but nobody who looks for ours would look in the other one.
 from pathlib import Path
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import Backend, Family
+from nplconf.model import FAMILIES, Backend, Family
 from nplconf.node import command
 
 HINTS = ("KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY")
@@ -41,17 +41,18 @@ def hinted() -> Backend | None:
 
 
 def _hinted(backend: Backend) -> bool:
-    return any(_has_hint(family, backend) for family in ("IPv4", "IPv6"))
+    """One that hangs is not asked for the other family too."""
+    try:
+        return any(_has_hint(family, backend) for family in FAMILIES)
+    except (UnavailableError, PermissionDeniedError):
+        return False
 
 
 def _has_hint(family: Family, backend: Backend) -> bool:
-    try:
-        if backend == "legacy" and not legacy_has("mangle", family):
-            return False
-        # one call each: the first chain that is missing ends a restore, so they are asked in two
-        return any(_lists(family, backend, chain) for chain in HINTS)
-    except (UnavailableError, PermissionDeniedError):
+    if backend == "legacy" and not legacy_has("mangle", family):
         return False
+    # one call each: the first chain that is missing ends a restore, so they are asked in two
+    return any(_lists(family, backend, chain) for chain in HINTS)
 
 
 def _lists(family: Family, backend: Backend, chain: str) -> bool:

@@ -43,6 +43,14 @@ def find(program: str) -> str | None:
     return next((path for where in PATH if os.access(path := f"{where}/{program}", os.X_OK)), None)
 
 
+def located(program: str) -> str:
+    """Where a program is. Raises UnavailableError, which says what to install."""
+    path = find(program)
+    if path is None:
+        raise UnavailableError(f"{program} is not installed: apt-get install {_package(program)}")
+    return path
+
+
 def run(program: str, *arguments: str, text: str = "", deadline: float, bound: bool = False) -> Completed:
     """Run a program to its end, its stdin being text.
 
@@ -50,9 +58,7 @@ def run(program: str, *arguments: str, text: str = "", deadline: float, bound: b
     when we are. Raises UnavailableError when it is not installed, cannot be started, has not ended in time, or prints
     without end.
     """
-    path = find(program)
-    if path is None:
-        raise UnavailableError(f"{program} is not installed: apt-get install {_package(program)}")
+    path = located(program)
     seconds = RUN.left(deadline)
     if not seconds:
         raise UnavailableError(f"{path}: not started, as the time of this run is over")

@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import shlex
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -27,6 +29,14 @@ def missing_capabilities() -> frozenset[str]:
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     effective = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff:"))
     return frozenset(name for name, bit in BITS.items() if not effective >> bit & 1)
+
+
+def is_closed(path: str) -> bool:
+    """Whether there may be a file that we may not read, or a socket that we may not connect to."""
+    try:
+        return Path(path).exists() and not os.access(path, os.W_OK if Path(path).is_socket() else os.R_OK)
+    except PermissionError:
+        return True
 
 
 def sysctl(name: str) -> str:
@@ -64,26 +74,22 @@ def ports() -> Ports:
 # --- rules -----------------------------------------------------------------------------------------------------------
 
 
-def iptables(configured: str, node: LinuxNode | None) -> Iptables:
-    """Which are there, and whether the one in use answers."""
-    unreadable: dict[Family, str] = {}
-    if node:
-        for family in FAMILIES:
-            try:
-                node.read(family)
-            except NplconfError as err:
-                unreadable[family] = str(err)
-    return Iptables(backend.installed(), configured, backend.hinted(), unreadable)
-
-
-def live_numbers(node: LinuxNode | None) -> frozenset[int]:
-    """The numbers that lead to Pods now, as far as rules can be read."""
+def live(node: LinuxNode | None) -> tuple[frozenset[int], dict[Family, str]]:
+    """The numbers that lead to Pods now, and why the first family that cannot be read cannot: one may hang."""
     found: set[int] = set()
-    if node:
-        for family in FAMILIES:
-            with contextlib.suppress(NplconfError):
-                found |= {rule.key.node_port for rule in tree.live(node.read(family), family)}
-    return frozenset(found)
+    if node is None:
+        return frozenset(), {}
+    for family in FAMILIES:
+        try:
+            found |= {rule.key.node_port for rule in tree.live(node.read(family), family)}
+        except NplconfError as err:
+            return frozenset(found), {family: str(err)}
+    return frozenset(found), {}
+
+
+def iptables(configured: str, unreadable: Mapping[Family, str]) -> Iptables:
+    """Which are there, and whether the one in use answers."""
+    return Iptables(backend.installed(), configured, None if unreadable else backend.hinted(), unreadable)
 
 
 def forwarding(pod_ips: Mapping[Family, str]) -> Forwarding | Unknown:
@@ -131,10 +137,14 @@ def _native() -> Iterable[str]:
 # --- other programs --------------------------------------------------------------------------------------------------
 
 
-def antrea() -> tuple[bool, bool]:
-    """Whether an agent runs, and whether its chain for NodePortLocal is there."""
+def antrea(*, blind: bool) -> tuple[bool, str]:
+    """Whether an agent runs, and the commands that remove its chain for NodePortLocal; "" where there is none.
+
+    blind: iptables gives no answer.
+    """
     runs = any(_is_antrea(process) for process in Path("/proc").glob("[0-9]*/comm"))
-    return runs, any(map(_has_antrea_chain, backend.installed()))
+    places = [] if blind else [(family, kind) for kind in backend.installed() for family in FAMILIES]
+    return runs, " && ".join(removal for place in places for removal in _antrea_removal(*place))
 
 
 def _is_antrea(comm: Path) -> bool:
@@ -143,15 +153,25 @@ def _is_antrea(comm: Path) -> bool:
     return False
 
 
-def _has_antrea_chain(kind: Backend) -> bool:
-    if kind == "legacy" and not backend.legacy_has("nat", "IPv4"):
-        return False
+def _antrea_removal(family: Family, kind: Backend) -> list[str]:
+    """One command for each jump to the chain, and two for itself."""
     with contextlib.suppress(NplconfError):
-        question = f"*nat\n-S {ANTREA_CHAIN}\nCOMMIT\n"
-        program = backend.program("IPv4", kind, "restore")
-        done = command.run(program, "--noflush", text=question, deadline=DEADLINE)
-        return done.code == 0 and f"-N {ANTREA_CHAIN}" in done.text.splitlines()
-    return False
+        if kind == "legacy" and not backend.legacy_has("nat", family):
+            return []
+        question = f"*nat\n-S {ANTREA_CHAIN}\n-S PREROUTING\n-S OUTPUT\nCOMMIT\n"
+        done = command.run(backend.program(family, kind, "restore"), "--noflush", text=question, deadline=DEADLINE)
+        lines = done.text.splitlines()
+        if done.code == 0 and f"-N {ANTREA_CHAIN}" in lines:
+            jumps = [line for line in lines if line.startswith("-A ") and line.endswith(f" -j {ANTREA_CHAIN}")]
+            call = f"{backend.program(family, kind, 'save').removesuffix('-save')} -t nat"
+            rest = [f"{call} -F {ANTREA_CHAIN}", f"{call} -X {ANTREA_CHAIN}"]
+            return [*(f"{call} -D {_for_a_shell(line.removeprefix('-A '))}" for line in jumps), *rest]
+    return []
+
+
+def _for_a_shell(rule: str) -> str:
+    """What iptables prints: it quotes apostrophes too, which shells do not know within quotes."""
+    return shlex.join(shlex.split(rule.replace("\\'", "'")))
 
 
 # --- systemd ---------------------------------------------------------------------------------------------------------
@@ -161,13 +181,19 @@ def units(wanted: Mapping[str, str]) -> Units | Unknown:
     """What is installed, beside what this nplconf would write (path -> text)."""
     if not systemd.runs():
         return Unknown("systemd does not run here")
-    there = {path: _text(path) for path in wanted}
-    missing = tuple(path for path, text in there.items() if text is None)
-    differing = tuple(path for path, text in there.items() if text is not None and text != wanted[path])
+    wrong = differing(wanted)
+    missing = tuple(path for path in wrong if _text(path) is None)
     try:
-        return Units(missing, differing, {name: _unit(name) for name in STARTED})
+        return Units(
+            missing, tuple(path for path in wrong if path not in missing), {name: _unit(name) for name in STARTED}
+        )
     except NplconfError as err:
         return Unknown(str(err))
+
+
+def differing(wanted: Mapping[str, str]) -> tuple[str, ...]:
+    """The files (path -> text) that are not there so."""
+    return tuple(path for path, text in wanted.items() if _text(path) != text)
 
 
 def _text(path: str) -> str | None:
@@ -194,8 +220,10 @@ def store() -> Store | Unknown:
         return Unknown(str(err))
 
 
-def last_success(directory: str) -> LastSuccess:
+def last_success(directory: str) -> LastSuccess | Unknown:
     """The clock of the last good run, and whether a timer is to renew it."""
+    if is_closed(f"{directory}/{success.FILE}"):
+        return Unknown(f"{directory} is not ours to read", closed=True)
     last = success.last(directory)
     timer = False
     with contextlib.suppress(NplconfError):

@@ -1,5 +1,6 @@
 """The kernel's rules: read as tables, written in one transaction per family, never believed without another look."""
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from nplconf.node.backend import legacy_has, program
 from nplconf.rules.rule import Rule
 from nplconf.rules.table import BASES, INDEX, Table, linked
 from nplconf.rules.table import read as parse
-from nplconf.rules.transaction import transaction
+from nplconf.rules.transaction import obsolete, removal, transaction
 from nplconf.rules.tree import differs
 
 READ = 20.0
@@ -21,7 +22,16 @@ WRITE = 20.0
 LOCK = 5
 """Seconds that iptables itself waits for its lock."""
 BUSY = 4
-"""iptables' exit code for a lock or a resource that it did not get."""
+"""iptables' exit code for a lock or a resource that it did not get; of iptables-nft for all that the kernel refused."""
+PASSING = (
+    "Resource temporarily unavailable",
+    "Interrupted system call",
+    "Cannot allocate memory",
+    "Out of memory",
+    "No buffer space available",
+)
+"""What the kernel may refuse today and take tomorrow, as the C libraries name it."""
+_REFUSED = re.compile(r"[A-Z]+_[A-Z_]+ failed \(([^)]*)\)")
 PATIENCE = 8.0
 """Seconds in which a call that did not get it is made again."""
 SETTLE = 60.0
@@ -64,8 +74,14 @@ def read(family: Family, backend: Backend, *, whole: bool = False) -> Table:
     """
     if backend == "legacy":
         # a save is faster there than the look for a chain, which goes through all of them
-        return _save(family, backend) if legacy_has("nat", family) else parse("")
+        return _save(family, backend) if legacy_has("nat", family) else _nothing(family, backend)
     return (None if whole else _by_index(family, backend)) or _save(family, backend)
+
+
+def _nothing(family: Family, backend: Backend) -> Table:
+    """A table that does not exist, as long as there is a program that could make it. Raises UnavailableError."""
+    command.located(program(family, backend, "restore"))
+    return parse("")
 
 
 def _by_index(family: Family, backend: Backend) -> Table | None:
@@ -99,7 +115,7 @@ def _save(family: Family, backend: Backend) -> Table:
 def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bound: bool = False) -> command.Completed:
     """Run it, and again a little later while somebody else has the lock. Raises as `read`."""
     end, pause = time.monotonic() + PATIENCE, 0.1
-    while (done := command.run(name, *arguments, text=text, deadline=deadline, bound=bound)).code == BUSY:
+    while _is_busy(done := command.run(name, *arguments, text=text, deadline=deadline, bound=bound)):
         if "must be root" in done.errors or "Permission denied" in done.errors:
             raise PermissionDeniedError(f"{name}: {done.complaint}")
         if time.monotonic() + pause > end:
@@ -107,6 +123,12 @@ def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bo
         time.sleep(pause)
         pause *= 2
     return done
+
+
+def _is_busy(done: command.Completed) -> bool:
+    """Whether the same call may succeed a little later; iptables-nft names each command that the kernel refused."""
+    reasons = _REFUSED.findall(done.errors)
+    return done.code == BUSY and (not reasons or any(reason.startswith(PASSING) for reason in reasons))
 
 
 # --- writing ---------------------------------------------------------------------------------------------------------
@@ -123,7 +145,7 @@ def settle(
     """
     writer = _Writer(family, backend, build, have, time.monotonic() + SETTLE)
     if writer.reach(keep, add) or (writer.fault in ("refused", "unseen") and writer.reach(keep, add)):
-        return Settled(writer.table)
+        return Settled(writer.table, errors=writer.left)
     if writer.fault != "refused" or not writer.takes_anything() or not writer.reach(keep, ()):
         return Settled(writer.table, errors=(writer.complaint,))
     taken, refused = writer.halve(list(keep), list(add))
@@ -131,12 +153,16 @@ def settle(
 
 
 class _Writer:
-    """The attempts on one family. table: as read last. fault, complaint: what the last attempt came to."""
+    """The attempts on one family. table: as read last. fault, complaint: what the last attempt came to.
+
+    left: which chains of ours cannot be deleted, and why, where there are some.
+    """
 
     def __init__(self, family: Family, backend: Backend, build: Build, have: Table, end: float) -> None:
         self.table = have
         self.fault: Fault = "none"
         self.complaint = ""
+        self.left: tuple[str, ...] = ()
         self._family, self._backend, self._build, self._end = family, backend, build, end
 
     def reach(self, keep: Sequence[Mapping], add: Sequence[Mapping]) -> bool:
@@ -170,9 +196,24 @@ class _Writer:
         if done.fault != "refused" or kept == text:
             return done
         # a chain that is no longer needed cannot go while a foreign rule leads to it; that must not keep the rest out
-        if write(self._family, self._backend, kept).fault == "none":
-            return Written("unseen", f"a chain of ours cannot be removed: {done.complaint}")
-        return done
+        if write(self._family, self._backend, kept).fault != "none":
+            return done
+        stuck = self._stuck(obsolete(want, self.table))
+        if not stuck:
+            return Written()
+        self.left = (
+            f"a foreign rule leads to {', '.join(stuck)}, which cannot be deleted and is empty: delete the rule",
+        )
+        return Written("unseen", self.left[0])
+
+    def _stuck(self, chains: Sequence[str]) -> list[str]:
+        """Delete empty chains; those that do not go."""
+        if not chains or write(self._family, self._backend, removal(chains)).fault == "none":
+            return []
+        if len(chains) == 1 or time.monotonic() > self._end:
+            return list(chains)
+        half = len(chains) // 2
+        return self._stuck(chains[:half]) + self._stuck(chains[half:])
 
     def takes_anything(self) -> bool:
         """Whether iptables takes a transaction at all: where it does not, no mapping is the reason."""
@@ -201,7 +242,7 @@ def write(family: Family, backend: Backend, text: str) -> Written:
         return Written("unavailable", str(err))
     if done.code == 0:
         return Written()
-    return Written("busy" if done.code == BUSY else "refused", f"{name}: {done.complaint}")
+    return Written("busy" if _is_busy(done) else "refused", f"{name}: {done.complaint}")
 
 
 # --- the other backend -----------------------------------------------------------------------------------------------

@@ -151,11 +151,23 @@ def called_as(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
     `python -m nplconf` has the path of a module there, and needs its interpreter and search path.
     """
     if not program.endswith("__main__.py"):
-        found = program if os.sep in program else shutil.which(program) or program
-        return (str(Path(found).absolute()),)
+        found = Path(program if os.sep in program else shutil.which(program) or program)
+        # systemd takes no ".." in a path; a link that leads to the version in use stays one
+        straight = Path(os.path.normpath(found.absolute()))
+        return (str(straight if straight.exists() else found.resolve()),)
     search = environ.get("PYTHONPATH")
     before = ("/usr/bin/env", f"PYTHONPATH={search}") if search else ()
     return (*before, sys.executable, "-m", "nplconf")
+
+
+def names(program: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The commands that call the same nplconf: this one first, what it is a link to, links to that in usual places."""
+    if len(program) > 1:
+        return (program,)
+    real = Path(program[0]).resolve()
+    links = [Path(place, real.name) for place in command.PATH]
+    same = [str(link) for link in links if link.is_symlink() and link.resolve() == real]
+    return tuple((name,) for name in dict.fromkeys((*program, str(real), *same)))
 
 
 def runs_from(program: Sequence[str]) -> tuple[str, ...]:

@@ -18,11 +18,11 @@ LAST_SUCCESS = "last_success_timestamp_seconds"
 class Counts:
     """What was counted on the node. mappings: by state; used: numbers of the range that a rule of ours leads on.
 
-    findings: by kind; one that is not there counts as 0.
+    NaN: it could not be counted. findings: by kind; one that is not there counts as 0.
     """
 
-    mappings: MappingOf[str, int]
-    used: int
+    mappings: MappingOf[str, float]
+    used: float
     changes: MappingOf[str, int]
     findings: MappingOf[str, int]
 

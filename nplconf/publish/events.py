@@ -1,9 +1,10 @@
 """What Pods and Services are told in Events: once per change of a reason, as the state file remembers what was said."""
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
+from functools import cache
 
 from nplconf.model import ANNOTATION, ClusterState, Event, Plan, Pod, PodRef, Skipped
 from nplconf.publish import annotation
@@ -13,6 +14,8 @@ MOST = 50
 """Events of one run. What is more is said by the next ones: after a start with many Pods, mapping them comes first."""
 Said = MappingOf[str, str]
 """Subject and topic -> what was said of it last."""
+Planned = Callable[[PodRef], set[Entry]]
+"""What the last plan had for a Pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,9 @@ def unsaid(after: Said, said: Said, failed: Iterable[Event]) -> dict[str, str]:
 
 def _all(outcome: Outcome, last: Plan | None, said: Said) -> Iterator[Event]:
     """All that holds now, or was said and is to be remembered."""
+    planned = _planned(last)
     for pod in outcome.pods:
-        if last and _forged(pod, last, said):
+        if last and _forged(pod, planned, said):
             yield _event(pod.ref, "forged", _digest(pod.annotation or ""), "AnnotationForged", _FORGED, warning=True)
         elif (topic := _topic(pod.ref, "forged")) in said:  # so that a run without a change writes nothing
             yield _event(pod.ref, "forged", said[topic], "AnnotationForged", _FORGED, warning=True)
@@ -79,14 +83,26 @@ def _topic(pod: PodRef, what: str) -> str:
     return f"{pod.key} {pod.uid} {what}"
 
 
-def _forged(pod: Pod, last: Plan, said: Said) -> bool:
+def _planned(last: Plan | None) -> Planned:
+    """The last plan's entries by Pod: collected once for all Pods, and only when one of them is in doubt."""
+
+    @cache
+    def by_pod() -> dict[PodRef, set[Entry]]:
+        found: dict[PodRef, set[Entry]] = {}
+        for mapping in last.mappings if last else ():
+            found.setdefault(mapping.pod, set()).add(annotation.entry(mapping))
+        return found
+
+    return lambda pod: by_pod().get(pod, set())
+
+
+def _forged(pod: Pod, planned: Planned, said: Said) -> bool:
     """Its annotation is neither what it was told last nor what the last plan has, in part or whole."""
     text = pod.annotation
     if text is None or said.get(_topic(pod.ref, "mapped")) == _digest(text):
         return False
     found = annotation.parse(text)
-    planned = {annotation.entry(m) for m in last.mappings if m.pod == pod.ref}
-    return not planned.issuperset(found) or annotation.render(found) != text
+    return not planned(pod.ref).issuperset(found) or annotation.render(found) != text
 
 
 def _digest(text: str) -> str:

@@ -91,7 +91,7 @@ def to_text(rule: Rule) -> str:
         words.append(f"-m {rule.protocol} --dport {rule.ports}")
     if rule.local:
         words.append("-m addrtype --dst-type LOCAL")
-    if rule.original:
+    if rule.original or rule.original_ports:
         words.append(f"-m conntrack --ctorigdst {rule.original} --ctorigdstport {rule.original_ports}")
     if rule.comment:
         words.append(f'-m comment --comment "{rule.comment}"')

@@ -1,6 +1,7 @@
 """The text for one `iptables-restore --noflush` that turns what a family has into what it is to have."""
 
 import re
+from collections.abc import Sequence
 
 from nplconf.rules.rule import Rule, to_text
 from nplconf.rules.table import INDEX, JUMPS, Table
@@ -19,19 +20,30 @@ def transaction(want: Table | None, have: Table, *, sweep: bool = True) -> str:
     """
     wanted = want.chains if want else {}
     written = [name for name, rules in wanted.items() if have.chains.get(name) != rules]
-    obsolete = sorted(name for name in have.chains if name not in wanted)
+    gone = obsolete(want, have)
     jumps = _jumps(want, have)
-    if not written and not obsolete and not jumps:
+    if not written and not gone and not jumps:
         return ""
     lines = ["*nat"]
-    lines += (f":{name} - [0:0]" for name in (*written, *obsolete))
+    lines += (f":{name} - [0:0]" for name in (*written, *gone))
     lines += (line for line in jumps if line.startswith("-D"))
     for name in written:
         lines += (f"-A {name} {to_text(rule)}" for rule in wanted[name] if isinstance(rule, Rule))
     lines += (line for line in jumps if not line.startswith("-D"))
-    if sweep:  # the index leads to chains that go, and goes first where it goes itself
-        lines += (f"-X {name}" for name in sorted(obsolete, key=lambda name: (name != INDEX, name)))
+    if sweep:
+        lines += (f"-X {name}" for name in gone)
     return "\n".join((*lines, "COMMIT", ""))
+
+
+def obsolete(want: Table | None, have: Table) -> list[str]:
+    """The chains that are no longer wanted; the index leads to others, and goes first where it goes itself."""
+    wanted = want.chains if want else {}
+    return sorted((name for name in have.chains if name not in wanted), key=lambda name: (name != INDEX, name))
+
+
+def removal(chains: Sequence[str]) -> str:
+    """The text that deletes chains which are empty."""
+    return "\n".join(("*nat", *(f"-X {name}" for name in chains), "COMMIT", ""))
 
 
 def _jumps(want: Table | None, have: Table) -> list[str]:

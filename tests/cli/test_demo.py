@@ -1,6 +1,7 @@
 """The demo, as a person runs it: it tells the story, is honest, and leaves nothing behind."""
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from nplconf.cli.demo import DemoError, stage
 from nplconf.cli.demo.cast import Cluster
@@ -59,12 +61,41 @@ def test_it_shows_what_is_left_after_one_of_two_services_stopped_asking() -> Non
     assert chapter.count("--to-destination 10.244.3.17:") == 1
     assert chapter.count('"podPort"') == 1
     assert re.search(r"is refused at once, in \d+ ms", chapter)
+    assert "$ iptables-nft-save -t nat | grep" in chapter, "the program that was asked"
+    assert "from the client: Network is unreachable\n" in told
 
 
 @pytest.mark.kernel
 def test_colour_is_for_terminals_and_for_who_asks() -> None:
     assert "\x1b[" not in demo().stdout
     assert "\x1b[32m+" in demo("--color", "always", TERM="xterm").stdout, "of the commands it runs, too"
+
+
+@pytest.mark.kernel
+def test_a_terminal_without_the_signs_is_told_the_story_too() -> None:
+    told = demo(PYTHONIOENCODING="ascii")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.isascii()
+    assert told.stdout.count("  ok ") == 17
+
+
+def test_on_a_terminal_a_long_line_goes_on_under_itself_and_elsewhere_it_is_whole() -> None:
+    row = "@ annotate shop/web-0: " + '{"podPort":9000},' * 20
+    for terminal in (True, False):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=80, highlight=False)
+        Voice(console, 0).command("nplconf apply", row)
+        _, *lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+        assert "".join(line.strip() for line in lines) == row.replace(": ", ":", int(terminal))
+        assert (len(lines), max(map(len, lines)) <= 80) == ((6, True) if terminal else (1, False))
+        assert all(line.startswith("    ") for line in lines[1:])
+
+
+@pytest.mark.parametrize("text", ["-1", "nan", "inf", "soon", "3601"])
+def test_a_pause_that_nobody_can_wait_is_a_usage_error(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from nplconf.cli.main import main
+
+    assert main(["demo", "--pause", text]) == 64
+    assert "no number of seconds" in capsys.readouterr().err
 
 
 @pytest.mark.kernel

@@ -3,12 +3,14 @@
 import json
 import time
 from collections.abc import Iterator
+from math import isnan
 from pathlib import Path
 
 import pytest
 import worlds
 from netns import World, inside, world
 from prometheus_client.parser import text_string_to_metric_families
+from shims import Shims
 
 from nplconf import __version__, errors
 from nplconf.cli import record
@@ -159,6 +161,19 @@ def test_a_blocked_run_says_so(node: Node) -> None:
     assert node.apply() == 4
     found = node.metrics()
     assert (found["blocked", ()], found["mappings", ("live",)]) == (1, 12)
+
+
+def test_what_cannot_be_counted_is_no_number(node: Node) -> None:
+    assert node.apply() == 0
+    node.world.shims = Shims.make(node.world.directory / "shims")
+    for program, number in (("ip6tables", 1), ("iptables", None)):
+        for what in ("restore", "save"):
+            node.world.shims.have(f"{program}-nft-{what}", "exit 1")
+        assert node.apply("--cluster-state=/nowhere") == 65
+        found = node.metrics()
+        assert number is None or found["mappings", ("live",)] == number
+    assert isnan(found["mappings", ("live",)])
+    assert isnan(found["range_ports_used", ()])
 
 
 def test_findings_are_counted_by_kind(node: Node) -> None:

@@ -194,3 +194,10 @@ def test_a_file_that_has_changed_is_read_again(path: Path) -> None:
     assert len(cluster.snapshot(None).pods) == 1
     write(path, worlds.raw_list(worlds.raw_node(), worlds.raw_service()))
     assert cluster.snapshot(None).pods == ()
+
+
+@pytest.mark.timeout(20)
+def test_a_document_that_is_none_is_an_error_before_all_that_is_behind_it_is_read(path: Path) -> None:
+    path.write_text("a: 1\n---\n" * 2_000_000)
+    with pytest.raises(BadDataError, match="a document without a kind"):
+        FileCluster((str(path),), None).snapshot(None)

@@ -45,7 +45,7 @@ HEALTHY = Facts(
     config=(),
     node_ports=(("web/front", "nodePort", 30080),),
     rights=(Right("list pods", allowed=True),),
-    antrea=(False, False),
+    antrea=(False, ""),
     datapath=None,
 )
 
@@ -80,7 +80,7 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("units", "warn", {"units": Unknown("systemd does not run here")}, "systemd does not run here"),
     ("units", "warn", {"units": Units(("/a",), (), dict.fromkeys(STATES, ABSENT))}, "not installed"),
     ("units", "warn", {"units": Units(("/a",), ("/b",), STATES)}, "/a, /b"),
-    ("units", "fail", {"units": unit("nplconf.timer", active="inactive")}, "nplconf.timer is inactive"),
+    ("units", "fail", {"units": unit("nplconf.timer", active="inactive")}, "nplconf.timer: not active"),
     ("units", "fail", {"units": unit("nplconf-hold.service", enabled="disabled")}, "not start at boot"),
     ("units", "fail", {"units": unit("nplconf.timer", load="masked")}, "masked"),
     ("units", "warn", {"units": unit("nplconf.timer", reload=True)}, "changed on disk"),
@@ -91,8 +91,8 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("config", "fail", {"config": (("line 1: bogus", "editor x"),)}, "bogus"),
     ("service-node-ports", "fail", {"node_ports": (("web/front", "nodePort", 61500),)}, "web/front (nodePort 61500)"),
     ("api-rights", "fail", {"rights": (Right("list pods", True), Right("get nodes", False))}, "not allowed: get nodes"),
-    ("antrea", "fail", {"antrea": (True, True)}, "live Antrea agent"),
-    ("antrea", "warn", {"antrea": (False, True)}, "gone"),
+    ("antrea", "fail", {"antrea": (True, "iptables -X")}, "live Antrea agent"),
+    ("antrea", "warn", {"antrea": (False, "iptables -X")}, "gone"),
     ("datapath", "fail", {"datapath": ("Calico's eBPF data plane", True)}, "past netfilter"),
     ("datapath", "warn", {"datapath": ("Cilium's eBPF host routing", None)}, "does not say"),
 ]  # fmt: skip
@@ -138,7 +138,7 @@ def test_what_cannot_be_seen_is_named_where_it_is_to_be_mended() -> None:
         {"route_localnet": ("all",), "forwarding": FORWARD._replace(filters=(LOCALNET,))},
         {"ports": Ports(PortRange(1024, 65535), (RANGE,), 1024)},
         {"datapath": ("Cilium's eBPF host routing", False)},
-        {"antrea": (True, False)},
+        {"antrea": (True, "")},
         {"no_hold": True, "holds": Holds(available=False), "store": Store(0, 0)},
         {"units": unit("nplconf-hold.service", active="activating")},
         {"iptables": Iptables(("nft",), "auto", None, {})},
@@ -146,6 +146,24 @@ def test_what_cannot_be_seen_is_named_where_it_is_to_be_mended() -> None:
 )
 def test_what_is_as_it_may_be_is_not_named(harmless: dict[str, Any]) -> None:
     assert [name for name, v in judge(replace(HEALTHY, **harmless)).items() if v.status != "ok"] == []
+
+
+def test_what_only_root_may_read_is_no_fault_of_the_node() -> None:
+    closed = Unknown("not ours to read", closed=True)
+    lacking = {"capabilities": frozenset({"CAP_NET_ADMIN"}), "node_ports": closed}
+    found = judge(replace(HEALTHY, **lacking, holds=closed, last_success=closed, rights=closed))
+    assert [name for name, v in found.items() if v.status != "ok"] == ["capabilities"]
+
+
+def test_all_units_that_are_wrong_in_one_way_are_mended_at_once() -> None:
+    off = dict.fromkeys(STATES, RUNNING._replace(enabled="disabled", active="inactive"))
+    assert (
+        judge(replace(HEALTHY, units=Units((), (), off)))["units"].fix == f"systemctl enable --now {' '.join(STATES)}"
+    )
+    idle = dict.fromkeys(STATES, RUNNING._replace(active="inactive"))
+    gone = Holds(available=False, message="none")
+    found = judge(replace(HEALTHY, units=Units((), (), idle), holds=gone))
+    assert (found["units"].fix, found["hold"].status) == ("systemctl start nplconf.timer", "fail")
 
 
 def test_a_daemon_that_is_not_there_is_started_by_what_is_there() -> None:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import foreign
 import pytest
 from netns import World, world
+from runs import Runs
 from shims import Shims
 
 
@@ -26,3 +28,11 @@ def shims(tmp_path: Path, node: World) -> Shims:
     """The node's iptables programs write down how they were called."""
     node.shims = Shims.make(tmp_path / "shims")
     return node.shims
+
+
+@pytest.fixture(scope="module", params=["nft", "legacy"])
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """A node with the rules of others, on which a module's tests run one after the other."""
+    with world(tmp_path_factory.mktemp("runs"), request.param) as made:
+        foreign.settle_in(made)
+        yield Runs.on(made)

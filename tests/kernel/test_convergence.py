@@ -1,18 +1,16 @@
 """From any state to any other in one run, whatever was done to our rules in between; on the real kernel."""
 
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import foreign
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from netns import World, world
-from runs import Runs
+from netns import World
+from runs import FULL, Runs
 from worlds import cluster, node, pod, service
 
 from nplconf.model import FAMILIES, ClusterState, Family
-from nplconf.rules.rule import Rule, parse
 
 pytestmark = pytest.mark.kernel
 NAMES = ("web-0", "web-1", "web-2", "web-3")
@@ -167,13 +165,6 @@ def put(here: World, family: Family, lines: Lines) -> None:
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=["nft", "legacy"])
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
-    with world(tmp_path_factory.mktemp("runs"), request.param) as made:
-        foreign.settle_in(made)
-        yield Runs.on(made)
-
-
 WITHOUT_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 
 
@@ -200,24 +191,16 @@ def test_any_mess_is_in_order_after_one_run(
     assert max(runs.seconds) < 10
 
 
-ALL = cluster(
-    node(),
-    *(pod(name, (f"10.244.0.{i + 1}", f"fd00:244::{i + 1}")) for i, name in enumerate(NAMES)),
-    service("web", [(80, "TCP"), (53, "UDP")], families=("IPv4", "IPv6")),
-)
-"""Every Pod, every port, both families."""
-
-
 @pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
 def test_each_kind_of_damage_is_seen_and_mended(runs: Runs, harm: Callable[[Lines, int], Lines]) -> None:
-    assert runs.apply(ALL).exit_code == 0
+    assert runs.apply(FULL).exit_code == 0
     rules = runs.world.rules()
     damaged = next(lines for at in own(rules) if (lines := harm(rules, at)) != rules)
     put(runs.world, "IPv4", damaged)
 
     # chains that nothing leads to are not looked for where that would cost seconds in every run
     assert not runs.verify().ok or harm is orphan
-    assert runs.apply(ALL).exit_code == 0
+    assert runs.apply(FULL).exit_code == 0
 
     assert runs.verify().ok
     # a tag that names another Pod's port leaves that Pod its choice of two numbers
@@ -228,11 +211,11 @@ def test_each_kind_of_damage_is_seen_and_mended(runs: Runs, harm: Callable[[Line
 
 
 def test_rules_that_somebody_flushed_come_back(runs: Runs) -> None:
-    before = runs.apply(ALL).in_place
+    before = runs.apply(FULL).in_place
     flush(runs.world)
 
     assert not runs.verify().ok
-    result = runs.apply(ALL)
+    result = runs.apply(FULL)
 
     assert (result.exit_code, len(result.done), result.in_place) == (0, 16, before)
     assert {change.reason for change in result.done} == {"rule-missing"}
@@ -252,14 +235,14 @@ def flush(here: World) -> None:
 
 
 def test_what_is_left_of_ours_in_the_other_backend_is_found_and_removed(runs: Runs) -> None:
-    assert runs.apply(ALL).exit_code == 0
+    assert runs.apply(FULL).exit_code == 0
     other = "legacy" if runs.world.backend == "nft" else "nft"
     for family in FAMILIES:
         runs.world.restore(runs.world.run(save(runs.world, family), "-t", "nat").stdout, family, other)
     beside = [line for line in runs.world.rules("IPv4", backend=other) if not foreign.ours(line)]
 
     findings = {(finding.kind, finding.subject) for finding in runs.verify().findings}
-    result = runs.apply(ALL)
+    result = runs.apply(FULL)
 
     assert findings == {("backend", "IPv4"), ("backend", "IPv6")}
     assert (result.exit_code, result.done) == (0, ())
@@ -271,39 +254,3 @@ def test_what_is_left_of_ours_in_the_other_backend_is_found_and_removed(runs: Ru
 
 def save(here: World, family: Family) -> str:
     return f"{'iptables' if family == 'IPv4' else 'ip6tables'}-{here.backend}-save"
-
-
-def test_a_foreign_rule_that_leads_into_a_chain_of_ours_keeps_nothing_else_out(runs: Runs) -> None:
-    """A chain that is used cannot be deleted, and the transaction that would delete it must not fail for that."""
-    assert runs.apply(ALL).exit_code == 0
-    leaf = next(line.split()[1] for line in runs.world.ours() if "DNAT --to" in line)
-    runs.world.restore(f"*nat\n-A KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
-    fewer = cluster(ALL.nodes[0], pod("web-9", ("10.244.9.9", "fd00:244::99")), ALL.services[0])
-
-    result = runs.apply(fewer)
-
-    assert len(result.in_place) == 4
-    assert {str(rule.to) for rule in dnats(runs.world)} == {"10.244.9.9:80", "10.244.9.9:53"}
-    runs.world.restore(f"*nat\n-D KUBE-NODEPORTS -p tcp -j {leaf}\nCOMMIT\n")
-    assert runs.apply(ALL).exit_code == 0
-    assert runs.verify().ok
-
-
-def dnats(here: World) -> list[Rule]:
-    rules = (parse(line.split(" ", 2)[2]) for line in here.ours() if line.startswith("-A NPLCONF"))
-    return [rule for rule in rules if isinstance(rule, Rule) and rule.to]
-
-
-def test_fifty_random_applies_leave_every_foreign_line_as_it_was(runs: Runs) -> None:
-    chance = random.Random(6281)
-    before = foreign.picture(runs.world)
-    assert sum(map(len, before.values())) > 100
-    for turn in range(50):
-        pods = [
-            pod(f"web-{i}", (f"10.244.0.{i}", f"fd00:244::{i:x}"))
-            for i in chance.sample(range(1, 7), chance.randint(0, 6))
-        ]
-        families = chance.choice([("IPv4",), ("IPv6",), ("IPv4", "IPv6")])
-        asked = chance.sample([(80, "TCP"), (80, "UDP"), (53, "UDP")], chance.randint(0, 3))
-        assert runs.apply(cluster(node(), *pods, service("web", asked, families=families))).exit_code == 0
-        assert turn % 10 < 9 or foreign.picture(runs.world) == before

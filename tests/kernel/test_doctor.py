@@ -7,12 +7,13 @@ import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import worlds
-from netns import World, batch, inside, sysctl
+from netns import ROOT, World, batch, inside, sysctl
 from shims import Shims
 
 from nplconf.doctor import CHECKS
@@ -20,7 +21,14 @@ from nplconf.node import success
 
 pytestmark = pytest.mark.kernel
 OTHER = {"nft": "legacy", "legacy": "nft"}
-ANTREA = "*nat\n:ANTREA-NODE-PORT-LOCAL - [0:0]\nCOMMIT\n"
+ANTREA = """\
+*nat
+:ANTREA-NODE-PORT-LOCAL - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j ANTREA-NODE-PORT-LOCAL
+-A OUTPUT -m comment --comment "Antrea's, \\"ours\\"" -j ANTREA-NODE-PORT-LOCAL
+-A ANTREA-NODE-PORT-LOCAL -p tcp -m tcp --dport 61000 -j DNAT --to-destination :80
+COMMIT
+"""
 
 
 @pytest.fixture
@@ -114,6 +122,18 @@ def test_a_missing_capability(served: World, capability: str) -> None:
     assert done.returncode == 5
 
 
+def test_who_is_not_root_is_told_so_and_nothing_else(served: World) -> None:
+    served.directory.chmod(0o755)
+    (served.directory / "state").chmod(0o700)
+    packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "env", f"PYTHONPATH={packages}")
+    argv = ("/usr/bin/python3", "-B", "-m", "nplconf", "doctor", "-o", "json", *served._options())
+    done = served.run(*nobody, *argv)
+    wrong = {check["check"] for check in json.loads(done.stdout)["checks"] if check["status"] != "ok"}
+    assert wrong - {"units", "hold-store"} == {"capabilities"}
+    assert done.returncode == 5
+
+
 # --- the network -----------------------------------------------------------------------------------------------------
 
 
@@ -156,11 +176,15 @@ def test_a_range_that_connections_are_given_numbers_of(served: World) -> None:
     assert named(served) == {}
 
 
-@pytest.mark.parametrize("runs", [True, False])
-def test_an_antrea_agent_with_nodeportlocal(served: World, tmp_path: Path, *, runs: bool) -> None:
-    served.restore(ANTREA)
-    with agent(tmp_path) if runs else contextlib.nullcontext():
-        assert named(served) == {"antrea": "fail" if runs else "warn"}
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_an_antrea_agent_with_nodeportlocal_and_what_it_leaves(served: World, tmp_path: Path, family: str) -> None:
+    served.restore(ANTREA, family)
+    with agent(tmp_path):
+        assert named(served) == {"antrea": "fail"}
+    assert named(served) == {"antrea": "warn"}
+    assert served.run("sh", "-c", str(checks(served)["antrea"]["fix"])).returncode == 0
+    assert named(served) == {}
+    assert not any("ANTREA" in rule for rule in served.rules(family))
 
 
 def test_an_antrea_agent_without_it(served: World, tmp_path: Path) -> None:
@@ -233,6 +257,13 @@ def test_a_config_file_that_is_named_and_missing(served: World) -> None:
     assert named(served, "--config=/nowhere.yaml") == {"config": "fail"}
 
 
+def test_metrics_for_a_directory_that_is_not_there(served: World) -> None:
+    textfile = f"--textfile={served.directory}/a b/nplconf.prom"
+    assert named(served, textfile) == {"config": "fail"}
+    assert served.run("sh", "-c", str(checks(served, textfile)["config"]["fix"])).returncode == 0
+    assert named(served, textfile) == {}
+
+
 def test_a_broken_policy_and_a_plan_that_is_missing(served: World) -> None:
     policy = served.directory / "policy.yaml"
     policy.write_text("kind: Nothing\n")
@@ -255,5 +286,6 @@ def test_a_service_with_a_node_port_of_ours(served: World) -> None:
 def test_a_cluster_that_cannot_be_read(served: World) -> None:
     served.cluster.unlink()
     assert named(served) == {"api-rights": "fail"}
+    assert str(checks(served)["api-rights"]["fix"]).endswith(f">{served.cluster}")
     served.cluster.write_text("{")
     assert named(served) == {"api-rights": "fail"}

@@ -2,6 +2,7 @@
 
 import re
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -372,3 +373,18 @@ def test_ten_thousand_mappings_are_loaded_and_validated_in_under_three_seconds()
     began = time.process_time()
     assert load(text, "f") == (whole, ())
     assert time.process_time() - began < 3
+
+
+@pytest.mark.timeout(30)
+def test_a_hundred_thousand_faults_are_told_as_a_thousand_in_little_memory() -> None:
+    """Anybody who may open a pull request may write such a plan."""
+    head = "apiVersion: nplconf.io/v1alpha1\nkind: NodePlan\nmetadata: {node: worker-1}\nspec:\n  mappings:\n"
+    tracemalloc.start()
+    try:
+        found = validate(head + "    - {a: 1}\n" * 10_000, "p.yaml")
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 1001
+    assert "too-many-problems" in {problem.rule for problem in found}
+    assert most < 50e6

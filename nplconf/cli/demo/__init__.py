@@ -16,6 +16,9 @@ from typing import Any
 from nplconf.errors import NplconfError
 from nplconf.settings import Settings
 
+LONGEST_PAUSE = 3600
+"""Seconds."""
+
 
 class DemoError(NplconfError):
     """The story went another way than it says; the audience is told, not shown something wrong. Exit 1."""
@@ -25,10 +28,21 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What only this command takes."""
     parser.add_argument(
         "--pause",
-        type=float,
+        type=_seconds,
         metavar="SECONDS",
         help="between chapters (default: 1.5 on a terminal, else none)",
     )
+
+
+def _seconds(text: str) -> float:
+    """A pause. Raises ArgumentTypeError for what nobody can wait."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds <= LONGEST_PAUSE:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to {LONGEST_PAUSE}")
+    return seconds
 
 
 def resolve(given: Mapping[str, Any], _environ: Mapping[str, str]) -> Settings:

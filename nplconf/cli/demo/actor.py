@@ -64,7 +64,7 @@ def ask(host: str, port: str) -> None:
     except ConnectionRefusedError:
         outcome = {"refused": True}
     except OSError as error:
-        outcome = {"error": str(error)}
+        outcome = {"error": error.strerror or str(error)}
     _say(**outcome, ms=round((time.monotonic() - start) * 1000, 1))
 
 

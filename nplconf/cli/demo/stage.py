@@ -103,11 +103,15 @@ class Stage:
                 raise DemoError(f"demo: the hold daemon did not start: {self._errors.read_text().strip()}")
             time.sleep(0.02)
 
-    def rules(self) -> list[str]:
-        """The nat table's rules on the node that are nplconf's, as iptables-save prints them."""
+    @property
+    def saver(self) -> str:
+        """The program that prints the rules of the iptables in use."""
         kind = "nft" if self.backend == "auto" else self.backend
-        program = next((p for p in (f"iptables-{kind}-save", "iptables-save") if shutil.which(p, path=SEARCH)), "")
-        return [line for line in self.run("node", program, "-t", "nat").stdout.splitlines() if "NPLCONF" in line]
+        return next((p for p in (f"iptables-{kind}-save", "iptables-save") if shutil.which(p, path=SEARCH)), "")
+
+    def rules(self) -> list[str]:
+        """The nat table's rules on the node that are nplconf's, as they are printed."""
+        return [line for line in self.run("node", self.saver, "-t", "nat").stdout.splitlines() if "NPLCONF" in line]
 
     # --- how it is built and struck
 

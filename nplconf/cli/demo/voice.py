@@ -9,6 +9,8 @@ from rich.text import Text
 from nplconf.cli.demo import DemoError
 
 INDENT = "  "
+PLAIN = str.maketrans({"─": "-", "┬": "+", "└": "+", "✓": "ok", "✗": "NO"})
+"""What stands for the signs that a terminal's character set may lack."""
 BETWEEN_CHAPTERS = 1.5
 """Seconds in which a person reads a chapter."""
 
@@ -31,6 +33,14 @@ class Voice:
             pause = BETWEEN_CHAPTERS if console.is_interactive else 0
         return cls(console, pause)
 
+    def _glyphs(self, text: str) -> str:
+        """The text as this terminal can show it."""
+        try:
+            text.encode(self._console.encoding)
+        except UnicodeEncodeError:
+            return text.translate(PLAIN)
+        return text
+
     @property
     def coloured(self) -> bool:
         """Whether commands shall print colour too."""
@@ -51,22 +61,28 @@ class Voice:
 
     def say(self, line: str = "", style: str = "") -> None:
         """One line."""
-        self._console.print(Text(INDENT + line if line else "", style=style), soft_wrap=True)
+        self._console.print(Text(self._glyphs(INDENT + line) if line else "", style=style), soft_wrap=True)
 
     def command(self, line: str, output: str = "") -> None:
         """A command as it is typed, and what it printed."""
-        self._console.print(Text.assemble(INDENT, ("$ ", "dim"), (line, "bold")))
+        self._console.print(Text.assemble(INDENT, ("$ ", "dim"), (line, "bold")), soft_wrap=True)
         for row in output.rstrip().splitlines():
-            self._console.print(Text(INDENT) + Text.from_ansi(row), soft_wrap=True)
+            self._row(Text.from_ansi(row))
+
+    def _row(self, row: Text) -> None:
+        """A line of output. On a terminal a long one goes on under itself; what is no terminal gets it whole."""
+        lines = row.wrap(self._console, self.width - len(INDENT)) if self._console.is_terminal and row else [row]
+        for number, line in enumerate(lines):
+            self._console.print(Text(INDENT * (2 if number else 1)) + line, soft_wrap=True)
 
     def expect(self, claim: str, holds: object, seen: object = "") -> None:
         """Say what is so, or end the demo with what was seen instead."""
         if not holds:
             self._fail(claim, seen)
-        self._console.print(Text.assemble(INDENT, ("✓ ", "bold green"), claim))
+        self._console.print(Text.assemble(INDENT, (self._glyphs("✓ "), "bold green"), claim), soft_wrap=True)
 
     def _fail(self, claim: str, seen: object) -> NoReturn:
-        self._console.print(Text.assemble(INDENT, ("✗ ", "bold red"), claim))
+        self._console.print(Text.assemble(INDENT, (self._glyphs("✗ "), "bold red"), claim), soft_wrap=True)
         raise DemoError(f"demo: expected: {claim}; seen: {seen}")
 
     def curtain(self) -> None:

@@ -1,0 +1,85 @@
+"""Several runs on one node at once: one after the other, none undoes another, and who waits too long says so."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from echo import Answer
+from underfire import Site
+from worlds import annotations
+
+pytestmark = pytest.mark.kernel
+IMPATIENT = """
+import sys
+from nplconf import deadline
+from nplconf.cli.main import main
+deadline.SECONDS = 1.0
+sys.exit(main())
+"""
+
+
+def at_once(node: Site, *arguments: str) -> list[tuple[int, int]]:
+    """Five runs that begin together: the exit code and the number of changes of each."""
+    argv = node._inside(sys.executable, "-m", "nplconf", "apply", "-o", "json", *arguments)
+    runs = [
+        subprocess.Popen(argv, env=node._environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(5)
+    ]
+    found = []
+    for run in runs:
+        out, said = run.communicate(timeout=60)
+        assert said == ""
+        found.append((run.returncode, json.loads(out)["summary"]["changed"]))
+    return sorted(found)
+
+
+def without_write_back(node: Site) -> list[str]:
+    options = list(node._options())
+    at = options.index("--write-back")
+    return options[:at] + options[at + 2 :]
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["with write-back", "without"])
+def test_one_does_the_work_and_the_others_find_it_done(node: Site, *, told: bool) -> None:
+    for i in (1, 2, 3):
+        node.serve_pod(f"web-{i}", f"10.244.3.{20 + i}")
+
+    found = at_once(node, *(node._options() if told else without_write_back(node)))
+
+    assert found == [(0, 0)] * 4 + [(0, 3)]
+    assert len([line for line in node.ours() if "--to-destination" in line]) == 4
+    for i in (1, 2, 3):
+        answer = node.ask("client", "10.10.10.10", node.number(f"web-{i}"))
+        assert answer == Answer(f"web-{i}", 8080, "10.10.10.77")
+    assert sum(text is not None for text in annotations(node.cluster).values()) == (4 if told else 0)
+
+
+def test_who_waits_too_long_for_another_run_changes_nothing_and_says_that_it_is_busy(node: Site) -> None:
+    node.serve_pod("web-1", "10.244.3.21")
+    rules, told = node.ours(), annotations(node.cluster)
+    argv = node._inside(sys.executable, "-c", IMPATIENT, "apply", *node._options())
+    other = os.open(node.directory / "state", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        done = subprocess.run(argv, env=node._environment(), capture_output=True, text=True, check=False, timeout=60)
+    finally:
+        os.close(other)
+
+    assert (done.returncode, done.stdout) == (75, "")
+    assert "another run holds the lock" in done.stderr
+    assert str(node.directory / "state") in done.stderr
+    assert (node.ours(), annotations(node.cluster)) == (rules, told)
+    assert node.apply().counts == (1, 1, 0)
+
+
+def test_who_only_looks_waits_for_nobody(node: Site) -> None:
+    other = os.open(node.directory / "state", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        for command in ("plan", "verify", "show"):
+            assert node.told(command).code == 0
+    finally:
+        os.close(other)
