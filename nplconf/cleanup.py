@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nplconf.cluster import Cluster
-from nplconf.errors import UnavailableError
+from nplconf.errors import NplconfError, UnavailableError
 from nplconf.model import FAMILIES, Change, Failure, Mapping
 from nplconf.node import Node
 from nplconf.plan import cooling
@@ -18,21 +18,33 @@ from nplconf.settings import Settings
 def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
     """Remove every annotation of this node's Pods and every rule of ours, in both backends; what could not be.
 
-    Who had which number is kept, so that a later install gives the same ones again. Of a node that is clean nobody
-    says which cluster it was of: it may join another.
+    Who had which number is kept, so that a later install gives the same ones again; which cluster it was is not, so
+    that the node may join another one. A cluster that fails keeps its annotations, and stops nothing else.
     """
-    failures: list[Failure] = []
-    if cluster:
-        pods = [pod for pod in cluster.snapshot(settings.node).pods if pod.node == settings.node]
-        gone = patches.final(pods, ())
-        failures += cluster.patch(gone) if gone else ()
-    failures += _clean_node(node)
-    return tuple(failures)
-
-
-def _clean_node(node: Node) -> list[Failure]:
-    failures: list[Failure] = []
     loaded = node.load()
+    left = _withdraw(cluster, loaded.state.cluster, settings.node) if cluster else ()
+    return (*left, *_clean_node(node, loaded))
+
+
+def unread(why: str) -> Failure:
+    """What is left where the cluster cannot be asked."""
+    return Failure("annotation", "the annotations of this node's Pods", f"left as they are: {why}")
+
+
+def _withdraw(cluster: Cluster, known: str | None, name: str) -> tuple[Failure, ...]:
+    """known: the identity of the cluster whose Pods this node's job has annotated."""
+    try:
+        snapshot = cluster.snapshot(name)
+        if known and snapshot.identity and known != snapshot.identity:
+            return (unread(f"this is another cluster ({snapshot.identity}) than this node's ({known})"),)
+        gone = patches.final([pod for pod in snapshot.pods if pod.node == name], ())
+        return cluster.patch(gone) if gone else ()
+    except NplconfError as err:
+        return (unread(str(err)),)
+
+
+def _clean_node(node: Node, loaded: Loaded) -> list[Failure]:
+    failures: list[Failure] = []
     live: list[Mapping] = []
     for family in FAMILIES:
         try:

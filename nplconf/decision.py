@@ -160,7 +160,7 @@ def heal(plan: Plan, observed: Observed, settings: Settings, addresses: MappingO
     """As `decide`, without a cluster: the plan as it stands, nobody is told anything."""
     decision = _decision(plan, addresses, live_now(observed, settings), (), observed, settings)
     kept = replace(decision.kept, empty_seen=observed.state.empty_seen)
-    return replace(decision, patches=(), kept=kept)
+    return replace(decision, kept=kept)
 
 
 def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked | None:
@@ -220,7 +220,7 @@ def _decision(
         plan=plan,
         admitted=admitted,
         live=live,
-        diff=diff(live, admitted, why_add=_why_add(observed), why_delete=_why_delete(pods, plan)),
+        diff=diff(live, admitted, why_add=_why_add(observed), why_delete=_why_delete(pods, plan, admitted)),
         wanted={},
         addresses=addresses,
         patches=patches.final(pods, admitted),
@@ -303,7 +303,7 @@ def _why_add(observed: Observed) -> Callable[[Mapping], str]:
     return lambda mapping: "rule-missing" if (mapping.key, mapping.owner) in before() else "new"
 
 
-def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
+def _why_delete(pods: Iterable[Pod], plan: Plan, admitted: Iterable[Mapping]) -> Callable[[Mapping], str]:
     @cache
     def by_name() -> dict[str, Pod]:
         return {pod.ref.key: pod for pod in pods}
@@ -311,6 +311,10 @@ def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
     @cache
     def asked() -> dict[tuple[PodPort, str, str], str]:
         return {(m.owner, m.protocol, m.family): m.via for m in plan.mappings}
+
+    @cache
+    def served() -> set[tuple[PodPort, str, str]]:
+        return {(m.owner, m.protocol, m.family) for m in admitted if m.via == "dnat"}
 
     skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
 
@@ -322,7 +326,10 @@ def _why_delete(pods: Iterable[Pod], plan: Plan) -> Callable[[Mapping], str]:
             return "pod-gone"
         if pod.terminated:
             return "pod-terminated"
-        if via := asked().get((mapping.owner, mapping.protocol, mapping.family)):
+        place = (mapping.owner, mapping.protocol, mapping.family)
+        if place in served():
+            return "doubled"
+        if via := asked().get(place):
             return UNAVAILABLE if via == "dnat" else "host-port"
         return skipped.get((mapping.pod.key, mapping.pod_port), "not-selected")
 

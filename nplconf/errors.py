@@ -11,12 +11,6 @@ class NplconfError(Exception):
     exit_code = 1
 
 
-class BlockedError(NplconfError):
-    """A limit stopped the run: the operator confirms or repairs the cluster state. Exit 4."""
-
-    exit_code = 4
-
-
 class UsageError(NplconfError):
     """The caller's command line is wrong. Exit 64."""
 

@@ -42,7 +42,7 @@ class Result:
 
     done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
     were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
-    told: the annotations as they are now, where they were the run's to write.
+    told: the annotations as they are now; None where they were not the run's to write.
     """
 
     decision: Decision
@@ -52,7 +52,7 @@ class Result:
     failures: tuple[Failure, ...] = ()
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    told: MappingOf[PodRef, str | None] = field(default_factory=dict, hash=False)
+    told: MappingOf[PodRef, str | None] | None = field(default=None, hash=False)
 
     @property
     def exit_code(self) -> int:
@@ -63,8 +63,13 @@ class Result:
             return 3
         if self.failures or self.degraded:
             nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
-            return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
+            return 69 if nothing_done and self._nothing_answers() else 5
         return 3 if self.decision.stale else 0
+
+    def _nothing_answers(self) -> bool:
+        """Not where each mapping has a reason of its own: somebody else has its number, or its Pod may not be told."""
+        taken = not self.degraded and all(failure.step in ("hold", "number") for failure in self.failures)
+        return not taken and not any(failure.refused for failure in self.failures)
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------
@@ -95,12 +100,12 @@ def observe(node: Node) -> Observed:
 
 
 class Review(NamedTuple):
-    """What `apply` would do now, and what that was decided from. pods: this node's."""
+    """What `apply` would do now, and what that was decided from. pods: this node's; None where no cluster was asked."""
 
     decision: Decision
     observed: Observed
-    pods: tuple[Pod, ...]
-    cluster: ClusterState
+    pods: tuple[Pod, ...] | None = None
+    cluster: ClusterState | None = None
 
 
 def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
@@ -111,10 +116,10 @@ def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UN
     return Review(decide(snapshot, observed, settings, bounds), observed, pods, snapshot)
 
 
-def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
+def review_plan(node: Node, settings: Settings, plan: Plan) -> Review:
     """As `review`, with the plan's own addresses and without any cluster."""
     observed = observe(node)
-    return trust(plan, observed, settings), observed
+    return Review(trust(plan, observed, settings), observed)
 
 
 # --- the runs --------------------------------------------------------------------------------------------------------
@@ -139,13 +144,14 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     observed = observe(node)
     decision = decide(snapshot, observed, settings, bounds)
     result = _carry_out(decision, observed, cluster, node, snapshot)
-    if snapshot.served and result.told and not settings.no_events:  # a file has no Events
+    if snapshot.served and result.told is not None and not settings.no_events:  # a file has no Events
         tell(
             Outcome(result.decision.plan, snapshot, result.told),
             cluster,
             node,
             result.decision.kept,
-            observed.state.plan,
+            # of what a run did that was cut off nobody knows who did it
+            None if observed.state.writing else observed.state.plan,
         )
     return result
 
@@ -179,7 +185,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
 
 def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
     """One run that trusts a plan's addresses and tells no Pod."""
-    decision, observed = review_plan(node, settings, plan)
+    decision, observed, *_ = review_plan(node, settings, plan)
     if decision.foreign:
         return Result(decision)
     return act(restrained(decision, None, observed) if decision.blocked else decision, observed, None, node, ())
@@ -241,7 +247,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=_warnings(observed, replaced),
-        told=outcome.told(before, written, failures) if cluster and not problems else {},
+        told=outcome.told(before, written, failures) if cluster and not problems else None,
     )
 
 

@@ -408,14 +408,26 @@ def test_cleanup_takes_rules_and_annotations_and_remembers_who_had_what() -> Non
     assert world.entries() == [(8080, number)]
 
 
-def test_a_clean_node_may_join_another_cluster() -> None:
+def test_cleanup_cleans_the_node_when_the_cluster_fails_half_way() -> None:
     world = World(pod(), service())
     world.apply()
-    world.change(identity="another")
-    assert "nplconf cleanup" in world.apply().decision.blocked.message
-    clean(world.node, world.cluster, SETTINGS)
+    world.cluster.error = UnavailableError("gone")
+    (failure,) = clean(world.node, world.cluster, SETTINGS)
+    assert failure.subject == "the annotations of this node's Pods"
+    assert world.node.tables["IPv4"].empty
+
+
+def test_cleanup_leaves_the_annotations_of_another_cluster_and_lets_the_node_join_it() -> None:
+    world = World(pod(), service())
+    world.apply()
+    told = world.cluster.annotation()
+    world.cluster.state = replace(world.cluster.state, identity="another")
+    assert world.apply().exit_code == 4
+    (failure,) = clean(world.node, world.cluster, SETTINGS)
+    assert "another cluster (another)" in failure.message
+    assert world.cluster.annotation() == told
+    assert world.node.tables["IPv4"].empty
     assert world.apply().exit_code == 0
-    assert len(world.node.numbers()) == 1
 
 
 def test_show_tells_what_the_kernel_has() -> None:

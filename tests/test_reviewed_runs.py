@@ -113,6 +113,17 @@ def test_a_mapping_whose_reviewed_number_cannot_be_had_goes_and_says_why() -> No
     assert world.node.numbers() == [61001]
 
 
+def test_a_number_that_somebody_else_has_fails_its_mapping_and_not_the_node() -> None:
+    world = World("web-0")
+    world.node.taken = [61000]
+    taken = world.apply(plan(ROWS["web-0"]))
+    assert (taken.exit_code, [f.step for f in taken.failures]) == (5, ["hold"])
+    world.node.taken = []
+    world.run("web-0", services=(service(), service("lb", node_port=61000, enabled=False)))
+    theirs = world.apply(plan(ROWS["web-0"]))
+    assert (theirs.exit_code, [f.step for f in theirs.failures]) == (5, ["number"])
+
+
 def test_an_older_plan_is_the_way_back() -> None:
     world = World("web-0", "web-1", "web-2")
     world.apply()

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 from seams import EMPTY, FakeCluster, FakeNode
-from worlds import NODE, cluster, node, pod, service
+from worlds import NODE, cluster, mapping, node, pod, service
 
 from nplconf.model import ContainerPort
-from nplconf.reconcile import apply, review
+from nplconf.reconcile import apply, apply_plan, review, review_plan
 from nplconf.settings import Settings
-from nplconf.verify import Verified, verify
+from nplconf.verify import Fact, Row, Verified, verify
 
 SETTINGS = Settings(node=NODE)
 
@@ -108,3 +108,65 @@ def test_a_host_port_is_the_cnis_rule_and_hold(world: World) -> None:
 def test_leftovers_in_the_other_backend_are_a_finding(world: World) -> None:
     world.node.other = {"IPv4": EMPTY}
     assert [f.kind for f in world.look().findings] == ["backend"]
+
+
+def test_a_mapping_whose_rule_is_at_another_number_is_wrong(world: World) -> None:
+    (row,) = world.look().rows
+    world.node.taken = (row.mapping.node_port,)
+    (moved,) = world.look().rows
+    assert (moved.rule, moved.annotation) == ("wrong", "wrong")
+    assert moved.mapping.node_port != row.mapping.node_port
+
+
+def test_an_entry_for_another_port_of_the_pod_does_not_make_one_wrong(world: World) -> None:
+    entries = json.loads(world.cluster.annotation() or "")
+    world.tell(json.dumps([entries[0] | {"podPort": 9999}]))
+    extra, own = sorted(world.look().rows, key=lambda row: row.rule == "ok")
+    assert (own.annotation, extra.annotation) == ("missing", "extra")
+    assert extra.mapping.pod_ip == ""
+
+
+def test_a_rule_that_is_not_wanted_and_of_which_nobody_was_told_is_extra_alone(world: World) -> None:
+    world.tell(None)
+    world.cluster.state = replace(world.cluster.state, services=())
+    assert world.facts() == [("extra", "ok", "na")]
+
+
+def test_a_pod_that_nobody_can_see_was_told_nothing(world: World) -> None:
+    seen = review(world.cluster, world.node, SETTINGS)
+    (row,) = verify(seen.decision, seen.observed, (), no_hold=False).rows
+    assert row.annotation == "missing"
+
+
+def test_rows_are_sorted_by_number_whatever_they_are(world: World) -> None:
+    entries = json.loads(world.cluster.annotation() or "")
+    world.tell(json.dumps([entries[0] | {"podPort": 9999, "nodePort": 61000}, *entries]))
+    numbers = [row.mapping.node_port for row in world.look().rows]
+    assert numbers == [61000, entries[0]["nodePort"]]
+
+
+@pytest.mark.parametrize(
+    ("facts", "ok"),
+    [
+        (("ok", "ok", "ok"), True),
+        (("ok", "na", "ok"), True),
+        (("na", "na", "ok"), True),
+        (("missing", "ok", "ok"), False),
+        (("ok", "missing", "na"), False),
+        (("ok", "ok", "extra"), False),
+    ],
+)
+def test_a_node_is_right_when_nothing_of_any_row_is_to_be_mended(facts: tuple[Fact, Fact, Fact], *, ok: bool) -> None:
+    row = Row(mapping(), *facts)
+    assert row.ok is Verified((row,), ()).ok is ok
+    assert not Verified((row,), (), comparable=False).ok
+
+
+def test_without_a_cluster_nobody_says_what_pods_were_told(world: World) -> None:
+    plan = world.node.load().state.plan
+    assert plan
+    apply_plan(world.node, SETTINGS, plan)
+    seen = review_plan(world.node, SETTINGS, plan)
+    found = verify(seen.decision, seen.observed, seen.pods, no_hold=False)
+    assert [(row.rule, row.hold, row.annotation) for row in found.rows] == [("ok", "ok", "na")]
+    assert found.ok

@@ -230,3 +230,16 @@ def annotations(path: Path) -> dict[str, str | None]:
     """Our annotation of each Pod of a file, by the Pod's name."""
     objects = [o for d in read_objects(path) for o in (d["items"] if d["kind"] == "List" else [d])]
     return {o["metadata"]["name"]: raw_annotation(o) for o in objects if o["kind"] == "Pod"}
+
+
+def kubeconfig(path: Path, user: Mapping[str, Any] | None, **cluster: Any) -> Path:
+    """A kubeconfig file with one context; cluster: further fields of it."""
+    target = {"server": "https://10.0.0.1:6443", **cluster}
+    config = {
+        "current-context": "here",
+        "contexts": [{"name": "here", "context": {"cluster": "k", "user": "u"}}],
+        "clusters": [{"name": "k", "cluster": target}],
+        "users": [{"name": "u", "user": user}],
+    }
+    path.write_text(yaml.safe_dump(config))
+    return path

@@ -94,6 +94,7 @@ def _kept(node: LinuxNode, settings: Settings, why: str) -> Result | None:
 def report(result: Result, settings: Settings) -> None:
     """Say and print what came of a run."""
     decision = result.decision
+    plan_command.say_figures(decision)
     if settings.no_hold and not settings.quiet:
         say.warning("--no-hold: nothing keeps other programs from the node ports in use")
     for message in result.warnings:

@@ -2,10 +2,9 @@
 
 import argparse
 
-from nplconf.cleanup import clean
+from nplconf.cleanup import clean, unread
 from nplconf.cli import say
 from nplconf.cli.worlds import open_cluster, open_node
-from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError
 from nplconf.model import Failure
 from nplconf.node import state
@@ -39,15 +38,8 @@ def clean_up(settings: Settings) -> tuple[Failure, ...]:
         if settings.no_cluster:
             say.warning("without a cluster the annotations of Pods are left as they are")
             return clean(node, None, settings)
-        cluster, left = _cluster(settings)
-        return (*left, *clean(node, cluster, settings))
-
-
-def _cluster(settings: Settings) -> tuple[Cluster | None, tuple[Failure, ...]]:
-    """The cluster, once it answers; None, and what is left then, when it does not."""
-    try:
-        cluster = open_cluster(settings)
-        cluster.snapshot(settings.node)
-    except NplconfError as err:
-        return None, (Failure("annotation", "the annotations of this node's Pods", f"left as they are: {err}"),)
-    return cluster, ()
+        try:
+            cluster = open_cluster(settings)
+        except NplconfError as err:
+            return (unread(str(err)), *clean(node, None, settings))
+        return clean(node, cluster, settings)

@@ -3,12 +3,11 @@
 import argparse
 
 from nplconf.cli import plans
-from nplconf.cli.worlds import open_cluster, open_node
-from nplconf.errors import BlockedError, UsageError
+from nplconf.cli.worlds import look
+from nplconf.errors import UsageError
 from nplconf.explain import Explanation, Facts, explain, parse
 from nplconf.output import structured, table
 from nplconf.output.text import escaped
-from nplconf.reconcile import review
 from nplconf.settings import Settings
 from nplconf.verify import verify
 
@@ -21,22 +20,25 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """0, also for what does not exist."""
+    """0, also for what does not exist; 4 where the cluster is not this node's."""
     try:
         what = parse(arguments.what)
     except ValueError as err:
         raise UsageError(str(err)) from None
     bounds = plans.bounds(None, settings)
-    seen = review(open_cluster(settings), open_node(settings), settings, bounds)
+    seen = look(settings, bounds)
+    if seen.cluster is None:
+        raise UsageError("without a cluster nothing is known of Pods and Services; nplconf verify tells of the plan")
     if seen.decision.blocked and seen.decision.foreign:
-        raise BlockedError(seen.decision.blocked.message)
-    verified = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
-    found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings, bounds.policy))
+        found = Explanation(f"nothing is known of {arguments.what}: {seen.decision.blocked.message}")
+    else:
+        verified = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
+        found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings, bounds.policy))
     if settings.output == "table":
         table.write(_lines(found), settings)
     else:
         print(structured.text(_data(arguments.what, found), settings.output), end="")
-    return 0
+    return 4 if seen.decision.foreign else 0
 
 
 def _lines(found: Explanation) -> list[table.Line]:

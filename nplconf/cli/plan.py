@@ -4,12 +4,11 @@ import argparse
 
 from nplconf.cli import plans, say
 from nplconf.cli.files import write_output
-from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cli.worlds import look
 from nplconf.decision import Decision
 from nplconf.errors import UsageError
 from nplconf.output import data, structured, table
 from nplconf.plan import document
-from nplconf.reconcile import review, review_plan
 from nplconf.settings import Settings
 
 
@@ -28,14 +27,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Decide, print, change nothing."""
     check(arguments, settings)
-    bounds = plans.bounds(arguments.plan, settings, exact=settings.exact)
-    node = open_node(settings)
-    if bounds.plan and settings.no_cluster:
-        decision, _ = review_plan(node, settings, bounds.plan)
-    else:
-        decision = review(open_cluster(settings), node, settings, bounds).decision
-    save(decision, arguments.out)
+    decision, observed, *_ = look(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
+    if observed.loaded.warning:
+        say.warning(observed.loaded.warning)
+    say_figures(decision)
     _report(decision, settings)
+    save(decision, arguments.out)
     return _exit_code(decision, detailed=arguments.detailed_exitcode)
 
 
@@ -49,6 +46,13 @@ def save(decision: Decision, out: str | None) -> None:
     """Write the plan to a file. Of what is not for this node there is none: it would read as one without mappings."""
     if out and not decision.foreign:
         write_output(out, document.dump(decision.plan))
+
+
+def say_figures(decision: Decision) -> None:
+    """With --verbose: what was decided on."""
+    plan = decision.plan
+    asked = f"{len(plan.mappings)} mappings are asked for, {len(plan.skipped)} are skipped"
+    say.info(f"{asked}, {len(decision.live)} are live, {len(decision.diff.changes)} differ")
 
 
 def say_held_back(decision: Decision) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from nplconf.cli import plans
 from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
+from nplconf.desired.names import subdomain
 from nplconf.desired.render import Desired, find_node, render
 from nplconf.errors import BadDataError, UsageError
 from nplconf.model import Past, Plan
@@ -37,6 +38,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return render_all.run(arguments.out, settings, prune=arguments.prune)
     if arguments.prune:
         raise UsageError("--prune goes with --all-nodes")
+    if not subdomain(settings.node):
+        raise BadDataError(f"{settings.node}: no DNS name, so no node's: there is no plan for it")
     cluster = open_cluster(settings).snapshot(settings.node)
     node = find_node(cluster, settings.node)
     if node is None:

@@ -12,7 +12,7 @@ from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
 from nplconf.desired.names import subdomain
 from nplconf.desired.render import Desired, Renderer, each_node
-from nplconf.errors import BadDataError, BlockedError, NplconfError, PermissionDeniedError
+from nplconf.errors import BadDataError, NplconfError, PermissionDeniedError
 from nplconf.files import read_text
 from nplconf.model import Failure, Past
 from nplconf.output import data, structured, table
@@ -34,14 +34,17 @@ class Outcome:
 
 
 def run(directory: str, settings: Settings, *, prune: bool) -> int:
-    """0 when every node has its plan; 65 when some could not have one, the others have theirs then."""
+    """0 when every node has its plan; 65 when some could not have one, the others have theirs then; 4: nothing done."""
     wishes = Desired(settings.port_range, settings.node_ips, plans.policy(settings))
     with _reading(settings):
         cluster = open_cluster(settings).snapshot(None)
-    if prune and not cluster.nodes:
-        raise BlockedError("the cluster state has no Node: no plan is removed, and none is written")
-    _make(directory)
     outcome = Outcome()
+    if prune and not cluster.nodes:
+        message = "the cluster state has no Node: no plan is removed, and none is written"
+        outcome.failures.append(Failure("prune", directory, message))
+        _report(outcome, settings)
+        return 4
+    _make(directory)
     for renderer in _progressing(each_node(cluster, wishes), len(cluster.nodes), settings):
         _render(renderer, Path(directory), outcome)
     if prune:

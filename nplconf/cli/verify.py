@@ -3,10 +3,9 @@
 import argparse
 
 from nplconf.cli import plans, say
-from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cli.worlds import look
 from nplconf.output import data, structured, table
 from nplconf.plan.document import mapping_to_data
-from nplconf.reconcile import review
 from nplconf.settings import Settings
 from nplconf.verify import Row, Verified, verify
 
@@ -19,10 +18,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """0 when all is as it must be, 2 on drift."""
-    bounds = plans.bounds(None, settings)
-    seen = review(open_cluster(settings), open_node(settings), settings, bounds)
+    seen = look(settings, plans.bounds(None, settings))
     decision = seen.decision
     found = verify(decision, seen.observed, seen.pods, no_hold=settings.no_hold)
+    if seen.observed.loaded.warning:
+        say.warning(seen.observed.loaded.warning)
     if decision.blocked and decision.foreign:
         say.error(decision.blocked.message)
         found = Verified((), (), comparable=False)
@@ -47,6 +47,8 @@ def _lines(found: Verified) -> list[table.Line]:
     drift = sum(not row.ok for row in found.rows) + len(found.findings)
     count = f"{len(found.rows)} mapping{'s' * (len(found.rows) != 1)}"
     total = f"Verify: {count}, {drift} differ." if drift else f"Verify: {count}, all ok."
+    if not found.comparable:
+        total = "Verify: nothing is compared with another cluster."
     return [*table.columns(COLUMNS, map(_row, found.rows)), *table.findings(found.findings), ("sum", total)]
 
 
@@ -54,4 +56,5 @@ def _row(row: Row) -> tuple[str, ...]:
     m = row.mapping
     address = f"[{m.pod_ip}]" if m.family == "IPv6" else m.pod_ip
     pod = f"{m.pod.key}:{m.pod_port}" if m.pod.name else "?"
-    return m.protocol, str(m.node_port), pod, f"{address}:{m.pod_port}", row.rule, row.hold, row.annotation
+    leads = f"{address}:{m.pod_port}" if m.pod_ip else "?"
+    return m.protocol, str(m.node_port), pod, leads, row.rule, row.hold, row.annotation

@@ -1,6 +1,7 @@
-"""The two worlds of a run, as the settings name them."""
+"""The two worlds of a run, as the settings name them, and one look at both."""
 
 import functools
+from typing import TYPE_CHECKING
 
 from nplconf.cli import say
 from nplconf.cluster import Cluster
@@ -8,21 +9,40 @@ from nplconf.errors import UsageError
 from nplconf.node.linux import LinuxNode
 from nplconf.settings import Settings
 
+if TYPE_CHECKING:
+    from nplconf.decision import Bounds
+    from nplconf.reconcile import Review
+
 
 def open_cluster(settings: Settings) -> Cluster:
     """Files where there are any, else the API server; nothing is read yet."""
     if settings.cluster_state:
         from nplconf.cluster.file import FileCluster
 
+        say.info(f"cluster state: {', '.join(settings.cluster_state)}")
         return FileCluster(settings.cluster_state, settings.write_back)
     if settings.write_back:
         raise UsageError("--write-back needs --cluster-state: an API server is written to anyway")
     from nplconf.cluster.api import ApiCluster
 
+    say.info("cluster state: the API server's")
     return ApiCluster(settings.kubeconfig, say.info if settings.quiet else say.warning)
 
 
 @functools.cache
 def open_node(settings: Settings) -> LinuxNode:
     """The machine we are on; nothing is read yet but the choice of the iptables backend."""
-    return LinuxNode.open(settings)
+    node = LinuxNode.open(settings)
+    say.info(
+        f"node {settings.node}: iptables-{node.backend}, range {settings.port_range}, state in {settings.state_dir}"
+    )
+    return node
+
+
+def look(settings: Settings, bounds: "Bounds") -> "Review":
+    """What a run would decide now; nothing is changed. With --no-cluster a plan is taken at its word."""
+    from nplconf.reconcile import review, review_plan  # what only looks at a cluster needs none of it
+
+    if bounds.plan and settings.no_cluster:
+        return review_plan(open_node(settings), settings, bounds.plan)
+    return review(open_cluster(settings), open_node(settings), settings, bounds)

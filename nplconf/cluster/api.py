@@ -5,7 +5,7 @@ list is complete or an error, as everything that is missing from it would be tak
 """
 
 import functools
-import threading
+import queue
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode
 
 from nplconf.cluster import credentials, publishing, rights, telling
+from nplconf.cluster.access import Access
 from nplconf.cluster.answers import Listing, UnbelievableError, refusal, whole
 from nplconf.cluster.credentials import Note
 from nplconf.cluster.objects import state
@@ -49,15 +50,17 @@ class ApiCluster:
         self._kubeconfig = kubeconfig
         self._note = note
         self._session = Session(self._find)
+        self._others: list[Session] = []
 
-    def _find(self) -> credentials.Access:
+    def _find(self) -> Access:
         found = credentials.find(self._kubeconfig, self._note)
         self._note = _silent
         return found
 
     def close(self) -> None:
-        """Let the connection go; the next request opens another."""
-        self._session.close()
+        """Let the connections go; the next request opens another."""
+        for session in (self._session, *self._others):
+            session.close()
 
     # --- reading
 
@@ -138,18 +141,21 @@ class ApiCluster:
             return [do(self._session, item) for item in work]
         from concurrent.futures import ThreadPoolExecutor
 
-        own = threading.local()
-        sessions: list[Session] = []
+        if not self._others:
+            self._others = [Session(self._find, self._session.access) for _ in range(IN_FLIGHT - 1)]
+        free: queue.SimpleQueue[Session] = queue.SimpleQueue()
+        for session in (self._session, *self._others):
+            free.put(session)
 
-        def mine() -> None:
-            own.session = Session(self._find)
-            sessions.append(own.session)
+        def one(item: _Item) -> _Outcome:
+            session = free.get()
+            try:
+                return do(session, item)
+            finally:
+                free.put(session)
 
-        with ThreadPoolExecutor(IN_FLIGHT, initializer=mine) as workers:
-            found = list(workers.map(lambda item: do(own.session, item), work))
-        for session in sessions:
-            session.close()
-        return found
+        with ThreadPoolExecutor(IN_FLIGHT) as workers:
+            return list(workers.map(one, work))
 
 
 def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | None:
@@ -177,7 +183,7 @@ def _granted(reply: Reply, verb: str, resource: str) -> Reply:
     if reply.status == 200:
         return reply
     said = refusal(reply)
-    message = said.message if said else f"HTTP {reply.status}, and not from an API server"
+    message = said.message if said else "and not from an API server"
     if reply.status == 401:
         raise PermissionDeniedError(f"the API server does not know us (401 {message}); see --kubeconfig")
     if reply.status == 403:

@@ -9,6 +9,7 @@ manifest leaves out is filled in as the API server does.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nplconf.desired.names import identifier
 from nplconf.model import (
     ANNOTATION,
     ENABLED,
@@ -117,8 +118,9 @@ def _elsewhere(raw: Mapping[str, Any], node: str) -> dict[str, str]:
 
 
 def _identity(services: Mapping[str, Service]) -> str | None:
+    """What no API server gives as a UID names no cluster."""
     kubernetes = services.get("default/kubernetes")
-    return (kubernetes.uid or None) if kubernetes else None
+    return kubernetes.uid if kubernetes and identifier(kubernetes.uid) else None
 
 
 def _namespace(metadata: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """`python -m nplconf.cluster.plugins FILE`: what a kubeconfig with plugins comes to, found by the `kubernetes` package.
 
-A program of its own, for `cluster.credentials`: it may take long, hang, or need much memory. Prints the fields of an
+A program of its own, for `cluster.kubeconfig`: it may take long, hang, or need much memory. Prints the fields of an
 `Access` as JSON. Exit 78: the file is wrong; 69: no credentials came.
 """
 
@@ -26,7 +26,7 @@ def main(named: str) -> int:
     with tempfile.TemporaryDirectory() as private:
         try:
             load(named, client_configuration=found, temp_file_path=private)
-        except (config.ConfigException, LookupError, TypeError, ValueError, AttributeError, OSError) as err:
+        except Exception as err:  # noqa: BLE001 - whatever the package stumbles over stands in the file
             sys.stderr.write(f"{err}\n")
             return BadConfigError.exit_code
         access = fields(found)

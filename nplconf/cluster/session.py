@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
-from nplconf.cluster.credentials import Access
+from nplconf.cluster.access import Access
 from nplconf.cluster.transport import Deadline, Reply, Transport
 from nplconf.errors import UnavailableError
 
@@ -18,11 +20,11 @@ PAUSES = (0.1, 0.4, 1.0)
 
 
 class Session:
-    """One connection and the credentials for it. find: the credentials as they are now."""
+    """One connection and its credentials. find: what they are now; known: what they were a moment ago."""
 
-    def __init__(self, find: Callable[[], Access]) -> None:
+    def __init__(self, find: Callable[[], Access], known: Access | None = None) -> None:
         self._find = find
-        self._access: Access | None = None
+        self.access = known
         self._transport: Transport | None = None
 
     def close(self) -> None:
@@ -63,28 +65,36 @@ class Session:
 
     def _ready(self) -> Transport:
         if self._transport is None:
-            self._access = self._find()
-            self._transport = Transport(self._access)
+            self.access = self.access or self._find()
+            self._transport = Transport(self.access)
         return self._transport
 
     def _renew(self) -> bool:
         """Read the credentials again; False when they are the same as before."""
-        before = self._access
+        before, self.access = self.access, None
         self.close()
         self._transport = None
         self._ready()
-        return self._access != before
+        return self.access != before
 
 
 def _pause(reply: Reply | None, attempt: int) -> float | None:
     """Seconds to wait before asking again; None when there is no point in it."""
     own = PAUSES[min(attempt, len(PAUSES) - 1)]
     if reply and reply.status in BUSY:
-        asked = reply.headers.get("retry-after", "")
-        return max(own, float(asked)) if asked.isascii() and asked.isdigit() and len(asked) < 6 else own
+        return max(own, _asked(reply.headers.get("retry-after", "").strip()))
     if reply is None or reply.status in BROKEN:
         return own if attempt < len(PAUSES) else None
     return None
+
+
+def _asked(text: str) -> float:
+    """Seconds that a Retry-After asks to wait, as a number or a date; 0 for what is neither."""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    with suppress(ValueError):
+        return parsedate_to_datetime(text).timestamp() - time.time()
+    return 0.0
 
 
 def _here(reply: Reply, server: str) -> Reply:

@@ -6,8 +6,10 @@ every few seconds on every node may take 500 ms and 90 MB in all. It follows no 
 itself, and its socket is at hand, which a deadline that nothing can outlive needs.
 """
 
+import base64
 import contextlib
 import http.client
+import queue
 import socket
 import ssl
 import threading
@@ -16,10 +18,10 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from nplconf import __version__
-from nplconf.cluster.credentials import Access
+from nplconf.cluster.access import Access
 from nplconf.errors import UnavailableError
 
 CONNECT_SECONDS = 5.0
@@ -72,8 +74,13 @@ class Deadline:
 
     def _cut(self) -> None:
         for found in tuple(self._sockets):
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(found, socket.SHUT_RDWR)
+            _cut(found)
+
+
+def _cut(found: socket.socket) -> None:
+    """Let whoever reads from it, in whatever thread, see its end."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(found, socket.SHUT_RDWR)
 
 
 class Connection(http.client.HTTPConnection):
@@ -85,7 +92,7 @@ class Connection(http.client.HTTPConnection):
         hop = urlsplit(access.proxy) if access.proxy else target
         super().__init__(hop.hostname or "", hop.port or port, timeout=CONNECT_SECONDS)
         if access.proxy:
-            self.set_tunnel(target.hostname or "", port)
+            self.set_tunnel(target.hostname or "", port, _known_to_proxy(hop))
         self._tls = context
         self._name = access.server_name or target.hostname
 
@@ -94,6 +101,13 @@ class Connection(http.client.HTTPConnection):
         super().connect()
         if self._tls:
             self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def _known_to_proxy(hop: SplitResult) -> dict[str, str]:
+    if hop.username is None:
+        return {}
+    words = f"{unquote(hop.username)}:{unquote(hop.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(words.encode()).decode()}"}
 
 
 class Transport:
@@ -125,7 +139,7 @@ class Transport:
             return self._send(method, path, deadline, body, headers)
         except (http.client.HTTPException, OSError, zlib.error) as err:
             self.close()
-            raise UnavailableError(f"{self._access.server}: {_why(err, deadline)}") from None
+            raise UnavailableError(f"{self._place()}: {_why(err, deadline)}") from None
 
     def _send(
         self, method: str, path: str, deadline: Deadline, body: bytes | None, headers: Mapping[str, str]
@@ -144,20 +158,52 @@ class Transport:
             self.close()
         return Reply(response.status, found, unpacked)
 
+    def _place(self) -> str:
+        hop = urlsplit(self._access.proxy)
+        return f"{self._access.server}{f' through the proxy {hop.hostname}:{hop.port or 80}' if hop.hostname else ''}"
+
     def _opened(self, deadline: Deadline) -> Connection:
         if self._connection is None:
-            self._connection = Connection(self._access, self._context)
-            self._connection.connect()
+            self._connection = _connected(Connection(self._access, self._context), deadline)
         self._connection.sock.settimeout(min(deadline.left, SILENCE_SECONDS))
         deadline.watch(self._connection.sock)
         return self._connection
+
+
+def _connected(connection: Connection, deadline: Deadline) -> Connection:
+    """Connect, in a thread that is left behind when time is up: name servers and proxies keep to no deadline."""
+    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    late = threading.Event()
+
+    def connect() -> None:
+        problem = None
+        try:
+            connection.connect()
+        except Exception as err:  # noqa: BLE001 - whatever it is, it is raised below
+            problem = err
+        if problem or late.is_set():
+            connection.close()
+        outcome.put(problem)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        problem = outcome.get(timeout=deadline.left)
+    except queue.Empty:
+        late.set()
+        if connection.sock:  # a proxy that drips would have it to the end of the process
+            _cut(connection.sock)
+        raise TimeoutError from None
+    if problem:
+        raise problem
+    return connection
 
 
 def _unpacked(response: http.client.HTTPResponse, encoding: str) -> bytes:
     """The whole body, or an error: what was cut off in transit is no answer."""
     if encoding in ("", "identity"):
         return _raw(response)
-    if encoding != "gzip":
+    if encoding.lower() not in ("gzip", "x-gzip"):
         raise http.client.HTTPException(f"its answer has the encoding {encoding!r}, which was not asked for")
     unpacker = zlib.decompressobj(wbits=31)
     data = unpacker.decompress(_raw(response), LARGEST)
@@ -182,4 +228,6 @@ def _why(err: Exception, deadline: Deadline) -> str:
         return "its answer is cut off"
     if isinstance(err, TimeoutError):
         return "it is silent"
+    if isinstance(err, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {err.verify_message}; see --kubeconfig"
     return (err.strerror if isinstance(err, OSError) and err.strerror else str(err)) or type(err).__name__

@@ -20,13 +20,18 @@ def subdomain(name: str) -> bool:
     return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
 
 
+def identifier(text: str) -> bool:
+    """True for what may be a UID."""
+    return _UID.fullmatch(text) is not None
+
+
 def invalid_part(pod: PodRef) -> str | None:
     """Which part of a Pod's identity cannot be real; None when all can."""
     if not label(pod.namespace):
         return "namespace"
     if not subdomain(pod.name):
         return "name"
-    return None if _UID.fullmatch(pod.uid) else "UID"
+    return None if identifier(pod.uid) else "UID"
 
 
 def shown(text: str) -> str:

@@ -169,7 +169,7 @@ def _unmappable(port: ServicePort, number: int | None) -> Refusal | None:
     if protocol_of(port) not in PROTOCOLS:
         return Refusal("protocol-unsupported", f"{shown(port.protocol)} cannot be mapped, TCP and UDP can")
     if number is None:
-        what = f"{shown(port.protocol)} container port named {shown(str(port.target))}"
+        what = f"{port.protocol} container port named {shown(str(port.target))}"
         return Refusal("named-port-unresolved", f"no container of the Pod has a {what}")
     return None
 
@@ -206,4 +206,4 @@ def _bad_address(text: str, site: Site) -> Refusal | None:
 
 def _skip(pod: Pod, number: int | None, port: ServicePort, service: Service, refusal: Refusal) -> Skipped:
     target = shown(str(port.target)) if number is None else number
-    return Skipped(shown(pod.ref.key), target, protocol_of(port), shown(service.key), refusal.reason, refusal.message)
+    return Skipped(shown(pod.ref.key), target, protocol_of(port), service.key, refusal.reason, refusal.message)

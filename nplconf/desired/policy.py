@@ -63,8 +63,8 @@ def _open_host_port(wish: Wish, networks: tuple[str, ...], policy: Policy) -> Re
     return Refusal("policy", message, _sources_rule(wish.pod.ref.namespace, policy))
 
 
-def _sources_rule(namespace: str, policy: Policy) -> str | None:
-    return next((sources.rule for sources in policy.sources if sources.namespace == namespace), None)
+def _sources_rule(namespace: str, policy: Policy) -> str:
+    return next(sources.rule for sources in policy.sources if sources.namespace == namespace)
 
 
 # --- which numbers ---------------------------------------------------------------------------------------------------

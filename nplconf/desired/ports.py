@@ -42,7 +42,7 @@ def allocate(
 
 def preferred(owner: PodPort, port_range: PortRange) -> int:
     """The number that a (Pod, port) has when nothing stands in the way; the same on every node and in every release."""
-    return port_range.first + crc32(f"{owner.pod}/{owner.port}".encode("utf-8", "backslashreplace")) % len(port_range)
+    return port_range.first + crc32(f"{owner.pod}/{owner.port}".encode()) % len(port_range)
 
 
 class _Pool:

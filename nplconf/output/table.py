@@ -32,7 +32,8 @@ def write(lines: Iterable[Line], settings: Settings) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(force_terminal=True, highlight=False, soft_wrap=True)
+    # whether there is colour is decided: rich is not to ask NO_COLOR and TERM again
+    console = Console(force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True)
     for style, text in lines:
         console.print(Text(text, style=STYLES.get(style, "")))
 

@@ -7,7 +7,7 @@ from operator import attrgetter
 from nplconf.model import Change, Mapping
 
 _Place = tuple[int, str, str, str, str, int]
-_target = attrgetter("node_port", "pod", "pod_ip", "pod_port", "source_ranges")
+_target = attrgetter("node_port", "pod", "pod_ip", "source_ranges")
 Why = Callable[[Mapping], str]
 
 
@@ -57,7 +57,7 @@ def diff(
 def _split(
     was: Iterable[Mapping], want: Iterable[Mapping]
 ) -> tuple[list[tuple[Mapping, Mapping]], list[Mapping], list[Mapping]]:
-    """(what is at its place already, with what was there), and the rest of before and of after in a stable order.
+    """(what is at its place already, with what was there), and the rest of before, in a stable order, and of after.
 
     On most runs there is no rest, and nothing is sorted. A rule that is there twice counts once: the first one serves.
     """
@@ -70,7 +70,7 @@ def _split(
             same.append((mapping, old))
         else:
             after.append(mapping)
-    return same, sorted(before.values(), key=_order), sorted(after, key=_order)
+    return same, sorted(before.values(), key=_order), after
 
 
 def _pair(before: list[Mapping], after: list[Mapping]) -> tuple[list[tuple[Mapping, Mapping | None]], list[Mapping]]:
@@ -99,9 +99,11 @@ def _place(mapping: Mapping) -> _Place:
 
 
 def _difference(old: Mapping, new: Mapping, *, rules_only: bool) -> str:
-    """The first difference that counts; "" when there is none."""
+    """The first difference that counts; "" when there is none. Both are for one Pod's port, or one number whose rule
+    names nobody.
+    """
     told = rules_only or (old.via, old.node_ip, old.services) == (new.via, new.node_ip, new.services)
-    if told and old.pod.name and _target(old) == _target(new):
+    if told and _target(old) == _target(new):
         return ""
     differences = {
         "via-changed": old.via != new.via,
@@ -109,12 +111,11 @@ def _difference(old: Mapping, new: Mapping, *, rules_only: bool) -> str:
         "owner-unknown": not old.pod.name,
         "pod-ip-changed": old.pod_ip != new.pod_ip,
         "pod-replaced": old.pod.uid != new.pod.uid,
-        "target-changed": old.pod_port != new.pod_port,
         "source-ranges-changed": old.source_ranges != new.source_ranges,
         "node-ip-changed": not rules_only and old.node_ip != new.node_ip,
         "services-changed": not rules_only and old.services != new.services,
     }
-    return next((reason for reason, differs in differences.items() if differs), "")
+    return next(reason for reason, differs in differences.items() if differs)
 
 
 def _order(mapping: Mapping) -> tuple[object, ...]:

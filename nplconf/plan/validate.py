@@ -41,7 +41,7 @@ def load(text: str, file: str) -> tuple[Plan | None, tuple[Problem, ...]]:
     """The plan, only where it has no problem, and its problems in the order of the file."""
     document = read(text, source=file)
     problems = schema.problems(document, "plan")
-    if document.complete and not schema.cut(problems):
+    if not schema.cut(problems):
         spoilt = frozenset(found[1] for path in schema.unfit(document, problems) if (found := _PART.match(path)))
         faults = _faults(document, spoilt)
         problems = tuple(sorted({*problems, *(document.problem(*fault) for fault in faults)}))

@@ -60,8 +60,8 @@ def _all(outcome: Outcome, last: Plan | None, said: Said) -> Iterator[Event]:
     """All that holds now, or was said and is to be remembered."""
     planned = _planned(last)
     for pod in outcome.pods:
-        if last and _forged(pod, planned, said):
-            yield _event(pod.ref, "forged", _digest(pod.annotation or ""), "AnnotationForged", _FORGED, warning=True)
+        if last and (note := _forged(pod, planned, said)):
+            yield _event(pod.ref, "forged", _digest(pod.annotation or ""), "AnnotationForged", note, warning=True)
         elif (topic := _topic(pod.ref, "forged")) in said:  # so that a run without a change writes nothing
             yield _event(pod.ref, "forged", said[topic], "AnnotationForged", _FORGED, warning=True)
         text = outcome.told.get(pod.ref)
@@ -72,7 +72,8 @@ def _all(outcome: Outcome, last: Plan | None, said: Said) -> Iterator[Event]:
 
 # --- mapped, and forged ----------------------------------------------------------------------------------------------
 
-_FORGED = f"the annotation {ANNOTATION} was not written by nplconf, and is written anew"
+_FORGED = f"the annotation {ANNOTATION} was not written by nplconf: it is put right"
+_REMOVED = f"the annotation {ANNOTATION} was removed, and not by nplconf: it is put right"
 
 
 def _event(pod: PodRef, topic: str, value: str, reason: str, note: str, *, warning: bool = False) -> Event:
@@ -96,13 +97,15 @@ def _planned(last: Plan | None) -> Planned:
     return lambda pod: by_pod().get(pod, set())
 
 
-def _forged(pod: Pod, planned: Planned, said: Said) -> bool:
-    """Its annotation is neither what it was told last nor what the last plan has, in part or whole."""
-    text = pod.annotation
-    if text is None or said.get(_topic(pod.ref, "mapped")) == _digest(text):
-        return False
+def _forged(pod: Pod, planned: Planned, said: Said) -> str:
+    """Says so when its annotation is neither what it was told last nor what the last plan has, in part or whole."""
+    text, told = pod.annotation, said.get(_topic(pod.ref, "mapped"))
+    if text is None:
+        return _REMOVED if told else ""
+    if told == _digest(text):
+        return ""
     found = annotation.parse(text)
-    return not planned(pod.ref).issuperset(found) or annotation.render(found) != text
+    return "" if planned(pod.ref).issuperset(found) and annotation.render(found) == text else _FORGED
 
 
 def _digest(text: str) -> str:

@@ -14,8 +14,6 @@ def final(pods: Iterable[Pod], mappings: Iterable[Mapping]) -> tuple[Patch, ...]
     by_pod = _by_pod(mappings)
     found = []
     for pod in pods:
-        if pod.annotation is None and pod.ref not in by_pod:
-            continue
         text = annotation.render(annotation.entries(by_pod.get(pod.ref, ())))
         if text != pod.annotation:
             found.append(Patch(pod.ref, text))
@@ -30,8 +28,6 @@ def withdrawals(pods: Iterable[Pod], mappings: Iterable[Mapping]) -> tuple[Patch
     by_pod = _by_pod(mappings)
     found = []
     for pod in pods:
-        if pod.annotation is None:
-            continue
         now = annotation.parse(pod.annotation)
         keep = set(annotation.entries(by_pod.get(pod.ref, ())))
         if any(e not in keep for e in now):

@@ -12,8 +12,6 @@ from nplconf.model import Family, Neighbourhood, PortRange
 from nplconf.rules.rule import HOST, Rule, span
 
 CHAIN = "NPLCONF-MASQ"
-BLOCK: dict[Family, int] = {"IPv4": 24, "IPv6": 120}
-"""Prefix length of the blocks that Pods are grouped by, so that an outside client walks no rule per Pod."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +87,9 @@ def _host(ip: str) -> str:
 
 
 def _block(ip: str, family: Family) -> str:
+    """The 256 addresses around one, which Pods are grouped by so that an outside client walks no rule per Pod."""
     if family == "IPv4":
         return ip[: ip.rindex(".")] + ".0/24"
     import ipaddress
 
-    return str(ipaddress.ip_network(f"{ip}/{BLOCK[family]}", strict=False))
+    return str(ipaddress.ip_network(f"{ip}/120", strict=False))

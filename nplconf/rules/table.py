@@ -32,8 +32,8 @@ Place = Literal["right", "missing", "doubled", "moved", "foreign"]
 class Base:
     """What is ours in a base chain. jumps: the text of each rule that leads to a chain of ours, in order."""
 
-    jumps: tuple[str, ...] = ()
-    place: Place = "missing"
+    jumps: tuple[str, ...]
+    place: Place
 
 
 @dataclass(frozen=True, slots=True)

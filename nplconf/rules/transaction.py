@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from nplconf.rules.rule import Rule, to_text
-from nplconf.rules.table import INDEX, JUMPS, Table
+from nplconf.rules.table import JUMPS, Table
 
 FIRST = frozenset(("POSTROUTING",))
 """Base chains whose jump stands in front; the others' stand behind."""
@@ -30,15 +30,14 @@ def transaction(want: Table | None, have: Table, *, sweep: bool = True) -> str:
     for name in written:
         lines += (f"-A {name} {to_text(rule)}" for rule in wanted[name] if isinstance(rule, Rule))
     lines += (line for line in jumps if not line.startswith("-D"))
-    if sweep:
+    if sweep:  # in any order: all of them are empty by now
         lines += (f"-X {name}" for name in gone)
     return "\n".join((*lines, "COMMIT", ""))
 
 
 def obsolete(want: Table | None, have: Table) -> list[str]:
-    """The chains that are no longer wanted; the index leads to others, and goes first where it goes itself."""
-    wanted = want.chains if want else {}
-    return sorted((name for name in have.chains if name not in wanted), key=lambda name: (name != INDEX, name))
+    """The chains that are no longer wanted, sorted."""
+    return sorted(have.chains.keys() - (want.chains.keys() if want else ()))
 
 
 def removal(chains: Sequence[str]) -> str:

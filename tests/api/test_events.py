@@ -62,6 +62,27 @@ def test_a_skipped_port_a_service_and_a_forged_annotation_are_told_each(served: 
     assert served.corner.annotation() != "forged"
 
 
+def test_a_service_is_told_by_a_node_without_pods_too(node: Site) -> None:
+    raw = worlds.raw_service("outside", namespace=node.corner.namespace)
+    node.corner.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
+
+    for _ in range(2):
+        assert node.apply("--allow-empty").code == 0
+
+    assert reasons(node) == ["ServiceType"]
+
+
+def test_an_owner_who_removes_the_annotation_is_told_and_it_is_there_again(served: Site) -> None:
+    told = served.corner.annotation()
+    served.corner.annotate("web-0", None)
+
+    for _ in range(2):
+        assert served.apply().code == 0
+
+    assert served.corner.annotation() == told
+    assert reasons(served) == ["NodePortMapped", "AnnotationForged"]
+
+
 def test_every_node_has_the_same_event_of_a_service(served: Site) -> None:
     raw = worlds.raw_service("outside", namespace=served.corner.namespace)
     served.corner.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import faultproxy
+import kube
 import pytest
 from apisite import Site
 
@@ -130,15 +131,36 @@ def test_a_plan_of_another_boot_heals_nothing(served: Site, tmp_path: Path) -> N
     flush(served)
     lose_server(served)
 
-    assert served.apply().code == 69
+    applied = served.apply()
+
+    assert applied.code == 69
+    assert "damaged" not in applied.said
     assert not any("-j DNAT" in rule for rule in served.ours())
 
 
 def rewrite(path: Path, text: str) -> None:
     """Give a state file that was edited the checksum it needs."""
     head, _, body = text.partition("\n")
-    crc = zlib.crc32(body.removesuffix("\n").encode())
+    crc = zlib.crc32(body.encode())
     path.write_text(json.dumps(json.loads(head) | {"crc32": crc}) + "\n" + body)
+
+
+def test_the_answer_of_another_cluster_changes_nothing_until_the_node_is_cleaned(served: Site, tmp_path: Path) -> None:
+    before, told = served.ours(), served.corner.annotation()
+    path = tmp_path / "state" / "state.json"
+    identity = served.corner.plane.ok("GET", kube.KUBERNETES)["metadata"]["uid"]
+    rewrite(path, path.read_text().replace(identity, "another"))
+    served.corner.delete("web", "services")
+
+    applied = served.apply()
+
+    assert applied.code == 4
+    assert f"({identity}) than this node's (another)" in applied.said
+    assert served.ours() == before
+    assert served.nplconf("cleanup").returncode == 5
+    assert (served.ours(), served.corner.annotation()) == ([], told)
+    assert served.apply().code == 0
+    assert served.corner.annotation() is None
 
 
 def test_without_its_node_object_the_servers_word_is_not_believed(served: Site) -> None:

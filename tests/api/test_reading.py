@@ -1,5 +1,6 @@
 """A snapshot of a real API server: whole, or an error that says why, whatever happens on the way."""
 
+import email.utils
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -89,13 +90,38 @@ def test_a_server_that_stays_busy_is_given_up_within_the_deadline(
     assert time.monotonic() - start < 3
 
 
+def date(seconds: float) -> str:
+    """A moment from now, as HTTP writes it."""
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
 @pytest.mark.usefixtures("hasty")
-def test_a_wait_longer_than_the_deadline_is_not_begun(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
-    proxy.fail(faultproxy.answers(503, "", Retry_After="3600"), PODS)
+@pytest.mark.parametrize("asked", ["3600", "9" * 400, date(3600)])
+def test_a_wait_longer_than_the_deadline_is_not_begun(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy, asked: str
+) -> None:
+    proxy.fail(faultproxy.answers(503, "", Retry_After=asked), PODS)
 
     start = time.monotonic()
     assert "503" in why(cluster, corner)
     assert time.monotonic() - start < 1
+
+
+def test_a_date_to_come_back_at_is_waited_for(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+    until = int(time.time()) + 2
+    proxy.fail(faultproxy.answers(503, "", Retry_After=email.utils.formatdate(until, usegmt=True)), PODS)
+
+    assert cluster.snapshot(corner.node).pods
+    assert time.time() >= until
+
+
+@pytest.mark.parametrize("asked", ["soon", "-1", "1.5", "\xb2", "", date(-3600), "Thu, 99 Nov 2026 99:99:99 GMT"])
+def test_a_wait_that_is_none_is_a_short_one(cluster: ApiCluster, corner: Corner, proxy: Proxy, asked: str) -> None:
+    proxy.fail(faultproxy.answers(429, "", Retry_After=asked), PODS)
+
+    start = time.monotonic()
+    assert cluster.snapshot(corner.node).pods
+    assert time.monotonic() - start < 1.5
 
 
 @pytest.mark.parametrize("fault", [faultproxy.reset(), faultproxy.truncated(50), faultproxy.truncated(0)])

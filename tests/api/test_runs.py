@@ -154,6 +154,14 @@ def test_cleanup_without_the_server_says_what_it_leaves(three: Site) -> None:
     assert three.ours() == []
 
 
+def test_cleanup_reads_the_cluster_once(three: Site) -> None:
+    three.apply()
+    three.proxy.requests.clear()
+
+    assert three.nplconf("cleanup").returncode == 0
+    assert len(three.proxy.seen("GET")) == 3
+
+
 def test_what_a_forger_wrote_is_written_over(node: Site) -> None:
     node.corner.pod(annotations={worlds.ANNOTATION: '[{"podPort":1,"nodeIP":"6.6.6.6","nodePort":1}]'})
     node.corner.pod("web-1", ("10.244.3.18",), labels={"app": "other"}, annotations={worlds.ANNOTATION: "forged"})

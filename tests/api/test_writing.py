@@ -1,7 +1,9 @@
 """Annotations written to a real API server: each Pod for itself, never to a Pod that only has the name."""
 
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import faultproxy
 import pytest
@@ -204,6 +206,25 @@ def test_of_many_pods_each_is_patched_and_the_failed_ones_are_named(
     assert [failure.subject for failure in failures] == [f"{corner.namespace}/web-7"]
     assert sorted(proxy.seen("PATCH")) == sorted(path(corner, f"web-{i}") for i in range(20))
     assert [i for i in range(20) if corner.annotation(f"web-{i}") is None] == [7]
+
+
+def test_however_many_patches_there_are_a_plugin_is_asked_once(
+    corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster], tmp_path: Path
+) -> None:
+    mark, script = tmp_path / "mark", tmp_path / "plugin"
+    version = "client.authentication.k8s.io/v1"
+    credential = {"apiVersion": version, "kind": "ExecCredential", "status": {"token": corner.token()}}
+    script.write_text(f"#!/bin/sh\necho asked >>{mark}\ncat <<end\n{json.dumps(credential)}\nend\n")
+    script.chmod(0o755)
+    command = {"apiVersion": version, "command": str(script), "interactiveMode": "Never"}
+    cluster = opened(proxy.kubeconfig(corner.node, exec=command))
+    for i in range(6):
+        corner.pod(f"web-{i}", (f"10.244.3.{i + 1}",))
+
+    cluster.snapshot(corner.node)
+    assert cluster.patch([of(corner, f"web-{i}") for i in range(6)]) == ()
+
+    assert mark.read_text() == "asked\n"
 
 
 @pytest.mark.usefixtures("hasty")

@@ -120,7 +120,8 @@ def test_a_snapshot_without_nodes_prunes_nothing(repository: Repository) -> None
     repository.render()
     before = repository.files()
     repository.cluster(raw_pod(), raw_service())
-    repository.render("--prune", code=4)
+    (failure,) = repository.render("--prune", code=4)["failures"]
+    assert failure["step"] == "prune"
     assert repository.files() == before
     assert "no Node" in repository.said
 

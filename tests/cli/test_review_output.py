@@ -79,3 +79,10 @@ def test_the_plan_of_another_node_is_not_held_against_this_one(
 ) -> None:
     assert main(["diff", written(tmp_path / "a.yaml", 61044), "--node", "worker-2"]) == 65
     assert "a plan for node worker-1, this one is worker-2" in capsys.readouterr().err
+
+
+def test_a_node_that_can_have_no_plan_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dump = worlds.write_objects(tmp_path / "dump.json", worlds.raw_list(worlds.raw_node("Worker_1")))
+    assert main(["render", "--cluster-state", str(dump), "--node", "Worker_1"]) == 65
+    said = capsys.readouterr()
+    assert (said.out, "no DNS name" in said.err) == ("", True)

@@ -5,13 +5,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import plans
 import pytest
 import worlds
 
+from nplconf.plan import document
 
-def shell(words: str) -> subprocess.CompletedProcess[str]:
+
+def shell(words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = f"{sys.executable} -m nplconf {words}"
-    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    environ = os.environ | environment
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, env=environ)
 
 
 @pytest.fixture
@@ -48,6 +52,16 @@ def test_a_reader_that_has_enough_ends_it_without_a_word() -> None:
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_terminal_of_few_characters_gets_escapes(tmp_path: Path) -> None:
+    files = []
+    for number in (61044, 61045):
+        files.append(tmp_path / f"{number}.yaml")
+        files[-1].write_text(document.dump(plans.plan(plans.mapping(node_port=number))))
+    done = shell(f"diff {files[0]} {files[1]} -o markdown", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "<code>61044</code> \\u2192 <code>tcp/61045</code>" in done.stdout
 
 
 def test_a_closed_stdin_is_an_empty_plan_file() -> None:

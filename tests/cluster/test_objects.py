@@ -181,6 +181,8 @@ def test_the_identity_is_the_uid_of_the_service_kubernetes() -> None:
     other = worlds.raw_service("kubernetes", namespace="shop")
     assert state([("Service", other), ("Service", kubernetes)], None).identity == "uid-kubernetes"
     assert state([("Service", other)], None).identity is None
+    kubernetes["metadata"]["uid"] = "no UID\n"
+    assert state([("Service", kubernetes)], None).identity is None
 
 
 def test_an_object_that_is_given_twice_counts_once_as_it_came_last() -> None:

@@ -74,7 +74,9 @@ def test_a_hostile_port_name_is_escaped_in_its_row() -> None:
 
 @pytest.mark.parametrize("protocol", ["SCTP", "(malformed)", "TCP\n"])
 def test_a_protocol_that_cannot_be_mapped_is_skipped(protocol: str) -> None:
-    assert reasons(worlds.pod(), worlds.service(ports=((8080, protocol),))) == ["protocol-unsupported"]
+    (row,) = skipped(worlds.pod(), worlds.service(ports=((8080, protocol),)))
+    assert row.reason == "protocol-unsupported"
+    assert row.message.isprintable()
 
 
 def test_an_unsupported_protocol_of_a_named_port_shows_its_number_where_it_is_known() -> None:
@@ -152,6 +154,17 @@ def test_a_family_that_does_not_exist_asks_for_nothing() -> None:
     assert wishes(worlds.pod(), [worlds.service(families=["IPv5"])], SITE) == ([], [])
 
 
+def test_the_first_bad_address_of_a_family_is_the_one_that_is_told() -> None:
+    (row,) = skipped(worlds.pod(ips=["fd00::1", "127.0.0.1", "10.0.0.1"]), worlds.service())
+    assert "127.0.0.1 is loopback" in row.message
+
+
+def test_an_address_of_anybodys_making_is_told_in_printable_ascii_and_not_at_length() -> None:
+    (row,) = skipped(worlds.pod(ips=["\u00e9" * 500]), worlds.service())
+    assert row.message.isascii()
+    assert len(row.message) < 400
+
+
 def test_an_address_of_two_running_pods_is_served_to_neither() -> None:
     pods = [worlds.pod("a"), worlds.pod("b"), worlds.pod("c", ["10.244.3.18"])]
     site = Site(worlds.NODE_IPS, frozenset(), shared_addresses(pods))
@@ -221,6 +234,11 @@ def test_a_host_port_of_another_protocol_or_port_is_not_used() -> None:
     assert {w.protocol: w.host_port for w in found} == {"tcp": 0, "udp": 4001}
 
 
+def test_a_port_that_is_declared_with_a_host_port_and_without_has_it() -> None:
+    ports = [ContainerPort(8080), ContainerPort(8080, host_port=4001)]
+    assert asked(worlds.pod(ports=ports), worlds.service())[0].host_port == 4001
+
+
 def test_of_several_host_ports_of_one_port_the_lowest_is_used() -> None:
     ports = [ContainerPort(8080, host_port=4002), ContainerPort(8080, host_port=4001)]
     assert asked(worlds.pod(ports=ports), worlds.service())[0].host_port == 4001
@@ -229,3 +247,7 @@ def test_of_several_host_ports_of_one_port_the_lowest_is_used() -> None:
 def test_host_ports_of_every_protocol_are_taken_on_the_node() -> None:
     ports = [ContainerPort(1, host_port=4001), ContainerPort(2, protocol="SCTP", host_port=4002), ContainerPort(3)]
     assert host_ports([worlds.pod(ports=ports)]) == dict.fromkeys((4001, 4002), "a hostPort of Pod shop/web-0")
+
+
+def test_whose_a_host_port_is_is_told_without_a_character_that_a_terminal_would_act_on() -> None:
+    assert host_ports([worlds.pod("a\x1b[2J", ports=[ContainerPort(1, host_port=4001)])])[4001].isprintable()

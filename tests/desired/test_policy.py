@@ -142,6 +142,20 @@ def test_two_services_pins_go_to_two_pods() -> None:
     assert set(pinned({o: {"shop/web", "shop/second"} for o in OWNERS}, Policy(pins=pins), Past())) == set(OWNERS[:2])
 
 
+def test_a_pin_is_for_the_kind_it_names_though_a_pod_and_a_service_have_one_name() -> None:
+    service_of_that_name = Policy(pins=(service_pin(61081, "shop/web-0"),))
+    assert pinned({OWNERS[0]: {"shop/web"}}, service_of_that_name, Past()) == {}
+    pod_of_that_name = Policy(pins=(pod_pin(61080, "shop/web-0"),))
+    assert pinned({OWNERS[1]: {"shop/web-0"}}, pod_of_that_name, Past()) == {}
+
+
+def test_a_services_pin_goes_to_the_first_by_name_whatever_the_order_and_though_two_had_it() -> None:
+    asking = {owner: {"shop/web"} for owner in reversed(OWNERS)}
+    policy = Policy(pins=(service_pin(61081),))
+    assert list(pinned(asking, policy, Past())) == [OWNERS[0]]
+    assert list(pinned(asking, policy, had((OWNERS[3], 61081), (OWNERS[2], 61081)))) == [OWNERS[2]]
+
+
 def test_a_pin_of_a_namespace_that_is_not_allowed_yet_waits() -> None:
     found = rendered(Policy(allow=("web",), pins=(pod_pin(61080),)), PODS[0], service())
     assert why(found) == [("policy", "spec.namespaces.allow")]
@@ -197,6 +211,26 @@ def test_a_cap_keeps_what_is_pinned_then_what_has_a_number() -> None:
     assert why(found) == [("policy", "spec.caps.perNamespace")] * 2
 
 
+def test_a_pod_has_as_many_numbers_as_its_cap_says() -> None:
+    asking = service(ports=[(port, "TCP") for port in (8080, 8081, 8082)])
+    found = rendered(Policy(per_pod=2), PODS[0], asking)
+    assert [m.pod_port for m in sorted(found.mappings, key=lambda m: m.pod_port)] == [8080, 8081]
+    assert why(found) == [("policy", "spec.caps.perPod")]
+
+
+def test_a_host_port_counts_for_no_cap() -> None:
+    first = pod("web-0", ["10.244.3.1"], ports=[ContainerPort(8080, host_port=4001)])
+    found = rendered(Policy(per_namespace=1), first, PODS[1], service())
+    assert [(m.pod.name, m.via) for m in found.mappings] == [("web-0", "hostPort"), ("web-1", "dnat")]
+
+
+def test_a_number_of_a_service_is_not_given_under_a_policy_either() -> None:
+    (free,) = rendered(Policy(), PODS[0], service()).mappings
+    other = service("lb", node_port=free.node_port, enabled=False)
+    (row,) = rendered(Policy(), PODS[0], service(), other).mappings
+    assert row.node_port != free.node_port
+
+
 def test_a_pin_that_is_taken_counts_for_no_cap() -> None:
     policy = Policy(pins=(pod_pin(61080),), per_namespace=1)
     found = rendered(policy, *PODS[:2], service(), past=Past(taken=frozenset({61080})))
@@ -228,6 +262,18 @@ def test_a_host_port_cannot_be_closed_so_it_is_not_advertised() -> None:
     found = rendered(sources("10.0.0.0/8"), pod(ports=[ContainerPort(8080, host_port=4001)]), service())
     assert found.mappings == ()
     assert why(found) == [("policy", "spec.sourceRanges[1]")]
+
+
+def test_each_open_host_port_is_told() -> None:
+    ports = [ContainerPort(8080, host_port=4001), ContainerPort(9090, host_port=4002)]
+    found = rendered(sources("10.0.0.0/8"), pod(ports=ports), service(ports=[(8080, "TCP"), (9090, "TCP")]))
+    assert [(s.pod_port, s.reason) for s in found.skipped] == [(8080, "policy"), (9090, "policy")]
+
+
+def test_a_host_port_of_a_namespace_that_is_open_to_everybody_is_advertised() -> None:
+    policy = Policy(sources=(Sources("bank", ("10.0.0.0/8",), 0),))
+    (row,) = rendered(policy, pod(ports=[ContainerPort(8080, host_port=4001)]), service()).mappings
+    assert (row.node_port, row.via) == (4001, "hostPort")
 
 
 def test_other_namespaces_are_open_to_everybody() -> None:

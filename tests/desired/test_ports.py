@@ -8,6 +8,7 @@ import pytest
 import worlds
 from hypothesis import given
 from hypothesis import strategies as st
+from pytest_mock import MockerFixture
 
 from nplconf.desired.ports import allocate, preferred
 from nplconf.model import Cooling, Past, PodPort, PortRange
@@ -219,4 +220,12 @@ def test_a_nearly_full_range_of_ten_thousand_is_filled_in_linear_time() -> None:
     started = time.process_time()
     numbers = allocate(owners, PortRange(50000, 59999), frozenset(), Past())
     assert sorted(numbers.values()) == list(range(50000, 60000))
+    assert time.process_time() - started < 0.5
+
+
+def test_ten_thousand_names_that_hash_to_one_number_are_served_as_fast(mocker: MockerFixture) -> None:
+    mocker.patch("nplconf.desired.ports.preferred", return_value=50000)
+    owners = dict.fromkeys(PodPort(f"shop/web-{i}", 80) for i in range(10_000))
+    started = time.process_time()
+    assert len(allocate(owners, PortRange(50000, 59999), frozenset(), Past())) == 10_000
     assert time.process_time() - started < 0.5

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from worlds import NODE, RANGE, cluster, mapping, node, plan, pod, ref, service
+from worlds import BOTH, NODE, RANGE, cluster, mapping, node, plan, pod, ref, service
 
 from nplconf.desired.render import Desired
 from nplconf.desired.reviewed import Resolved, resolve
@@ -83,6 +83,13 @@ def test_what_a_policy_kept_out_of_the_reviewed_plan_does_not_wait() -> None:
     assert resolved(reviewed, pod(), pod("web-1", ["10.244.3.18"]), service()).pending == ()
 
 
+def test_what_could_not_be_had_at_the_review_waits_for_the_next_one() -> None:
+    row = Skipped("shop/web-1", 8080, "tcp", "shop/web", "pod-ip-missing", "no")
+    reviewed = replace(REVIEWED, skipped=(row,))
+    found = resolved(reviewed, pod(), pod("web-2", ["10.244.3.19"]), pod("web-1", ["10.244.3.18"]), service())
+    assert [p.pod.name for p in found.pending] == ["web-1", "web-2"]
+
+
 def test_the_reviewed_number_stays_although_another_one_would_be_chosen() -> None:
     moved = plan(mapping(61999))
     (row,) = resolved(moved, pod(annotation='[{"podPort":8080,"nodePort":61001}]'), service()).plan.mappings
@@ -106,11 +113,36 @@ def test_a_number_that_somebody_else_has_fails_its_row_also_where_no_other_is_fr
     assert [why for _, why in found.refused] == ["number 61044 is a nodePort of Service shop/lb"]
 
 
+def test_a_number_that_is_a_pods_host_port_now_fails_its_row_and_says_whose() -> None:
+    other = pod("other", ["10.244.3.18"], ports=[ContainerPort(1, host_port=61044)], labels={})
+    ((_, why),) = resolved(REVIEWED, pod(), other, service()).refused
+    assert "61044 is a hostPort of Pod shop/other" in why
+
+
+def test_a_number_outside_the_range_of_the_node_is_not_to_be_had() -> None:
+    ((_, why),) = resolved(plan(mapping(50000)), pod(), service()).refused
+    assert why == "number 50000 is not to be had"
+
+
+def test_the_range_is_the_reviewed_one() -> None:
+    narrow = PortRange(61040, 61050)
+    assert resolved(replace(REVIEWED, port_range=narrow), pod(), service()).plan.port_range == narrow
+
+
+def test_a_pod_port_that_has_a_host_port_in_one_family_keeps_its_number_in_the_other() -> None:
+    reviewed = plan(mapping(61044, family="IPv6"), mapping(64001, via="hostPort"))
+    both = pod(ips=["10.244.3.17", "fd00:244::17"], ports=[ContainerPort(8080, host_port=64001, host_ip="0.0.0.0")])
+    found = resolved(reviewed, both, service(families=BOTH))
+    assert found.refused == ()
+    assert {(m.family, m.node_port) for m in found.plan.mappings} == {("IPv4", 64001), ("IPv6", 61044)}
+
+
 def test_a_host_port_that_was_not_reviewed_is_not_advertised() -> None:
     found = resolved(REVIEWED, pod(ports=[ContainerPort(8080, host_port=4001)]), service())
     assert found.plan.mappings == ()
-    assert len(found.refused) == 1
     assert found.pending == ()
+    ((_, why),) = found.refused
+    assert "the hostPort 4001 for this port now" in why
 
 
 def test_a_reviewed_host_port_is_advertised_only_while_it_is_the_same() -> None:
@@ -119,7 +151,8 @@ def test_a_reviewed_host_port_is_advertised_only_while_it_is_the_same() -> None:
     assert [m.node_port for m in same.plan.mappings] == [4001]
     other = resolved(reviewed, pod(ports=[ContainerPort(8080, host_port=4002)]), service())
     assert other.plan.mappings == ()
-    assert len(other.refused) == 1
+    ((_, why),) = other.refused
+    assert why == "the Pod has no hostPort 4001 for this port any more"
 
 
 def test_the_reviewed_clients_stay_the_only_ones() -> None:
@@ -134,12 +167,23 @@ def test_the_reviewed_clients_stay_the_only_ones() -> None:
         (pod(uid="uid-new"), "uid-changed"),
         (pod(ips=["10.244.9.9"]), "ip-changed"),
         (pod(ips=()), "ip-changed"),
+        (pod(ips=["127.0.0.1"]), "ip-changed"),
         (pod(host_network=True), "not-selected"),
     ],
 )
 def test_exactly_means_the_same_pod_at_the_same_address(now: Pod, reason: str) -> None:
-    assert reasons(resolved(REVIEWED, now, service(), exact=True)) == [reason]
+    found = resolved(REVIEWED, now, service(), exact=True)
+    assert reasons(found) == [reason]
+    assert found.pending == ()
     assert reasons(resolved(REVIEWED, now, service())) == []
+
+
+def test_exactly_minds_an_address_that_another_pod_has_too_and_a_node_without_one() -> None:
+    found = resolved(REVIEWED, pod(), pod("web-1"), service(), exact=True)
+    assert reasons(found) == ["ip-changed"]
+    bare = replace(node(), addresses=())
+    state = replace(cluster(bare, pod(), service()))
+    assert reasons(resolve(REVIEWED, state, bare, Desired(RANGE), exact=True)) == ["ip-changed"]
 
 
 def test_exactly_has_nothing_to_say_of_a_plan_that_fits() -> None:
@@ -150,5 +194,5 @@ def test_exactly_has_nothing_to_say_of_a_plan_that_fits() -> None:
 
 
 def test_a_snapshot_of_one_node_alone_still_resolves() -> None:
-    state = ClusterState((node(),), (pod(),), (service(),))
+    state = ClusterState((node(),), (pod(uid="uid-new"),), (service(),))
     assert len(resolve(REVIEWED, state, node(), Desired(RANGE)).plan.mappings) == 1

@@ -27,6 +27,32 @@ def test_a_moved_number_is_a_change_and_no_removal() -> None:
     assert actions(subtract([mapping(61001)], [mapping(61002)])) == [("change", "number-moved", 61002)]
 
 
+def test_of_two_numbers_that_a_pod_had_the_one_that_is_wanted_stays_where_it_is() -> None:
+    found = subtract([mapping(61001), mapping(61002)], [mapping(61002)])
+    assert actions(found) == [("delete", "gone", 61001)]
+    assert found.unchanged == (mapping(61002),)
+
+
+def test_of_two_numbers_that_a_pod_had_the_lower_one_moves_and_the_other_goes() -> None:
+    for was in ([mapping(61001), mapping(61002)], [mapping(61002), mapping(61001)]):
+        found = subtract(was, [mapping(61003)])
+        assert actions(found) == [("delete", "gone", 61002), ("change", "number-moved", 61003)]
+        assert found.changes[1].was == mapping(61001)
+
+
+def test_deletes_come_first_then_changes_then_adds() -> None:
+    was = [mapping(61003, pod=ref("a")), mapping(61002, pod=ref("b"))]
+    want = [mapping(61001, pod=ref("c")), mapping(61002, pod=ref("b"), pod_ip="10.244.3.9")]
+    found = subtract(was, want)
+    assert [c.action for c in found.changes] == ["delete", "change", "add"]
+    assert [found.count(action) for action in ("delete", "change", "add", "none")] == [1, 1, 1, 0]
+
+
+def test_other_source_ranges_are_a_change() -> None:
+    closed = mapping()._replace(source_ranges=("10.0.0.0/8",))
+    assert actions(subtract([mapping()], [closed])) == [("change", "source-ranges-changed", 61044)]
+
+
 def test_another_address_is_a_change() -> None:
     found = subtract([mapping(pod_ip="10.244.3.1")], [mapping(pod_ip="10.244.3.2")])
     assert actions(found) == [("change", "pod-ip-changed", 61044)]
@@ -52,12 +78,18 @@ def test_a_rule_that_names_nobody_is_removed_where_nobody_wants_its_number() -> 
     assert actions(subtract([mapping(pod=NOBODY)], [])) == [("delete", "gone", 61044)]
 
 
+def test_a_rule_that_names_nobody_is_overwritten_by_a_pod_that_moves_to_its_number() -> None:
+    was = [mapping(61001), mapping(61044, pod=NOBODY)]
+    assert actions(subtract(was, [mapping(61044)])) == [("change", "number-moved", 61044)]
+
+
 def test_a_rule_that_is_there_twice_counts_once() -> None:
     assert subtract([mapping(), mapping()], [mapping()]).changes == ()
 
 
 def test_host_ports_are_nobodys_rules() -> None:
     assert subtract([], [mapping(via="hostPort")]) == Diff((), ())
+    assert subtract([mapping(via="hostPort")], []) == Diff((), ())
 
 
 def test_protocols_and_families_of_one_number_are_told_apart() -> None:

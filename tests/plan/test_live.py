@@ -1,5 +1,8 @@
 """What the kernel has, as mappings."""
 
+from typing import Any
+
+import pytest
 from worlds import mapping, ref
 
 from nplconf.model import LiveRule, PodPort, RuleKey
@@ -22,6 +25,38 @@ def test_memory_adds_what_the_rule_cannot_say() -> None:
     assert live_mappings([rule(owner.tag(ref(), 8080))], [mapping()], {}) == (mapping(),)
 
 
+@pytest.mark.parametrize(
+    ("rule", "known"),
+    [
+        ({"pod_ip": "10.244.3.99"}, {}),
+        ({"source_ranges": ("10.0.0.0/8",)}, {"source_ranges": ("192.0.2.0/24",)}),
+        ({}, {"source_ranges": ("192.0.2.0/24",)}),
+        ({}, {"via": "hostPort"}),
+    ],
+    ids=["address", "source ranges", "no source ranges", "a hostPort by now"],
+)
+def test_what_the_rule_says_itself_goes_before_memory(rule: dict[str, Any], known: dict[str, Any]) -> None:
+    there = LiveRule(KEY, "10.244.3.17", 8080, owner.tag(ref(), 8080))._replace(**rule)
+    (found,) = live_mappings([there], [mapping()._replace(node_ip="192.0.2.1", **known)], {"IPv4": "10.10.10.10"})
+    assert (found.pod_ip, found.source_ranges, found.via) == (there.pod_ip, there.source_ranges, "dnat")
+    assert (found.node_ip, found.services) == ("192.0.2.1", ("shop/web",))
+
+
+def test_a_rule_at_a_number_that_is_not_remembered_has_its_owners_services_and_the_nodes_address() -> None:
+    (found,) = live_mappings([rule(owner.tag(ref(), 8080))], [mapping(61099)], {"IPv4": "10.10.10.10"})
+    assert (found.node_port, found.services, found.node_ip) == (61044, ("shop/web",), "10.10.10.10")
+
+
+def test_an_address_that_nobody_knows_is_empty() -> None:
+    assert live_mappings([rule("")], (), {})[0].node_ip == ""
+
+
+def test_mappings_are_sorted_by_number_then_family_then_protocol() -> None:
+    keys = [RuleKey(n, f, p) for n in (61001, 61000) for f in ("IPv6", "IPv4") for p in ("udp", "tcp")]  # type: ignore[arg-type]
+    found = live_mappings([rule("", key=key) for key in keys], (), {})
+    assert [m.key for m in found] == sorted(keys)
+
+
 def test_the_owner_of_a_hashed_tag_is_found_among_the_known() -> None:
     long = ref("x" * 200)
     (found,) = live_mappings([rule(owner.tag(long, 8080))], [mapping(61099, pod=long)], {})
@@ -40,4 +75,4 @@ def test_a_tag_that_does_not_fit_its_rule_is_not_believed() -> None:
 
 def test_numbers_are_the_owners_and_nobodys_are_left_out() -> None:
     rows = [mapping(61002), mapping(61001), mapping(61003, pod=NOBODY), mapping(4001, pod_port=1, via="hostPort")]
-    assert numbers(rows) == {PodPort("shop/web-0", 8080): 61001}
+    assert numbers(rows) == numbers(rows[::-1]) == {PodPort("shop/web-0", 8080): 61001}

@@ -228,6 +228,17 @@ def test_a_plan_with_a_thousand_faults_says_where_it_stopped_to_look() -> None:
     assert problems[0].rule == "too-many-problems"
 
 
+def test_a_plan_whose_rows_all_lack_a_key_is_told_so_and_no_more() -> None:
+    text = dump(plan(*rows(1100), port_range=PortRange(1, 65535)))
+    problems = validate(re.sub(r" +podPort: .*\n", "", text), "f")
+    assert {problem.rule for problem in problems} == {"missing-key", "too-many-problems"}
+
+
+def test_a_mapping_full_of_unknown_keys_is_as_many_faults_as_it_has_keys() -> None:
+    keys = ", ".join(f"k{i}: 1" for i in range(2000))
+    assert len(validate(f"spec: {{{keys}}}", "f")) == 1001
+
+
 # --- the rules -------------------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,9 @@ def test_antreas_older_forms_are_understood() -> None:
         '[{"podPort":true,"nodeIP":"1.1.1.1","nodePort":1}]',
         '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"protocol":"sctp"}]',
         '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1.0}]',
+        '[{"podPort":1,"nodePort":1}]', '[{"podPort":1,"nodeIP":[],"nodePort":1}]',
+        '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"ipFamily":"IPv5"}]',
+        '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"ipFamily":[]}]',
     ],
 )  # fmt: skip
 def test_what_a_tenant_wrote_wrongly_is_no_entry(text: str) -> None:

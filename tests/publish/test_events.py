@@ -38,7 +38,23 @@ def test_a_mapped_pod_is_told_where_once() -> None:
     assert (event.kind, event.namespace, event.name, event.uid) == ("Pod", "shop", "web-0", "uid-web-0")
     assert (event.reason, event.note) == ("NodePortMapped", "reachable: 8080/tcp at 10.10.10.10:61044")
     assert not event.warning
-    assert due(found, found.plan, said) == ((), said)
+    assert due(outcome(pod(annotation=TOLD), mappings=(ROW,)), found.plan, said) == ((), said)
+
+
+def test_an_annotation_that_was_removed_is_told() -> None:
+    mapped = outcome(pod(annotation=TOLD), mappings=(ROW,))
+    removed = outcome(pod(), mappings=(ROW,))
+    said = said_of(mapped, mapped.plan)
+
+    (event,), after = due(removed, mapped.plan, said)
+
+    assert (event.reason, event.warning) == ("AnnotationForged", True)
+    assert "removed" in event.note
+    assert due(mapped, mapped.plan, after) == ((), after)
+
+
+def test_an_annotation_that_was_never_written_was_not_removed() -> None:
+    assert reasons(outcome(pod(), mappings=(ROW,)), worlds.plan(ROW), {}) == ["NodePortMapped"]
 
 
 def test_another_number_is_told_anew() -> None:

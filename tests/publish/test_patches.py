@@ -35,6 +35,22 @@ def test_an_entry_that_goes_is_withdrawn_and_the_others_stay() -> None:
     assert withdrawals([told], [mapping()]) == (Patch(told.ref, TEXT),)
 
 
+def test_what_stays_after_a_withdrawal_stays_in_its_order() -> None:
+    rows = [mapping(61000 + port, pod_port=port) for port in range(1, 9)]
+    told = pod(annotation=render(entries(rows)))
+    assert withdrawals([told], rows[:-1]) == (Patch(told.ref, render(entries(rows[:-1]))),)
+
+
+def test_a_pod_without_an_annotation_has_nothing_to_lose() -> None:
+    assert withdrawals([pod()], []) == final([pod()], []) == ()
+
+
+def test_patches_are_sorted_by_pod() -> None:
+    told = [pod(name, annotation=TEXT) for name in ("b", "a", "c")]
+    for found in (final(told, []), withdrawals(told, [])):
+        assert [patch.pod.name for patch in found] == ["a", "b", "c"]
+
+
 def test_an_entry_to_come_is_not_in_the_withdrawal() -> None:
     assert withdrawals([pod(annotation=TEXT)], [mapping(61099)]) == (Patch(pod().ref, None),)
 

@@ -87,6 +87,22 @@ def test_neighbours_on_a_bridge_that_passes_conntrack_by_are_masqueraded() -> No
     assert walked(made, "10.244.3.1", "10.244.3.1")[0]
 
 
+@pytest.mark.parametrize(
+    ("network", "pod_ip", "neighbour", "stranger"),
+    [
+        ("10.244.0.0/16", "10.244.4.11", "10.244.5.12", "10.245.4.12"),
+        ("fd00:244::/64", "fd00:244::11", "fd00:244::5:12", "fd00:245::12"),
+    ],
+)
+def test_neighbours_far_away_on_a_large_bridge_are_masqueraded_too(
+    network: str, pod_ip: str, neighbour: str, stranger: str
+) -> None:
+    family: Family = "IPv6" if ":" in pod_ip else "IPv4"
+    made = chains(*neighbourhoods((Route(network, bridged=True),), [pod_ip]), family=family)
+    assert walked(made, neighbour, pod_ip)[0]
+    assert not walked(made, stranger, pod_ip)[0]
+
+
 def test_the_longest_prefix_says_where_a_pod_is() -> None:
     nearer = Route("10.244.4.11/32", bridged=False)
     (place,) = neighbourhoods((HERE, nearer), ["10.244.4.11"])

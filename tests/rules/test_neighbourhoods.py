@@ -30,6 +30,16 @@ def test_a_pod_elsewhere_has_itself_alone() -> None:
     assert sources(BRIDGE, ips=("10.244.4.9", "fd00::9")) == ["10.244.4.9/32", "fd00::9/128"]
 
 
+def test_the_default_route_of_the_other_family_says_nothing() -> None:
+    assert sources(Route("::/0", bridged=True)) == ["10.244.3.17/32"]
+
+
+def test_whatever_the_order_of_the_pods_their_neighbourhoods_are_the_same() -> None:
+    ips = ("10.244.3.17", "10.244.3.16", "10.244.4.9")
+    for routes in ((), (BRIDGE,)):
+        assert neighbourhoods(routes, ips) == neighbourhoods(routes, ips[::-1])
+
+
 @given(st.lists(st.tuples(ADDRESSES, st.integers(8, 128), st.booleans())), st.lists(ADDRESSES, unique=True))
 def test_the_most_specific_of_any_routes_decides(rows: list[tuple[str, int, bool]], ips: list[str]) -> None:
     networks = {}

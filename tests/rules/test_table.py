@@ -25,6 +25,10 @@ def test_nothing_of_ours_is_empty() -> None:
     assert dump("-P PREROUTING ACCEPT", SERVICES, ":KUBE-SERVICES - [0:0]", "-A KUBE-SERVICES -j RETURN").empty
 
 
+def test_a_jump_alone_is_something_of_ours() -> None:
+    assert not dump(JUMP).empty
+
+
 def test_a_chain_without_rules_is_there() -> None:
     assert dump(":NPLCONF - [0:0]").chains == dump("-N NPLCONF").chains == {"NPLCONF": ()}
 
@@ -51,8 +55,16 @@ def test_a_jump_need_not_be_the_last() -> None:
     assert place("PREROUTING", SERVICES, JUMP, "-A PREROUTING -j DOCKER") == "right"
 
 
+def test_a_jump_behind_the_services_is_right_whatever_stands_before_them() -> None:
+    assert place("PREROUTING", "-A PREROUTING -j DOCKER", SERVICES, JUMP) == "right"
+
+
 def test_two_jumps_are_doubled() -> None:
     assert place("PREROUTING", JUMP, JUMP) == "doubled"
+
+
+def test_a_way_into_our_chains_beside_the_jump_is_foreign() -> None:
+    assert place("PREROUTING", JUMP, "-A PREROUTING -p tcp -j NPLCONF") == "foreign"
 
 
 def test_no_jump_is_missing() -> None:
@@ -91,8 +103,16 @@ def test_a_target_that_only_begins_as_ours_is_foreign_to_us() -> None:
         ((f"-A {INDEX} -g NPLCONF", "-N NPLCONF", "-N NPLCONF-TCP"), False),
         ((f"-A {INDEX} -g NPLCONF",), False),
         (("-N NPLCONF",), False),
+        ((f"-A {INDEX} -g NPLCONF", f"-A {INDEX} -j LOG", "-A NPLCONF -j LOG"), True),
     ],
-    ids=["all named", "led to and not named", "there and not named", "named and not there", "no index"],
+    ids=[
+        "all named",
+        "led to and not named",
+        "there and not named",
+        "named and not there",
+        "no index",
+        "strange rules",
+    ],
 )
 def test_an_index_is_whole_when_it_names_every_chain(lines: tuple[str, ...], *, whole: bool) -> None:
     assert linked(dump(*lines)) is whole
@@ -108,7 +128,7 @@ RULE_OF_OURS = "-A NPLCONF-TCP -p tcp -m tcp --dport 61000 -j DNAT --to-destinat
 
 
 @pytest.mark.parametrize("end", ["\n", "\x0b", "\x0c", "\x1c", "\x85", "\u2028"])
-@pytest.mark.parametrize("before", ["a", 'a \\"', "a \\\\", ""])
+@pytest.mark.parametrize("before", ["a", 'a \\"', "a \\\\", "a \\", "", 'a" -m comment --comment "b'])
 def test_a_line_within_a_foreign_comment_is_no_line(end: str, before: str) -> None:
     forged = (
         f'-A PREROUTING -m comment --comment "{before}{end}{RULE_OF_OURS}{end}{JUMP}{end}:NPLCONF-X - [0:0]" -j ACCEPT'

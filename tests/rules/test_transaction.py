@@ -11,7 +11,7 @@ from packets import Kernel
 from nplconf.model import Mapping, PortRange
 from nplconf.rules import masquerade, tree
 from nplconf.rules.rule import Rule, Unknown
-from nplconf.rules.table import JUMPS, Table
+from nplconf.rules.table import JUMPS, Base, Table
 from nplconf.rules.transaction import transaction
 
 FOREIGN = {
@@ -120,6 +120,18 @@ def test_a_table_with_a_rule_outside_the_grammar_is_not_written_at_all(tag: str)
     want = replace(table(set()), chains={"NPLCONF": (Rule("DNAT", comment=tag),)})
     with pytest.raises(ValueError, match="not a rule"):
         transaction(want, Table())
+
+
+def test_a_jump_that_is_more_than_one_printable_line_is_not_spelled_out() -> None:
+    text = '-m comment --comment "a\n-F" -j NPLCONF'
+    have = replace(table(set()), bases={**table(set()).bases, "PREROUTING": Base((text,), "foreign")})
+    assert transaction(table(set()), have) == "*nat\n-A PREROUTING -j NPLCONF\nCOMMIT\n"
+
+
+def test_a_chain_of_ours_that_nothing_leads_to_is_deleted() -> None:
+    have = replace(table(set()), chains={**table(set()).chains, "NPLCONF-X": ()})
+    assert transaction(table(set()), have).splitlines() == ["*nat", ":NPLCONF-X - [0:0]", "-X NPLCONF-X", "COMMIT"]
+    assert transaction(table(set()), have, sweep=False).splitlines() == ["*nat", ":NPLCONF-X - [0:0]", "COMMIT"]
 
 
 def test_an_unknown_rule_is_never_written_back() -> None:

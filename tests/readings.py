@@ -1,0 +1,37 @@
+"""A node as a run has read it and what is decided of it, both without a node."""
+
+from typing import Any
+
+from worlds import NODE, RANGE, cluster, node
+
+from nplconf.decision import Bounds, Decision, decide, tables
+from nplconf.model import Holds, Mapping, Node, Pod, Service
+from nplconf.observed import Observed
+from nplconf.plan.state import Loaded, State
+from nplconf.rules.table import read
+from nplconf.settings import Settings
+
+SETTINGS = Settings(node=NODE)
+
+
+def observed(*live: Mapping, state: State | None = None, **facts: object) -> Observed:
+    """A node that has these mappings, all of its range held, and remembers what state says."""
+    given: dict[str, Any] = {
+        "loaded": Loaded(state or State()),
+        "boot": "boot-1",
+        "now": 1000.0,
+        "backend": "nft",
+        "tables": {"IPv4": read(""), "IPv6": read("")},
+        "unreadable": {},
+        "leftovers": (),
+        "holds": Holds(available=True, ranges=(RANGE,)),
+        "routes": (),
+    }
+    if live:
+        new = decide(cluster(node()), observed(), SETTINGS)
+        given["tables"] = {family: table or read("") for family, table in tables(live, new, ()).items()}
+    return Observed(**(given | facts))
+
+
+def decided(*objects: Node | Pod | Service, on: Observed | None = None, **bounds: Any) -> Decision:
+    return decide(cluster(node(), *objects), on or observed(), SETTINGS, Bounds(**bounds))
