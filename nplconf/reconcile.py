@@ -100,12 +100,12 @@ def observe(node: Node) -> Observed:
 
 
 class Review(NamedTuple):
-    """What `apply` would do now, and what that was decided from. pods: this node's."""
+    """What `apply` would do now, and what that was decided from. pods: this node's; None where no cluster was asked."""
 
     decision: Decision
     observed: Observed
-    pods: tuple[Pod, ...]
-    cluster: ClusterState
+    pods: tuple[Pod, ...] | None = None
+    cluster: ClusterState | None = None
 
 
 def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
@@ -116,10 +116,10 @@ def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UN
     return Review(decide(snapshot, observed, settings, bounds), observed, pods, snapshot)
 
 
-def review_plan(node: Node, settings: Settings, plan: Plan) -> tuple[Decision, Observed]:
+def review_plan(node: Node, settings: Settings, plan: Plan) -> Review:
     """As `review`, with the plan's own addresses and without any cluster."""
     observed = observe(node)
-    return trust(plan, observed, settings), observed
+    return Review(trust(plan, observed, settings), observed)
 
 
 # --- the runs --------------------------------------------------------------------------------------------------------
@@ -185,7 +185,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
 
 def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
     """One run that trusts a plan's addresses and tells no Pod."""
-    decision, observed = review_plan(node, settings, plan)
+    decision, observed, *_ = review_plan(node, settings, plan)
     if decision.foreign:
         return Result(decision)
     return act(restrained(decision, None, observed) if decision.blocked else decision, observed, None, node, ())

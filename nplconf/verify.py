@@ -44,19 +44,22 @@ class Verified:
         return self.comparable and not self.findings and all(row.ok for row in self.rows)
 
 
-def verify(decision: Decision, observed: Observed, pods: Sequence[Pod], *, no_hold: bool) -> Verified:
-    """Compare what is to be with what is there. pods: this node's, with their annotations."""
-    told = {pod.ref: set(annotation.parse(pod.annotation)) for pod in pods}
+def verify(decision: Decision, observed: Observed, pods: Sequence[Pod] | None, *, no_hold: bool) -> Verified:
+    """Compare what is to be with what is there. pods: this node's, with their annotations; None: nobody was asked."""
+    told = {pod.ref: set(annotation.parse(pod.annotation)) for pod in pods or ()}
     numbers = held(observed.holds)
     rules = _rules(decision, observed)
-    unclear = {p.pod for p in patches.final(pods, decision.plan.mappings)}
+    unclear = {p.pod for p in patches.final(pods or (), decision.plan.mappings)}
 
     def hold(mapping: Mapping) -> Fact:
         if no_hold or mapping.via == "hostPort":
             return "na"
         return "ok" if mapping.node_port in numbers else "missing"
 
-    rows = [Row(m, rules(m), hold(m), _annotated(m, told.get(m.pod, set()))) for m in decision.plan.mappings]
+    def annotated(mapping: Mapping) -> Fact:
+        return "na" if pods is None else _annotated(mapping, told.get(mapping.pod, set()))
+
+    rows = [Row(m, rules(m), hold(m), annotated(m)) for m in decision.plan.mappings]
     rows += [Row(c.mapping, "extra", hold(c.mapping), _published(c.mapping, told)) for c in _extra(decision)]
     rows += [Row(m, "na", "na", "extra") for m in _told_too_much(decision, told, rows)]
     findings = (*decision.findings, *_unreadable_texts(unclear, rows))

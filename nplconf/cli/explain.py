@@ -3,12 +3,11 @@
 import argparse
 
 from nplconf.cli import plans
-from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cli.worlds import look
 from nplconf.errors import UsageError
 from nplconf.explain import Explanation, Facts, explain, parse
 from nplconf.output import structured, table
 from nplconf.output.text import escaped
-from nplconf.reconcile import review
 from nplconf.settings import Settings
 from nplconf.verify import verify
 
@@ -27,7 +26,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     except ValueError as err:
         raise UsageError(str(err)) from None
     bounds = plans.bounds(None, settings)
-    seen = review(open_cluster(settings), open_node(settings), settings, bounds)
+    seen = look(settings, bounds)
+    if seen.cluster is None:
+        raise UsageError("without a cluster nothing is known of Pods and Services; nplconf verify tells of the plan")
     if seen.decision.blocked and seen.decision.foreign:
         found = Explanation(f"nothing is known of {arguments.what}: {seen.decision.blocked.message}")
     else:

@@ -4,12 +4,11 @@ import argparse
 
 from nplconf.cli import plans, say
 from nplconf.cli.files import write_output
-from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cli.worlds import look
 from nplconf.decision import Decision
 from nplconf.errors import UsageError
 from nplconf.output import data, structured, table
 from nplconf.plan import document
-from nplconf.reconcile import review, review_plan
 from nplconf.settings import Settings
 
 
@@ -28,12 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Decide, print, change nothing."""
     check(arguments, settings)
-    bounds = plans.bounds(arguments.plan, settings, exact=settings.exact)
-    node = open_node(settings)
-    if bounds.plan and settings.no_cluster:
-        decision, observed = review_plan(node, settings, bounds.plan)
-    else:
-        decision, observed, *_ = review(open_cluster(settings), node, settings, bounds)
+    decision, observed, *_ = look(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
     if observed.loaded.warning:
         say.warning(observed.loaded.warning)
     say_figures(decision)

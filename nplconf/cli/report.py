@@ -4,11 +4,11 @@ import argparse
 
 from nplconf.cli import plans
 from nplconf.cli.files import write_output
-from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cli.worlds import look
 from nplconf.observed import Observed, past_of
 from nplconf.output import html
 from nplconf.plan.live import numbers
-from nplconf.reconcile import Review, review
+from nplconf.reconcile import Review
 from nplconf.settings import Settings
 
 
@@ -23,8 +23,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.plan:
         report = html.of_plan(plans.read(arguments.plan))
     else:
-        bounds = plans.bounds(None, settings)
-        report = _of_node(review(open_cluster(settings), open_node(settings), settings, bounds), settings)
+        report = _of_node(look(settings, plans.bounds(None, settings)), settings)
     text = html.page(report)
     if arguments.out:
         write_output(arguments.out, text)

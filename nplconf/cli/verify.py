@@ -3,10 +3,9 @@
 import argparse
 
 from nplconf.cli import plans, say
-from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cli.worlds import look
 from nplconf.output import data, structured, table
 from nplconf.plan.document import mapping_to_data
-from nplconf.reconcile import review
 from nplconf.settings import Settings
 from nplconf.verify import Row, Verified, verify
 
@@ -19,8 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """0 when all is as it must be, 2 on drift."""
-    bounds = plans.bounds(None, settings)
-    seen = review(open_cluster(settings), open_node(settings), settings, bounds)
+    seen = look(settings, plans.bounds(None, settings))
     decision = seen.decision
     found = verify(decision, seen.observed, seen.pods, no_hold=settings.no_hold)
     if seen.observed.loaded.warning:

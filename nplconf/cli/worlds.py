@@ -1,12 +1,17 @@
-"""The two worlds of a run, as the settings name them."""
+"""The two worlds of a run, as the settings name them, and one look at both."""
 
 import functools
+from typing import TYPE_CHECKING
 
 from nplconf.cli import say
 from nplconf.cluster import Cluster
 from nplconf.errors import UsageError
 from nplconf.node.linux import LinuxNode
 from nplconf.settings import Settings
+
+if TYPE_CHECKING:
+    from nplconf.decision import Bounds
+    from nplconf.reconcile import Review
 
 
 def open_cluster(settings: Settings) -> Cluster:
@@ -32,3 +37,12 @@ def open_node(settings: Settings) -> LinuxNode:
         f"node {settings.node}: iptables-{node.backend}, range {settings.port_range}, state in {settings.state_dir}"
     )
     return node
+
+
+def look(settings: Settings, bounds: "Bounds") -> "Review":
+    """What a run would decide now; nothing is changed. With --no-cluster a plan is taken at its word."""
+    from nplconf.reconcile import review, review_plan  # what only looks at a cluster needs none of it
+
+    if bounds.plan and settings.no_cluster:
+        return review_plan(open_node(settings), settings, bounds.plan)
+    return review(open_cluster(settings), open_node(settings), settings, bounds)
