@@ -3,12 +3,12 @@
 `reconcile` acts on a `Decision`, `plan` prints one, `verify` holds one against the node.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field, replace
-from functools import cache
 from typing import TYPE_CHECKING
 
+from nplconf import reasons
 from nplconf.desired.addresses import matched_addresses
 from nplconf.desired.render import Desired, find_node, render
 from nplconf.desired.reviewed import Resolved, resolve
@@ -25,8 +25,6 @@ from nplconf.model import (
     Pending,
     Plan,
     Pod,
-    PodPort,
-    RuleKey,
     Stale,
 )
 from nplconf.observed import Observed, live_now, past_of, stranded, usable
@@ -88,8 +86,6 @@ class Bounds:
     policy: "Policy | None" = None
 
 
-UNAVAILABLE = "number-unavailable"
-"""Why a mapping goes that is asked for: the number that it is to have now is somebody else's."""
 UNBOUND = Bounds()
 """Automatic mode, all that Services ask for."""
 
@@ -121,10 +117,10 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds
 
 def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decision:
     """Add what differs from the plan; exact: where anything does, nothing is to change."""
-    refused = (Failure("number", subject(row), why, refused=True) for row, why in resolved.refused)
+    refused = (Failure("number", row.subject, why, refused=True) for row, why in resolved.refused)
     decision = replace(
         decision,
-        diff=_reasoned(decision.diff, resolved),
+        diff=reasons.of_review(decision.diff, resolved),
         failures=(*decision.failures, *refused),
         stale=resolved.stale,
         pending=resolved.pending,
@@ -133,19 +129,6 @@ def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decisio
     if not decision.withheld:
         return decision
     return replace(decision, diff=_nothing(decision.live), patches=())
-
-
-def _reasoned(found: Diff, resolved: Resolved) -> Diff:
-    """What goes although a Service asks for it: no review knows it, or its reviewed number cannot be had."""
-    reasons = {(p.pod.key, p.pod_port, p.protocol): "not-reviewed" for p in resolved.pending}
-    reasons |= {(row.pod.key, row.pod_port, row.protocol): UNAVAILABLE for row, _ in resolved.refused}
-    changes = (
-        replace(c, reason=reasons.get((c.mapping.pod.key, c.mapping.pod_port, c.mapping.protocol), c.reason))
-        if c.action == "delete"
-        else c
-        for c in found.changes
-    )
-    return replace(found, changes=tuple(changes))
 
 
 def trust(plan: Plan, observed: Observed, settings: Settings) -> Decision:
@@ -216,12 +199,12 @@ def _decision(
     settings: Settings,
 ) -> Decision:
     admitted, failures = _admit(plan.mappings, live, observed.holds, settings)
-    failures += tuple(Failure("rule", subject(m), observed.unreadable[m.family]) for m in stranded(observed, plan))
+    failures += tuple(Failure("rule", m.subject, observed.unreadable[m.family]) for m in stranded(observed, plan))
     decision = Decision(
         plan=plan,
         admitted=admitted,
         live=live,
-        diff=diff(live, admitted, why_add=_why_add(observed), why_delete=_why_delete(pods, plan, admitted)),
+        diff=diff(live, admitted, why_add=reasons.coming(observed), why_delete=reasons.going(pods, plan, admitted)),
         wanted={},
         addresses=addresses,
         patches=patches.final(pods, admitted),
@@ -277,7 +260,7 @@ def _admit(
         if row.via == "hostPort" or (row.node_port in kept if kept else (row.key, row.owner) in before):
             admitted.append(row)
         else:
-            failures.append(Failure("hold", subject(row), _not_held(row, holds, settings), refused=bool(kept)))
+            failures.append(Failure("hold", row.subject, _not_held(row, holds, settings), refused=bool(kept)))
     return tuple(admitted), tuple(failures)
 
 
@@ -288,53 +271,6 @@ def _not_held(row: Mapping, holds: Holds, settings: Settings) -> str:
     if taken:
         return f"number {row.node_port} is taken by {next((t.by for t in taken if t.by), 'an unknown process')}"
     return f"number {row.node_port} is not held: the daemon at {settings.hold_socket} holds other numbers"
-
-
-def subject(mapping: Mapping) -> str:
-    """A mapping's name in messages: tcp/61044 (on IPv6: tcp6/61044) and whose it is."""
-    family = "" if mapping.family == "IPv4" else "6"
-    return f"{mapping.protocol}{family}/{mapping.node_port} {mapping.pod.key}:{mapping.pod_port}"
-
-
-def _why_add(observed: Observed) -> Callable[[Mapping], str]:
-    @cache
-    def before() -> set[tuple[RuleKey, PodPort]]:
-        return {(m.key, m.owner) for m in observed.remembered.mappings} if observed.remembered else set()
-
-    return lambda mapping: "rule-missing" if (mapping.key, mapping.owner) in before() else "new"
-
-
-def _why_delete(pods: Iterable[Pod], plan: Plan, admitted: Iterable[Mapping]) -> Callable[[Mapping], str]:
-    @cache
-    def by_name() -> dict[str, Pod]:
-        return {pod.ref.key: pod for pod in pods}
-
-    @cache
-    def asked() -> dict[tuple[PodPort, str, str], str]:
-        return {(m.owner, m.protocol, m.family): m.via for m in plan.mappings}
-
-    @cache
-    def served() -> set[tuple[PodPort, str, str]]:
-        return {(m.owner, m.protocol, m.family) for m in admitted if m.via == "dnat"}
-
-    skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
-
-    def why(mapping: Mapping) -> str:
-        pod = by_name().get(mapping.pod.key)
-        if not mapping.pod.name:
-            return "owner-unknown"
-        if pod is None:
-            return "pod-gone"
-        if pod.terminated:
-            return "pod-terminated"
-        place = (mapping.owner, mapping.protocol, mapping.family)
-        if place in served():
-            return "doubled"
-        if via := asked().get(place):
-            return UNAVAILABLE if via == "dnat" else "host-port"
-        return skipped.get((mapping.pod.key, mapping.pod_port), "not-selected")
-
-    return why
 
 
 def _kept(

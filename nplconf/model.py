@@ -190,6 +190,12 @@ class Mapping(NamedTuple):
         """What its number belongs to."""
         return PodPort(self.pod.key, self.pod_port)
 
+    @property
+    def subject(self) -> str:
+        """What failures call it: tcp/61044 (on IPv6: tcp6/61044) and whose it is."""
+        family = "" if self.family == "IPv4" else "6"
+        return f"{self.protocol}{family}/{self.node_port} {self.owner.pod}:{self.pod_port}"
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
@@ -217,32 +223,6 @@ class Plan:
     port_range: PortRange
     mappings: tuple[Mapping, ...] = ()
     skipped: tuple[Skipped, ...] = ()
-
-
-# --- numbers ---------------------------------------------------------------------------------------------------------
-
-
-class Cooling(NamedTuple):
-    """A freed number that only its last owner may have before the cool-down is over. freed_at: seconds, boot-time
-    clock.
-    """
-
-    number: int
-    owner: PodPort
-    freed_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """What allocation knows beside the cluster: the numbers of before and the node's sockets.
-
-    numbers: who had which number, most trusted source first (live rules, then the state file or the previous plan).
-    taken: numbers that cannot be had. cooling: those whose time is not over.
-    """
-
-    numbers: tuple[MappingOf[PodPort, int], ...] = field(default=(), hash=False)
-    taken: frozenset[int] = frozenset()
-    cooling: tuple[Cooling, ...] = ()
 
 
 # --- the node, as it was read ----------------------------------------------------------------------------------------

@@ -3,8 +3,10 @@
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 
-from nplconf.model import Backend, Cooling, Family, Holds, Mapping, Past, Plan
+from nplconf.desired.ports import Past
+from nplconf.model import Backend, Family, Holds, Mapping, Plan
 from nplconf.plan import cooling
+from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import tree

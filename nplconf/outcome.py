@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
+from dataclasses import dataclass, field
 
-from nplconf.decision import Decision, subject
+from nplconf.decision import Decision
 from nplconf.model import Change, Failure, Family, LiveRule, Mapping, Patch, Pod, PodRef, RuleKey
 from nplconf.observed import Observed
 from nplconf.publish import annotation
@@ -12,6 +13,42 @@ from nplconf.rules.table import Table
 
 _Facts = tuple[RuleKey, str, str, int]
 """What a rule says: its place, its tag, the Pod's address and port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one run.
+
+    done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
+    were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
+    told: the annotations as they are now; None where they were not the run's to write.
+    """
+
+    decision: Decision
+    done: tuple[Change, ...] = ()
+    in_place: tuple[Mapping, ...] = ()
+    patches: tuple[Patch, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    degraded: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    told: MappingOf[PodRef, str | None] | None = field(default=None, hash=False)
+
+    @property
+    def exit_code(self) -> int:
+        """As in the contract; a limit counts more than a failure, and a failure more than a stale row."""
+        if self.decision.blocked:
+            return 4
+        if self.decision.withheld:
+            return 3
+        if self.failures or self.degraded:
+            nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
+            return 69 if nothing_done and self._nothing_answers() else 5
+        return 3 if self.decision.stale else 0
+
+    def _nothing_answers(self) -> bool:
+        """Not where each mapping has a reason of its own: somebody else has its number, or its Pod may not be told."""
+        taken = not self.degraded and all(failure.step in ("hold", "number") for failure in self.failures)
+        return not taken and not any(failure.refused for failure in self.failures)
 
 
 def in_place(
@@ -60,8 +97,8 @@ def absent(
     for mapping in decision.admitted:
         unknown = observed.unreadable.get(mapping.family)
         missing = mapping.via != "hostPort" and (unknown or mapping not in present)
-        if missing and subject(mapping) not in named:
-            found.append(Failure("rule", subject(mapping), unknown or "the rule was not seen in place"))
+        if missing and mapping.subject not in named:
+            found.append(Failure("rule", mapping.subject, unknown or "the rule was not seen in place"))
     return found
 
 

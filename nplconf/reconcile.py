@@ -5,14 +5,13 @@ read again; publish what is seen in place. Every step can be done twice; a failu
 """
 
 from collections.abc import Iterable, Sequence
-from collections.abc import Mapping as MappingOf
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 from nplconf import outcome
 from nplconf.cluster import Cluster
 from nplconf.deadline import RUN
-from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, subject, table_of, tables, trust
+from nplconf.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, table_of, tables, trust
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import (
     FAMILIES,
@@ -21,56 +20,18 @@ from nplconf.model import (
     Failure,
     Family,
     Mapping,
-    Patch,
     Plan,
     Pod,
-    PodRef,
 )
 from nplconf.node import Node
 from nplconf.observed import Observed, held, live_now
+from nplconf.outcome import Result
 from nplconf.plan.state import State
 from nplconf.publish import patches
 from nplconf.rules import tree
 from nplconf.rules.table import Table
 from nplconf.settings import Settings
 from nplconf.telling import Outcome, tell
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one run.
-
-    done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
-    were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
-    told: the annotations as they are now; None where they were not the run's to write.
-    """
-
-    decision: Decision
-    done: tuple[Change, ...] = ()
-    in_place: tuple[Mapping, ...] = ()
-    patches: tuple[Patch, ...] = ()
-    failures: tuple[Failure, ...] = ()
-    degraded: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
-    told: MappingOf[PodRef, str | None] | None = field(default=None, hash=False)
-
-    @property
-    def exit_code(self) -> int:
-        """As in the contract; a limit counts more than a failure, and a failure more than a stale row."""
-        if self.decision.blocked:
-            return 4
-        if self.decision.withheld:
-            return 3
-        if self.failures or self.degraded:
-            nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
-            return 69 if nothing_done and self._nothing_answers() else 5
-        return 3 if self.decision.stale else 0
-
-    def _nothing_answers(self) -> bool:
-        """Not where each mapping has a reason of its own: somebody else has its number, or its Pod may not be told."""
-        taken = not self.degraded and all(failure.step in ("hold", "number") for failure in self.failures)
-        return not taken and not any(failure.refused for failure in self.failures)
-
 
 # --- reading ---------------------------------------------------------------------------------------------------------
 
@@ -314,7 +275,7 @@ def _write(
         keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
         settled = node.settle(family, observed.tables[family], build, keep, add)
         seen[family] = settled.table
-        failures += (Failure("rule", subject(row), message, refused=True) for row, message in settled.refused)
+        failures += (Failure("rule", row.subject, message, refused=True) for row, message in settled.refused)
         failures += (Failure("rule", family, message) for message in settled.errors)
     return seen, failures
 

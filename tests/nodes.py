@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import worlds
 
 from nplconf.desired.addresses import matched_addresses
-from nplconf.model import FAMILIES, Cooling, Family, Holds, Mapping, Plan, PortRange, Taken
+from nplconf.model import FAMILIES, Family, Holds, Mapping, Plan, PortRange, Taken
 from nplconf.observed import Observed
+from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import tree
 from nplconf.rules.masquerade import neighbourhoods

@@ -10,7 +10,8 @@ from worlds import NODE, cluster, node, pod, service
 
 from nplconf.model import ClusterState, PortRange
 from nplconf.node.linux import LinuxNode
-from nplconf.reconcile import Result, apply, review
+from nplconf.outcome import Result
+from nplconf.reconcile import apply, review
 from nplconf.settings import Settings
 from nplconf.verify import Verified, verify
 

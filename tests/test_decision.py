@@ -9,7 +9,8 @@ from worlds import plan as planned
 
 from nplconf.decision import Bounds, Decision, decide, heal, restrained, trust
 from nplconf.errors import BadDataError
-from nplconf.model import ContainerPort, Cooling, Failure, Holds, Mapping, Pod, PortRange, Service, Skipped, Taken
+from nplconf.model import ContainerPort, Failure, Holds, Mapping, Pod, PortRange, Service, Skipped, Taken
+from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import NOBODY
 from nplconf.plan.policy import Policy
 from nplconf.plan.state import State

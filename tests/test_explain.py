@@ -6,8 +6,9 @@ import worlds
 
 from nplconf.decision import UNBOUND, Bounds, decide
 from nplconf.explain import Explanation, Facts, NodePort, PodName, ServiceName, explain, parse
-from nplconf.model import ClusterState, Cooling, Holds, Node, Pod, PodPort, Service, Taken
+from nplconf.model import ClusterState, Holds, Node, Pod, PodPort, Service, Taken
 from nplconf.observed import Observed
+from nplconf.plan.cooling import Cooling
 from nplconf.plan.policy import Pin, Policy, Reserved
 from nplconf.publish import annotation
 from nplconf.settings import Settings

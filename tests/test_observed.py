@@ -6,8 +6,10 @@ import pytest
 from readings import SETTINGS, observed
 from worlds import mapping, plan, ref
 
-from nplconf.model import Cooling, Holds, Past, PodPort, PortRange, Taken
+from nplconf.desired.ports import Past
+from nplconf.model import Holds, PodPort, PortRange, Taken
 from nplconf.observed import held, live_now, past_of, usable
+from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import State
 
 A, B, C = (PodPort(f"shop/{name}", 8080) for name in "abc")

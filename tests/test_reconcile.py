@@ -11,8 +11,9 @@ from nplconf.cleanup import clean
 from nplconf.decision import UNBOUND, Bounds
 from nplconf.errors import BadDataError, UnavailableError
 from nplconf.model import ClusterState, Pod
+from nplconf.outcome import Result
 from nplconf.plan.state import State
-from nplconf.reconcile import Result, apply, heal_to_last, show
+from nplconf.reconcile import apply, heal_to_last, show
 from nplconf.settings import Settings
 
 SETTINGS = Settings(node=NODE)

@@ -8,7 +8,8 @@ from worlds import NODE, cluster, mapping, node, plan, pod, service
 from nplconf.decision import Bounds
 from nplconf.errors import UnavailableError
 from nplconf.model import Plan, Pod, Service
-from nplconf.reconcile import Result, apply, apply_plan, keep_last, review
+from nplconf.outcome import Result
+from nplconf.reconcile import apply, apply_plan, keep_last, review
 from nplconf.settings import Settings
 
 SETTINGS = Settings(node=NODE)

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from nplconf.desired.ports import Past
 from nplconf.model import (
     ANNOTATION,
     ENABLED,
@@ -17,7 +18,6 @@ from nplconf.model import (
     ContainerPort,
     Family,
     Node,
-    Past,
     Plan,
     Pod,
     PodRef,

@@ -12,8 +12,9 @@ from nplconf.errors import BadConfigError, BadDataError, NplconfError
 from nplconf.node import datapath, state
 from nplconf.node.linux import LinuxNode
 from nplconf.node.lock import locked
+from nplconf.outcome import Result
 from nplconf.output import data, structured, table
-from nplconf.reconcile import Result, apply, apply_plan, heal_to_last, keep_last
+from nplconf.reconcile import apply, apply_plan, heal_to_last, keep_last
 from nplconf.settings import Settings
 
 

@@ -13,9 +13,9 @@ from nplconf.errors import BadDataError, NplconfError
 from nplconf.files import read_text
 from nplconf.model import FAMILIES, RuleKey
 from nplconf.node import state, success
+from nplconf.outcome import Result
 from nplconf.output import metrics
 from nplconf.output.metrics import Counts, Run
-from nplconf.reconcile import Result
 from nplconf.rules import tree
 from nplconf.settings import Settings
 

@@ -7,9 +7,10 @@ from nplconf.cli import plans
 from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
 from nplconf.desired.names import subdomain
+from nplconf.desired.ports import Past
 from nplconf.desired.render import Desired, find_node, render
 from nplconf.errors import BadDataError, UsageError
-from nplconf.model import Past, Plan
+from nplconf.model import Plan
 from nplconf.output import structured
 from nplconf.plan import document
 from nplconf.plan.live import numbers

@@ -11,10 +11,11 @@ from nplconf.cli import plans, say
 from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
 from nplconf.desired.names import subdomain
+from nplconf.desired.ports import Past
 from nplconf.desired.render import Desired, Renderer, each_node
 from nplconf.errors import BadDataError, NplconfError, PermissionDeniedError
 from nplconf.files import read_text
-from nplconf.model import Failure, Past
+from nplconf.model import Failure
 from nplconf.output import data, structured, table
 from nplconf.output.text import escaped
 from nplconf.plan import document

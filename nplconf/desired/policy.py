@@ -10,8 +10,8 @@ from functools import cache
 from itertools import chain
 
 from nplconf.desired.pods import Numbers, Refusal, Wish, unserved
-from nplconf.desired.ports import allocate
-from nplconf.model import FAMILIES, Family, Past, PodPort, PortRange, Skipped
+from nplconf.desired.ports import Past, allocate
+from nplconf.model import FAMILIES, Family, PodPort, PortRange, Skipped
 from nplconf.plan.policy import Pin, Policy, Reserved
 
 # --- who, and reached by whom ----------------------------------------------------------------------------------------

@@ -8,12 +8,27 @@ upwards. A number that cools for somebody else is taken only when nothing else i
 
 import json
 from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
-from nplconf.model import Past, PodPort, PortRange
+from nplconf.model import PodPort, PortRange
+from nplconf.plan.cooling import Cooling
 
 _ANNOTATION_CHARACTERS = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What allocation knows beside the cluster: the numbers of before and the node's sockets.
+
+    numbers: who had which number, most trusted source first (live rules, then the state file or the previous plan).
+    taken: numbers that cannot be had. cooling: those whose time is not over.
+    """
+
+    numbers: tuple[Mapping[PodPort, int], ...] = field(default=(), hash=False)
+    taken: frozenset[int] = frozenset()
+    cooling: tuple[Cooling, ...] = ()
 
 
 def allocate(

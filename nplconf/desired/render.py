@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from nplconf.desired.addresses import node_ips, own_addresses
 from nplconf.desired.pods import Numbers, Refusal, Site, Wish, host_ports, running, shared_addresses, unserved, wishes
-from nplconf.desired.ports import allocate
+from nplconf.desired.ports import Past, allocate
 from nplconf.desired.services import Selection, select, selecting
-from nplconf.model import ClusterState, Family, Node, Past, Plan, Pod, PodPort, PortRange, Skipped
+from nplconf.model import ClusterState, Family, Node, Plan, Pod, PodPort, PortRange, Skipped
 from nplconf.model import Mapping as PlannedMapping
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from nplconf.desired.pods import host_ports, running
+from nplconf.desired.ports import Past
 from nplconf.desired.render import Desired, render
 from nplconf.desired.services import node_ports
-from nplconf.model import ClusterState, Node, Past, Pending, Plan, PodPort, Stale
+from nplconf.model import ClusterState, Node, Pending, Plan, PodPort, Stale
 from nplconf.model import Mapping as PlannedMapping
 
 _Row = tuple[PodPort, str, str]

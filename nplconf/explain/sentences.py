@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Literal
 
-from nplconf.decision import subject
 from nplconf.explain.question import Facts
-from nplconf.model import Cooling, Mapping, Skipped, Stale
+from nplconf.model import Mapping, Skipped, Stale
 from nplconf.plan import cooling
+from nplconf.plan.cooling import Cooling
 from nplconf.verify import Row
 
 
@@ -17,7 +17,7 @@ def of_rows(rows: Iterable[Row], facts: Facts) -> Iterator[str]:
     for row in rows:
         mapping = row.mapping
         services = f" for {', '.join(mapping.services)}" if mapping.services else ""
-        why = failed.get(subject(mapping), "") or _why(mapping, facts)
+        why = failed.get(mapping.subject, "") or _why(mapping, facts)
         yield f"{_place(mapping)} -> {_target(mapping)}{services}: {_state(row)}{f' ({why})' if why else ''}"
 
 

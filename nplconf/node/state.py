@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from nplconf.errors import BadDataError, PermissionDeniedError
-from nplconf.model import FAMILIES, PROTOCOLS, Cooling, Family, Mapping, Plan, PodPort, PodRef
+from nplconf.model import FAMILIES, PROTOCOLS, Family, Mapping, Plan, PodPort, PodRef
 from nplconf.node import own, success
 from nplconf.plan import document
+from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import Loaded, State
 from nplconf.writing import sync_directory
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from nplconf.decision import Decision
 from nplconf.model import Change, Failure, Finding, Patch, Skipped
+from nplconf.outcome import Result
 from nplconf.plan.diff import Diff
 from nplconf.plan.document import mapping_to_data, skipped_to_data
-from nplconf.reconcile import Result
 
 
 def plan(decision: Decision) -> dict[str, Any]:

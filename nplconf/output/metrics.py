@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nplconf import __version__
 from nplconf.model import FINDING_KINDS
-from nplconf.reconcile import Result
+from nplconf.outcome import Result
 
 BLOCKED = 4
 """The exit code of a run that a limit stopped."""

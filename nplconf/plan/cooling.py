@@ -2,8 +2,19 @@
 
 from collections.abc import Iterable
 from collections.abc import Mapping as MappingOf
+from typing import NamedTuple
 
-from nplconf.model import Cooling, PodPort
+from nplconf.model import PodPort
+
+
+class Cooling(NamedTuple):
+    """A freed number that only its last owner may have before the cool-down is over. freed_at: seconds, boot-time
+    clock.
+    """
+
+    number: int
+    owner: PodPort
+    freed_at: float
 
 
 def settled(cooling: Iterable[Cooling], *, now: float, rebooted: bool) -> tuple[Cooling, ...]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping as MappingOf
 from dataclasses import dataclass, field
 
-from nplconf.model import Cooling, Family, Plan
+from nplconf.model import Family, Plan
+from nplconf.plan.cooling import Cooling
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from nplconf.cli import record
 from nplconf.model import FINDING_KINDS
 from nplconf.node import success
 from nplconf.node.success import Success
-from nplconf.reconcile import Result
+from nplconf.outcome import Result
 from nplconf.settings import Settings
 
 pytestmark = pytest.mark.kernel

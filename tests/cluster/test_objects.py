@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from nplconf.cluster.objects import MALFORMED, UNSET_UID, read_node, read_pod, read_service, state
 from nplconf.desired import Desired, find_node, render
-from nplconf.model import ANNOTATION, ENABLED, ContainerPort, Past, Pod, Service, ServicePort
+from nplconf.desired.ports import Past
+from nplconf.model import ANNOTATION, ENABLED, ContainerPort, Pod, Service, ServicePort
 
 RUBBISH: list[Any] = [None, 7, -1, 2.5, True, "", "x", [], [1], {}, {"a": 1}, [[]], "1" * 400, 10**30]
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from worlds import BOTH, RANGE, cluster, node, pod, service
 
 from nplconf.desired.policy import pinned
+from nplconf.desired.ports import Past
 from nplconf.desired.render import Desired, render
-from nplconf.model import ContainerPort, Mapping, Node, Past, Plan, Pod, PodPort, PortRange, Service, Skipped
+from nplconf.model import ContainerPort, Mapping, Node, Plan, Pod, PodPort, PortRange, Service, Skipped
 from nplconf.plan.live import numbers
 from nplconf.plan.policy import Pin, Policy, Reserved, Sources
 

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
-from nplconf.desired.ports import allocate, preferred
-from nplconf.model import Cooling, Past, PodPort, PortRange
+from nplconf.desired.ports import Past, allocate, preferred
+from nplconf.model import PodPort, PortRange
+from nplconf.plan.cooling import Cooling
 
 SMALL = PortRange(61000, 61003)
 A, B, C, D, E = (PodPort(f"shop/{name}", 80) for name in "abcde")

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nplconf.desired import Desired, each_node, find_node, render
-from nplconf.model import ClusterState, ContainerPort, Past, Plan, PortRange
+from nplconf.desired.ports import Past
+from nplconf.model import ClusterState, ContainerPort, Plan, PortRange
 
 SETTINGS = Desired(worlds.RANGE)
 

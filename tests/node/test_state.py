@@ -11,9 +11,10 @@ import pytest
 from worlds import mapping, plan
 
 from nplconf.errors import BusyError, PermissionDeniedError
-from nplconf.model import Cooling, PodPort
+from nplconf.model import PodPort
 from nplconf.node import state, success
 from nplconf.node.lock import locked
+from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import State
 
 FULL = State(

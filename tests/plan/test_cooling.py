@@ -1,7 +1,7 @@
 """Freed numbers wait before another Pod may have them."""
 
-from nplconf.model import Cooling, PodPort
-from nplconf.plan.cooling import current, freed, settled
+from nplconf.model import PodPort
+from nplconf.plan.cooling import Cooling, current, freed, settled
 
 A, B = PodPort("shop/a", 80), PodPort("shop/b", 80)
 
