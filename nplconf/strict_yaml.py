@@ -99,7 +99,7 @@ def shown(value: object) -> str:
         return "a list"
     if isinstance(value, str) and len(value) > _SHOWN:
         return shown(value[:_SHOWN]) + "..."
-    return json.dumps(value).replace("\x7f", "\\u007f")
+    return json.dumps(value)
 
 
 def printable(text: str) -> str:

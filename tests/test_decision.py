@@ -9,7 +9,7 @@ from worlds import plan as planned
 
 from nplconf.decision import Bounds, Decision, decide, heal, restrained, trust
 from nplconf.errors import BadDataError
-from nplconf.model import ContainerPort, Cooling, Holds, Mapping, Pod, PortRange, Service, Skipped, Taken
+from nplconf.model import ContainerPort, Cooling, Failure, Holds, Mapping, Pod, PortRange, Service, Skipped, Taken
 from nplconf.plan.live import NOBODY
 from nplconf.plan.policy import Policy
 from nplconf.plan.state import State
@@ -282,7 +282,8 @@ def test_a_blocked_run_removes_the_rules_of_pods_that_are_gone_and_nothing_else(
     asked = pod("new", ["10.244.3.99"], ports=[ContainerPort(1, host_port=61500)])
     blocked = decided(*TEN_PODS, asked, service(selector={"app": "none"}), on=live)
     assert blocked.blocked
-    found = restrained(blocked, (*TEN_PODS, asked), live)
+    failed = replace(blocked, failures=(Failure("number", "tcp/61044", "gone"),))
+    found = restrained(failed, (*TEN_PODS, asked), live)
     assert reasons(found) == [("delete", "pod-gone", 61100 + i) for i in range(gone)]
     assert [m.key for m in found.admitted] == [m.key for m in TEN]
     assert (found.patches, found.failures) == ((), ())

@@ -100,4 +100,5 @@ def test_a_delete_is_done_when_the_rule_is_gone_and_a_change_when_it_leads_elsew
     assert [c.action for c in decision.diff.changes] == ["delete", "change"]
     before, after = observed(gone, moved).tables, observed(moved._replace(pod_ip="10.244.3.17")).tables
     assert outcome.done(decision, before, ["IPv4"]) == ()
+    assert outcome.done(decision, after, ["IPv6"]) == ()
     assert outcome.done(decision, after, ["IPv4"]) == decision.diff.changes

@@ -58,7 +58,8 @@ def test_a_quoted_or_block_scalar_is_a_string(scalar: str) -> None:
 
 
 def test_an_integer_that_would_make_python_raise_is_a_problem() -> None:
-    assert problems("a: " + "9" * 5000) == [(1, "a", "integer-too-large")]
+    for digits in (19, 5000):
+        assert problems("a: " + "9" * digits) == [(1, "a", "integer-too-large")]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,8 @@ def test_an_integer_that_would_make_python_raise_is_a_problem() -> None:
         ("a: &x 1", (1, "a", "yaml-anchor")),
         ("a: &x {b: 1}", (1, "a", "yaml-anchor")),
         ("a: 1\nb: [*x]", (2, "b[0]", "yaml-alias")),
+        ("b: [1, *x]", (1, "b[1]", "yaml-alias")),
+        ("b: [1, 2, *x]", (1, "b[2]", "yaml-alias")),
         ("*x : 1", (1, "", "yaml-alias")),
         ("a: !!str 1", (1, "a", "yaml-tag")),
         ("a: ! 1", (1, "a", "yaml-tag")),
@@ -96,8 +99,14 @@ def test_what_is_not_plain_data_is_a_problem_where_it_stands(text: str, told: tu
     assert told in problems(text)
 
 
-def test_a_merge_key_in_quotes_is_a_key() -> None:
-    assert value("'<<': 1") == {"<<": 1}
+def test_an_alias_for_a_key_takes_its_value_with_it_and_nothing_else() -> None:
+    document = load("*x : 1\nb: 2", source="f")
+    assert [problem.rule for problem in document.problems] == ["yaml-alias"]
+    assert document.value == {"b": 2}
+
+
+def test_what_is_no_key_is_one_in_quotes() -> None:
+    assert value("'<<': 1\n'1': 2\n\"null\": 3\n1a: 4") == {"<<": 1, "1": 2, "null": 3, "1a": 4}
 
 
 def test_of_a_doubled_key_the_first_value_stays() -> None:
@@ -123,9 +132,21 @@ def test_an_empty_document_is_null_without_a_problem() -> None:
 
 
 def test_a_broken_document_has_no_value() -> None:
-    document = load("a: 1\nb: [", source="f")
-    assert document.value is None
-    assert not document.complete
+    for text in ("a: 1\nb: [", "a: 1\n...\n%YAML x\n", "x\0"):
+        document = load(text, source="f")
+        assert document.value is None
+        assert not document.complete
+
+
+def test_the_first_document_is_read_though_a_second_begins() -> None:
+    document = load("a: 1\n---\nb: 2", source="f")
+    assert document.complete
+    assert document.value == {"a": 1}
+
+
+def test_a_document_that_is_too_large_is_not_read_at_all() -> None:
+    document = load("a: 1", source="f", limits=Limits(characters=3))
+    assert (document.value, document.complete, len(document.problems)) == (None, False, 1)
 
 
 @pytest.mark.parametrize(
@@ -133,6 +154,7 @@ def test_a_broken_document_has_no_value() -> None:
 )
 def test_a_control_character_anywhere_in_the_text_is_refused_with_its_line(char: str) -> None:
     assert problems(f"a: 1\n# {char}\nb: 2") == [(2, "", "control-character")]
+    assert problems(f"\n# {char}") == [(2, "", "control-character")]
 
 
 def test_a_lone_carriage_return_is_refused_and_windows_line_ends_are_not() -> None:
@@ -193,6 +215,7 @@ def test_a_path_that_is_not_there_has_the_line_of_what_it_would_be_in() -> None:
     assert document.line(("a", 5)) == 2
     assert document.line(("x", "y")) == 2
     assert document.line(("a", 0, "b", "c")) == 3
+    assert [load(text, source="f").line(("a",)) for text in ("", "5", "\n5")] == [1, 1, 2]
 
 
 def test_paths_are_shown_with_dots_brackets_and_quotes_where_a_key_is_no_word() -> None:

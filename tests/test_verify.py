@@ -126,6 +126,12 @@ def test_an_entry_for_another_port_of_the_pod_does_not_make_one_wrong(world: Wor
     assert extra.mapping.pod_ip == ""
 
 
+def test_entries_that_claim_one_number_are_told_in_the_order_of_their_ports(world: World) -> None:
+    entries = json.loads(world.cluster.annotation() or "")
+    world.tell(json.dumps([*entries, *(entries[0] | {"podPort": port, "nodePort": 61000} for port in range(9, 0, -1))]))
+    assert [row.mapping.pod_port for row in world.look().rows[:9]] == list(range(1, 10))
+
+
 def test_a_rule_that_is_not_wanted_and_of_which_nobody_was_told_is_extra_alone(world: World) -> None:
     world.tell(None)
     world.cluster.state = replace(world.cluster.state, services=())
@@ -159,6 +165,7 @@ def test_rows_are_sorted_by_number_whatever_they_are(world: World) -> None:
 def test_a_node_is_right_when_nothing_of_any_row_is_to_be_mended(facts: tuple[Fact, Fact, Fact], *, ok: bool) -> None:
     row = Row(mapping(), *facts)
     assert row.ok is Verified((row,), ()).ok is ok
+    assert Verified((Row(mapping(), "ok", "ok", "ok"), row), ()).ok is ok
     assert not Verified((row,), (), comparable=False).ok
 
 

@@ -125,7 +125,7 @@ def load(text: str, file: str, within: PortRange | None = None) -> tuple[Policy 
     """The policy, only where it has no problem, and its problems. within: the node's port range, where it is known."""
     document = read(text, source=file)
     problems = schema.problems(document, "policy")
-    if not document.complete or schema.cut(problems):
+    if schema.cut(problems):
         return None, problems
     spoilt = frozenset(found[1] for path in schema.unfit(document, problems) if (found := _PART.match(path)))
     spec = document.value.get("spec") if isinstance(document.value, dict) else None

@@ -101,6 +101,9 @@ def test_a_pin_that_is_taken_names_who_has_its_number() -> None:
     other = service("lb", node_port=61080, enabled=False)
     (row,) = rendered(Policy(pins=(pod_pin(61080),)), PODS[0], service(), other).skipped
     assert row.message == "the pinned number 61080 is a nodePort of Service shop/lb"
+    taken = Past(taken=frozenset({61080}))
+    (row,) = rendered(Policy(pins=(pod_pin(61080),)), PODS[0], service(), past=taken).skipped
+    assert row.message == "the pinned number 61080 is not to be had on the node"
 
 
 def test_a_services_pin_goes_to_the_pod_that_has_it_else_to_the_first_by_name() -> None:
@@ -183,6 +186,19 @@ def test_the_range_of_a_namespace_is_nobody_elses() -> None:
     found = render(cluster(node(), *PODS, service()), node(), narrow, had((OWNERS[0], 61001)))
     assert [m.node_port for m in found.mappings] == [61000]
     assert why(found) == [("range-full", None)] * 3
+
+
+@pytest.mark.parametrize(
+    ("ranges", "numbers"),
+    [
+        ((SHOP, Reserved("shop", PortRange(61100, 61100), 1)), "61900-61901, 61100-61100"),
+        ((Reserved("bank", PortRange(61000, 62000), 0),), "61000-62000"),
+    ],
+    ids=["its own", "the node's"],
+)
+def test_a_full_range_is_named_with_its_numbers(ranges: tuple[Reserved, ...], numbers: str) -> None:
+    found = rendered(Policy(ranges=ranges), *PODS, service())
+    assert {s.message for s in found.skipped} == {f"no number of {numbers} is free"}
 
 
 def test_a_range_changes_no_number_of_those_it_is_not_about() -> None:

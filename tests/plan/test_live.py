@@ -47,6 +47,13 @@ def test_a_rule_at_a_number_that_is_not_remembered_has_its_owners_services_and_t
     assert (found.node_port, found.services, found.node_ip) == (61044, ("shop/web",), "10.10.10.10")
 
 
+def test_each_family_of_a_pod_port_has_its_own_services() -> None:
+    known = [mapping(services=["shop/a", "shop/b"]), mapping(family="IPv6", services=["shop/b"])]
+    key = RuleKey(61044, "IPv6", "tcp")
+    (found,) = live_mappings([LiveRule(key, "fd00:244::99", 8080, owner.tag(ref(), 8080))], known, {})
+    assert found.services == ("shop/b",)
+
+
 def test_an_address_that_nobody_knows_is_empty() -> None:
     assert live_mappings([rule("")], (), {})[0].node_ip == ""
 

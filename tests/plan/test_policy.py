@@ -104,6 +104,25 @@ def test_in_a_pattern_a_star_alone_is_special(pattern: str, name: str) -> None:
     assert matches(pattern, name) == bool(re.fullmatch(pattern.replace("*", ".*"), name))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "name", "found"),
+    [
+        ("ab*ba", "abba", True),
+        ("ab*ba", "aba", False),
+        ("a*b*c", "a-b-c", True),
+        ("a*b*c", "abc", True),
+        ("a*b*c", "a-c-b", False),
+        ("a*b*b", "ab", False),
+        ("*b*", "b", True),
+        ("*a*a*", "a", False),
+        ("*a*b*", "ba", False),
+        ("*ab*ba*", "aba", False),
+    ],
+)
+def test_the_parts_of_a_pattern_stand_one_behind_the_other(pattern: str, name: str, *, found: bool) -> None:
+    assert matches(pattern, name) is found
+
+
 def test_a_pattern_of_many_stars_is_matched_in_no_time() -> None:
     assert not matches("*a" * 31, "a" * 30 + "b" * 33)
 
@@ -221,3 +240,22 @@ def test_a_malformed_entry_does_not_hide_what_is_wrong_with_the_others() -> None
 def test_a_damaged_policy_never_raises(put: str, at: int, cut: int) -> None:
     found, problems = load(DOCUMENTED[:at] + put + DOCUMENTED[at + cut :], "policy.yaml", PORTS)
     assert (found is None) == bool(problems)
+
+
+def test_a_policy_whose_pins_all_lack_a_key_is_told_so_and_no_more() -> None:
+    pins = ", ".join(f"{{pod: shop/web-{i}, podPort: 80}}" for i in range(1100))
+    assert {rule for _, rule in told(f"  pins: [{pins}]")} == {"missing-key", "too-many-problems"}
+
+
+@pytest.mark.parametrize("key", ["namespaces", "pins", "ranges", "caps", "sourceRanges"])
+@pytest.mark.parametrize("value", ["5", "null", "a", "[5]", "{a: 5}", "[{}]"])
+def test_a_part_of_any_other_shape_is_a_problem_where_it_stands(key: str, value: str) -> None:
+    found = told(f"  {key}: {value}")
+    assert found
+    assert all(path.startswith(f"spec.{key}") for path, _ in found)
+
+
+def test_a_range_that_ends_before_it_begins_is_that_and_nothing_else() -> None:
+    assert told("  ranges: [{namespace: a, portRange: {first: 62500, last: 61000}}]") == [
+        ("spec.ranges[0].portRange", "port-range")
+    ]

@@ -213,6 +213,11 @@ def test_what_the_reader_refused_is_not_told_again_by_its_consequences() -> None
     ]
 
 
+def test_a_number_that_is_too_large_to_read_is_told_once() -> None:
+    text = dump(plan(mapping())).replace("podPort: 8080", f"podPort: {'9' * 30}")
+    assert told(text) == [("spec.mappings[0].podPort", "integer-too-large")]
+
+
 def test_a_row_that_the_schema_refuses_does_not_hide_what_is_wrong_with_its_neighbours() -> None:
     text = dump(plan(mapping(), mapping(node_port=61045, pod_port=8081), mapping(node_port=70, pod_port=8082)))
     assert told(text.replace("podPort: 8080", "podPort: x")) == [
@@ -248,6 +253,25 @@ def test_one_number_serves_one_pod_port() -> None:
     ]
     assert of_rows(mapping(), mapping(protocol="udp", pod=WEB1, pod_ip="10.244.3.18")) == [
         ("spec.mappings[1].nodePort", "one-number-one-pod-port")
+    ]
+
+
+def test_the_facts_of_a_pod_are_one_in_host_port_rows_too() -> None:
+    host = {"via": "hostPort", "node_port": 80}
+    again = PodRef("shop", "web-0", "c2f1")
+    assert of_rows(mapping(**host), mapping(**host, pod=again)) == [
+        ("spec.mappings[1]", "duplicate"),
+        ("spec.mappings[1].pod", "one-pod-one-uid"),
+    ]
+    assert of_rows(mapping(**host), mapping(**host | {"node_port": 81}, pod=WEB1)) == [
+        ("spec.mappings[1].podIP", "one-ip-one-pod")
+    ]
+
+
+def test_a_range_of_one_number_has_that_one_alone() -> None:
+    assert of_rows(mapping(), port_range=PortRange(61044, 61044)) == []
+    assert of_rows(mapping(), port_range=PortRange(61000, 61000)) == [
+        ("spec.mappings[0].nodePort", "node-port-in-range")
     ]
 
 

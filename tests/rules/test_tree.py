@@ -178,10 +178,10 @@ def test_a_live_rule_behind_the_guard_of_another_number_is_not_guarded() -> None
 
 
 def test_a_guarded_mapping_is_in_place_with_its_whole_guard_alone() -> None:
-    want = guarded("10.0.0.0/8")
+    want = guarded("10.0.0.0/8", "192.0.2.0/24")
     assert tree.in_place(want, want, "IPv4") == {RuleKey(61000, "IPv4", "tcp")}
     for chain in (GUARD, SERVED):
-        assert tree.in_place(damaged(want, **{chain: ()}), want, "IPv4") == frozenset()
+        assert tree.in_place(damaged(want, **{chain: want.chains[chain][:-1]}), want, "IPv4") == frozenset()
 
 
 # --- reading back ----------------------------------------------------------------------------------------------------
@@ -371,6 +371,15 @@ def test_a_chain_that_is_missing_wrong_or_one_too_many_is_a_finding() -> None:
         ("dispatch", "IPv4 NPLCONF-UDP", "the chain is missing"),
         ("dispatch", "IPv4 NPLCONF-X", "the chain leads to no mapping"),
     ]
+
+
+def test_a_gate_for_another_address_is_a_finding() -> None:
+    want = table([])
+    entry = tuple(
+        rule._replace(destination="192.0.2.1/32") for rule in want.chains["NPLCONF"] if isinstance(rule, Rule)
+    )
+    (finding,) = tree.findings(damaged(want, NPLCONF=entry), want, "IPv4")
+    assert (finding.subject, finding.message) == ("IPv4 NPLCONF", "the chain is not as it must be")
 
 
 def test_where_a_mapping_leads_is_no_finding_but_its_own_matter() -> None:
