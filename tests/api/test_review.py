@@ -19,7 +19,7 @@ NEEDED = ["get nodes", "list pods", "list services", "patch pods/status", "creat
 
 def rights(corner: Corner, kubeconfig: Path, *, events: bool = True) -> dict[str, bool]:
     cluster = ApiCluster(str(kubeconfig), lambda _message: None)
-    with contextlib.closing(cluster._session):
+    with contextlib.closing(cluster):
         return {right.what: right.allowed for right in cluster.rights(corner.node, events=events)}
 
 

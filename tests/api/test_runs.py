@@ -27,21 +27,21 @@ def three(node: Site) -> Site:
 
 
 def test_a_patch_that_fails_leaves_the_rest_published_and_is_sent_alone_in_the_next_run(three: Site) -> None:
-    three.proxy.fail(faultproxy.status(500, "InternalError"), "/api/v1/namespaces", "PATCH", times=4)
+    path = f"/api/v1/namespaces/{three.corner.namespace}/pods/web-1/"
+    three.proxy.fail(faultproxy.status(500, "InternalError"), path, "PATCH", times=4)
 
     first = three.apply()
 
     assert first.code == 5
-    assert len(first.data["failures"]) == 1
-    failed = first.data["failures"][0]["subject"].partition("/")[2]
-    assert [three.corner.annotation(f"web-{i}") is None for i in range(3)].count(True) == 1
+    assert [failure["subject"] for failure in first.data["failures"]] == [f"{three.corner.namespace}/web-1"]
+    assert [three.corner.annotation(f"web-{i}") is None for i in range(3)] == [False, True, False]
     assert dnats(three) == 3
 
     three.proxy.requests.clear()
     second = three.apply()
 
     assert (second.code, second.counts) == (0, (3, 0, 0))
-    assert len(three.proxy.seen("PATCH")) == patches_of(three, failed) == 1
+    assert len(three.proxy.seen("PATCH")) == patches_of(three, "web-1") == 1
 
 
 def test_no_patch_is_sent_when_nothing_differs(three: Site) -> None:
