@@ -29,7 +29,7 @@ from nplconf.model import (
     RuleKey,
     Stale,
 )
-from nplconf.observed import Observed, live_now, past_of, usable
+from nplconf.observed import Observed, live_now, past_of, stranded, usable
 from nplconf.plan import cooling
 from nplconf.plan.diff import Diff, diff
 from nplconf.plan.limits import Blocked, blocked, still_runs
@@ -216,6 +216,7 @@ def _decision(
     settings: Settings,
 ) -> Decision:
     admitted, failures = _admit(plan.mappings, live, observed.holds, settings)
+    failures += tuple(Failure("rule", subject(m), observed.unreadable[m.family]) for m in stranded(observed, plan))
     decision = Decision(
         plan=plan,
         admitted=admitted,
@@ -256,7 +257,7 @@ def _findings(decision: Decision, observed: Observed) -> tuple[Finding, ...]:
     other = "legacy" if observed.backend == "nft" else "nft"
     message = f"rules of ours in iptables-{other}, beside iptables-{observed.backend} which is used; apply removes them"
     found += [Finding("backend", family, message) for family in observed.leftovers]
-    concerned = {m.family for m in decision.plan.mappings if m.via == "dnat"}
+    concerned = {m.family for m in (*decision.plan.mappings, *stranded(observed, decision.plan)) if m.via == "dnat"}
     found += [Finding("unreadable", f, text) for f, text in observed.unreadable.items() if f in concerned]
     return tuple(found)
 
@@ -353,11 +354,17 @@ def _kept(
         state,
         boot=observed.boot,
         cluster=plan.cluster or state.cluster,
-        plan=plan,
+        plan=_with(plan, stranded(observed, plan)),
         cooling=cooling.freed(gone, numbers(plan.mappings), waiting, now=observed.now),
         empty_seen=not pods,
         addresses=addresses,
     )
+
+
+def _with(plan: Plan, left: tuple[Mapping, ...]) -> Plan:
+    """The plan and what could not be removed, which the next run must know of."""
+    rows = sorted((*plan.mappings, *left), key=lambda m: m.key)
+    return replace(plan, mappings=tuple(rows)) if left else plan
 
 
 # --- what may not be -------------------------------------------------------------------------------------------------

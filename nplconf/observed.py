@@ -49,6 +49,15 @@ def live_now(observed: Observed, settings: Settings) -> tuple[Mapping, ...]:
     return live_mappings(rules, known, advertised)
 
 
+def stranded(observed: Observed, plan: Plan) -> tuple[Mapping, ...]:
+    """Rows of the last plan that nobody wants any more, in a family that cannot be read: they may be there still."""
+    if not observed.unreadable or observed.remembered is None:
+        return ()
+    wanted = {m.key for m in plan.mappings}
+    before = (m for m in observed.remembered.mappings if m.via == "dnat" and m.family in observed.unreadable)
+    return tuple(m for m in before if m.key not in wanted)
+
+
 def past_of(live: tuple[Mapping, ...], observed: Observed, settings: Settings) -> Past:
     """What allocation is to know: live rules are trusted first, then the last plan, then who had a number before."""
     known = observed.state.plan.mappings if observed.state.plan else ()

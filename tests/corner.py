@@ -40,6 +40,15 @@ def install(plane: kube.ControlPlane, name: str, guard: str = "") -> None:
         plane.ok("POST", path, raw)
 
 
+def wait_for_right(plane: kube.ControlPlane, user: str, verb: str, resource: str) -> None:
+    """Until the server has taken up what a user was just granted."""
+    review = {"spec": {"user": user, "resourceAttributes": {"verb": verb, "resource": resource}}}
+    deadline = time.monotonic() + 10
+    while not plane.ok("POST", REVIEWS, review)["status"]["allowed"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def wait_for_policies(plane: kube.ControlPlane) -> None:
     """Until the server denies what the policies deny: it takes a new one up after a second or so."""
     for guard in (WRITER_POLICIES, KUBELET_POLICIES):
@@ -99,12 +108,7 @@ class Corner:
         metadata = {"metadata": {"name": user}}
         self.plane.ok("POST", _COLLECTIONS["ClusterRole"], metadata | {"rules": list(rules)})
         self.plane.ok("POST", _COLLECTIONS["ClusterRoleBinding"], metadata | {"roleRef": role, "subjects": [subject]})
-        attributes = {"verb": rules[0]["verbs"][0], "resource": rules[0]["resources"][0]}
-        review = {"spec": {"user": user, "resourceAttributes": attributes}}
-        deadline = time.monotonic() + 10
-        while not self.plane.ok("POST", REVIEWS, review)["status"]["allowed"]:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for_right(self.plane, user, rules[0]["verbs"][0], rules[0]["resources"][0])
 
     def revoke(self, user: str) -> None:
         for kind in ("ClusterRoleBinding", "ClusterRole"):

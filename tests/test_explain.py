@@ -139,7 +139,7 @@ def test_the_other_protocol_of_a_mapped_number_is_not_free() -> None:
 def test_a_number_that_a_process_has_names_the_process() -> None:
     lines = asked("tcp/61007", facts(at=nodes.observed(taken=[Taken(61007, "tcp", "nginx[812]")])))
     assert "taken: nginx[812]" in lines[0]
-    assert "ss -lntup" in lines[-1]
+    assert "ss -antup" in lines[-1]
 
 
 def test_a_cooling_number_names_its_last_owner_and_the_time_left() -> None:

@@ -67,6 +67,12 @@ def test_the_wheel_has_the_units(wheel: Path) -> None:
         assert files[f"{units.UNIT_DIRECTORY}/{unit}"] == (ROOT / "systemd" / unit).read_text()
 
 
+def test_the_wheel_has_the_page(wheel: Path) -> None:
+    plan = str(ROOT / "examples" / "plan.yaml")
+    made = installed(wheel, "-m", "nplconf", "report", plan, "--no-cluster", "--state-dir", str(wheel / "none"))
+    assert (made.returncode, made.stdout[:15]) == (0, "<!doctype html>"), made.stderr
+
+
 def test_the_wheel_has_its_licence_and_one_command(wheel: Path) -> None:
     (metadata,) = wheel.glob("*.dist-info")
     assert (metadata / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()

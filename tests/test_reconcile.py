@@ -281,6 +281,28 @@ def test_without_the_api_after_a_reboot_no_rule_is_made() -> None:
     assert world.node.numbers() == []
 
 
+def test_what_cannot_be_removed_as_its_family_cannot_be_read_is_a_failure_until_it_is() -> None:
+    both = pod(ips=("10.244.3.17", "fd00:244::17"))
+    world = World(both, service(families=("IPv4", "IPv6")))
+    world.apply()
+    (number,) = world.node.numbers("IPv6")
+    world.node.broken = {"IPv6"}
+    world.pods(pod("web-9", ("10.244.3.9",)))
+
+    for changed in (2, 0):  # web-9's comes, web-0's goes
+        result = world.apply()
+        assert (result.exit_code, len(result.done)) == (5, changed)
+        assert [(f.subject, f.message) for f in result.failures] == [
+            (f"tcp6/{number} shop/web-0:8080", "IPv6 is broken")
+        ]
+    assert world.node.numbers("IPv6") == [number]
+
+    world.node.broken = set()
+    assert [change.mapping.family for change in world.apply().done] == ["IPv6"]
+    assert world.node.numbers("IPv6") == []
+    assert world.apply().exit_code == 0
+
+
 def test_a_broken_cluster_file_changes_nothing() -> None:
     world = World(pod(), service())
     world.apply()

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from nplconf import __version__
 from nplconf.cli import options, say, streams
@@ -34,8 +34,28 @@ COMMANDS = {
 """Each is a module of this package with `arguments(parser)` and `run(arguments, settings) -> exit code`."""
 
 
+class Formatter(argparse.HelpFormatter):
+    """argparse's own, told how wide it may be: it would ask shutil, 3 ms and a MiB of every run that shows no help."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """Of the terminal that stdout is, if it is one; COLUMNS counts more, as everywhere."""
+    if (told := os.environ.get("COLUMNS", "")).isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(1).columns or 80
+    except OSError:
+        return 80
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with the exit code of the contract."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(**({"formatter_class": Formatter} | how))
 
     def error(self, message: str) -> NoReturn:
         """Raises UsageError."""

@@ -5,8 +5,10 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from nplconf import units
 from nplconf.cli import say
 from nplconf.cli.cleanup import clean_up
 from nplconf.errors import NplconfError, PermissionDeniedError
@@ -42,14 +44,15 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
     """Each step in its turn: nothing runs that could make anew what was just removed."""
     if os.geteuid():
         raise PermissionDeniedError("only root can take nplconf off a node")
+    bare = _is_bare(settings)
     steps: list[tuple[str, Callable[[], object]]] = [
         ("timer and job", lambda: _stop(JOB)),
-        ("rules and annotations", lambda: clean_up(settings)),
+        ("rules and annotations", lambda: clean_up(replace(settings, no_cluster=True) if bare else settings)),
         ("hold daemon", lambda: _stop(HOLD)),
         ("units", _remove_units),
         ("reserved ports", lambda: reserved.release(settings.port_range)),
         (str(RUN), lambda: _remove_tree(RUN)),
-        (settings.hold_socket, lambda: _remove_socket(Path(settings.hold_socket))),
+        (settings.hold_socket, lambda: _leave_no_directory(Path(settings.hold_socket))),
         ("user of the hold daemon", systemd.remove_user),
         ("textfile", lambda: Path(settings.textfile).unlink(missing_ok=True) if settings.textfile else None),
         (settings.state_dir, lambda: _forget(settings.state_dir, everything=purge)),
@@ -58,6 +61,12 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
         steps.append((str(Path(CONFIG).parent), lambda: _remove_tree(Path(CONFIG).parent)))
     for subject, step in steps:
         yield from _tried(subject, step)
+
+
+def _is_bare(settings: Settings) -> bool:
+    """Whether nothing was ever installed here, or nothing is any more; then no cluster that nobody names is missed."""
+    named = settings.cluster_state or settings.kubeconfig
+    return not named and not any(Path(path).exists() for path in (*units.PATHS, settings.state_dir, CONFIG))
 
 
 def _tried(subject: str, step: Callable[[], object]) -> Iterator[Failure]:
@@ -89,10 +98,8 @@ def _remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def _remove_socket(path: Path) -> None:
-    """One of the administrator's choice, and the directory that systemd made for it."""
-    if path.is_socket():
-        path.unlink()
+def _leave_no_directory(path: Path) -> None:
+    """What systemd made for a socket of the administrator's choice, which it has removed itself."""
     if path.is_relative_to("/run"):
         with contextlib.suppress(OSError):
             path.parent.rmdir()

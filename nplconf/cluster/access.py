@@ -86,6 +86,13 @@ def text(path: Path) -> str:
         raise BadConfigError(f"{path}: {reason}; --kubeconfig names a file with credentials") from None
 
 
+def token(path: Path) -> str:
+    """A file's token. Raises as `text`, and for one that is empty: half-written, it would make us nobody."""
+    if found := text(path).strip():
+        return found
+    raise BadConfigError(f"{path}: no token in it; --kubeconfig names a file with credentials")
+
+
 def _is_url(found: str, *schemes: str) -> bool:
     try:
         url = urlsplit(found)

@@ -5,7 +5,7 @@ Between us and the server there may be proxies, load balancers and their error p
 
 import json
 from collections.abc import Generator, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from nplconf.cluster.transport import Reply
 from nplconf.errors import UnavailableError
@@ -66,8 +66,8 @@ class Listing:
         try:
             while True:
                 item = next(walk)
-                if not isinstance(item, dict):
-                    raise UnbelievableError(f"its {self._kind} has an item that is no object")
+                if not _named(item):
+                    raise UnbelievableError(f"its {self._kind} has an item that is no object of a cluster")
                 yield kind, item
         except StopIteration as end:
             self._close(end.value)
@@ -82,6 +82,12 @@ class Listing:
         metadata = head.get("metadata")
         found = metadata.get("continue") if isinstance(metadata, dict) else None
         self.pending = found if isinstance(found, str) else ""
+
+
+def _named(item: object) -> TypeGuard[dict[str, Any]]:
+    """It is an object as the API server has them, all with a name and a UID."""
+    metadata = item.get("metadata") if isinstance(item, dict) else None
+    return isinstance(metadata, dict) and bool(metadata.get("name")) and bool(metadata.get("uid"))
 
 
 def _elements(text: str) -> Generator[object, None, dict[str, Any]]:

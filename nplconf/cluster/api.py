@@ -123,7 +123,7 @@ class ApiCluster:
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """See `Cluster`."""
-        with Deadline(TELL_SECONDS) as deadline:
+        with Deadline(RUN.left(TELL_SECONDS)) as deadline:
             later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
         return tuple(event for event, failed in zip(events, later, strict=True) if failed)
 
@@ -136,8 +136,8 @@ class ApiCluster:
             return rights.reviewed(node, lambda body: send(body=body), events=events)
 
     def _all(self, work: Sequence[_Item], do: Callable[[Session, _Item], _Outcome]) -> list[_Outcome]:
-        """Each piece of work done, a few at a time, in their order."""
-        if len(work) <= IN_FLIGHT:
+        """Each piece of work done, a few at a time: one that hangs keeps no other from being done."""
+        if len(work) <= 1:
             return [do(self._session, item) for item in work]
         from concurrent.futures import ThreadPoolExecutor
 
@@ -154,7 +154,7 @@ class ApiCluster:
             finally:
                 free.put(session)
 
-        with ThreadPoolExecutor(IN_FLIGHT) as workers:
+        with ThreadPoolExecutor(min(IN_FLIGHT, len(work))) as workers:
             return list(workers.map(one, work))
 
 

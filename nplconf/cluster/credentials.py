@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nplconf.cluster import kubeconfig as files
-from nplconf.cluster.access import Access, text
+from nplconf.cluster.access import Access, text, token
 from nplconf.errors import BadConfigError
 
 KUBELET = "/etc/kubernetes/kubelet.conf"
@@ -39,6 +39,6 @@ def _in_cluster(environ: Mapping[str, str]) -> Access:
     return Access(
         server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         source=f"the ServiceAccount in {directory}",
-        token=text(directory / "token").strip(),
+        token=token(directory / "token"),
         ca=text(directory / "ca.crt"),
     )

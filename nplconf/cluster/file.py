@@ -204,7 +204,12 @@ def _opened(name: str) -> "BufferedReader[Any]":
 
 
 def _bounded(file: BinaryIO, name: str) -> bytes:
-    data = file.read(FILE_BYTES + 1)
+    """What is no JSON is not read further than YAML may be large: a device, a sparse file, a wrong file."""
+    data = file.read(formats.YAML_BYTES + 1)
+    if len(data) > formats.YAML_BYTES:
+        if data[:1000].lstrip(_BLANK)[:1] not in (b"{", b"["):
+            raise formats.too_large(name)
+        data += file.read(FILE_BYTES + 1 - len(data))
     if len(data) > FILE_BYTES:
         raise BadDataError(f"{name}: larger than {FILE_BYTES >> 20} MiB")
     return data

@@ -118,6 +118,11 @@ def _parse_json(text: str, source: str) -> list[Any]:
         raise BadDataError(f"{source}: nested too deeply") from None
 
 
+def too_large(source: str) -> BadDataError:
+    """What is said of a file that is no JSON and beyond YAML's limit."""
+    return BadDataError(f"{source}: YAML of more than {YAML_BYTES >> 20} MiB; JSON may be larger")
+
+
 def no_constant(name: str) -> None:
     """NaN and its like, which are no JSON."""
     raise ValueError(f"{name} is no number")
@@ -125,7 +130,7 @@ def no_constant(name: str) -> None:
 
 def _parse_yaml(text: str, size: int, source: str) -> list[Any]:
     if size > YAML_BYTES:
-        raise BadDataError(f"{source}: YAML of more than {YAML_BYTES >> 20} MiB; JSON may be larger")
+        raise too_large(source)
     from nplconf.cluster import yaml_stream  # 40 ms that JSON does not pay
 
     # a document that is none is found before the hundred megabytes behind it are read

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from nplconf.cluster.access import Access, text
+from nplconf.cluster.access import Access, text, token
 from nplconf.deadline import RUN
 from nplconf.errors import BadConfigError, NplconfError, UnavailableError
 
@@ -131,7 +131,7 @@ def _named(files: list[_File], section: str, name: object) -> _File:
 def _token(user: Mapping[str, Any], path: Path) -> str:
     """The file's, which is renewed, before one that is written down."""
     if user.get("tokenFile"):
-        return text(path.parent / user["tokenFile"]).strip()
+        return token(path.parent / user["tokenFile"])
     return str(user.get("token") or "").strip()
 
 
@@ -153,13 +153,31 @@ def _flag(part: Mapping[str, Any], name: str) -> bool:
 
 
 def _proxy(server: str) -> str:
-    """The HTTP proxy that the environment names."""
+    """The HTTP proxy that the environment names, unless it or the server's being on this machine excludes that."""
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return ""
     import urllib.request
 
     target = urlsplit(server)
-    return "" if urllib.request.proxy_bypass(target.netloc) else urllib.request.getproxies().get(target.scheme, "")
+    proxies = urllib.request.getproxies()
+    if urllib.request.proxy_bypass(target.netloc) or _near(target.hostname or "", proxies.get("no", "")):
+        return ""
+    return proxies.get(target.scheme, "")
+
+
+def _near(host: str, excluded: str) -> bool:
+    """A loopback address or one of an excluded network, which kubectl knows and urllib does not."""
+    import ipaddress  # 5 ms that only a node with a proxy pays
+
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    for part in excluded.split(","):
+        with suppress(ValueError):
+            if "/" in part and address in ipaddress.ip_network(part.strip(), strict=False):
+                return True
+    return address.is_loopback
 
 
 # --- plugins ---------------------------------------------------------------------------------------------------------

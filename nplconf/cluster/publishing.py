@@ -60,12 +60,12 @@ def _replaced(said: Refusal) -> bool:
 
 def _denied(status: int, said: Refusal) -> bool:
     """The Pod may not have this annotation: a policy, a webhook or the Pod's other annotations stand against it."""
-    return status in (400, 403, 422) and not _unentitled(said)
+    return status in (400, 403, 422) and not _unentitled(status, said)
 
 
-def _unentitled(said: Refusal) -> bool:
-    """It is we who may not: a right that is missing for all Pods, until somebody grants it."""
-    return " cannot patch " in said.message
+def _unentitled(status: int, said: Refusal) -> bool:
+    """It is we who may not: a right that is missing for all Pods, until somebody grants it. As authorizers word it."""
+    return status == 403 and 'cannot patch resource "pods/status"' in said.message
 
 
 def _explained(status: int, said: Refusal) -> str:
@@ -73,7 +73,7 @@ def _explained(status: int, said: Refusal) -> str:
         return f"the Pod's annotations would be too long: {said.message}"
     if status == 401:
         return f"the API server does not know us (401): {said.message}"
-    if status == 403 and _unentitled(said):
+    if _unentitled(status, said):
         return f"the right to patch pods/status is missing: {said.message}; see examples/kubernetes"
     if status in (400, 403, 422):
         return f"denied: {said.message}"

@@ -155,7 +155,8 @@ def last_success(facts: Facts) -> Verdict:
     if found.age > LATE:
         message = f"the last run that ended well was {found.age / 60:.0f} minutes ago"
         return fail(message, look) if found.timer else warn(message, look)
-    return ok(f"a run ended well {found.age:.0f} s ago, or since")
+    # less than nothing: the clock has gone back since
+    return ok(f"a run ended well {max(found.age, 0):.0f} s ago, or since")
 
 
 def config(facts: Facts) -> Verdict:

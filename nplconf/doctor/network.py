@@ -24,14 +24,13 @@ def forward_policy(facts: Facts) -> Verdict:
     found = facts.forwarding
     if isinstance(found, Unknown):
         return unknown(found)
-    for table in found.filters:
-        if _verdict(table, found) == "drop":
-            accept = f"{_program(table)} -I FORWARD -m conntrack --ctstate DNAT -j ACCEPT"
-            return fail(f"{table.program} ({table.family}): FORWARD drops what goes to Pods", accept)
+    if dropping := [table for table in found.filters if _verdict(table, found) == "drop"]:
+        names = ", ".join(f"{table.program} ({table.family})" for table in dropping)
+        accept = (f"{_program(table)} -I FORWARD -m conntrack --ctstate DNAT -j ACCEPT" for table in dropping)
+        return fail(f"{names}: FORWARD drops what goes to Pods", " && ".join(accept))
     if found.native:
-        chain = found.native[0]
-        accept = f"nft insert rule {chain} ct status dnat accept"
-        return warn(f"the nftables chain {chain} drops what it does not know, and nothing says it knows Pods", accept)
+        message = f"nftables: {', '.join(found.native)} drops what it does not know, and nothing says it knows Pods"
+        return warn(message, " && ".join(f"nft insert rule {chain} ct status dnat accept" for chain in found.native))
     return ok("nothing drops what goes to Pods")
 
 
@@ -50,7 +49,8 @@ def route_localnet(facts: Facts) -> Verdict:
         return ok("off, as it should be: nplconf does not need it")
     if not isinstance(facts.forwarding, Unknown) and any(map(_guards_localnet, facts.forwarding.filters)):
         return ok(f"on for {', '.join(facts.route_localnet)}, and a rule keeps neighbours from 127.0.0.0/8")
-    keys = " ".join(f"net.ipv4.conf.{device}.route_localnet=0" for device in facts.route_localnet)
+    # with slashes: a device's name may have dots
+    keys = " ".join(f"net/ipv4/conf/{device}/route_localnet=0" for device in facts.route_localnet)
     return warn(
         f"on for {', '.join(facts.route_localnet)}: neighbours may reach what listens on 127.0.0.1", f"sysctl -w {keys}"
     )

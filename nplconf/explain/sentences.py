@@ -131,8 +131,8 @@ def mend_policy(skipped: Iterable[Skipped], facts: Facts) -> list[str]:
 
 
 def who_has(number: int) -> str:
-    """Lists the sockets on a number, with their processes."""
-    return f"ss -lntup 'sport = :{number}'"
+    """Lists the sockets on a number, with their processes; a connection that goes out from it has it, too."""
+    return f"ss -antup 'sport = :{number}'"
 
 
 def new_plan(facts: Facts) -> str:

@@ -54,8 +54,7 @@ def ip_forward(families: Iterable[Family]) -> dict[Family, bool]:
 
 def route_localnet() -> tuple[str, ...]:
     """The devices whose packets may be led to 127.0.0.0/8; "all" is every device."""
-    on = sorted(path.parent.name for path in (SYS / "ipv4/conf").glob("*/route_localnet") if _is_on(path))
-    return ("all",) if "all" in on else tuple(on)
+    return tuple(sorted(path.parent.name for path in (SYS / "ipv4/conf").glob("*/route_localnet") if _is_on(path)))
 
 
 def _is_on(path: Path) -> bool:

@@ -27,7 +27,8 @@ def _ipv4() -> tuple[Route, ...]:
         length = int(mask, 16).bit_count()
         if length:
             address = socket.inet_ntoa(struct.pack("=I", int(destination, 16)))
-            found.append(Route(f"{address}/{length}", int(gateway, 16) == 0 and _bypassed(device, "IPv4")))
+            bridged = int(gateway, 16) == 0 and _bypassed(device, "IPv4")
+            found.append(Route(f"{address}/{length}", bridged, device))
     return tuple(found)
 
 
@@ -38,7 +39,7 @@ def _ipv6() -> tuple[Route, ...]:
         if int(length, 16) and not int(flags, 16) & _LOCAL and not destination.startswith(("fe8", "ff")):
             address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(destination))
             bridged = int(gateway, 16) == 0 and _bypassed(device, "IPv6")
-            found.append(Route(f"{address}/{int(length, 16)}", bridged))
+            found.append(Route(f"{address}/{int(length, 16)}", bridged, device))
     return tuple(found)
 
 

@@ -62,9 +62,12 @@ def save(directory: str, state: State, before: str) -> str:
 
 
 def make_directory(directory: str) -> None:
-    """The state directory, made where it is missing. Raises PermissionDeniedError when it cannot be."""
+    """The state directory, made where it is missing. Raises PermissionDeniedError when it cannot be.
+
+    It is root's alone: who may open it can lock it, and so keep every run out.
+    """
     try:
-        Path(directory).mkdir(mode=0o755, parents=True, exist_ok=True)
+        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as err:
         raise PermissionDeniedError(f"{directory}: the state directory cannot be made: {err.strerror}") from err
 

@@ -192,14 +192,14 @@ def _deletes(section: Section, room: int) -> list[str]:
 
 
 def _ports(section: Section) -> str:
-    """The ports with neighbours put together: tcp/61000-61044."""
+    """The ports with neighbours put together, the protocol named once: tcp/61000-61044 61046, udp/61000."""
     keys = sorted({(protocol, int(number)) for protocol, number in map(_number, section.rows)})
-    spans = []
+    spans: dict[str, list[str]] = {}
     for _, run in groupby(enumerate(keys), key=lambda at: (at[1][0], at[1][1] - at[0])):
         numbers = [key for _, key in run]
         (protocol, first), (_, last) = numbers[0], numbers[-1]
-        spans.append(f"{protocol}/{first}" + (f"-{last}" if last != first else ""))
-    return ", ".join(spans)
+        spans.setdefault(protocol, []).append(f"{first}-{last}" if last != first else f"{first}")
+    return ", ".join(f"{protocol}/{' '.join(found)}" for protocol, found in spans.items())
 
 
 def _number(row: Sequence[str]) -> tuple[str, str]:

@@ -6,6 +6,7 @@ packets pass conntrack by. Nobody else is ever masqueraded, so that Pods see who
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from zlib import crc32
 
 from nplconf.model import Family, Neighbourhood, PortRange
@@ -16,26 +17,41 @@ CHAIN = "NPLCONF-MASQ"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route of the node. network: CIDR. bridged: on a bridge whose packets pass conntrack by."""
+    """A route of the node. network: CIDR. bridged: on a bridge whose packets pass conntrack by. device: its name."""
 
     network: str
     bridged: bool
+    device: str = ""
 
 
 Routes = tuple[Route, ...]
 
 
 def neighbourhoods(routes: Routes, pod_ips: Iterable[str]) -> tuple[Neighbourhood, ...]:
-    """Each Pod's sources to masquerade, sorted: its neighbours' network on such a bridge, else its own address."""
+    """Each Pod's sources to masquerade, sorted by Pod: its neighbours on such a bridge, else its own address."""
     if not any(route.bridged for route in routes):
         return tuple(Neighbourhood(ip, _host(ip)) for ip in sorted(pod_ips))
     best = _lookup(routes)
+    on_bridge = cache(lambda device, family: _on_bridge(routes, device, family))
 
-    def source(ip: str) -> str:
+    def sources(ip: str) -> tuple[str, ...]:
         route = best(ip)
-        return route.network if route and route.bridged else _host(ip)
+        if route is None or not route.bridged:
+            return (_host(ip),)
+        # a route for the Pod alone does not tell which neighbours it answers directly: it may be any on the bridge
+        return (route.network,) if route.network != _host(ip) else on_bridge(route.device, _family(ip))
 
-    return tuple(Neighbourhood(ip, source(ip)) for ip in sorted(pod_ips))
+    return tuple(Neighbourhood(ip, source) for ip in sorted(pod_ips) for source in sources(ip))
+
+
+def _on_bridge(routes: Routes, device: str, family: Family) -> tuple[str, ...]:
+    """All that one family has on a bridge, in as few networks as say just that."""
+    from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+
+    here = [r.network for r in routes if r.bridged and r.device == device and _family(r.network) == family]
+    if family == "IPv4":
+        return tuple(map(str, collapse_addresses(map(IPv4Network, here))))
+    return tuple(map(str, collapse_addresses(map(IPv6Network, here))))
 
 
 def _lookup(routes: Routes) -> Callable[[str], Route | None]:
@@ -82,8 +98,12 @@ def chains(
     return {post: tuple(flows), CHAIN: tuple(sorted(gates))} | behind
 
 
+def _family(address: str) -> Family:
+    return "IPv6" if ":" in address else "IPv4"
+
+
 def _host(ip: str) -> str:
-    return ip + HOST["IPv6" if ":" in ip else "IPv4"]
+    return ip + HOST[_family(ip)]
 
 
 def _block(ip: str, family: Family) -> str:

@@ -118,6 +118,19 @@ CASES: dict[str, list[Step]] = {
         Step(patched("services", "web", {"spec": {"type": "ClusterIP", "ports": PORTS}}), MAPPED),
     ],
     "a LoadBalancer Service selects": [Step(all_of(pod(), service(type="LoadBalancer")), MAPPED)],
+    "a headless Service selects": [Step(all_of(pod(), service(clusterIP="None")), MAPPED)],
+    "an ExternalName Service selects nothing": [
+        Step(all_of(pod(), service(type="ExternalName", externalName="example.com", ipFamilies=None)), NOTHING)
+    ],
+    "a Service without a selector selects nothing": [
+        Step(all_of(pod(), service(selector=None)), NOTHING),
+        Step(patched("services", "web", {"spec": {"selector": {"app": "web"}}}), MAPPED),
+        Step(patched("services", "web", {"spec": {"selector": None}}), NOTHING),
+    ],
+    "every pair of a selector must fit": [
+        Step(all_of(pod(), service(selector={"app": "web", "tier": "front"})), NOTHING),
+        Step(patched("pods", "a", {"metadata": {"labels": {"tier": "front"}}}), MAPPED),
+    ],
     "the annotation set to false, and back": [
         Step(BASE, MAPPED), Step(selecting("false"), NOTHING), Step(selecting("true"), MAPPED)
     ],
@@ -138,8 +151,9 @@ CASES: dict[str, list[Step]] = {
     ],
     "a deleted Service": [Step(BASE, MAPPED), Step(gone("web", "services"), NOTHING)],
     "a deleted Pod": [Step(BASE, MAPPED), Step(gone("a"), {})],
-    "two target ports have two numbers": [
-        Step(all_of(pod(), service("web", (80, "TCP"), (90, "TCP"))), {"a": {"80/tcp", "90/tcp"}})
+    "two target ports have two numbers, and one of them goes": [
+        Step(all_of(pod(), service("web", (80, "TCP"), (90, "TCP"))), {"a": {"80/tcp", "90/tcp"}}),
+        Step(retargeted((80, "TCP")), MAPPED),
     ],
     "ports of the Pod that no Service targets are left alone": [
         Step(all_of(pod(ports=[{"containerPort": 80}, {"containerPort": 81}]), service()), MAPPED)
@@ -176,6 +190,18 @@ CASES: dict[str, list[Step]] = {
         Step(retargeted((80, "UDP"), (80, "TCP")), {"a": {"80/tcp", "80/udp"}}),
         Step(retargeted((80, "TCP")), MAPPED),
     ],
+    "one port of two Pods, by another protocol each": [
+        Step(
+            all_of(
+                pod("a", IP, labels={"app": "a"}),
+                pod("b", IP2, labels={"app": "b"}),
+                service("tcp", (80, "TCP"), selector={"app": "a"}),
+                service("udp", (80, "UDP"), selector={"app": "b"}),
+            ),
+            {"a": {"80/tcp"}, "b": {"80/udp"}},
+        ),
+        Step(service("more", (80, "TCP"), selector={"app": "b"}), {"a": {"80/tcp"}, "b": {"80/tcp", "80/udp"}}),
+    ],
     "a protocol that is not supported": [
         Step(all_of(pod(), service("web", (80, "SCTP"), (81, "TCP"))), {"a": {"81/tcp"}})
     ],
@@ -187,6 +213,9 @@ CASES: dict[str, list[Step]] = {
         Step(BASE, MAPPED), Step(status("a", **with_ips()), NOTHING), Step(status("a", **with_ips(IP2)), MAPPED)
     ],
     "a Pod whose IP changes": [Step(BASE, MAPPED), Step(status("a", **with_ips(IP2)), MAPPED)],
+    "a Pod created again under its name, with another IP, between two runs": [
+        Step(BASE, MAPPED), Step(all_of(gone("a"), pod("a", IP2)), MAPPED)
+    ],
     "an IP that went from a Pod that has ended to another": [
         Step(all_of(pod("a", IP), service()), MAPPED),
         Step(all_of(status("a", phase="Succeeded"), pod("b", IP)), {"a": set(), "b": {"80/tcp"}}),
@@ -205,6 +234,12 @@ CASES: dict[str, list[Step]] = {
         )
     ],
     "a dual stack Pod of a Service for IPv4": [Step(all_of(pod("a", IP, IP6), service()), MAPPED)],
+    "a dual stack Service for a Pod of IPv4": [
+        Step(all_of(pod(), service(ipFamilies=["IPv4", "IPv6"], ipFamilyPolicy="RequireDualStack")), MAPPED)
+    ],
+    "a Service for IPv6 and a Pod of IPv4": [
+        Step(all_of(pod(), service(ipFamilies=["IPv6"], ipFamilyPolicy="SingleStack")), NOTHING)
+    ],
     "a Pod on the node's network": [
         Step(all_of(host_network, service()), NOTHING)
     ],

@@ -168,6 +168,8 @@ def test_a_server_that_hangs_or_drips_is_given_up_within_the_deadline(
         (faultproxy.edited(lambda raw: {k: v for k, v in raw.items() if k != "items"}), "no items"),
         (faultproxy.edited(lambda raw: raw | {"items": {"a": 1}}), "no items"),
         (faultproxy.edited(lambda raw: raw | {"items": [*raw["items"], 1]}), "no object"),
+        (faultproxy.edited(lambda raw: raw | {"items": [*raw["items"], {}]}), "no object"),
+        (faultproxy.edited(lambda raw: raw | {"items": [*raw["items"], {"metadata": {"name": "a"}}]}), "no object"),
         (faultproxy.edited(lambda raw: raw | {"kind": "NodeList"}), "a NodeList"),
         (faultproxy.answers(200, "[]"), "broken"),
         (faultproxy.answers(200, "[" * 100_000), "broken"),
@@ -214,7 +216,7 @@ def paged(raw: dict[str, Any]) -> dict[str, Any]:
 
 def page(*names: str, more: str = "") -> faultproxy.Fault:
     """A page of Services that no server has."""
-    items = [{"metadata": {"name": name, "namespace": "paged"}} for name in names]
+    items = [{"metadata": {"name": name, "namespace": "paged", "uid": name}} for name in names]
     return faultproxy.answers(200, {"kind": "ServiceList", "metadata": {"continue": more}, "items": items})
 
 

@@ -20,7 +20,7 @@ NEEDED = ["get nodes", "list pods", "list services", "patch pods/status", "creat
 def rights(corner: Corner, kubeconfig: Path, *, events: bool = True) -> dict[str, bool]:
     cluster = ApiCluster(str(kubeconfig), lambda _message: None)
     with contextlib.closing(cluster._session):
-        return dict(cluster.rights(corner.node, events=events))
+        return {right.what: right.allowed for right in cluster.rights(corner.node, events=events)}
 
 
 def test_the_identity_of_the_examples_may_do_all_that_is_needed(corner: Corner) -> None:

@@ -11,12 +11,13 @@ import pytest
 import worlds
 import yaml
 from apisite import Site
-from corner import Corner
+from corner import Corner, install, wait_for_right
 from echo import Answer
 from netns import Applied
 
 pytestmark = [pytest.mark.api, pytest.mark.kernel]
 GITOPS = netns.ROOT / "examples" / "gitops"
+RENDERER = "/api/v1/namespaces/kube-system/serviceaccounts/nplconf-plans"
 NODE_IP = "10.10.10.10"
 
 
@@ -199,6 +200,21 @@ def _spoil(plan: Path, text: str | None) -> None:
         plan.unlink()
     else:
         plan.write_text(text)
+
+
+def test_the_jobs_identity_may_render_all_nodes_each_as_by_itself(node: Site) -> None:
+    plane = node.corner.plane
+    install(plane, str(GITOPS / "ci" / "reader.yaml"))
+    wait_for_right(plane, "system:serviceaccount:kube-system:nplconf-plans", "list", "nodes")
+    node.use(token=plane.ok("POST", f"{RENDERER}/token", {"spec": {}})["status"]["token"])
+    node.corner.pod("web-0")
+    node.corner.service()
+    plans = node.directory / "all"
+    assert node.nplconf("render", "--all-nodes", "--out", str(plans)).returncode == 0
+    text = (plans / f"{node.corner.node}.yaml").read_text()
+    assert text == node.nplconf("render").stdout
+    assert "name: web-0" in text
+    assert node.nplconf("render", "--all-nodes", "--prune", "--out", str(plans)).stdout.endswith("0 removed.\n")
 
 
 def test_what_brings_the_plans_to_the_nodes_is_taken_as_it_is_by_an_api_server(corner: Corner) -> None:

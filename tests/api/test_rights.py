@@ -22,6 +22,13 @@ def patch(corner: Corner, token: str, metadata: dict[str, Any], name: str = "web
     return corner.plane.call("PATCH", path, {"metadata": metadata, **parts}, token=token)
 
 
+def allow(corner: Corner, subject: dict[str, str]) -> None:
+    """Everything in the namespace."""
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{corner.namespace}/rolebindings"
+    corner.plane.ok("POST", path, {"metadata": {"name": "owner"}, "roleRef": role, "subjects": [subject]})
+
+
 def annotations(value: str | None = "[]", key: str = worlds.ANNOTATION) -> dict[str, Any]:
     return {"annotations": {key: value}}
 
@@ -61,6 +68,30 @@ def test_a_token_without_a_node_writes_to_no_pod(guarded: Corner) -> None:
 
     assert answer.status == 422
     assert "the token is of no node" in answer.body["message"]
+
+
+def test_a_token_dies_with_its_node(guarded: Corner) -> None:
+    guarded.pod()
+    token = guarded.token()
+    guarded.plane.ok("DELETE", f"/api/v1/nodes/{guarded.node}")
+    guarded.add_node(guarded.node)
+
+    assert patch(guarded, token, annotations()).status == 401
+    assert guarded.annotation() is None
+
+
+def test_an_account_that_only_has_the_writers_name_is_not_the_writer(guarded: Corner) -> None:
+    guarded.pod()
+    account = f"/api/v1/namespaces/{guarded.namespace}/serviceaccounts"
+    guarded.plane.ok("POST", account, {"metadata": {"name": "nplconf"}})
+    bound = {"apiVersion": "v1", "kind": "Node", "name": guarded.node, "uid": guarded.node_uid}
+    spec = {"expirationSeconds": 3600, "boundObjectRef": bound}
+    token = guarded.plane.ok("POST", f"{account}/nplconf/token", {"spec": spec})["status"]["token"]
+    allow(guarded, {"kind": "ServiceAccount", "name": "nplconf", "namespace": guarded.namespace})
+
+    answer = patch(guarded, token, annotations())
+
+    assert (answer.status, guarded.annotation()) == (422, None)
 
 
 @pytest.mark.parametrize(
@@ -132,16 +163,23 @@ def test_the_writer_has_no_other_right(guarded: Corner, method: str, path: str) 
 @pytest.fixture
 def tenant(guarded: Corner) -> str:
     """The token of one who may do everything in the namespace: the owner of its Pods."""
-    subjects = [{"kind": "User", "name": "tenant", "apiGroup": "rbac.authorization.k8s.io"}]
-    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{guarded.namespace}/rolebindings"
-    guarded.plane.ok("POST", path, {"metadata": {"name": "owner"}, "roleRef": role, "subjects": subjects})
+    allow(guarded, {"kind": "User", "name": "tenant", "apiGroup": "rbac.authorization.k8s.io"})
     return guarded.plane.tokens["tenant"]
 
 
 def edit(corner: Corner, token: str, body: dict[str, Any], subresource: str = "") -> kube.Answer:
     path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0{subresource}"
     return corner.plane.call("PATCH", path, body, token=token)
+
+
+def test_an_ephemeral_container_does_not_bring_the_annotation(guarded: Corner, tenant: str) -> None:
+    guarded.pod()
+    assert patch(guarded, guarded.token(), annotations("[1]")).status == 200
+    work = {"spec": {"ephemeralContainers": [{"name": "e", "image": "i"}]}}
+
+    edit(guarded, tenant, {"metadata": annotations("[2]"), **work}, "/ephemeralcontainers")
+    assert guarded.annotation() == "[1]"
+    assert edit(guarded, tenant, work, "/ephemeralcontainers").status == 200
 
 
 @pytest.mark.parametrize("subresource", ["", "/status"])

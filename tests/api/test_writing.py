@@ -127,13 +127,18 @@ def test_a_denial_by_a_policy_is_a_failure_of_that_pod_alone(
     assert corner.annotation() == "[1]"
 
 
-def test_a_denial_that_says_forbidden_is_a_denial(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+@pytest.mark.parametrize("why", ["policy says no", "policy: strangers cannot patch Pods"])
+@pytest.mark.parametrize("code", [403, 422])
+def test_a_denial_is_one_however_it_is_worded(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy, code: int, why: str
+) -> None:
     corner.pod()
-    proxy.fail(faultproxy.status(403, "Forbidden", 'pods "web-0" is forbidden: policy says no'), path(corner))
+    proxy.fail(faultproxy.status(code, "Forbidden", f'pods "web-0" is forbidden: {why}'), path(corner))
 
     (failure,) = cluster.patch([of(corner)])
 
-    assert failure.message == 'denied: pods "web-0" is forbidden: policy says no'
+    assert failure.message == f'denied: pods "web-0" is forbidden: {why}'
+    assert failure.refused
 
 
 def test_the_missing_right_to_patch_is_named(corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster]) -> None:
@@ -143,6 +148,7 @@ def test_the_missing_right_to_patch_is_named(corner: Corner, proxy: Proxy, opene
     (failure,) = cluster.patch([of(corner)])
 
     assert failure.message.startswith("the right to patch pods/status is missing: ")
+    assert not failure.refused
 
 
 @pytest.mark.parametrize(
@@ -238,3 +244,17 @@ def test_patches_that_hang_are_given_up_within_one_deadline(cluster: ApiCluster,
 
     assert len(failures) == 6
     assert time.monotonic() - start < 4
+
+
+@pytest.mark.usefixtures("hasty")
+def test_a_patch_that_hangs_keeps_no_other_from_being_written(
+    cluster: ApiCluster, corner: Corner, proxy: Proxy
+) -> None:
+    for i in range(2):
+        corner.pod(f"web-{i}", (f"10.244.3.{i + 1}",))
+    proxy.fail(faultproxy.hang(), path(corner), times=1000)
+
+    (failure,) = cluster.patch([of(corner), of(corner, "web-1")])
+
+    assert "no answer in 2 s" in failure.message
+    assert corner.annotation("web-1") == "[1]"

@@ -86,3 +86,12 @@ def test_a_node_that_can_have_no_plan_has_none(tmp_path: Path, capsys: pytest.Ca
     assert main(["render", "--cluster-state", str(dump), "--node", "Worker_1"]) == 65
     said = capsys.readouterr()
     assert (said.out, "no DNS name" in said.err) == ("", True)
+
+
+@pytest.mark.parametrize("words", [("-v",), ()])
+def test_verbose_says_where_the_cluster_state_is_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
+) -> None:
+    dump = worlds.write_objects(tmp_path / "dump.json", worlds.raw_list(worlds.raw_node()))
+    assert main(["render", "--cluster-state", str(dump), "--node", worlds.NODE, *words]) == 0
+    assert capsys.readouterr().err == (f"nplconf: info: cluster state: {dump}\n" if words else "")

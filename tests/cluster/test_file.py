@@ -189,6 +189,21 @@ def test_a_file_beyond_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch, pat
         FileCluster(["-"], None, io.BytesIO(b"x" * 101)).snapshot(None)
 
 
+def test_what_is_no_json_is_not_read_beyond_the_limit_of_yaml(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "YAML_BYTES", 100)
+    endless = io.BytesIO(bytes(1_000_000))
+    cluster = FileCluster(["-"], None, endless)
+    with pytest.raises(BadDataError, match="stdin: YAML of more than"):
+        cluster.snapshot(None)
+    assert endless.tell() < 100_000
+
+
+def test_json_may_be_larger_than_yaml(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(formats, "YAML_BYTES", 10)
+    path = write(tmp_path / "cluster.json", WORLD)
+    assert opened(path, write_back=path).patch([Patch(worlds.ref("nobody"), None)]), "it was read, and has no such Pod"
+
+
 def test_a_file_that_has_changed_is_read_again(path: Path) -> None:
     cluster = opened(write(path, WORLD))
     assert len(cluster.snapshot(None).pods) == 1

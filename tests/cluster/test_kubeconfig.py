@@ -70,9 +70,13 @@ def test_the_environments_proxy_is_used_unless_it_excludes_the_server(
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
     assert read(write({})).proxy == "http://proxy:3128"
+    for near in ("https://127.0.0.1:6443", "https://localhost:6443", "https://[::1]:6443"):
+        assert read(write({}, server=near)).proxy == ""
 
-    monkeypatch.setenv("NO_PROXY", "10.0.0.1")
-    assert read(write({})).proxy == ""
+    for excluded in ("10.0.0.1", "example.com, 10.0.0.0/24", "nonsense/x,10.0.0.9/8"):
+        monkeypatch.setenv("NO_PROXY", excluded)
+        assert read(write({})).proxy == ""
+    assert read(write({}, server="https://far.example:6443")).proxy == "http://proxy:3128"
 
 
 @pytest.mark.parametrize(
@@ -126,6 +130,13 @@ def test_what_a_kubeconfig_names_and_is_not_there_is_bad_configuration(
 ) -> None:
     with pytest.raises(BadConfigError, match="--kubeconfig"):
         read(write(user, **cluster))
+
+
+def test_a_token_file_that_is_empty_is_bad_configuration(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("\n")
+
+    with pytest.raises(BadConfigError, match="no token in it; --kubeconfig"):
+        read(write({"tokenFile": "token"}))
 
 
 @pytest.mark.parametrize("token", ["secret\nword", "secret\u20ac", "secret\x00"])

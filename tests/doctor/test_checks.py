@@ -120,6 +120,11 @@ def test_what_is_broken_is_named_and_nothing_else(check: str, status: str, broke
     assert found[check].fix
 
 
+def test_a_clock_that_went_back_makes_no_time_less_than_nothing() -> None:
+    found = judge(replace(HEALTHY, last_success=LastSuccess(-86398.0, ever=True, timer=True)))["last-success"]
+    assert found.message == "a run ended well 0 s ago, or since"
+
+
 def test_every_check_can_fail_or_warn() -> None:
     assert {check for check, *_ in BROKEN} == set(CHECKS)
 

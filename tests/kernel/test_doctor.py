@@ -140,28 +140,39 @@ def test_who_is_not_root_is_told_so_and_nothing_else(served: World) -> None:
 def test_forwarding_switched_off(served: World) -> None:
     sysctl(served.node, "net.ipv4.ip_forward", 0)
     assert named(served) == {"ip-forward": "fail"}
+    mend(served, "ip-forward")
 
 
 @pytest.mark.parametrize("kind", ["nft", "legacy"])
 def test_a_firewall_that_drops_what_is_forwarded(served: World, kind: str) -> None:
-    served.run(f"iptables-{kind}", "-P", "FORWARD", "DROP")
+    for family in ("iptables", "ip6tables"):
+        served.run(f"{family}-{kind}", "-P", "FORWARD", "DROP")
     assert named(served) == {"forward-policy": "fail"}
-    mend = str(checks(served)["forward-policy"]["fix"]).split()
-    assert served.run(*mend).returncode == 0
-    assert named(served) == {}
+    mend(served, "forward-policy")
 
 
 def test_a_firewall_of_nftables_itself(served: World) -> None:
-    served.run("nft", "add table inet fw; add chain inet fw pass { type filter hook forward priority 0; policy drop; }")
+    for family in ("inet", "ip6"):
+        chain = f"{family} fw pass {{ type filter hook forward priority 0; policy drop; }}"
+        served.run("nft", f"add table {family} fw; add chain {chain}")
     assert named(served) == {"forward-policy": "warn"}
-    mend = str(checks(served)["forward-policy"]["fix"]).split()
-    assert served.run(*mend).returncode == 0
-    assert named(served) == {}
+    mend(served, "forward-policy")
+
+
+def mend(node: World, check: str) -> None:
+    """Do as the check says; nothing is wrong then."""
+    assert node.run("sh", "-c", str(checks(node)[check]["fix"])).returncode == 0
+    assert named(node) == {}
 
 
 def test_route_localnet(served: World) -> None:
-    sysctl(served.node, "net.ipv4.conf.all.route_localnet", 1)
+    batch(f"-n {served.node}", "link add eth0.7 type veth peer name other")
+    with inside(served.node):
+        for device in ("all", "eth0.7", "lo"):
+            Path("/proc/sys/net/ipv4/conf", device, "route_localnet").write_text("1")
     assert named(served) == {"route-localnet": "warn"}
+    mend(served, "route-localnet")
+    sysctl(served.node, "net.ipv4.conf.all.route_localnet", 1)
     guard = "-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -j DROP"
     served.restore(f"*filter\n:KUBE-FIREWALL - [0:0]\n{guard}\nCOMMIT\n")
     assert named(served) == {}
@@ -182,8 +193,7 @@ def test_an_antrea_agent_with_nodeportlocal_and_what_it_leaves(served: World, tm
     with agent(tmp_path):
         assert named(served) == {"antrea": "fail"}
     assert named(served) == {"antrea": "warn"}
-    assert served.run("sh", "-c", str(checks(served)["antrea"]["fix"])).returncode == 0
-    assert named(served) == {}
+    mend(served, "antrea")
     assert not any("ANTREA" in rule for rule in served.rules(family))
 
 

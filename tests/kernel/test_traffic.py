@@ -150,6 +150,26 @@ def test_a_neighbour_on_a_bridge_that_passes_conntrack_by_is_answered(
 
 
 @FAMILIES
+def test_neighbours_on_a_bridge_are_answered_where_the_node_has_a_route_for_each(own: Town, family: Family) -> None:
+    network, bits = ("10.244.4", 32) if family == "IPv4" else ("fd00:244:4:", 128)
+    dot = "." if family == "IPv4" else ":"
+    batch(
+        f"-n {own.node}",
+        f"address delete {network}{dot}1/{24 if bits == 32 else 64} dev {BRIDGE}",
+        f"address add {network}{dot}1/{bits} dev {BRIDGE}",
+        *(f"route add {IPS[pod][family]}/{bits} dev {BRIDGE}" for pod in ("api-1", "api-2")),
+    )
+    assert own.apply().code == 0
+    for protocol, port in PORT.items():
+        for source, pod in itertools.product(("api-1", "api-2"), repeat=2):
+            answer = own.request(source, pod, protocol, family)
+            assert isinstance(answer, Answer), (source, pod, protocol, answer)
+            assert answer.pod == pod
+        assert own.request("client", "api-1", protocol, family) == Answer("api-1", port, CLIENT[family])
+    assert own.apply().counts == (16, 0, 0)
+
+
+@FAMILIES
 @PROTOCOLS
 def test_a_neighbour_on_a_bridge_whose_packets_are_filtered_is_seen_with_its_own_address(
     filtered: Town, protocol: Protocol, family: Family

@@ -153,6 +153,11 @@ def test_the_file_is_for_root_alone(tmp_path: Path) -> None:
     assert (tmp_path / state.FILE).stat().st_mode & 0o777 == 0o600
 
 
+def test_the_directory_is_for_root_alone_as_who_may_open_it_can_lock_it(tmp_path: Path) -> None:
+    state.make_directory(str(tmp_path / "lib" / "state"))
+    assert (tmp_path / "lib" / "state").stat().st_mode & 0o777 == 0o700
+
+
 def test_a_directory_that_cannot_be_made_is_a_matter_of_rights(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PermissionDeniedError, match="cannot be made"):

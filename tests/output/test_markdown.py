@@ -49,8 +49,15 @@ def test_any_number_of_deletes_is_said_in_full(count: int) -> None:
     text = review(plans.rows(count), plans.rows(count + 900)[count:])
     assert len(text.encode()) < markdown.BYTES
     assert re.search(r"^\d+ more$", text, re.MULTILINE)
-    spans = re.findall(r"tcp/(\d+)(?:-(\d+))?", text.split("## To add")[0])
+    spans = re.findall(r"[/ ](\d+)(?:-(\d+))?(?=[ ,\n]|$)", text.split("## To add")[0].split("\n## To delete")[1])
     assert sum(int(last or first) - int(first) + 1 for first, last in spans) == count
+
+
+def test_nine_thousand_deletes_that_are_no_neighbours_are_all_named() -> None:
+    rows = [m._replace(node_port=1024 + 7 * i) for i, m in enumerate(plans.rows(9000))]
+    text = review(rows, ())
+    assert len(text.encode()) < markdown.BYTES
+    assert all(re.search(rf"\b{m.node_port}\b", text) for m in rows[::97])
 
 
 @given(plans.hostile)

@@ -30,6 +30,16 @@ def test_a_pod_elsewhere_has_itself_alone() -> None:
     assert sources(BRIDGE, ips=("10.244.4.9", "fd00::9")) == ["10.244.4.9/32", "fd00::9/128"]
 
 
+def test_pods_with_a_route_each_on_one_bridge_are_neighbours_and_those_on_another_are_not() -> None:
+    here = [Route(f"10.244.3.{number}/32", bridged=True, device="cni0") for number in (16, 17, 40)]
+    here += [Route("fd00::17/128", bridged=True, device="cni0"), Route("10.9.0.0/24", bridged=True, device="cni0")]
+    elsewhere = [Route("10.244.3.18/32", bridged=True, device="cni1"), Route("10.244.3.19/32", bridged=False)]
+    every = (*here, *elsewhere)
+    assert sources(*every) == ["10.9.0.0/24", "10.244.3.16/31", "10.244.3.40/32"]
+    assert sources(*every, ips=("10.244.3.18", "10.244.3.19")) == ["10.244.3.18/32", "10.244.3.19/32"]
+    assert sources(*every, ips=("fd00::17",)) == ["fd00::17/128"]
+
+
 def test_the_default_route_of_the_other_family_says_nothing() -> None:
     assert sources(Route("::/0", bridged=True)) == ["10.244.3.17/32"]
 
@@ -45,7 +55,7 @@ def test_the_most_specific_of_any_routes_decides(rows: list[tuple[str, int, bool
     networks = {}
     for address, bits, bridged in rows:
         network = ipaddress.ip_network(f"{address}/{bits if ':' in address else min(bits, 32)}", strict=False)
-        networks[network] = Route(str(network), bridged)
+        networks[network] = Route(str(network), bridged, device=str(network))
 
     found = dict(neighbourhoods(tuple(networks.values()), ips))
 
