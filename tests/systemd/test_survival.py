@@ -131,6 +131,25 @@ def test_a_crash_after_a_reexec_loses_nothing_either(wide: Booted) -> None:
     assert any("4000 sockets were kept" in said for said in wide.said(HOLD))
 
 
+@pytest.mark.parametrize(
+    ("text", "mode"), [("bogus: 1\n", 0o644), (None, 0o600)], ids=["cannot be followed", "cannot be read"]
+)
+def test_a_configuration_that_is_wrong_for_a_while_loses_no_number(node: Booted, text: str | None, mode: int) -> None:
+    node.machine.run("rm", "-f", "/run/enough")
+    with intruder(node) as thief:
+        node.machine.write("/etc/nplconf/config.yaml", text or node.config, mode)
+        node.machine.run("systemctl", "restart", HOLD, check=False)
+        node.machine.wait_until(lambda: node.machine.state(HOLD)["NRestarts"] != "0", "that it is tried again")
+        node.machine.write("/etc/nplconf/config.yaml", node.config)
+        node.machine.wait_until(lambda: node.machine.state(HOLD)["ActiveState"] == "active", "the daemon")
+        node.machine.write("/run/enough", "")
+        found = json.loads(thief.communicate(timeout=60)[0])
+    node.machine.path("/run/enough").unlink()
+    assert found["got"] == []
+    assert any("128 sockets were kept" in said for said in node.said(HOLD)[-2:])
+    assert node.machine.state(HOLD)["NFileDescriptorStore"] == "2"
+
+
 THIEF = "import socket, sys, time; s = socket.socket(); s.bind(('', int(sys.argv[1]))); s.listen(); time.sleep(600)"
 
 
