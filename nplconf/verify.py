@@ -7,7 +7,6 @@ from typing import Literal
 from nplconf.decision import Decision
 from nplconf.model import Change, Finding, Mapping, Pod, PodRef
 from nplconf.observed import Observed, held
-from nplconf.plan.live import NOBODY
 from nplconf.publish import annotation, patches
 from nplconf.publish.annotation import Entry
 from nplconf.rules import tree
@@ -115,5 +114,4 @@ def _unreadable_texts(unclear: set[PodRef], rows: list[Row]) -> Iterator[Finding
     """Pods whose annotation says the right things in a wrong form, or something that is no entry at all."""
     explained = {row.mapping.pod for row in rows if row.annotation not in ("ok", "na")}
     for pod in sorted(unclear - explained):
-        if pod != NOBODY:
-            yield Finding("annotation", pod.key, "the annotation is not written as it must be")
+        yield Finding("annotation", pod.key, "the annotation is not written as it must be")

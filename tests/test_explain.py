@@ -1,5 +1,7 @@
 """explain: each answer says what is so, why, and what mends it, in fifteen lines at most."""
 
+from dataclasses import replace
+
 import nodes
 import pytest
 import worlds
@@ -221,3 +223,38 @@ def test_many_reasons_are_cut_with_their_count_and_the_command_stays() -> None:
     lines = found.lines()
     assert len(lines) == 15
     assert lines[-2:] == ["  and 28 more", "  mend it: nplconf apply"]
+
+
+def test_an_answer_about_one_pod_says_nothing_of_another() -> None:
+    other = worlds.pod("web-9", ["10.244.3.99"], ports=())
+    broken = worlds.pod("web-8", ["127.0.0.1"])
+    known = facts(other, broken, worlds.pod(annotation=TOLD), worlds.service())
+    alone = facts(worlds.pod(annotation=TOLD), worlds.service())
+    assert asked("shop/web-0", known) == asked("shop/web-0", alone)
+    assert "web-0" not in " ".join(asked("shop/web-9", known))
+    assert asked("shop/web-8", known)[0] == "Pod shop/web-8 on worker-1 is not mapped"
+
+
+def test_a_pod_of_which_one_mapping_is_lost_is_not_mapped_as_it_must_be() -> None:
+    two = worlds.service(ports=[(8080, "TCP"), (9090, "TCP")])
+    assert asked("shop/web-0", facts(worlds.pod(annotation=TOLD), two))[0] == (
+        "Pod shop/web-0 on worker-1 is not mapped as it must be"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pods", "elsewhere", "said"),
+    [
+        ((worlds.pod(phase="Failed"),), {}, "a Pod of that name has ended"),
+        ((), {"shop/web-0": ""}, "it has no node yet"),
+        ((worlds.pod("web-1", phase="Failed"), worlds.pod(on="worker-2", phase="Failed")), {}, None),
+    ],
+)
+def test_a_pod_that_does_not_run_here_says_what_became_of_it(
+    pods: tuple[Pod, ...], elsewhere: dict[str, str], said: str | None
+) -> None:
+    state = replace(worlds.cluster(worlds.node(), *pods), elsewhere=elsewhere)
+    lines = asked("shop/web-0", facts(state=state, at=nodes.observed()))
+    assert lines[0].startswith("no such Pod runs on worker-1")
+    found = [line.strip() for line in lines if "ended" in line or "no node" in line]
+    assert found == ([said] if said else [])

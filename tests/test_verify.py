@@ -78,6 +78,7 @@ def test_an_annotation_with_another_number_is_wrong(world: World) -> None:
     entries = json.loads(world.cluster.annotation() or "")
     world.tell(json.dumps([entries[0] | {"nodePort": 61999}]))
     assert world.facts() == [("ok", "ok", "wrong")]
+    assert world.look().findings == ()
 
 
 def test_an_entry_that_belongs_to_no_mapping_is_extra(world: World) -> None:

@@ -118,3 +118,8 @@ def test_matched_addresses_are_canonical_and_each_once() -> None:
 def test_every_address_of_the_node_is_its_own_whatever_its_type() -> None:
     node = worlds.node(addresses=[("InternalIP", "10.0.0.9"), ("Hostname", "worker-1"), ("Custom", "10.0.0.8")])
     assert own_addresses(node, {"IPv4": "192.0.2.7"}) == {"10.0.0.9", "10.0.0.8", "192.0.2.7"}
+
+
+def test_an_address_of_another_type_is_not_matched_and_a_link_local_one_is() -> None:
+    node = worlds.node(addresses=[("InternalIP", "10.0.0.1"), ("InternalIP", "169.254.7.7"), ("Hostname", "10.9.9.9")])
+    assert matched_addresses(node, {})["IPv4"] == ("10.0.0.1", "169.254.7.7")

@@ -119,6 +119,21 @@ def test_skipped_rows_are_each_there_once() -> None:
     assert [r.reason for r in plan.skipped] == ["pod-ip-missing"]
 
 
+def test_what_cannot_be_had_is_told_of_every_pod_and_every_service() -> None:
+    pods = [worlds.pod("web-0", ()), worlds.pod("web-1", ("127.0.0.1",)), worlds.pod("web-2", ("10.244.3.18",))]
+    plan = rendered(*pods, worlds.service(), worlds.service("np", type="NodePort"))
+    assert [(row.pod, row.reason) for row in plan.skipped] == [
+        (None, "service-type"),
+        ("shop/web-0", "pod-ip-missing"),
+        ("shop/web-1", "pod-ip-invalid"),
+    ]
+
+
+def test_a_node_without_a_pod_has_an_empty_plan() -> None:
+    (one,) = each_node(worlds.cluster(worlds.node()), SETTINGS)
+    assert one.render(Past()).mappings == ()
+
+
 def test_the_administrators_address_is_advertised() -> None:
     settings = Desired(worlds.RANGE, {"IPv4": "192.0.2.7"})
     plan = rendered(worlds.pod(), worlds.service(), settings=settings)

@@ -3,7 +3,7 @@
 import pytest
 import worlds
 
-from nplconf.desired.services import select, selecting
+from nplconf.desired.services import node_ports, select, selecting
 from nplconf.model import ServicePort
 
 
@@ -90,3 +90,21 @@ def test_the_protocol_of_a_service_port_is_shown_in_lower_case() -> None:
     service = worlds.service(ports=((1, "SCTP\n"),), type="NodePort")
     assert service.ports == (ServicePort(80, 1, "SCTP\n"),)
     assert select([service]).skipped[0].protocol == "sctp\\x0a"
+
+
+def test_a_service_without_numbers_of_its_own_takes_none() -> None:
+    assert node_ports([worlds.service()]) == {}
+
+
+def test_whatever_a_service_is_called_what_is_said_of_it_is_printable() -> None:
+    hostile = worlds.service("a\x1b[2J", node_port=61000, health_check_node_port=61001)
+    assert all(words.isprintable() for words in node_ports([hostile]).values())
+    strange = worlds.service(type="Cluster\x1bIP")
+    (row,) = select([strange]).skipped
+    assert row.reason == "service-type"
+    assert row.message.isprintable()
+
+
+def test_a_service_in_a_namespace_that_cannot_be_is_refused() -> None:
+    (row,) = select([worlds.service(namespace="Shop")]).skipped
+    assert row.reason == "name-invalid"

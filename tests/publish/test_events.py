@@ -202,3 +202,22 @@ def test_many_pods_that_were_told_nothing_yet_are_compared_in_one_look_at_the_la
 
     assert len(events) == MOST
     assert process_time() - start < 2, "it is 0.05 s; a look through all mappings for each Pod takes 5"
+
+
+def test_a_pod_of_another_node_is_told_nothing() -> None:
+    found = outcome(pod(), mappings=(ROW,))
+    elsewhere = replace(found.cluster, pods=(*found.cluster.pods, pod("web-9", on="worker-2", annotation="forged")))
+    events, _ = due(replace(found, cluster=elsewhere), found.plan, {})
+    assert {event.name for event in events} == {"web-0"}
+
+
+def test_what_was_said_before_is_remembered_while_something_newer_waits_for_its_turn() -> None:
+    rows = [mapping(61000 + i, pod=ref(f"p-{i:03}")) for i in range(MOST + 1)]
+    pods = [pod(row.pod.name) for row in rows]
+    said = said_of(outcome(pods[-1], mappings=(rows[-1],)))
+    moved = [*rows[:-1], rows[-1]._replace(node_port=61999)]
+
+    events, after = due(outcome(*pods, mappings=tuple(moved)), None, said)
+
+    assert len(events) == MOST
+    assert {topic: after[topic] for topic in said} == said
