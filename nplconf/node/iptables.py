@@ -189,16 +189,17 @@ class _Writer:
 
     def _write(self, want: Table | None) -> Written:
         try:
-            text, kept = transaction(want, self.table), transaction(want, self.table, sweep=False)
+            text = transaction(want, self.table)
         except ValueError as err:
             return Written("refused", str(err))
         done = write(self._family, self._backend, text)
-        if done.fault != "refused" or kept == text:
+        gone = obsolete(want, self.table)
+        if done.fault != "refused" or not gone:
             return done
         # a chain that is no longer needed cannot go while a foreign rule leads to it; that must not keep the rest out
-        if write(self._family, self._backend, kept).fault != "none":
+        if write(self._family, self._backend, transaction(want, self.table, sweep=False)).fault != "none":
             return done
-        stuck = self._stuck(obsolete(want, self.table))
+        stuck = self._stuck(gone)
         if not stuck:
             return Written()
         self.left = (

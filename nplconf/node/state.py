@@ -144,6 +144,7 @@ def _plan(data: Any) -> Plan | None:
     return plan
 
 
+_TEXT = frozenset((str,))
 _ROW = (int, str, str, str, list, str, int, list, str, list)
 """The types of a mapping's fields, in order."""
 
@@ -163,7 +164,10 @@ def _cooling(number: Any, pod: Any, port: Any, at: Any) -> Cooling:
 
 
 def _texts(values: Any) -> tuple[str, ...]:
-    return tuple(_is(str, value) for value in _is(list | tuple, values))
+    """At C's speed, as there are three for each of 10,000 mappings."""
+    if not _TEXT.issuperset(map(type, _is(list | tuple, values))):
+        raise TypeError("something else than a text")
+    return tuple(values)
 
 
 def _family(value: Any) -> Family:
