@@ -70,6 +70,31 @@ def test_a_read_only_disk_is_said_and_the_node_is_in_order(small: Booted) -> Non
     assert len(small.rules()) == 2
 
 
+def test_where_systemd_could_not_change_the_directory_a_run_brings_the_node_in_order(node: Booted) -> None:
+    node.machine.run("mount", "-t", "tmpfs", "-o", "ro,mode=0755", "closed", STATE)
+    flush(node)
+    node.run_job(check=False)
+    node.machine.run("umount", STATE)
+    assert node.machine.state(JOB)["ExecMainStatus"] == "5"
+    assert len(node.rules()) == 2
+
+
+def test_a_file_in_place_of_the_state_directory_is_said_by_the_run(node: Booted) -> None:
+    node.machine.run("mv", STATE, f"{STATE}.kept")
+    node.machine.run("touch", STATE)
+    node.run_job(check=False)
+    node.machine.run("rm", STATE)
+    node.machine.run("mv", f"{STATE}.kept", STATE)
+    assert node.machine.state(JOB)["ExecMainStatus"] == "77"
+    assert any("the state directory cannot be made" in said for said in node.said(JOB))
+
+
+def test_a_state_directory_that_was_removed_is_made_again(node: Booted) -> None:
+    node.machine.run("rm", "-r", STATE)
+    assert node.run_job() == "success"
+    assert node.machine.run("stat", "--format=%a", STATE).stdout == "700\n"
+
+
 def test_a_hanging_iptables_is_ended_in_time_with_no_process_left(node: Booted) -> None:
     limit = f"/etc/systemd/system/{JOB}.d/98-soon.conf"
     program = "/usr/sbin/xtables-nft-multi"
