@@ -5,15 +5,16 @@ import os
 import shlex
 import stat
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nplconf import doctor
+from nplconf import config, doctor, units
 from nplconf.cli import install_units, options, plans
 from nplconf.cli.worlds import open_cluster, open_node
 from nplconf.cluster.credentials import KUBELET
 from nplconf.cluster.file import DUMP
-from nplconf.doctor.facts import Facts, Right, Units, Unknown
+from nplconf.doctor.facts import Facts, LastSuccess, Right, Units, Unknown
 from nplconf.doctor.verdict import Verdict
 from nplconf.errors import BadConfigError, NplconfError
 from nplconf.model import ClusterState, Family, Holds
@@ -41,7 +42,9 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """0, or 5 when a check fails. Changes nothing."""
-    found = doctor.judge(_facts(settings, _config_faults(arguments, settings)))
+    options_wrong = tuple(_wrong_options(arguments, settings))
+    facts = _facts(settings, (*options_wrong, *_wrong_files(settings), *_hidden(settings)))
+    found = doctor.judge(_spared(facts, settings) if options_wrong else facts)
     healthy = all(verdict.status != "fail" for verdict in found.values())
     if settings.output == "table":
         table.write(_lines(found), settings)
@@ -60,7 +63,7 @@ def _facts(settings: Settings, faults: tuple[tuple[str, str], ...]) -> Facts:
     blind = _blind(lacking, unreadable)
     cluster, rights = _cluster(settings)
     pods = _pods(settings, cluster)
-    units = examine.units(_wanted(settings))
+    installed = examine.units(_wanted(settings))
     return Facts(
         port_range=settings.port_range,
         no_hold=settings.no_hold,
@@ -71,10 +74,10 @@ def _facts(settings: Settings, faults: tuple[tuple[str, str], ...]) -> Facts:
         ip_forward=examine.ip_forward(pods or ("IPv4",)),
         route_localnet=examine.route_localnet(),
         ports=examine.ports(),
-        holds=_holds(settings, units),
+        holds=_holds(settings, installed),
         served=served,
         store=examine.store(),
-        units=units,
+        units=installed,
         last_success=examine.last_success(settings.state_dir),
         config=faults,
         node_ports=_node_ports(cluster) if cluster else Unknown("the cluster cannot be read, see api-rights"),
@@ -147,21 +150,42 @@ def _pods(settings: Settings, cluster: ClusterState | None) -> dict[Family, str]
     return families
 
 
-def _holds(settings: Settings, units: Units | Unknown) -> Holds | Unknown:
+def _holds(settings: Settings, installed: Units | Unknown) -> Holds | Unknown:
     """The daemon's answer; one that would be started by the question is not asked."""
     if settings.no_hold:
         return Holds(available=False)
     if examine.is_closed(settings.hold_socket):
         return Unknown(f"{settings.hold_socket} is not ours to ask at", closed=True)
-    if isinstance(units, Units) and units.waits_for_a_question:
+    if isinstance(installed, Units) and installed.waits_for_a_question:
         return Holds(available=False, message="nplconf-hold.service does not run: nothing is held")
     found = holds.ask(settings.hold_socket, settings.port_range)
     return owners.named(found, [taken.number for taken in found.taken])
 
 
-def _config_faults(arguments: argparse.Namespace, settings: Settings) -> tuple[tuple[str, str], ...]:
-    """What is wrong with the configuration and with what it names, and what mends it."""
-    return (*_wrong_options(arguments, settings), *_wrong_files(settings), *_hidden(settings))
+def _spared(facts: Facts, settings: Settings) -> Facts:
+    """The facts beside a configuration that is wrong: what is missing for want of it is not named a second time."""
+    lost = Unknown("what is configured is not known, see config", closed=True)
+    if isinstance(facts.rights, Unknown) and not (settings.cluster_state or settings.kubeconfig):
+        facts = replace(facts, rights=lost, node_ports=lost)
+    if config.salvage(settings.config):
+        return facts
+    ranges = facts.holds.ranges if isinstance(facts.holds, Holds) else ()
+    held = any(span.first <= facts.port_range.first and facts.port_range.last <= span.last for span in ranges)
+    ever = isinstance(facts.last_success, LastSuccess) and facts.last_success.ever
+    return replace(
+        facts,
+        holds=facts.holds if held else lost,
+        last_success=facts.last_success if ever else lost,
+        units=_seen(facts),
+    )
+
+
+def _seen(facts: Facts) -> Units | Unknown:
+    """The units, but for the files that are made from the configuration."""
+    if isinstance(facts.units, Unknown):
+        return facts.units
+    made = {units.JOB_REACH, f"{units.UNIT_DIRECTORY}/nplconf-hold.socket"}
+    return facts.units._replace(differing=tuple(path for path in facts.units.differing if path not in made))
 
 
 def _wrong_options(arguments: argparse.Namespace, settings: Settings) -> Iterator[tuple[str, str]]:
@@ -173,12 +197,16 @@ def _wrong_options(arguments: argparse.Namespace, settings: Settings) -> Iterato
 
 
 def _wrong_files(settings: Settings) -> Iterator[tuple[str, str]]:
-    named = settings.plan_dir if settings.mode == "reviewed" else settings.policy
+    reviewed = settings.mode == "reviewed"
+    named = settings.plan_dir if reviewed else settings.policy
     try:
         plans.bounds(None, settings)
+    except BadConfigError as err:
+        yield str(err), f"editor {settings.config}"
     except NplconfError as err:
         if not named or not examine.is_closed(named):
-            yield str(err), f"nplconf validate {'' if named == settings.plan_dir else '--policy '}{named}"
+            file = f"{named}/{settings.node}.yaml" if reviewed else f"--policy {named}"
+            yield str(err), f"nplconf validate {file}"
     if settings.textfile and not (place := Path(settings.textfile).parent).is_dir():
         yield f"{settings.textfile}: there is no such directory", f"mkdir -p {shlex.quote(str(place))}"
 

@@ -10,7 +10,8 @@ from nplconf.model import Backend, Family, Holds, PortRange
 class Unknown(NamedTuple):
     """A fact that could not be read, and why: most often because of something that another check names.
 
-    closed: it is root's to read, and we are not root, which the check `capabilities` says. fix: "" where none is known.
+    closed: another check says so: it is root's to read, and we are not root (`capabilities`), or nobody knows what
+    is to be read (`config`). fix: "" where none is known.
     """
 
     why: str

@@ -263,6 +263,22 @@ def test_a_broken_config_file(served: World, text: str) -> None:
     assert str(config) in str(checks(served, f"--config={config}")["config"]["message"])
 
 
+@pytest.mark.parametrize("text", ["{", "- a\n", "clusterStat: [/a]\nnode: worker-1\n", "\0"])
+def test_what_a_broken_config_file_would_have_named_is_not_named_in_its_place(served: World, text: str) -> None:
+    config = served.directory / "config.yaml"
+    config.write_text(text)
+    found = served.run(sys.executable, "-m", "nplconf", "doctor", "-o", "json", f"--config={config}")
+    wrong = {c["check"] for c in json.loads(found.stdout)["checks"] if c["status"] != "ok"}
+    assert wrong.isdisjoint({"api-rights", "service-node-ports"})
+    assert "config" in wrong
+
+
+def test_a_reviewed_mode_without_its_plans_is_mended_in_the_config_file(served: World) -> None:
+    config = served.directory / "config.yaml"
+    config.write_text("mode: reviewed\n")
+    assert checks(served, f"--config={config}")["config"]["fix"] == f"editor {config}"
+
+
 def test_a_config_file_that_is_named_and_missing(served: World) -> None:
     assert named(served, "--config=/nowhere.yaml") == {"config": "fail"}
 
@@ -281,6 +297,7 @@ def test_a_broken_policy_and_a_plan_that_is_missing(served: World) -> None:
     config = served.directory / "config.yaml"
     config.write_text("mode: reviewed\nplanDir: /nowhere\n")
     assert named(served, f"--config={config}") == {"config": "fail"}
+    assert checks(served, f"--config={config}")["config"]["fix"] == "nplconf validate /nowhere/worker-1.yaml"
 
 
 # --- the cluster -----------------------------------------------------------------------------------------------------

@@ -67,6 +67,15 @@ def test_what_is_broken_is_named_nothing_else_and_its_fix_mends_it(
     assert node.doctor() == {}
 
 
+@pytest.mark.parametrize("text", ["{", "portRange: 40000-40100\n\tx", "clusterStat: [/a]\n"])
+def test_a_config_file_that_cannot_be_followed_is_named_alone(node: Booted, text: str) -> None:
+    kept = node.machine.path("/etc/nplconf/config.yaml").read_text()
+    node.machine.write("/etc/nplconf/config.yaml", text)
+    found = node.doctor()
+    node.machine.write("/etc/nplconf/config.yaml", kept)
+    assert list(found) == ["config"], found
+
+
 def test_asking_does_not_start_the_daemon(node: Booted) -> None:
     node.machine.run("systemctl", "stop", HOLD)
     assert list(node.doctor()) == ["hold"]
