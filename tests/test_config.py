@@ -113,6 +113,8 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
         ("node: [", "line 2: while parsing a flow node: "),
         ("? [node]\n: x", "line 1: a mapping or list cannot be a key"),
         ("node: a\n---\nnode: b", "line 2: a second document begins"),
+        ("node: [[[[a]]]]", "line 1: nested deeper than 4 levels"),
+        (f"clusterState: [{'a,' * 10_000}]", "line 1: more than 10000 values"),
     ],
 )
 def test_what_is_wrong_is_told_with_file_line_and_key(text: str, said: str) -> None:
@@ -201,6 +203,7 @@ def test_the_table_and_the_schema_both_take_what_is_right(key: str, good: list[A
         ("node", "5", "5"),
         ("maxDelete", "30", 30),
         ("maxDelete", "0", 0),
+        ("maxDelete", "100", 100),
         ("noHold", "true", True),
         ("noHold", "1", True),
         ("noHold", "false", False),

@@ -100,8 +100,8 @@ def test_only_services_of_its_namespace_whose_whole_selector_fits_could_ask_for_
 
 
 def test_a_pod_is_asked_about_by_its_own_labels() -> None:
-    other = pod("db", ["10.244.3.8"], labels={"app": "db"})
-    assert asked("shop/db", facts(MAPPED, other, service())) == ["Pod shop/db is not mapped: no Service selects it"]
+    other = pod("x", ["10.244.3.8"], labels={"app": "db"})
+    assert asked("shop/x", facts(MAPPED, other, service())) == ["Pod shop/x is not mapped: no Service selects it"]
 
 
 def test_the_number_of_a_pod_that_is_gone_cools_down_for_it() -> None:
@@ -181,7 +181,7 @@ def test_what_is_left_of_a_service_is_shown_though_it_asks_no_more(objects: list
 
 
 def test_a_number_that_passes_from_one_pod_to_another_is_told_of_both() -> None:
-    policy = Policy(pins=(Pin("pod", "shop/web-1", 8080, NUMBER, 0),))
+    policy = Policy(pins=(Pin("pod", "shop/web-1", 8080, NUMBER, 0), Pin("pod", "shop/web-2", 8080, 61081, 1)))
     known = facts(SECOND, service(), bounds=Bounds(policy=policy))
     rows = [
         "  tcp/61044 -> shop/web-0:8080 at 10.244.3.17: rule extra (apply will delete it: pod-gone)",

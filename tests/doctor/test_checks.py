@@ -284,7 +284,15 @@ def test_only_a_rule_that_drops_what_goes_to_127_guards_it_and_one_family_that_h
 
     other = ("-A KUBE-FIREWALL -m mark --mark 0x8000 -j DROP", "-A INPUT -d 127.0.0.0/8 -j ACCEPT")
     assert found(LOCALNET._replace(lines=other)) == "warn"
-    assert found(LOCALNET._replace(lines=(*other, *LOCALNET.lines)), LOCALNET._replace(family="IPv6", lines=())) == "ok"
+    assert (
+        found(LOCALNET._replace(lines=(*other, *LOCALNET.lines)), LOCALNET._replace(family="IPv6", lines=other)) == "ok"
+    )
+
+
+def test_on_a_node_without_a_pod_a_rule_for_pods_may_let_them_through() -> None:
+    lines = (":FORWARD DROP [0:0]", "-A FORWARD -d 10.244.0.0/16 -o cni0 -j ACCEPT")
+    forwarding = FORWARD._replace(filters=(Filter("iptables-nft", "IPv4", lines),), pods={})
+    assert judge(replace(HEALTHY, forwarding=forwarding))["forward-policy"].status == "ok"
 
 
 def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
