@@ -196,6 +196,12 @@ def test_the_table_and_the_schema_both_take_what_is_right(key: str, good: list[A
         assert Draft202012Validator(SCHEMA).is_valid({key: value})
 
 
+def test_every_word_of_the_schema_is_taken() -> None:
+    words = [(key, word) for key, part in SCHEMA["properties"].items() for word in part.get("enum", ())]
+    assert [check(key, word) for key, word in words] == [word for _, word in words]
+    assert len(words) >= 14
+
+
 @pytest.mark.parametrize(
     ("key", "text", "value"),
     [
