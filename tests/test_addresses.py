@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.addresses import address_fault, network_fault
+from nplconf.addresses import address_fault, family_of, network_fault
 
 
 @given(st.ip_addresses())
@@ -32,6 +32,27 @@ def test_a_fault_says_how_the_address_is_to_be_written() -> None:
     assert address_fault("FD12::1", "IPv6") == "is to be written fd12::1"
 
 
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [
+        ("unspecified", ["0.0.0.0", "0.1.2.3", "::"]),
+        ("loopback", ["127.0.0.1", "127.255.255.255", "::1"]),
+        ("link-local", ["169.254.0.1", "fe80::1"]),
+        ("multicast", ["224.0.0.1", "239.255.255.255", "ff02::1"]),
+        ("broadcast", ["255.255.255.255"]),
+    ],
+)
+def test_what_is_no_single_machines_address_is_called_what_it_is(kind: str, texts: list[str]) -> None:
+    assert {address_fault(text, family_of(text)) for text in texts} == {f"is a {kind} address"}
+
+
+@pytest.mark.parametrize(
+    "text", ["10.254.0.1", "169.25.4.1", "223.255.255.255", "240.0.0.1", "::8000", "::ffff", "::1:0:0", "fec0::1"]
+)
+def test_what_only_looks_special_is_an_address(text: str) -> None:
+    assert address_fault(text, family_of(text)) is None
+
+
 @given(st.ip_addresses(), st.integers(0, 128))
 def test_a_network_is_right_without_host_bits_and_in_one_spelling(address: object, prefix: int) -> None:
     bits = 32 if isinstance(address, ipaddress.IPv4Address) else 128
@@ -43,7 +64,7 @@ def test_a_network_is_right_without_host_bits_and_in_one_spelling(address: objec
         assert network_fault(f"{address}/{network.prefixlen}")
 
 
-@pytest.mark.parametrize("text", ["::ffff:10.0.0.1", "::ffff:a00:1", "::10.0.0.1", "::a00:1", "::1:0"])
+@pytest.mark.parametrize("text", ["::ffff:10.0.0.1", "::ffff:a00:1", "::10.0.0.1", "::a00:1", "::1:0", "::ffff:ffff"])
 def test_an_ipv4_address_in_ipv6_is_none(text: str) -> None:
     assert address_fault(text, "IPv6")
     assert network_fault(f"{text}/128") == "is an IPv4 network in disguise"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from nplconf import schema
-from nplconf.config import OPTIONS, check, from_text, parse, port_range, read
+from nplconf.config import OPTIONS, check, from_text, parse, port_range, read, salvage
 from nplconf.errors import BadConfigError
 from nplconf.model import PortRange
 
@@ -113,6 +113,8 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
         ("node: [", "line 2: while parsing a flow node: "),
         ("? [node]\n: x", "line 1: a mapping or list cannot be a key"),
         ("node: a\n---\nnode: b", "line 2: a second document begins"),
+        ("node: [[[[a]]]]", "line 1: nested deeper than 4 levels"),
+        (f"clusterState: [{'a,' * 10_000}]", "line 1: more than 10000 values"),
     ],
 )
 def test_what_is_wrong_is_told_with_file_line_and_key(text: str, said: str) -> None:
@@ -132,6 +134,20 @@ def test_of_many_faults_the_first_ten_are_told_and_the_others_counted() -> None:
     said = refused("clusterState: [a]\n" + "".join(f"maxDelete{number}: 1\n" for number in range(25)))
     assert said.count("unknown key") == 10
     assert said.endswith("; 15 more")
+    assert "more" not in refused("".join(f"maxDelete{number}: 1\n" for number in range(10)))
+
+
+def test_the_name_of_a_file_is_printable_in_what_is_said_of_it() -> None:
+    with pytest.raises(BadConfigError) as raised:
+        parse("a: 1", "/tmp/a\x1b[2J\nb")
+    assert str(raised.value).isprintable()
+
+
+def test_what_is_right_in_a_broken_file_is_salvaged(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("node: worker-1\nbackend: x\nbogus: 1\nstateDir: /s\nstateDir: /t\n")
+    assert salvage(str(tmp_path / "config.yaml"))["node"] == "worker-1"
+    assert "backend" not in salvage(str(tmp_path / "config.yaml"))
+    assert salvage(str(tmp_path / "no.yaml")) == salvage(str(tmp_path)) == {}
 
 
 # --- the table and the schema ----------------------------------------------------------------------------------------
@@ -180,12 +196,20 @@ def test_the_table_and_the_schema_both_take_what_is_right(key: str, good: list[A
         assert Draft202012Validator(SCHEMA).is_valid({key: value})
 
 
+def test_every_word_of_the_schema_is_taken() -> None:
+    words = [(key, word) for key, part in SCHEMA["properties"].items() for word in part.get("enum", ())]
+    assert [check(key, word) for key, word in words] == [word for _, word in words]
+    assert len(words) >= 14
+
+
 @pytest.mark.parametrize(
     ("key", "text", "value"),
     [
         ("node", "worker-1", "worker-1"),
         ("node", "5", "5"),
         ("maxDelete", "30", 30),
+        ("maxDelete", "0", 0),
+        ("maxDelete", "100", 100),
         ("noHold", "true", True),
         ("noHold", "1", True),
         ("noHold", "false", False),

@@ -223,11 +223,23 @@ def test_a_rule_that_was_there_in_this_boot_is_missing_and_another_one_is_new(bo
         (mapping(), pod(phase="Failed"), "pod-terminated"),
         (mapping(), pod(labels={}), "not-selected"),
         (mapping(), pod(host_network=True), "host-network"),
+        (mapping(), pod(ports=[ContainerPort(8080, host_port=4001)]), "host-port"),
     ],
 )
 def test_a_rule_that_goes_says_why(live: Mapping, now: Pod, reason: str) -> None:
     found = decided(now, service(ports=[(8080, "TCP"), (9, "SCTP")]), on=observed(live))
     assert [c.reason for c in found.diff.changes if c.action == "delete"] == [reason]
+
+
+def test_of_two_rules_for_one_port_the_one_that_goes_is_doubled() -> None:
+    found = decided(pod(), service(), on=observed(mapping(61001), mapping(61002)))
+    assert reasons(found) == [("delete", "doubled", 61002)]
+
+
+def test_a_rule_whose_port_is_asked_for_and_has_no_number_to_be_had_says_so() -> None:
+    holds = Holds(available=True, ranges=(RANGE,), taken=(Taken(61045, "tcp"),))
+    found = decided(pod(), service(), on=observed(mapping(), holds=holds), plan=planned(mapping(61045)))
+    assert reasons(found) == [("delete", "number-unavailable", 61044)]
 
 
 # --- what is left to the next run ------------------------------------------------------------------------------------

@@ -5,48 +5,33 @@ from dataclasses import replace
 import nodes
 import pytest
 import worlds
+from answers import LIVE, NUMBER, TOLD, asked, facts
 
-from nplconf.decision import UNBOUND, Bounds, decide
-from nplconf.explain import Explanation, Facts, NodePort, PodName, ServiceName, explain, parse
-from nplconf.model import ClusterState, Holds, Node, Pod, PodPort, Service, Taken
-from nplconf.observed import Observed
+from nplconf.decision import Bounds
+from nplconf.explain import Explanation, NodePort, PodName, ServiceName, What, parse
+from nplconf.model import ClusterState, Holds, Pod, PodPort, Taken
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.policy import Pin, Policy, Reserved
-from nplconf.publish import annotation
-from nplconf.settings import Settings
-from nplconf.verify import verify
-
-NUMBER = 61044
-LIVE = worlds.mapping(NUMBER)
-TOLD = annotation.render([LIVE])
 
 
-def facts(
-    *objects: Node | Pod | Service,
-    at: Observed | None = None,
-    state: ClusterState | None = None,
-    bounds: Bounds = UNBOUND,
-) -> Facts:
-    settings = Settings(node=worlds.NODE, policy="policy.yaml")
-    cluster = state or worlds.cluster(worlds.node(), *objects)
-    seen = at or nodes.observed(LIVE)
-    decision = decide(cluster, seen, settings, bounds)
-    here = tuple(p for p in cluster.pods if p.node == worlds.NODE)
-    verified = verify(decision, seen, here, no_hold=False)
-    return Facts(cluster, seen, decision, verified, settings, bounds.policy)
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("shop/web-0", PodName("shop/web-0")),
+        ("svc/shop/web", ServiceName("shop/web")),
+        ("udp/53", NodePort("udp", 53)),
+        ("tcp/65535", NodePort("tcp", 65535)),
+        ("pod/svc/web-0", PodName("svc/web-0")),
+    ],
+)
+def test_names_are_read_as_what_they_name(text: str, what: What) -> None:
+    found = parse(text)
+    assert (type(found), found) == (type(what), what)
 
 
-def asked(what: str, known: Facts) -> list[str]:
-    lines = explain(parse(what), known).lines()
-    assert 1 <= len(lines) <= 15
-    return lines
-
-
-def test_names_are_read_as_what_they_name() -> None:
-    assert parse("shop/web-0") == PodName("shop/web-0")
-    assert parse("svc/shop/web") == ServiceName("shop/web")
-    assert parse("udp/53") == NodePort("udp", 53)
-    assert parse("pod/svc/web-0") == PodName("svc/web-0")
+def test_a_number_that_is_none_is_said_to_be_none() -> None:
+    with pytest.raises(ValueError, match="'65536' is no port number"):
+        parse("tcp/65536")
 
 
 @pytest.mark.parametrize(
@@ -60,8 +45,13 @@ def test_names_are_read_as_what_they_name() -> None:
         "svc/shop/",
         "tcp/x",
         "tcp/061044",
-        "tcp/70000",
+        "tcp/65536",
+        "tcp/80x",
         "a/b\n",
+        "pod/web-0",
+        "pod/Shop/web-0",
+        "pod/shop/Web-0",
+        "svc/Shop/web",
         "svc/web",
         "sctp/61044",
     ],
@@ -223,6 +213,11 @@ def test_many_reasons_are_cut_with_their_count_and_the_command_stays() -> None:
     lines = found.lines()
     assert len(lines) == 15
     assert lines[-2:] == ["  and 28 more", "  mend it: nplconf apply"]
+
+
+def test_what_just_fits_is_not_cut_and_of_many_commands_the_first_three_are_told() -> None:
+    found = Explanation("no", tuple(f"reason {i}" for i in range(11)), tuple(f"do {i}" for i in range(4)))
+    assert found.lines()[11:] == ["  reason 10", "  mend it: do 0", "  mend it: do 1", "  mend it: do 2"]
 
 
 def test_an_answer_about_one_pod_says_nothing_of_another() -> None:

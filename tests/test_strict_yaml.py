@@ -113,6 +113,11 @@ def test_of_a_doubled_key_the_first_value_stays() -> None:
     assert load("a: 1\na: {b: 2}\nc: 3", source="f").value == {"a": 1, "c": 3}
 
 
+def test_a_key_that_a_terminal_would_act_on_is_told_as_an_escape() -> None:
+    (problem,) = load('"\\e[2J": 1\n"\\e[2J": 2', source="f").problems
+    assert problem.message == r'the key "\u001b[2J" is there already'
+
+
 def test_reading_goes_on_behind_a_problem() -> None:
     text = "a: &x 1\nb: *x\nc:\n  c: 1\n  c: 2\n1: {d: !!int 5}\n? [e, f]\n: g\nh: 5"
     assert problems(text) == [

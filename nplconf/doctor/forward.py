@@ -1,14 +1,14 @@
 """Whether a filter table lets a new, translated packet from outside through to a Pod.
 
-Not every condition of a rule can be told from here (marks, sets, sources). A rule that accepts under such a condition
-may be the one that lets our packets through; one that drops under such a condition is taken to be meant for others. So
-"drop" is said only where nothing could let the packet through.
+Not every condition of a rule can be told from here (marks, sets, sources). A rule that accepts under such a condition,
+or leads past what comes after it, may be the one that lets our packets through; one that drops under such a condition
+is taken to be meant for others. So "drop" is said only where nothing could let the packet through.
 """
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal, NamedTuple
 
 Outcome = Literal["accept", "drop", "maybe", "return"]
@@ -17,7 +17,7 @@ STATES = {"NEW", "DNAT"}
 ENDS: Mapping[str, Outcome] = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "drop", "RETURN": "return"}
 DEPTH = 32
 """iptables refuses loops, but a dump can say anything."""
-MEANINGLESS = {"--comment", "-m", "--reject-with", "-c"}
+MEANINGLESS = {"--comment", "-m"}
 """Options that decide nothing about who matches; each has one argument."""
 
 
@@ -31,7 +31,7 @@ class Packet(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Chains and their rules, each as its words; policies of the built-in ones."""
+    """Chains that have rules, each rule as its words; policies of the built-in ones."""
 
     chains: Mapping[str, Sequence[Sequence[str]]]
     policies: Mapping[str, str]
@@ -44,7 +44,6 @@ def parse(lines: Iterable[str]) -> Table:
     for line in lines:
         if line.startswith(":"):
             name, policy, *_ = line[1:].split()
-            chains.setdefault(name, [])
             policies[name] = policy
         elif line.startswith("-A "):
             _, name, *words = _words(line)
@@ -70,24 +69,26 @@ def verdict(table: Table, packet: Packet) -> Outcome:
 
 def _walk(table: Table, chain: str, packet: Packet, depth: int) -> Outcome:
     """The outcome of a chain; "return" when it leaves the packet to its caller."""
-    perhaps = False
+    perhaps = past = False
     for words in table.chains.get(chain, ()) if depth else ():
-        fit, target = _fit(words, packet)
+        fit, target, comes_back = _fit(words, packet)
         if fit == "no":
             continue
-        outcome = ENDS.get(target) or (_walk(table, target, packet, depth - 1) if target in table.chains else None)
+        outcome = ENDS.get(target) or _walk(table, target, packet, depth - 1)
         if fit == "yes" and outcome in ("accept", "drop"):
-            return "maybe" if perhaps and outcome == "drop" else outcome
-        if fit == "yes" and outcome == "return" and target == "RETURN":
-            break
+            return "maybe" if outcome == "drop" and (perhaps or past) else outcome
         perhaps |= outcome in ("accept", "maybe")
+        if target == "RETURN" or not comes_back:
+            if fit == "yes":
+                break
+            past = True
     return "maybe" if perhaps else "return"
 
 
-def _fit(words: Sequence[str], packet: Packet) -> tuple[Fit, str]:
-    """Whether a rule is for the packet, and its target."""
+def _fit(words: Sequence[str], packet: Packet) -> tuple[Fit, str, bool]:
+    """Whether a rule is for the packet, its target, and whether a packet that the target's chain lets go comes back."""
     fits: set[Fit] = set()
-    target = ""
+    target, comes_back = "", True
     rest = iter(words)
     for word in rest:
         turned = word == "!"
@@ -96,11 +97,11 @@ def _fit(words: Sequence[str], packet: Packet) -> tuple[Fit, str]:
             continue
         value = next(rest, "") if option in _ASKED or option in MEANINGLESS or option in ("-j", "-g") else ""
         if option in ("-j", "-g"):
-            target = value
+            target, comes_back = value, option == "-j"
             break  # what follows are the target's own options
         if option not in MEANINGLESS:
             fits.add(_turned(_ASKED[option](value, packet), turned=turned) if option in _ASKED else "maybe")
-    return "no" if "no" in fits else "maybe" if "maybe" in fits else "yes", target
+    return "no" if "no" in fits else "maybe" if "maybe" in fits else "yes", target, comes_back
 
 
 def _turned(fit: Fit, *, turned: bool) -> Fit:
@@ -108,11 +109,21 @@ def _turned(fit: Fit, *, turned: bool) -> Fit:
 
 
 def _destination(value: str, packet: Packet) -> Fit:
-    return _yes(ip_address(packet.goes_to) in ip_network(value, strict=False)) if packet.goes_to else "maybe"
+    network = _network(value)
+    return _yes(ip_address(packet.goes_to) in network) if network and packet.goes_to else "maybe"
 
 
 def _source(value: str, _packet: Packet) -> Fit:
-    return "yes" if ip_network(value, strict=False).prefixlen == 0 else "maybe"
+    network = _network(value)
+    return "yes" if network and network.prefixlen == 0 else "maybe"
+
+
+def _network(value: str) -> IPv4Network | IPv6Network | None:
+    """None for a mask with holes, which iptables takes."""
+    try:
+        return ip_network(value)
+    except ValueError:
+        return None
 
 
 def _arrives(value: str, packet: Packet) -> Fit:

@@ -26,7 +26,7 @@ def of_pod(key: str, facts: Facts) -> Explanation:
         return _no_pod(key, rows, facts)
     skipped = [s for s in facts.decision.plan.skipped if s.pod == key]
     waiting = [p for p in facts.decision.pending if p.pod.key == key]
-    wanted = [row for row in rows if row.rule != "extra" and (row.mapping.pod_ip or row.rule != "na")]
+    wanted = [row for row in rows if row.rule != "extra" and row.mapping.pod_ip]
     reasons = [*of_rows(rows, facts), *of_skipped(skipped), *of_waiting(key, facts), *of_pins("pod", key, facts)]
     commands = [*mend(rows, facts), *mend_policy(skipped, facts), *([new_plan(facts)] if waiting else [])]
     if not wanted and not skipped and not waiting:

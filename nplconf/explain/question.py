@@ -75,7 +75,8 @@ class Explanation:
         return [self.answer, *reasons, *ends]
 
 
-_PREFIXES = ("pod", "svc", "tcp", "udp", "sctp")
+_PREFIXES = ("pod", "svc", "sctp")
+"""No namespaces, without `pod/`: what reads as another question is none about a Pod. (tcp and udp are numbers.)"""
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 

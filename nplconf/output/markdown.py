@@ -151,7 +151,8 @@ def _code(value: object) -> str:
 
 def _section(name: str, found: list[Any]) -> Section:
     rows = [_fields_of(row) for row in found]
-    return Section(name.capitalize(), tuple(rows[0]), tuple(tuple(row.values()) for row in rows))
+    columns = tuple(dict.fromkeys(column for row in rows for column in row))  # some have fields that others have not
+    return Section(name.capitalize(), columns, tuple(tuple(row.get(column, "") for column in columns) for row in rows))
 
 
 def _fields_of(row: Any) -> dict[str, str]:

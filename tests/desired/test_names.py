@@ -50,5 +50,24 @@ def test_control_characters_are_shown_as_escapes() -> None:
     assert shown("a\n\x1b[31m\u202e\U0001f600") == "a\\x0a\\x1b[31m\\u202e\\U0001f600"
 
 
+@pytest.mark.parametrize(
+    ("character", "escape"),
+    [
+        ("~", "~"),
+        ("\x7f", "\\x7f"),
+        ("\xe4", "\\xe4"),
+        ("\xff", "\\xff"),
+        ("\u0100", "\\u0100"),
+        ("\uffff", "\\uffff"),
+        ("\U00010000", "\\U00010000"),
+    ],
+)
+def test_what_is_not_ascii_is_shown_as_python_writes_it(character: str, escape: str) -> None:
+    assert shown(f"a{character}") == f"a{escape}"
+
+
 def test_a_long_name_is_shown_as_cut() -> None:
     assert shown("x" * 300) == "x" * 250 + "..."
+    assert shown("x" * 253) == "x" * 253
+    assert shown("x" * 249 + "\n") == "x" * 249 + "\\x0a"
+    assert shown("x" * 250 + "\n") == "x" * 250 + "..."

@@ -160,6 +160,12 @@ def test_a_services_pin_goes_to_the_first_by_name_whatever_the_order_and_though_
     assert list(pinned(asking, policy, had((OWNERS[3], 61081), (OWNERS[2], 61081)))) == [OWNERS[2]]
 
 
+def test_a_services_pin_that_is_taken_costs_nobody_the_number_that_it_has() -> None:
+    asking = {owner: {"shop/web"} for owner in reversed(OWNERS)}
+    past = had((OWNERS[0], 61300), (OWNERS[1], 61081))
+    assert list(pinned(asking, Policy(pins=(service_pin(61081),)), past, {61081})) == [OWNERS[1]]
+
+
 def test_a_pin_of_a_namespace_that_is_not_allowed_yet_waits() -> None:
     found = rendered(Policy(allow=("web",), pins=(pod_pin(61080),)), PODS[0], service())
     assert why(found) == [("policy", "spec.namespaces.allow")]

@@ -81,9 +81,11 @@ def test_a_cooling_number_is_taken_back_by_its_owner() -> None:
     assert given_numbers(A, past=Past(cooling=(cooling(other, A),))) == {A: other}
 
 
-def test_of_two_cooling_numbers_an_owner_takes_back_the_later() -> None:
-    past = Past(cooling=(cooling(61003, A, 9.0), cooling(61001, A, 5.0)))
-    assert given_numbers(A, past=past) == {A: 61003}
+@pytest.mark.parametrize(("later", "earlier"), [(61003, 61001), (61001, 61003)])
+def test_of_two_cooling_numbers_an_owner_takes_back_the_later(later: int, earlier: int) -> None:
+    freed = (cooling(earlier, A, 5.0), cooling(later, A, 9.0))
+    assert given_numbers(A, past=Past(cooling=freed)) == {A: later}
+    assert given_numbers(A, past=Past(cooling=freed[::-1])) == {A: later}
 
 
 @pytest.mark.parametrize("later", [30000, 61003])
@@ -103,8 +105,9 @@ def test_when_nothing_else_is_free_the_longest_cooled_number_is_used() -> None:
 
 
 def test_a_number_that_was_freed_twice_has_cooled_since_the_second_time() -> None:
-    past = Past(cooling=(cooling(61000, E, 1.0), cooling(61000, D, 8.0), cooling(61001, E, 5.0)))
-    assert given_numbers(A, past=past, avoid=(61002, 61003)) == {A: 61001}
+    freed = (cooling(61000, E, 1.0), cooling(61000, D, 8.0), cooling(61001, E, 5.0))
+    for order in (freed, freed[::-1]):
+        assert given_numbers(A, past=Past(cooling=order), avoid=(61002, 61003)) == {A: 61001}
 
 
 def test_a_cooling_number_that_is_taken_is_not_used() -> None:
@@ -119,8 +122,12 @@ def hinted(text: str | None, past: Past | None = None, avoid: tuple[int, ...] = 
 OTHER = next(n for n in range(61000, 61004) if n != preferred(A, SMALL))
 
 
-def test_the_pods_annotation_is_a_hint() -> None:
+MOST_OF_KUBERNETES = 262_144
+
+
+def test_the_pods_annotation_is_a_hint_up_to_the_size_that_kubernetes_allows() -> None:
     assert hinted(annotation((80, OTHER))) == OTHER
+    assert hinted(annotation((80, OTHER)).ljust(MOST_OF_KUBERNETES)) == OTHER
 
 
 def test_the_first_number_of_the_annotation_that_can_be_had_counts() -> None:
@@ -144,11 +151,13 @@ def test_the_first_number_of_the_annotation_that_can_be_had_counts() -> None:
         annotation((80, str(OTHER))),
         annotation((80, float(OTHER))),
         annotation(("80", OTHER)),
+        annotation((80.0, OTHER)),
+        annotation(([80], OTHER)),
         annotation((80, True)),
         annotation((True, OTHER)),
         annotation((80, 22)),
         annotation((80, [OTHER])),
-        annotation((80, OTHER)) + " " * 300_000,
+        annotation((80, OTHER)).ljust(MOST_OF_KUBERNETES + 1),
     ],
 )
 def test_an_annotation_that_is_not_ours_is_no_hint(text: str) -> None:

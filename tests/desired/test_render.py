@@ -71,6 +71,13 @@ def test_a_host_port_is_advertised_under_its_own_number() -> None:
     assert mapping == worlds.mapping(4001, via="hostPort")
 
 
+def test_a_host_port_uses_up_no_number_of_the_range() -> None:
+    own = worlds.pod("a", ["10.244.3.18"], ports=[ContainerPort(8080, host_port=4001)])
+    plan = rendered(own, worlds.pod("b"), worlds.service(), settings=Desired(PortRange(61000, 61000)))
+    assert [(m.pod.name, m.node_port) for m in plan.mappings] == [("a", 4001), ("b", 61000)]
+    assert plan.skipped == ()
+
+
 def test_a_host_port_of_one_protocol_leaves_the_other_a_number_of_its_own() -> None:
     pod = worlds.pod(ports=[ContainerPort(8080, host_port=4001)])
     plan = rendered(pod, worlds.service(ports=((8080, "TCP"), (8080, "UDP"))))

@@ -46,6 +46,17 @@ def test_services_that_share_a_label_are_all_found() -> None:
     assert names(found) == ["s1", "s4", "s7"]
 
 
+def test_a_service_is_looked_up_by_the_label_that_the_fewest_share_so_that_a_pod_meets_few() -> None:
+    services = [worlds.service(f"s{i}", selector={"all": "front", "own": f"o{i}"}) for i in range(3)]
+    found = select([*services, worlds.service("loose", selector={"all": "front"})]).by_trait
+    assert {trait[1:]: names(there) for trait, there in found.items()} == {  # type: ignore[arg-type]
+        ("own", "o0"): ["s0"],
+        ("own", "o1"): ["s1"],
+        ("own", "o2"): ["s2"],
+        ("all", "front"): ["loose"],
+    }
+
+
 @pytest.mark.parametrize(
     ("kind", "served"), [("ClusterIP", True), ("LoadBalancer", True), ("NodePort", False), ("", False)]
 )
@@ -99,10 +110,11 @@ def test_a_service_without_numbers_of_its_own_takes_none() -> None:
 def test_whatever_a_service_is_called_what_is_said_of_it_is_printable() -> None:
     hostile = worlds.service("a\x1b[2J", node_port=61000, health_check_node_port=61001)
     assert all(words.isprintable() for words in node_ports([hostile]).values())
-    strange = worlds.service(type="Cluster\x1bIP")
+    strange = worlds.service(type="Cluster\x1bIP", ports=(("ht\x1btp", "TCP"),))
     (row,) = select([strange]).skipped
     assert row.reason == "service-type"
     assert row.message.isprintable()
+    assert row.pod_port == "ht\\x1btp"
 
 
 def test_a_service_in_a_namespace_that_cannot_be_is_refused() -> None:

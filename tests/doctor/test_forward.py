@@ -40,6 +40,19 @@ KUBE = '-A FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --
         (":FORWARD ACCEPT [0:0]\n-A FORWARD -s 192.0.2.1/32 -j DROP\n", "accept"),
         (":FORWARD ACCEPT [0:0]\n-A FORWARD -m set --match-set bad src -j DROP\n", "accept"),
         (":FORWARD DROP [0:0]\n:A - [0:0]\n-A FORWARD -j A\n-A A -j A\n", "drop"),
+        ("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n", "drop"),
+        (DOCKER + KUBE + "-A FORWARD -j DROP\n", "maybe"),
+        (DOCKER + KUBE + "-A FORWARD -j ACCEPT\n", "accept"),
+        (DOCKER + KUBE + "-A FORWARD -j LOG\n", "maybe"),
+        (DOCKER + "-A FORWARD ! -d 10.244.0.0/16 -j ACCEPT\n", "drop"),
+        (DOCKER + "-A FORWARD ! -s 10.0.0.0/8 -j ACCEPT\n", "maybe"),
+        (DOCKER + "-A FORWARD -i eth1 -j ACCEPT\n", "drop"),
+        (DOCKER + "-A FORWARD -i etc+ -j ACCEPT\n", "drop"),
+        (DOCKER + "-A FORWARD -m state --state RELATED,NEW -j ACCEPT\n", "accept"),
+        (DOCKER + "-A FORWARD -m rpfilter --invert -j ACCEPT\n", "maybe"),
+        (DOCKER + '-A FORWARD -m comment --comment "-x" -j ACCEPT\n', "accept"),
+        (DOCKER + "-A FORWARD -j\n-A FORWARD !\n-A FORWARD -o\n", "drop"),
+        (":FORWARD ACCEPT [0:0]\n-A FORWARD -m conntrack --ctstate INVALID,NEW -j DROP\n", "drop"),
         (':FORWARD DROP [0:0]\n-A FORWARD -m comment --comment "a \' b" -s 0.0.0.0/0 -j ACCEPT\n', "accept"),
     ],
 )
@@ -50,3 +63,40 @@ def test_drop_is_said_only_where_nothing_could_let_it_through(rules: str, outcom
 def test_of_a_packet_that_nothing_is_known_of_only_the_policy_is_sure() -> None:
     assert verdict(parse((DOCKER + "-A FORWARD -d 10.244.0.0/16 -j ACCEPT\n").splitlines()), Packet()) == "maybe"
     assert verdict(parse([":FORWARD DROP [0:0]"]), Packet()) == "drop"
+
+
+@pytest.mark.parametrize("option", ["-d", "-s", "! -s"])
+def test_a_mask_with_holes_is_a_condition_that_nobody_can_tell(option: str) -> None:
+    lines = [":FORWARD DROP [0:0]", f"-A FORWARD {option} 10.0.0.7/255.0.0.255 -j ACCEPT"]
+    assert verdict(parse(lines), PACKET) == "maybe"
+
+
+def test_a_packet_that_comes_by_one_of_two_devices_may_be_meant_by_a_rule_for_one() -> None:
+    rules = parse([":FORWARD DROP [0:0]", "-A FORWARD -i eth0 -j ACCEPT"])
+    assert verdict(rules, Packet(frozenset({"eth0", "wlan0"}))) == "maybe"
+    assert verdict(rules, Packet(frozenset({"eth1", "wlan0"}))) == "drop"
+
+
+def test_a_packet_of_which_the_way_out_is_not_known_may_be_meant() -> None:
+    assert verdict(parse([":FORWARD DROP [0:0]", "-A FORWARD -o cni0 -j ACCEPT"]), Packet()) == "maybe"
+
+
+GUARD = ":FORWARD ACCEPT [0:0]\n:GUARD - [0:0]\n:ZONE - [0:0]\n-A FORWARD -j GUARD\n"
+
+
+@pytest.mark.parametrize(
+    ("rules", "dropped"),
+    [
+        ("-A GUARD -s 192.0.2.0/24 -j RETURN\n-A GUARD -j DROP\n", False),
+        ("-A GUARD -s 192.0.2.0/24 -j RETURN\n-A FORWARD -j DROP\n", True),
+        ("-A GUARD -o docker0 -j RETURN\n-A GUARD -j DROP\n", True),
+        ("-A GUARD -s 192.0.2.0/24 -j RETURN\n-A GUARD -j ACCEPT\n-A FORWARD -j DROP\n", False),
+        ("-A GUARD -i eth0\n-A GUARD -j DROP\n", True),
+        ("-A GUARD -g ZONE\n-A GUARD -j DROP\n", False),
+        ("-A GUARD -g ZONE\n-A ZONE -i eth0 -j DROP\n", True),
+        ("-A GUARD -s 192.0.2.0/24 -g ZONE\n-A GUARD -j DROP\n", False),
+        ("-A GUARD -j ZONE\n-A GUARD -j DROP\n", True),
+    ],
+)
+def test_what_a_chain_lets_go_before_its_end_is_not_dropped_there(rules: str, *, dropped: bool) -> None:
+    assert (verdict(parse((GUARD + rules).splitlines()), PACKET) == "drop") is dropped

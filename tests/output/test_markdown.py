@@ -1,15 +1,18 @@
 """Reviews as Markdown: hostile names are text, deletes come first and are never cut, what is cut is counted."""
 
 import re
+from pathlib import Path
 
 import plans
 import pytest
 from hypothesis import given
 
-from nplconf.model import Mapping, PodRef
+from nplconf.model import Mapping, PodRef, Skipped
 from nplconf.output import data, markdown
 from nplconf.plan import document
 from nplconf.plan.diff import Diff, diff
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def found(was: tuple[Mapping, ...], want: tuple[Mapping, ...]) -> Diff:
@@ -93,3 +96,96 @@ def test_names_in_a_list_are_text_and_nothing_else() -> None:
     text = markdown.listing({"ok": False, "problems": [{"file": "a|b<i>\n", "line": 0, "fix": None}], "mend": ["x"]})
     assert "| a&#124;b&#60;i&#62;&#92;x0a | 0 |  |" in text
     assert "## Mend (1)" in text
+
+
+ROW = document.mapping_to_data(plans.mapping(via="hostPort"))
+SIX = document.mapping_to_data(
+    plans.mapping(family="IPv6", node_ip="fd12::10", pod_ip="fd12::4", services=("shop/a", "shop/web"))
+)
+NOBODY = ROW | {"pod": {"namespace": "", "name": "", "uid": ""}}
+SKIPPED = [
+    Skipped("shop/web-0", 9, "sctp", "shop/web", "policy", "no", "spec.caps"),
+    Skipped(None, "http", "tcp", "shop/np", "service-type", "not served"),
+]
+WHOLE = {
+    "node": "worker-1",
+    "summary": dict(
+        zip(("delete", "change", "add", "unchanged", "ok", "changed", "skipped", "failed"), range(1, 9), strict=True)
+    ),
+    "blocked": {"message": "no <b>"},
+    "changes": [
+        {"action": "add", "reason": "new", "mapping": SIX, "was": None},
+        {"action": "change", "reason": "pod-ip-changed", "mapping": ROW | {"podIP": "10.244.3.9"}, "was": ROW},
+        {"action": "delete", "reason": "owner-unknown", "mapping": NOBODY, "was": NOBODY},
+    ],
+    "failures": [{"step": "rule", "subject": "tcp/1", "message": "no|way"}],
+    "findings": [{"kind": "rule", "subject": "IPv4", "message": "odd"}],
+    "stale": [{"mapping": SIX, "reason": "pod-gone"}],
+    "pending": [{"pod": ROW["pod"], "podPort": 80, "protocol": "udp", "reason": "not-reviewed"}],
+    "skipped": [document.skipped_to_data(row) for row in SKIPPED],
+    "patches": [
+        {"namespace": "shop", "name": "web-0", "annotation": None},
+        {"namespace": "shop", "name": "web-1", "annotation": "[]"},
+    ],
+}
+
+
+def test_a_review_with_everything_in_it_reads_as_reviewers_know_it() -> None:
+    assert markdown.text(WHOLE) == (GOLDEN / "review.md").read_text()
+
+
+def test_a_list_has_the_columns_of_all_its_rows_and_each_value_in_its_own() -> None:
+    rows = [{"mapping": SIX, "hold": None}, SIX]
+    text = markdown.listing({"none": None, "skipped": WHOLE["skipped"], "rows": rows, "empty": []})
+    assert text == (GOLDEN / "listing.md").read_text()
+    other = markdown.listing({"skipped": WHOLE["skipped"][::-1]})
+    assert "| pod | podPort | protocol | service | reason | message | rule |" in other
+    assert "| shop/web-0 | 9 | sctp | shop/web | policy | no | spec.caps |" in other
+
+
+def test_of_many_long_sections_each_says_what_it_left_out_and_no_room_is_wasted() -> None:
+    many = {name: WHOLE[name] * 2000 for name in ("findings", "stale", "pending", "skipped", "patches")}
+    for text in (markdown.text(WHOLE | many), markdown.listing(many)):
+        assert markdown.BYTES - 1000 < len(text.encode()) < markdown.BYTES
+        assert len(re.findall(r"^\d+ more$", text, re.MULTILINE)) >= 4
+        assert all(f"({len(rows)})\n" in text for rows in many.values())
+
+
+def test_a_message_without_end_does_not_push_out_the_rest() -> None:
+    text = markdown.text(WHOLE | {"blocked": {"message": "x" * 5000}})
+    assert f"> **Blocked:** {'x' * 2000}\n\n## To delete" in text
+
+
+def test_a_review_of_what_was_not_applied_has_no_failures() -> None:
+    planned = {key: value for key, value in WHOLE.items() if key != "failures"}
+    assert "## Failed" not in markdown.text(planned)
+
+
+def deletes_in(room: int, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is said of six deletes, in so many bytes."""
+    numbers = [("tcp", 61005), ("tcp", 61001), ("tcp", 61000), ("udp", 61002), ("udp", 61001), ("tcp", 61002)]
+    rows = [ROW | {"protocol": protocol, "nodePort": number} for protocol, number in numbers]
+    changes = [{"action": "delete", "reason": "pod-gone", "mapping": row, "was": row} for row in rows]
+    counts = dict.fromkeys(("delete", "change", "add", "unchanged"), 6)
+    empty = dict.fromkeys(("findings", "stale", "pending", "skipped", "patches"), ())
+    monkeypatch.setattr(markdown, "BYTES", room)
+    text = markdown.text({"node": "w", "summary": counts, "changes": changes, **empty})
+    return text.partition("## To delete (6)\n\n")[2]
+
+
+def test_deletes_that_are_too_many_become_lines_then_ports_then_spans(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert deletes_in(5000, monkeypatch).startswith("| Port | Pod |")
+    lines = deletes_in(500, monkeypatch)
+    assert lines.startswith("<pre>\ntcp/61005 shop/web-0:8080\ntcp/61001 shop/web-0:8080\n")
+    assert lines.endswith("udp/61001 shop/web-0:8080\ntcp/61002 shop/web-0:8080\n</pre>\n\n")
+    ports = "tcp/61005, tcp/61001, tcp/61000, udp/61002, udp/61001, tcp/61002\n\n"
+    assert deletes_in(190, monkeypatch) == ports
+    assert deletes_in(100, monkeypatch) == "tcp/61000-61002 61005, udp/61001-61002\n\n"
+
+
+def test_a_section_of_which_nothing_fits_is_a_heading_and_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"kind": "rule", "subject": f"{i}", "message": "m" * 300} for i in range(3)]
+    monkeypatch.setattr(markdown, "BYTES", 250)
+    assert markdown.listing({"findings": rows}) == "# nplconf\n\n**3 findings**\n\n## Findings (3)\n\n3 more\n\n"
+    monkeypatch.setattr(markdown, "BYTES", 600)
+    assert markdown.listing({"findings": rows}).endswith("m |\n\n2 more\n\n")

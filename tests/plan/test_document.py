@@ -119,9 +119,33 @@ def test_source_ranges_are_in_the_json_of_a_mapping_only_where_there_are_any() -
 
 
 @pytest.mark.parametrize(
-    "word", ["yes", "No", "on", "null", "y", "NaN", "1e3", "0b1", "12:30", "::1", "-a", "a b", "é"]
+    "word",
+    [
+        "yes",
+        "No",
+        "on",
+        "OFF",
+        "true",
+        "False",
+        "null",
+        "y",
+        "N",
+        "NaN",
+        "inf",
+        "1e3",
+        "0b1",
+        "12:30",
+        "::1",
+        "-a",
+        "a b",
+        "é",
+    ],
 )
 def test_a_word_that_some_reader_takes_for_something_else_is_quoted(word: str) -> None:
     assert f'uid: "{word.encode("ascii", "backslashreplace").decode()}"' in dump(
         plan(mapping(pod=PodRef("a", "b", word)))
     )
+
+
+def test_a_delete_character_is_written_as_an_escape() -> None:
+    assert 'uid: "a\\x7fb"' in dump(plan(mapping(pod=PodRef("a", "b", "a\x7fb"))))

@@ -4,7 +4,7 @@ import fnmatch
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nplconf.model import PortRange
@@ -98,6 +98,7 @@ def test_an_empty_list_allows_nobody_and_no_list_everybody() -> None:
     assert policy("  namespaces: {deny: []}").denied("shop") is None
 
 
+@example("*a*a*", "-a")
 @given(st.text(alphabet="ab*", max_size=8), st.text(alphabet="ab-", max_size=8))
 def test_in_a_pattern_a_star_alone_is_special(pattern: str, name: str) -> None:
     assert matches(pattern, name) == fnmatch.fnmatchcase(name, pattern)
@@ -258,4 +259,19 @@ def test_a_part_of_any_other_shape_is_a_problem_where_it_stands(key: str, value:
 def test_a_range_that_ends_before_it_begins_is_that_and_nothing_else() -> None:
     assert told("  ranges: [{namespace: a, portRange: {first: 62500, last: 61000}}]") == [
         ("spec.ranges[0].portRange", "port-range")
+    ]
+
+
+def test_a_range_overlaps_the_widest_before_it_though_others_lie_between() -> None:
+    inside = f"{_range('a', 61001, 61100)}, {_range('b', 61002, 61003)}, {_range('c', 61050, 61060)}"
+    later = f"{_range('d', 61200, 61300)}, {_range('e', 61250, 61260)}"
+    assert told(f"  ranges: [{inside}, {later}]") == [
+        (f"spec.ranges[{index}].portRange", "ranges-overlap") for index in (1, 2, 4)
+    ]
+
+
+def test_a_key_that_only_looks_like_a_path_hides_nothing() -> None:
+    assert told(f"  pins: [{_pin(number=60999)}]\nspec.pins: 1") == [
+        ("spec.pins[0].nodePort", "in-port-range"),
+        ('["spec.pins"]', "unknown-key"),
     ]

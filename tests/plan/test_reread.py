@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from plans import any_plan, mapping, plan, plans, rows
+from plans import REASONS, any_plan, mapping, plan, plans, rows
 
-from nplconf.model import Plan, PortRange, Skipped
+from nplconf.model import Plan, PodRef, PortRange, Skipped
 from nplconf.plan.document import dump
 from nplconf.plan.reread import reread
 from nplconf.plan.validate import load
@@ -38,9 +38,25 @@ def test_our_own_plans_take_the_short_way() -> None:
         Skipped("shop/web-0", 80, "tcp", "shop/web", "policy", "no", "spec.namespaces.deny[0]"),
     )
     six = mapping(node_port=61045, family="IPv6", node_ip="fd12::10", pod_ip="fd12:0:0:1::4", pod_port=53)
-    guarded = mapping(source_ranges=("10.0.0.0/8", "192.0.2.7/32"))
-    for written in (plan(), plan(guarded, six, skipped=skipped), plan(*rows(300), port_range=WIDE, cluster=None)):
+    guarded = mapping(source_ranges=("10.0.0.0/8", "192.0.2.7/32"), pod=PodRef("shop", "n" * 253, "c2f1"))
+    host = mapping(node_port=80, pod_port=80, via="hostPort", pod=PodRef("shop", "n" * 253, "c2f1"))
+    for written in (plan(), plan(host, guarded, six, skipped=skipped), plan(*rows(300), port_range=WIDE, cluster=None)):
         assert reread(dump(written)) == written
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_no_reason_makes_it_the_long_way(reason: str) -> None:
+    written = plan(skipped=(Skipped("shop/web-0", 80, "tcp", "shop/web", reason, "so it is"),))
+    assert reread(dump(written)) == written
+
+
+@pytest.mark.parametrize(
+    ("ours", "others"), [("name: web-0", 'name: "web-0"'), ("nodePort: 61044", "nodePort: 61044 "), ("# ", "\n# ")]
+)
+def test_what_says_the_same_in_other_bytes_goes_the_long_way(ours: str, others: str) -> None:
+    text = dump(plan(mapping())).replace(ours, others, 1)
+    assert reread(text) is None
+    assert load(text, "plan.yaml") == (plan(mapping()), ())
 
 
 @pytest.mark.parametrize(
@@ -52,6 +68,7 @@ def test_our_own_plans_take_the_short_way() -> None:
         plan(mapping(pod_port=65536)),
         plan(port_range=PortRange(62000, 61000)),
         plan(node="n" * 254),
+        plan(mapping(pod=PodRef("shop", "n" * 254, "c2f1"))),
     ],
 )
 def test_a_plan_with_a_problem_is_left_to_the_long_way(written: Plan) -> None:

@@ -227,6 +227,15 @@ def test_a_row_that_the_schema_refuses_does_not_hide_what_is_wrong_with_its_neig
     ]
 
 
+def test_a_key_that_only_looks_like_a_path_hides_nothing() -> None:
+    text = dump(plan(mapping(), mapping(node_port=70, pod_port=8082))) + '"spec.portRange": 1\n'
+    assert told(text) == [
+        ("spec.mappings[1]", "sorted"),
+        ("spec.mappings[1].nodePort", "node-port-in-range"),
+        ('["spec.portRange"]', "unknown-key"),
+    ]
+
+
 def test_a_plan_with_a_thousand_faults_says_where_it_stopped_to_look() -> None:
     problems = validate(dump(plan(*rows(2000), port_range=PortRange(1, 65535))).replace("tcp", "tpc"), "f")
     assert len(problems) == 1001

@@ -105,10 +105,36 @@ def test_a_port_skipped_twice_once_per_family_is_one_event() -> None:
     assert due(found, None, said)[0] == ()
 
 
-def test_a_skipped_service_is_told_itself() -> None:
-    (event,), _ = due(outcome(skipped=(skip("service-type", None),)), None, {})
+def test_a_port_that_is_skipped_for_the_same_reasons_in_another_order_is_told_nothing_new() -> None:
+    rows = skip("pod-ip-missing"), skip("node-ip-missing"), skip("policy")
+    said = said_of(outcome(pod(), skipped=rows))
+    assert list(said.values()) == ["node-ip-missing+pod-ip-missing+policy"]
+    assert due(outcome(pod(), skipped=rows[::-1]), None, said)[0] == ()
+
+
+def test_a_skipped_service_is_told_itself_and_no_other() -> None:
+    found = outcome(skipped=(skip("service-type", None),))
+    found = replace(found, cluster=cluster(service("api"), service()))
+    (event,), _ = due(found, None, {})
 
     assert (event.kind, event.name, event.uid, event.reason) == ("Service", "web", "uid-web", "ServiceType")
+    assert event.warning
+
+
+def test_a_skipped_pod_that_the_run_did_not_read_is_not_told_as_its_service() -> None:
+    assert due(outcome(skipped=(skip(),)), None, {}) == ((), {})
+
+
+def test_every_place_of_a_pod_is_told_with_its_address_as_it_is_dialled() -> None:
+    rows = (ROW, mapping(family="IPv6"), mapping(61045, pod_port=9090))
+    (event,), _ = due(outcome(pod(), mappings=rows), None, {})
+    assert event.note == (
+        "reachable: 8080/tcp at 10.10.10.10:61044, 8080/tcp at [fd00:10::10]:61044, 9090/tcp at 10.10.10.10:61045"
+    )
+
+
+def test_an_annotation_that_is_no_text_of_unicode_is_told_as_any_other() -> None:
+    assert reasons(outcome(pod(annotation="\ud800"), mappings=(ROW,)), worlds.plan(ROW), {})[0] == "AnnotationForged"
 
 
 # --- forged ----------------------------------------------------------------------------------------------------------

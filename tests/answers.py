@@ -1,0 +1,37 @@
+"""The two worlds of a node as `explain` sees them, and its answer as lines."""
+
+import nodes
+import worlds
+
+from nplconf.decision import UNBOUND, Bounds, decide
+from nplconf.explain import Facts, explain, parse
+from nplconf.model import ClusterState, Node, Pod, Service
+from nplconf.observed import Observed
+from nplconf.publish import annotation
+from nplconf.settings import Settings
+from nplconf.verify import verify
+
+NUMBER = 61044
+LIVE = worlds.mapping(NUMBER)
+TOLD = annotation.render([LIVE])
+
+
+def facts(
+    *objects: Node | Pod | Service,
+    at: Observed | None = None,
+    state: ClusterState | None = None,
+    bounds: Bounds = UNBOUND,
+) -> Facts:
+    settings = Settings(node=worlds.NODE, policy="policy.yaml")
+    cluster = state or worlds.cluster(worlds.node(), *objects)
+    seen = at or nodes.observed(LIVE)
+    decision = decide(cluster, seen, settings, bounds)
+    here = tuple(p for p in cluster.pods if p.node == worlds.NODE)
+    verified = verify(decision, seen, here, no_hold=False)
+    return Facts(cluster, seen, decision, verified, settings, bounds.policy)
+
+
+def asked(what: str, known: Facts) -> list[str]:
+    lines = explain(parse(what), known).lines()
+    assert 1 <= len(lines) <= 15
+    return lines
