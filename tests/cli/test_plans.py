@@ -90,3 +90,14 @@ def test_a_plan_for_another_node_is_bad_data(tmp_path: Path) -> None:
 def test_a_plan_reaches_for_no_number_outside_the_port_range(tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match="not inside --port-range 61000-61999"):
         plans.bounds(str(written(tmp_path)), replace(SETTINGS, port_range=PortRange(61000, 61999)))
+
+
+def test_a_plan_that_is_given_binds_by_itself_and_its_rows_keep_the_source_ranges_they_were_rendered_with(
+    tmp_path: Path,
+) -> None:
+    reviewed = worlds.plan(worlds.mapping()._replace(source_ranges=("10.0.0.0/8",)))
+    path = written(tmp_path, document.dump(reviewed))
+    bound = plans.bounds(str(path), replace(SETTINGS, policy=str(tmp_path / "policy.yaml")))
+    assert bound.policy is None
+    assert bound.plan is not None
+    assert [row.source_ranges for row in bound.plan.mappings] == [("10.0.0.0/8",)]
