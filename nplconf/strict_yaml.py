@@ -198,6 +198,7 @@ class _Reader:
         return True
 
     def read(self, text: str) -> None:
+        """Take in the events of a text to its end, or to where it is of no use any more."""
         import yaml
 
         parser: Any = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)

@@ -101,6 +101,7 @@ class _Builder:
         self.aliased = 0
 
     def add(self, event: Any) -> None:
+        """Place what an event brings. Raises BadDataError that names its line."""
         kind = type(event)
         if kind is ScalarEvent:
             self._scalar(event)

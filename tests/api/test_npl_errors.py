@@ -57,34 +57,37 @@ def test_what_iptables_does_not_take_is_not_published_and_made_by_the_next_run(n
     assert (set(numbers(node)), in_kernel(node)) == ({80}, {80})
 
 
-def test_a_rule_that_cannot_be_removed_is_withdrawn_all_the_same_and_removed_by_the_next_run(node: Site) -> None:
+@pytest.fixture
+def stuck(node: Site) -> dict[int, int]:
+    """Port 90 is asked for no more, and its rule could not be removed; the numbers of before."""
     node.corner.service("web", ((80, 80, "TCP"), (90, 90, "TCP")))
     assert node.apply().code == 0
     before = numbers(node)
     ports(node, 80)
     iptables(node, FAILS)
-
     assert node.apply().code == 5
-    assert numbers(node) == {80: before[80]}
+    return before
+
+
+def test_a_rule_that_cannot_be_removed_is_withdrawn_all_the_same_and_removed_by_the_next_run(
+    node: Site, stuck: dict[int, int]
+) -> None:
+    assert numbers(node) == {80: stuck[80]}
     assert in_kernel(node) == {80, 90}
 
     iptables(node, "")
     assert node.apply().code == 0
-    assert (numbers(node), in_kernel(node)) == ({80: before[80]}, {80})
+    assert (numbers(node), in_kernel(node)) == ({80: stuck[80]}, {80})
 
 
-def test_a_rule_that_could_not_be_removed_is_published_again_once_it_is_wanted_again(node: Site) -> None:
-    node.corner.service("web", ((80, 80, "TCP"), (90, 90, "TCP")))
-    assert node.apply().code == 0
-    before = numbers(node)
-    ports(node, 80)
-    iptables(node, FAILS)
-    assert node.apply().code == 5
+def test_a_rule_that_could_not_be_removed_is_published_again_once_it_is_wanted_again(
+    node: Site, stuck: dict[int, int]
+) -> None:
     ports(node, 80, 90)
 
     iptables(node, "")
     assert node.apply().code == 0
-    assert (numbers(node), in_kernel(node)) == (before, {80, 90})
+    assert (numbers(node), in_kernel(node)) == (stuck, {80, 90})
 
 
 # --- who is served ---------------------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ from struck import Runner
 from underfire import Site
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
-KILLS, ENDS = 100, 30
-"""Runs that are struck on each backend, by SIGKILL and by SIGTERM."""
+RUNS = 100
+"""Runs that are struck on each backend, by each signal."""
 PLACES = [f"place{i}" for i in range(5)]
 NAMES = ["db-0", "db-1", "web-a", "web-b"]
 PORTS = [(80, 8080, "TCP"), (53, 53, "UDP")]
@@ -211,18 +211,18 @@ def struck_again_and_again(life: Life, runner: Runner, number: signal.Signals, o
 
 def test_killed_at_any_instant_no_number_leads_to_a_wrong_pod_and_one_run_mends_all(life: Life) -> None:
     with struck.runner(life.node) as runner, life.in_use():
-        ended = struck_again_and_again(life, runner, signal.SIGKILL, KILLS)
+        ended = struck_again_and_again(life, runner, signal.SIGKILL, RUNS)
     assert {run.code for run in ended} == {-signal.SIGKILL}
     assert life.wrong == []
-    assert life.used > KILLS
+    assert life.used > RUNS
 
 
 def test_told_to_end_at_any_instant_it_ends_between_two_steps_and_says_so(life: Life) -> None:
     with struck.runner(life.node) as runner, life.in_use():
-        ended = struck_again_and_again(life, runner, signal.SIGTERM, ENDS)
+        ended = struck_again_and_again(life, runner, signal.SIGTERM, RUNS)
     said = [run.said for run in ended if run.code == 128 + signal.SIGTERM]
     assert all("asked to end (SIGTERM)" in text for text in said)
     # before its first line nobody can ask a run anything
     assert {run.code for run in ended} <= {128 + signal.SIGTERM, -signal.SIGTERM}
-    assert len(said) > ENDS / 2
+    assert len(said) > RUNS / 2
     assert life.wrong == []
