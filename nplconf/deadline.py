@@ -6,8 +6,9 @@ needs is gone.
 """
 
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
@@ -32,11 +33,13 @@ class Run:
     def limited(self) -> Iterator[None]:
         """What is done meanwhile is the run; SIGTERM is heard, too."""
         self.until, self.stopped, self.writing = time.monotonic() + SECONDS, False, False
-        before = signal.signal(signal.SIGTERM, lambda *_: self.stop())
+        before, told = signal.signal(signal.SIGTERM, lambda *_: self.stop()), sys.unraisablehook
+        sys.unraisablehook = lambda found: _told(found, told)
         try:
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+            sys.unraisablehook = told
             self.until = inf
 
     def left(self, wanted: float) -> float:
@@ -55,6 +58,12 @@ class Run:
         self.writing = True
         if self.stopped:
             raise StoppedError("asked to end (SIGTERM) between two steps; the next run goes on")
+
+
+def _told(found: "sys.UnraisableHookArgs", otherwise: Callable[["sys.UnraisableHookArgs"], object]) -> None:
+    """A request to end that comes in the midst of a destructor is lost there, without a word: `step` raises it anew."""
+    if not isinstance(found.exc_value, StoppedError):
+        otherwise(found)
 
 
 RUN = Run()

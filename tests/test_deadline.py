@@ -1,6 +1,7 @@
 """One run has an end, and ends early when it is asked to."""
 
 import signal
+import sys
 
 import pytest
 
@@ -54,3 +55,32 @@ def test_a_run_that_changes_something_ends_before_its_next_step() -> None:
         assert 0 < run.left(20.0) <= deadline.LAST
         with pytest.raises(StoppedError):
             run.step()
+
+
+class Ends:
+    """Asked to end, or broken, while it is taken down."""
+
+    def __init__(self, error: type[Exception] | None = None) -> None:
+        self.error = error
+
+    def __del__(self) -> None:
+        if self.error:
+            raise self.error
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_asked_to_end_in_the_midst_of_a_destructor_it_ends_at_the_next_step_without_a_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: told.append(found.exc_type))
+    run = Run()
+    with run.limited():
+        Ends()
+        with pytest.raises(StoppedError):
+            run.step()
+        assert told == []
+        Ends(ValueError)
+        assert told == [ValueError], "what is really wrong is told as ever"
+    Ends(StoppedError)
+    assert told == [ValueError, StoppedError], "outside of a run nobody asks it to end"
