@@ -4,11 +4,13 @@ import contextlib
 import os
 import re
 import stat
+from functools import cache
 from pathlib import Path
 
 _END = ".nplconf"
 _NAME = 60
 """Characters of a file's name that its temporary file's has: a file system takes 255 bytes, and one has up to four."""
+_LEFT = re.compile(rf"\..{{1,{_NAME}}}\.(\d{{1,10}})" + re.escape(_END), re.DOTALL)
 
 
 def replace(path: Path, data: bytes, *, mode: int | None = None, durable: bool = False) -> None:
@@ -22,8 +24,8 @@ def replace(path: Path, data: bytes, *, mode: int | None = None, durable: bool =
         _write_to(path, data)
         return
     path = Path(os.path.realpath(path))
-    _sweep(path)
-    temporary = path.with_name(f"{_beginning(path)}{os.getpid()}{_END}")
+    _sweep(path.parent)
+    temporary = path.with_name(f".{path.name[:_NAME]}.{os.getpid()}{_END}")
     # O_EXCL: in a directory that others may write to, the file must be one that we have made
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
@@ -76,15 +78,14 @@ def _give(descriptor: int, before: os.stat_result | None, mode: int | None) -> N
         os.fchmod(descriptor, stat.S_IMODE(before.st_mode) if mode is None and before else mode or 0)
 
 
-def _beginning(path: Path) -> str:
-    return f".{path.name[:_NAME]}."
+@cache
+def _sweep(directory: Path) -> None:
+    """Remove what killed runs left in a directory; a run that still goes on keeps its own.
 
-
-def _sweep(path: Path) -> None:
-    """Remove what killed runs left; a run that still goes on keeps its own."""
-    left = re.compile(re.escape(_beginning(path)) + r"(\d{1,10})" + re.escape(_END))
+    Once for each process: who writes 5,000 plans shall not look through 5,000 names each time.
+    """
     with contextlib.suppress(OSError):  # no right to look, or to remove: that is no reason not to write
-        for other in path.parent.iterdir():
-            found = left.fullmatch(other.name)
+        for other in directory.iterdir():
+            found = _LEFT.fullmatch(other.name)
             if found and (int(found[1]) == os.getpid() or not Path("/proc", found[1]).exists()):
                 other.unlink()

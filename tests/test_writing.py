@@ -10,6 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from pytest_mock import MockerFixture
 
 from nplconf.writing import replace
 
@@ -126,3 +127,12 @@ def test_the_longest_name_that_a_file_can_have_is_none_too_long(tmp_path: Path) 
     path = tmp_path / ("é" * 127)
     replace(path, b"new")
     assert path.read_bytes() == b"new"
+
+
+def test_a_directory_is_looked_through_once_however_many_files_are_written_there(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    look = mocker.spy(Path, "iterdir")
+    for number in range(3):
+        replace(tmp_path / f"worker-{number}.yaml", b"plan")
+    assert look.call_count == 1
