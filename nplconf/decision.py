@@ -299,8 +299,9 @@ def _kept(
 
 def _with(plan: Plan, left: tuple[Mapping, ...]) -> Plan:
     """The plan and what could not be removed, which the next run must know of."""
-    rows = sorted((*plan.mappings, *left), key=lambda m: m.key)
-    return replace(plan, mappings=tuple(rows)) if left else plan
+    if not left:
+        return plan
+    return replace(plan, mappings=tuple(sorted((*plan.mappings, *left), key=lambda m: m.key)))
 
 
 # --- what may not be -------------------------------------------------------------------------------------------------

@@ -42,13 +42,9 @@ class Result:
             return 3
         if self.failures or self.degraded:
             nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
-            return 69 if nothing_done and self._nothing_answers() else 5
+            # one that was refused for a reason of its own was answered: somebody is there
+            return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
         return 3 if self.decision.stale else 0
-
-    def _nothing_answers(self) -> bool:
-        """Not where each mapping has a reason of its own: somebody else has its number, or its Pod may not be told."""
-        taken = not self.degraded and all(failure.step in ("hold", "number") for failure in self.failures)
-        return not taken and not any(failure.refused for failure in self.failures)
 
 
 def in_place(
