@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from nplconf.errors import BadConfigError, BadDataError
-from nplconf.files import MissingFileError, read_text
+from nplconf.files.reading import MissingFileError, read_text
+from nplconf.files.strict_yaml import Document, Limits, Path, load, printable, show_path, shown
 from nplconf.model import FAMILIES, PortRange
-from nplconf.strict_yaml import Document, Limits, Path, load, printable, show_path, shown
 
 DEFAULT_FILE = "/etc/nplconf/config.yaml"
 _LIMITS = Limits(characters=1024 * 1024, depth=4, entries=10_000)

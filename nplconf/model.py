@@ -7,7 +7,7 @@ Strings from the cluster are untrusted here: they are checked where they are tur
 (`rules`) or into text for a person (`output`).
 """
 
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, get_args
 
@@ -92,7 +92,7 @@ class Pod:
 
     ref: PodRef
     node: str
-    labels: MappingOf[str, str] = field(hash=False)
+    labels: Mapping[str, str] = field(hash=False)
     phase: str = "Running"
     host_network: bool = False
     ips: tuple[str, ...] = ()
@@ -122,7 +122,7 @@ class Service:
     name: str
     uid: str
     type: str
-    selector: MappingOf[str, str] = field(hash=False)
+    selector: Mapping[str, str] = field(hash=False)
     families: tuple[str, ...]
     ports: tuple[ServicePort, ...]
     enabled: bool
@@ -147,8 +147,16 @@ class ClusterState:
     pods: tuple[Pod, ...]
     services: tuple[Service, ...]
     identity: str | None = None
-    elsewhere: MappingOf[str, str] = field(default_factory=dict, hash=False)
+    elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
     served: bool = False
+
+
+class Right(NamedTuple):
+    """One request that `apply` makes ("patch pods/status"), whether it is allowed, and the fix where one is known."""
+
+    what: str
+    allowed: bool
+    fix: str = ""
 
 
 # --- the plan --------------------------------------------------------------------------------------------------------
@@ -162,7 +170,7 @@ class RuleKey(NamedTuple):
     protocol: Protocol
 
 
-class Mapping(NamedTuple):
+class PortMapping(NamedTuple):
     """A port of the node that leads to a port of one Pod. via hostPort: advertised, and the CNI's to program, not ours.
 
     A NamedTuple, as a full node has ten thousand of them in every run, and they are made in a third of the time.
@@ -215,13 +223,13 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one node is to have. mappings sorted by `Mapping.key` (hostPort rows may repeat a key's number)."""
+    """What one node is to have. mappings sorted by `PortMapping.key` (hostPort rows may repeat a key's number)."""
 
     node: str
     cluster: str | None
-    node_ips: MappingOf[Family, str] = field(hash=False)
+    node_ips: Mapping[Family, str] = field(hash=False)
     port_range: PortRange
-    mappings: tuple[Mapping, ...] = ()
+    mappings: tuple[PortMapping, ...] = ()
     skipped: tuple[Skipped, ...] = ()
 
 
@@ -262,7 +270,7 @@ class Holds:
     probed: bool = False
 
 
-class Neighbourhood(NamedTuple):
+class MasqueradeSource(NamedTuple):
     """Sources that reach a Pod without passing the node's conntrack on the way back, so that their packets are
     masqueraded.
 
@@ -282,8 +290,8 @@ class Change:
 
     action: Literal["add", "change", "delete"]
     reason: str
-    mapping: Mapping
-    was: Mapping | None = None
+    mapping: PortMapping
+    was: PortMapping | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,7 +351,7 @@ class Stale:
     """A row of a reviewed plan that no longer holds, and is withheld."""
 
     reason: Literal["pod-gone", "other-node", "not-selected", "uid-changed", "ip-changed"]
-    mapping: Mapping
+    mapping: PortMapping
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """How one run is to go: every option of the command line, the environment and the config file, resolved."""
 
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -23,7 +23,7 @@ class Settings:
     kubeconfig: str | None = None
     no_cluster: bool = False
     port_range: PortRange = DEFAULT_RANGE
-    node_ips: MappingOf[Family, str] = field(default_factory=dict, hash=False)
+    node_ips: Mapping[Family, str] = field(default_factory=dict, hash=False)
     state_dir: str = DEFAULT_STATE
     hold_socket: str = "/run/nplconf/hold.sock"
     no_hold: bool = False

@@ -3,13 +3,13 @@
 import nodes
 import worlds
 
-from nplconf.decision import UNBOUND, Bounds, decide
 from nplconf.explain import Facts, explain, parse
 from nplconf.model import ClusterState, Node, Pod, Service
-from nplconf.observed import Observed
 from nplconf.publish import annotation
+from nplconf.run.decision import UNBOUND, Bounds, decide
+from nplconf.run.observed import Observed
+from nplconf.run.verify import verify
 from nplconf.settings import Settings
-from nplconf.verify import verify
 
 NUMBER = 61044
 LIVE = worlds.mapping(NUMBER)

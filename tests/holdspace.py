@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from nplconf.hold.client import ask
 from nplconf.model import Holds, PortRange
-from nplconf.node.holds import ask
 
 ROOT = Path(__file__).parent.parent
 DAEMON = """

@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from nplconf import units
+from nplconf.install import units
 
 BOOT = Path(__file__).with_name("machine_boot.sh")
 BOOT_SECONDS = 60

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 import worlds
 
 from nplconf.desired.addresses import matched_addresses
-from nplconf.model import FAMILIES, Family, Holds, Mapping, Plan, PortRange, Taken
-from nplconf.observed import Observed
+from nplconf.model import FAMILIES, Family, Holds, Plan, PortMapping, PortRange, Taken
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import Loaded, State
-from nplconf.rules import tree
-from nplconf.rules.masquerade import neighbourhoods
-from nplconf.rules.table import Table, read
+from nplconf.rules.iptables import tree
+from nplconf.rules.iptables.masquerade import masquerade_sources
+from nplconf.rules.iptables.table import Table, read
+from nplconf.run.observed import Observed
 from nplconf.settings import Settings
 
 NOW = 5000.0
@@ -21,16 +21,16 @@ def settings(node: str = worlds.NODE, port_range: PortRange = worlds.RANGE, **op
     return Settings(node=node, port_range=port_range, **options)  # type: ignore[arg-type]
 
 
-def table(family: Family, *live: Mapping, port_range: PortRange = worlds.RANGE) -> Table:
+def table(family: Family, *live: PortMapping, port_range: PortRange = worlds.RANGE) -> Table:
     """Our chains as a run leaves them; none at all without a mapping."""
     rows = [m for m in live if m.family == family]
     addresses = matched_addresses(worlds.node(), worlds.NODE_IPS)[family]
-    places = neighbourhoods((), {m.pod_ip for m in rows})
+    places = masquerade_sources((), {m.pod_ip for m in rows})
     return tree.table(rows, addresses, places, port_range, family) if rows else read("")
 
 
 def observed(
-    *live: Mapping,
+    *live: PortMapping,
     remembered: Plan | None = None,
     cooling: Sequence[Cooling] = (),
     taken: Sequence[Taken] = (),

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from nplconf.rules.rule import Rule
-from nplconf.rules.table import BASES, Table, read
+from nplconf.rules.iptables.rule import Rule
+from nplconf.rules.iptables.table import BASES, Table, read
 
 
 @dataclass(slots=True)

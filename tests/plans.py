@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from nplconf.model import FAMILIES, PROTOCOLS, Family, Mapping, Plan, PodRef, PortRange, Skipped
+from nplconf.model import FAMILIES, PROTOCOLS, Family, Plan, PodRef, PortMapping, PortRange, Skipped
 
 REASONS = (
     "named-port-unresolved",
@@ -22,7 +22,7 @@ NODE_IPS: dict[Family, str] = {"IPv4": "10.10.10.10", "IPv6": "fd12::10"}
 PORTS = PortRange(61000, 62000)
 
 
-def mapping(**facts: object) -> Mapping:
+def mapping(**facts: object) -> PortMapping:
     """A mapping of the Pod shop/web-0, with some facts changed."""
     given: dict[str, object] = {
         "node_port": 61044,
@@ -34,10 +34,10 @@ def mapping(**facts: object) -> Mapping:
         "pod_port": 8080,
         "services": ("shop/web",),
     }
-    return Mapping(**(given | facts))  # type: ignore[arg-type]
+    return PortMapping(**(given | facts))  # type: ignore[arg-type]
 
 
-def plan(*mappings: Mapping, **facts: object) -> Plan:
+def plan(*mappings: PortMapping, **facts: object) -> Plan:
     """A plan of the node worker-1."""
     given: dict[str, object] = {
         "node": "worker-1",
@@ -49,7 +49,7 @@ def plan(*mappings: Mapping, **facts: object) -> Plan:
     return Plan(**(given | facts))  # type: ignore[arg-type]
 
 
-def rows(count: int) -> tuple[Mapping, ...]:
+def rows(count: int) -> tuple[PortMapping, ...]:
     """Many mappings, three of each Pod."""
     return tuple(
         mapping(
@@ -108,7 +108,9 @@ def plans(draw: st.DrawFn) -> Plan:
 
 
 @st.composite
-def _mappings(draw: st.DrawFn, pod: PodRef, at: int, port: int, number: int, family: Family, protocol: str) -> Mapping:
+def _mappings(
+    draw: st.DrawFn, pod: PodRef, at: int, port: int, number: int, family: Family, protocol: str
+) -> PortMapping:
     networks = st.sampled_from(["10.0.0.0/8", "192.0.2.7/32"] if family == "IPv4" else ["fd00::/8", "::/0"])
     return mapping(
         node_port=number,
@@ -127,7 +129,7 @@ def any_plan() -> st.SearchStrategy[Plan]:
     """A plan of any strings and numbers, as no validation would let it pass."""
     numbers = st.integers(-(10**17), 10**17)
     mappings = st.builds(
-        Mapping,
+        PortMapping,
         node_port=numbers,
         protocol=st.sampled_from(PROTOCOLS),
         family=st.sampled_from(FAMILIES),

@@ -4,17 +4,17 @@ from typing import Any
 
 from worlds import NODE, RANGE, cluster, node
 
-from nplconf.decision import Bounds, Decision, decide, tables
-from nplconf.model import Holds, Mapping, Node, Pod, Service
-from nplconf.observed import Observed
+from nplconf.model import Holds, Node, Pod, PortMapping, Service
 from nplconf.plan.state import Loaded, State
-from nplconf.rules.table import read
+from nplconf.rules.iptables.table import read
+from nplconf.run.decision import Bounds, Decision, decide, tables
+from nplconf.run.observed import Observed
 from nplconf.settings import Settings
 
 SETTINGS = Settings(node=NODE)
 
 
-def observed(*live: Mapping, state: State | None = None, **facts: object) -> Observed:
+def observed(*live: PortMapping, state: State | None = None, **facts: object) -> Observed:
     """A node that has these mappings, all of its range held, and remembers what state says."""
     given: dict[str, Any] = {
         "loaded": Loaded(state or State()),

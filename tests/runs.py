@@ -10,10 +10,10 @@ from worlds import NODE, cluster, node, pod, service
 
 from nplconf.model import ClusterState, PortRange
 from nplconf.node.linux import LinuxNode
-from nplconf.outcome import Result
-from nplconf.reconcile import apply, review
+from nplconf.run.outcome import Result
+from nplconf.run.reconcile import apply, review
+from nplconf.run.verify import Verified, verify
 from nplconf.settings import Settings
-from nplconf.verify import Verified, verify
 
 RANGE = PortRange(61000, 61015)
 FULL = cluster(

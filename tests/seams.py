@@ -17,15 +17,15 @@ from nplconf.model import (
     Family,
     Holds,
     Patch,
+    PortMapping,
     PortRange,
     Taken,
 )
-from nplconf.model import Mapping as PortMapping
-from nplconf.node.iptables import Build, Settled
+from nplconf.node.iptables import Build, Synced
 from nplconf.plan.state import Loaded, State
-from nplconf.rules import tree
-from nplconf.rules.masquerade import Routes
-from nplconf.rules.table import Table, read
+from nplconf.rules.iptables import tree
+from nplconf.rules.iptables.masquerade import Routes
+from nplconf.rules.iptables.table import Table, read
 
 EMPTY = read("")
 RANGE = PortRange(61000, 62000)
@@ -113,14 +113,14 @@ class FakeNode:
             raise UnavailableError(f"{family} is broken")
         return self.tables[family]
 
-    def settle(
+    def sync(
         self, family: Family, have: Table, build: Build, keep: Sequence[PortMapping], add: Sequence[PortMapping]
-    ) -> Settled:
+    ) -> Synced:
         self.before_write()
         self.journal.append(f"write {family}")
         taken = [m for m in add if m.node_port not in self.refused]
         self.tables[family] = build((*keep, *taken)) or EMPTY
-        return Settled(self.tables[family], tuple((m, "no") for m in add if m.node_port in self.refused))
+        return Synced(self.tables[family], tuple((m, "no") for m in add if m.node_port in self.refused))
 
     def leftovers(self) -> tuple[Family, ...]:
         return tuple(self.other)
@@ -131,7 +131,7 @@ class FakeNode:
             del self.other[family]
         return ()
 
-    def forget(
+    def flush_flows(
         self,
         changes: Sequence[Change],
         live: Sequence[PortMapping],

@@ -16,8 +16,8 @@ from typing import Self
 from holdspace import ROOT, command
 
 from nplconf.hold import store
+from nplconf.hold.client import ask
 from nplconf.model import Holds, PortRange
-from nplconf.node.holds import ask
 
 START = """
 import fcntl, os, sys

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from nplconf import schema
 from nplconf.config import OPTIONS, check, from_text, parse, port_range, read, salvage
 from nplconf.errors import BadConfigError
+from nplconf.files import schema
 from nplconf.model import PortRange
 
 SCHEMA = json.loads(schema.text("config"))

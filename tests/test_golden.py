@@ -18,15 +18,15 @@ from netns import World, batch, inside, spaces, sysctl
 from shims import Shims
 from worlds import NODE, annotations
 
-from nplconf.cluster.file import FileCluster
-from nplconf.decision import Decision, decide
+from nplconf.cluster.file.dump import FileCluster
 from nplconf.model import ANNOTATION, FAMILIES, Backend, Family, Holds, PortRange, Taken
-from nplconf.observed import Observed
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
-from nplconf.rules.masquerade import Route
-from nplconf.rules.table import read
-from nplconf.rules.transaction import transaction
+from nplconf.rules.iptables.masquerade import Route
+from nplconf.rules.iptables.table import read
+from nplconf.rules.iptables.transaction import transaction
+from nplconf.run.decision import Decision, decide
+from nplconf.run.observed import Observed
 from nplconf.settings import DEFAULT_RANGE, Settings
 
 GOLDEN = Path(__file__).parent / "golden"

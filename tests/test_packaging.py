@@ -11,7 +11,7 @@ from pathlib import Path
 import conftest
 import pytest
 
-from nplconf import units
+from nplconf.install import units
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,7 +60,7 @@ def test_the_wheel_has_the_schemas(wheel: Path, name: str) -> None:
 
 
 def test_the_wheel_has_the_units(wheel: Path) -> None:
-    code = "import json, nplconf.units as u; print(json.dumps([u.__file__, u.fitted([u.PLACEHOLDER])]))"
+    code = "import json, nplconf.install.units as u; print(json.dumps([u.__file__, u.fitted([u.PLACEHOLDER])]))"
     file, files = json.loads(installed(wheel, "-c", code).stdout)
     assert Path(file).is_relative_to(wheel)
     for unit in units.UNITS:

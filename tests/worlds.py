@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from nplconf.desired.ports import Past
+from nplconf.desired.ports import Previous
 from nplconf.model import (
     ANNOTATION,
     ENABLED,
@@ -21,13 +21,13 @@ from nplconf.model import (
     Plan,
     Pod,
     PodRef,
+    PortMapping,
     PortRange,
     Protocol,
     Service,
     ServicePort,
     Via,
 )
-from nplconf.model import Mapping as PlannedMapping
 
 NODE = "worker-1"
 RANGE = PortRange(61000, 62000)
@@ -123,9 +123,9 @@ def mapping(
     pod_port: int = 8080,
     services: Sequence[str] = ("shop/web",),
     via: Via = "dnat",
-) -> PlannedMapping:
+) -> PortMapping:
     default_ip = "10.244.3.17" if family == "IPv4" else "fd00:244::17"
-    return PlannedMapping(
+    return PortMapping(
         node_port=number,
         protocol=protocol,
         family=family,
@@ -138,14 +138,14 @@ def mapping(
     )
 
 
-def plan(*mappings: PlannedMapping, node: str = NODE, port_range: PortRange = RANGE) -> Plan:
+def plan(*mappings: PortMapping, node: str = NODE, port_range: PortRange = RANGE) -> Plan:
     rows = tuple(sorted(mappings, key=lambda m: m.key))
     return Plan(node=node, cluster="uid-kubernetes", node_ips=dict(NODE_IPS), port_range=port_range, mappings=rows)
 
 
-def past(*plans: Plan, taken: Sequence[int] = ()) -> Past:
+def past(*plans: Plan, taken: Sequence[int] = ()) -> Previous:
     """What allocation knows when these plans were there before, the most trusted first."""
-    return Past(tuple({m.owner: m.node_port for m in p.mappings} for p in plans), frozenset(taken))
+    return Previous(tuple({m.owner: m.node_port for m in p.mappings} for p in plans), frozenset(taken))
 
 
 # --- raw objects -----------------------------------------------------------------------------------------------------

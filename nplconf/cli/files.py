@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from nplconf import writing
 from nplconf.errors import PermissionDeniedError
+from nplconf.files import writing
 
 
 def write_output(path: str, text: str) -> bool:

@@ -101,7 +101,7 @@ def _run(words: list[str]) -> int:
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
         if name == chosen:
-            module = importlib.import_module(f"nplconf.cli.{name.replace('-', '_')}")
+            module = importlib.import_module(f"nplconf.cli.commands.{name.replace('-', '_')}")
             module.arguments(command)
             options.add_to(command)
     arguments = parser.parse_args(words)

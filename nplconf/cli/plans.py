@@ -4,18 +4,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nplconf.cli import say
-from nplconf.decision import Bounds
 from nplconf.desired.names import subdomain
 from nplconf.errors import BadConfigError, BadDataError
 from nplconf.model import Plan
 from nplconf.output.text import escaped
+from nplconf.run.decision import Bounds
 from nplconf.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from nplconf.files.strict_yaml import Problem
     from nplconf.plan.policy import Policy
-    from nplconf.strict_yaml import Problem
 
 Document = TypeVar("Document")
 
@@ -48,7 +48,7 @@ def policy(settings: Settings) -> "Policy | None":
     """The policy, if there is one. Raises BadDataError, after every problem was said."""
     if not settings.policy:
         return None
-    from nplconf import files
+    from nplconf.files import reading as files
     from nplconf.plan.policy import load
 
     found, problems = load(files.read_text(settings.policy), settings.policy, settings.port_range)
@@ -57,7 +57,7 @@ def policy(settings: Settings) -> "Policy | None":
 
 def read(path: str) -> Plan:
     """A plan without problems. Raises BadDataError, after every problem was said."""
-    from nplconf import files
+    from nplconf.files import reading as files
     from nplconf.plan.reread import reread
 
     text = files.read_text(path)

@@ -6,17 +6,18 @@ from collections.abc import Callable
 from math import nan
 from pathlib import Path
 
-from nplconf import writing
 from nplconf.cli import say
 from nplconf.cli.worlds import open_node
 from nplconf.errors import BadDataError, NplconfError
-from nplconf.files import read_text
+from nplconf.files import writing
+from nplconf.files.reading import read_text
 from nplconf.model import FAMILIES, RuleKey
-from nplconf.node import state, success
-from nplconf.outcome import Result
+from nplconf.node import last_success as success
+from nplconf.node import state
 from nplconf.output import metrics
 from nplconf.output.metrics import Counts, Run
-from nplconf.rules import tree
+from nplconf.rules.iptables import tree
+from nplconf.run.outcome import Result
 from nplconf.settings import Settings
 
 

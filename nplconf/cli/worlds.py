@@ -10,20 +10,20 @@ from nplconf.node.linux import LinuxNode
 from nplconf.settings import Settings
 
 if TYPE_CHECKING:
-    from nplconf.decision import Bounds
-    from nplconf.reconcile import Review
+    from nplconf.run.decision import Bounds
+    from nplconf.run.reconcile import Review
 
 
 def open_cluster(settings: Settings) -> Cluster:
     """Files where there are any, else the API server; nothing is read yet."""
     if settings.cluster_state:
-        from nplconf.cluster.file import FileCluster
+        from nplconf.cluster.file.dump import FileCluster
 
         say.info(f"cluster state: {', '.join(settings.cluster_state)}")
         return FileCluster(settings.cluster_state, settings.write_back)
     if settings.write_back:
         raise UsageError("--write-back needs --cluster-state: an API server is written to anyway")
-    from nplconf.cluster.api import ApiCluster
+    from nplconf.cluster.api.client import ApiCluster
 
     say.info("cluster state: the API server's")
     return ApiCluster(settings.kubeconfig, say.info if settings.quiet else say.warning)
@@ -41,7 +41,7 @@ def open_node(settings: Settings) -> LinuxNode:
 
 def look(settings: Settings, bounds: "Bounds") -> "Review":
     """What a run would decide now; nothing is changed. With --no-cluster a plan is taken at its word."""
-    from nplconf.reconcile import review, review_plan  # what only looks at a cluster needs none of it
+    from nplconf.run.reconcile import review, review_plan
 
     if bounds.plan and settings.no_cluster:
         return review_plan(open_node(settings), settings, bounds.plan)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from nplconf.model import ClusterState, Event, Failure, Patch
 
 if TYPE_CHECKING:  # only doctor pays for it
-    from nplconf.doctor.facts import Right
+    from nplconf.model import Right
 
 
 class Cluster(Protocol):

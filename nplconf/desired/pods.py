@@ -31,7 +31,7 @@ class Site:
     shared: frozenset[str]
 
 
-class Wish(NamedTuple):
+class PortRequest(NamedTuple):
     """A mapping that is to be, but for its number. host_port: the number the CNI maps already, 0 when it does not.
 
     sources: the networks its clients must come from, none for anywhere.
@@ -85,7 +85,7 @@ def host_ports(pods: Iterable[Pod]) -> dict[int, str]:
     return {p.host_port: f"a hostPort of Pod {shown(pod.ref.key)}" for pod in having for p in pod.ports if p.host_port}
 
 
-def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish], list[Skipped]]:
+def requests(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[PortRequest], list[Skipped]]:
     """What the Services that select a Pod ask of it, a wish per port, protocol and family, and what it cannot have."""
     refused = _unservable(pod)
     addresses: dict[Family, tuple[str, str] | Refusal] = {}
@@ -112,10 +112,10 @@ def wishes(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[Wish
     return list(_wishes(pod, asked, real)), skipped
 
 
-def unserved(wish: Wish, refusal: Refusal) -> Iterator[Skipped]:
+def unserved(request: PortRequest, refusal: Refusal) -> Iterator[Skipped]:
     """A row for each Service that asks for a wish that is not fulfilled."""
-    for service in wish.services:
-        yield Skipped(wish.pod.ref.key, wish.port, wish.protocol, service, *refusal)
+    for service in request.services:
+        yield Skipped(request.pod.ref.key, request.port, request.protocol, service, *refusal)
 
 
 def resolve(pod: Pod, target: int | str, protocol: str) -> int | None:
@@ -149,11 +149,11 @@ def _listens(host_ip: str, family: Family, node_ip: str) -> bool:
 
 def _wishes(
     pod: Pod, asked: Mapping[_Endpoint, set[str]], addresses: Mapping[Family, tuple[str, str]]
-) -> Iterator[Wish]:
+) -> Iterator[PortRequest]:
     for endpoint, services in asked.items():
         node_ip, pod_ip = addresses[endpoint.family]
         already = host_port(pod, endpoint, node_ip) if pod.ports else 0
-        yield Wish(pod, *endpoint, node_ip, pod_ip, tuple(sorted(services)), already)
+        yield PortRequest(pod, *endpoint, node_ip, pod_ip, tuple(sorted(services)), already)
 
 
 def _unservable(pod: Pod) -> Refusal | None:

@@ -9,27 +9,27 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import chain
 
-from nplconf.desired.pods import Numbers, Refusal, Wish, unserved
-from nplconf.desired.ports import Past, allocate
+from nplconf.desired.pods import Numbers, PortRequest, Refusal, unserved
+from nplconf.desired.ports import Previous, allocate
 from nplconf.model import FAMILIES, Family, PodPort, PortRange, Skipped
 from nplconf.plan.policy import Pin, Policy, Reserved
 
 # --- who, and reached by whom ----------------------------------------------------------------------------------------
 
 
-def permitted(wanted: Iterable[Wish], policy: Policy) -> tuple[list[Wish], list[Skipped]]:
+def permitted(wanted: Iterable[PortRequest], policy: Policy) -> tuple[list[PortRequest], list[Skipped]]:
     """The wishes of namespaces that may be exposed, each with the clients that may come; and the others' reasons."""
     judge = cache(lambda namespace: _judge(namespace, policy))
-    served: list[Wish] = []
+    served: list[PortRequest] = []
     skipped: list[Skipped] = []
-    for wish in wanted:
-        found = judge(wish.pod.ref.namespace)[wish.family]
+    for request in wanted:
+        found = judge(request.pod.ref.namespace)[request.family]
         if isinstance(found, Refusal):
-            skipped += unserved(wish, found)
-        elif refusal := _open_host_port(wish, found, policy):
-            skipped += unserved(wish, refusal)
+            skipped += unserved(request, found)
+        elif refusal := _open_host_port(request, found, policy):
+            skipped += unserved(request, refusal)
         else:
-            served.append(wish._replace(sources=found) if found else wish)
+            served.append(request._replace(sources=found) if found else request)
     return served, skipped
 
 
@@ -56,11 +56,11 @@ def _nobody(namespace: str, family: Family, policy: Policy) -> Refusal:
     )
 
 
-def _open_host_port(wish: Wish, networks: tuple[str, ...], policy: Policy) -> Refusal | None:
-    if not wish.host_port or not networks:
+def _open_host_port(request: PortRequest, networks: tuple[str, ...], policy: Policy) -> Refusal | None:
+    if not request.host_port or not networks:
         return None
     message = "the Pod's hostPort is open to every client, which its namespace must not be"
-    return Refusal("policy", message, _sources_rule(wish.pod.ref.namespace, policy))
+    return Refusal("policy", message, _sources_rule(request.pod.ref.namespace, policy))
 
 
 def _sources_rule(namespace: str, policy: Policy) -> str:
@@ -71,7 +71,7 @@ def _sources_rule(namespace: str, policy: Policy) -> str:
 
 
 def numbered(
-    wanted: Iterable[Wish], policy: Policy, port_range: PortRange, others: Mapping[int, str], past: Past
+    wanted: Iterable[PortRequest], policy: Policy, port_range: PortRange, others: Mapping[int, str], past: Previous
 ) -> Numbers:
     """A number for each asking (Pod, port) within what the policy allows. others: who has numbers without us.
 
@@ -79,16 +79,16 @@ def numbered(
     """
     asking: dict[PodPort, str | None] = {}
     services: dict[PodPort, set[str]] = {}
-    for wish in wanted:
-        if not wish.host_port:
-            asking[wish.owner] = wish.pod.annotation
-            services.setdefault(wish.owner, set()).update(wish.services)
+    for request in wanted:
+        if not request.host_port:
+            asking[request.owner] = request.pod.annotation
+            services.setdefault(request.owner, set()).update(request.services)
     gone = past.taken.union(others)
     pins = pinned(services, policy, past, gone)
     refused = {owner: _taken(pin, others) for owner, pin in pins.items() if pin.node_port in gone}
-    admitted = within_caps(asking.keys() - refused.keys(), pins.keys(), policy, past)
-    given = {owner: pin.node_port for owner, pin in pins.items() if owner in admitted}
-    for owners, ranges in _pools(admitted - given.keys(), policy):
+    eligible = within_caps(asking.keys() - refused.keys(), pins.keys(), policy, past)
+    given = {owner: pin.node_port for owner, pin in pins.items() if owner in eligible}
+    for owners, ranges in _pools(eligible - given.keys(), policy):
         span, between = _span(ranges, port_range)
         given |= allocate({o: asking[o] for o in owners}, span, gone | between | _kept_from(ranges, policy), past)
     left = asking.keys() - given.keys() - refused.keys()
@@ -96,7 +96,7 @@ def numbered(
 
 
 def pinned(
-    services: Mapping[PodPort, Collection[str]], policy: Policy, past: Past, gone: Collection[int] = ()
+    services: Mapping[PodPort, Collection[str]], policy: Policy, past: Previous, gone: Collection[int] = ()
 ) -> dict[PodPort, Pin]:
     """Whose each pin is. services: who asks for each (Pod, port). gone: numbers that nobody can have.
 
@@ -116,19 +116,19 @@ def pinned(
     return found
 
 
-def _having_first(owners: Iterable[PodPort], number: int, past: Past) -> list[PodPort]:
+def _having_first(owners: Iterable[PodPort], number: int, past: Previous) -> list[PodPort]:
     """Who has the number, else by name."""
     names = sorted(owners)
     return [*(o for source in past.numbers for o in names if source.get(o) == number), *names]
 
 
-def _with_nothing_to_lose(owners: Iterable[PodPort], number: int, past: Past) -> list[PodPort]:
+def _with_nothing_to_lose(owners: Iterable[PodPort], number: int, past: Previous) -> list[PodPort]:
     """Who has no other number than this first, so that nobody's is taken for a number that cannot be had."""
     return sorted(owners, key=lambda o: (-_last_seen(o, past, besides=number), o))
 
 
 def within_caps(
-    owners: Iterable[PodPort], pinned: Collection[PodPort], policy: Policy, past: Past
+    owners: Iterable[PodPort], pinned: Collection[PodPort], policy: Policy, past: Previous
 ) -> frozenset[PodPort]:
     """Who may have a number. What is pinned counts first, then what has a number, then what had one, then names."""
     counts = _Counts(policy)
@@ -175,7 +175,7 @@ def _namespace(owner: PodPort) -> str:
     return owner.pod.partition("/")[0]
 
 
-def _last_seen(owner: PodPort, past: Past, besides: int | None = None) -> int:
+def _last_seen(owner: PodPort, past: Previous, besides: int | None = None) -> int:
     """Which source knows a number of it (another one than `besides`), the most trusted first."""
     known = (source.get(owner, besides) for source in past.numbers)
     return next((place for place, number in enumerate(known) if number != besides), len(past.numbers))

@@ -19,7 +19,7 @@ _ANNOTATION_CHARACTERS = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class Previous:
     """What allocation knows beside the cluster: the numbers of before and the node's sockets.
 
     numbers: who had which number, most trusted source first (live rules, then the state file or the previous plan).
@@ -32,7 +32,7 @@ class Past:
 
 
 def allocate(
-    asking: Mapping[PodPort, str | None], port_range: PortRange, avoid: frozenset[int], past: Past
+    asking: Mapping[PodPort, str | None], port_range: PortRange, avoid: frozenset[int], past: Previous
 ) -> dict[PodPort, int]:
     """A number for each asking (Pod, port), none twice; who is missing in the result finds the range full.
 
@@ -110,14 +110,14 @@ def _give(given: dict[PodPort, int], waiting: list[PodPort], source: Mapping[Pod
             given[owner] = number
 
 
-def _give_back(given: dict[PodPort, int], asking: Container[PodPort], past: Past, pool: _Pool) -> None:
+def _give_back(given: dict[PodPort, int], asking: Container[PodPort], past: Previous, pool: _Pool) -> None:
     """Give those without a number the one that they freed last, of those that can be had."""
     for c in sorted(past.cooling, key=lambda c: (c.freed_at, c.number), reverse=True):
         if c.owner in asking and c.owner not in given and pool.take(c.number):
             given[c.owner] = c.number
 
 
-def _longest_cooled(past: Past) -> list[int]:
+def _longest_cooled(past: Previous) -> list[int]:
     """The cooling numbers, each once, the one that was freed first in front."""
     freed = {c.number: c.freed_at for c in sorted(past.cooling, key=lambda c: c.freed_at)}
     return sorted(freed, key=lambda number: (freed[number], number))

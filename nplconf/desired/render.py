@@ -6,11 +6,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from nplconf.desired.addresses import node_ips, own_addresses
-from nplconf.desired.pods import Numbers, Refusal, Site, Wish, host_ports, running, shared_addresses, unserved, wishes
-from nplconf.desired.ports import Past, allocate
+from nplconf.desired.pods import (
+    Numbers,
+    PortRequest,
+    Refusal,
+    Site,
+    host_ports,
+    requests,
+    running,
+    shared_addresses,
+    unserved,
+)
+from nplconf.desired.ports import Previous, allocate
 from nplconf.desired.services import Selection, select, selecting
-from nplconf.model import ClusterState, Family, Node, Plan, Pod, PodPort, PortRange, Skipped
-from nplconf.model import Mapping as PlannedMapping
+from nplconf.model import ClusterState, Family, Node, Plan, Pod, PodPort, PortMapping, PortRange, Skipped
 
 if TYPE_CHECKING:
     from nplconf.plan.policy import Policy
@@ -30,7 +39,7 @@ def find_node(cluster: ClusterState, name: str) -> Node | None:
     return next((node for node in cluster.nodes if node.name == name), None)
 
 
-def render(cluster: ClusterState, node: Node, settings: Desired, past: Past) -> Plan:
+def render(cluster: ClusterState, node: Node, settings: Desired, past: Previous) -> Plan:
     """What a node of the cluster is to have, and what it cannot have with the reasons."""
     return _render(select(cluster.services), cluster.identity, node, cluster.pods, settings, past)
 
@@ -40,7 +49,7 @@ class Renderer:
     """A node whose plan can be rendered, as soon as somebody knows its past."""
 
     node: Node
-    render: Callable[[Past], Plan]
+    render: Callable[[Previous], Plan]
 
 
 def each_node(cluster: ClusterState, settings: Desired) -> Iterator[Renderer]:
@@ -55,16 +64,16 @@ def each_node(cluster: ClusterState, settings: Desired) -> Iterator[Renderer]:
 
 
 def _render(
-    selection: Selection, identity: str | None, node: Node, pods: Iterable[Pod], settings: Desired, past: Past
+    selection: Selection, identity: str | None, node: Node, pods: Iterable[Pod], settings: Desired, past: Previous
 ) -> Plan:
     advertised = node_ips(node, settings.node_ips)
     here = running(pods, node.name)
     site = Site(advertised, own_addresses(node, advertised), shared_addresses(here))
-    wanted: list[Wish] = []
+    wanted: list[PortRequest] = []
     skipped: list[Skipped] = list(selection.skipped)
     for pod in here:
         if services := selecting(selection, pod):
-            more, without = wishes(pod, services, site)
+            more, without = requests(pod, services, site)
             wanted += more
             skipped += without
     if settings.policy:
@@ -84,43 +93,43 @@ def _render(
     )
 
 
-def _mappings(wanted: Iterable[Wish], numbers: Mapping[PodPort, int]) -> tuple[PlannedMapping, ...]:
-    served = ((wish, wish.host_port or numbers.get(wish.owner)) for wish in wanted)
-    mappings = [_mapping(wish, number) for wish, number in served if number]
+def _mappings(wanted: Iterable[PortRequest], numbers: Mapping[PodPort, int]) -> tuple[PortMapping, ...]:
+    served = ((request, request.host_port or numbers.get(request.owner)) for request in wanted)
+    mappings = [_mapping(request, number) for request, number in served if number]
     return tuple(sorted(mappings, key=lambda m: (m.key, m.pod, m.pod_port)))
 
 
-def _mapping(wish: Wish, number: int) -> PlannedMapping:
-    return PlannedMapping(
+def _mapping(request: PortRequest, number: int) -> PortMapping:
+    return PortMapping(
         node_port=number,
-        protocol=wish.protocol,
-        family=wish.family,
-        node_ip=wish.node_ip,
-        pod=wish.pod.ref,
-        pod_ip=wish.pod_ip,
-        pod_port=wish.port,
-        services=wish.services,
-        via="hostPort" if wish.host_port else "dnat",
-        source_ranges=wish.sources,
+        protocol=request.protocol,
+        family=request.family,
+        node_ip=request.node_ip,
+        pod=request.pod.ref,
+        pod_ip=request.pod_ip,
+        pod_port=request.port,
+        services=request.services,
+        via="hostPort" if request.host_port else "dnat",
+        source_ranges=request.sources,
     )
 
 
-def _numbers(wanted: Iterable[Wish], settings: Desired, others: Mapping[int, str], past: Past) -> Numbers:
+def _numbers(wanted: Iterable[PortRequest], settings: Desired, others: Mapping[int, str], past: Previous) -> Numbers:
     """A number for each (Pod, port) that needs one. others: who has numbers of the node without us."""
     if settings.policy:
         from nplconf.desired.policy import numbered
 
         return numbered(wanted, settings.policy, settings.port_range, others, past)
-    asking = {wish.owner: wish.pod.annotation for wish in wanted if not wish.host_port}
+    asking = {request.owner: request.pod.annotation for request in wanted if not request.host_port}
     given = allocate(asking, settings.port_range, frozenset(others), past)
     refusal = Refusal("range-full", f"no number of {settings.port_range} is free")
     return Numbers(given, dict.fromkeys(asking.keys() - given.keys(), refusal))
 
 
-def _unnumbered(wanted: Iterable[Wish], numbers: Numbers) -> Iterator[Skipped]:
-    for wish in wanted:
-        if not wish.host_port and wish.owner not in numbers.given:
-            yield from unserved(wish, numbers.refused[wish.owner])
+def _unnumbered(wanted: Iterable[PortRequest], numbers: Numbers) -> Iterator[Skipped]:
+    for request in wanted:
+        if not request.host_port and request.owner not in numbers.given:
+            yield from unserved(request, numbers.refused[request.owner])
 
 
 def _place(row: Skipped) -> tuple[str, str, int, str, str, str, str, str]:

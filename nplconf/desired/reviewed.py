@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from nplconf.desired.pods import host_ports, running
-from nplconf.desired.ports import Past
+from nplconf.desired.ports import Previous
 from nplconf.desired.render import Desired, render
 from nplconf.desired.services import node_ports
-from nplconf.model import ClusterState, Node, Pending, Plan, PodPort, Stale
-from nplconf.model import Mapping as PlannedMapping
+from nplconf.model import ClusterState, Node, Pending, Plan, PodPort, PortMapping, Stale
 
 _Row = tuple[PodPort, str, str]
 """(Pod and port, protocol, family): what a row is about, whatever its number."""
@@ -29,7 +28,7 @@ class Resolved:
     plan: Plan
     stale: tuple[Stale, ...]
     pending: tuple[Pending, ...]
-    refused: tuple[tuple[PlannedMapping, str], ...]
+    refused: tuple[tuple[PortMapping, str], ...]
 
 
 def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired, *, exact: bool = False) -> Resolved:
@@ -38,13 +37,13 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     exact: another UID or address than the reviewed one makes a row stale, too, and so does a row that is skipped now.
     """
     bound = {m.owner: m.node_port for m in reviewed.mappings if m.via == "dnat"}
-    asked = render(cluster, node, settings, Past(numbers=(bound,)))
+    asked = render(cluster, node, settings, Previous(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
     skipped = _skipped(asked, cluster)
     here = {pod.ref.key for pod in running(cluster.pods, node.name)}
-    mappings: list[PlannedMapping] = []
+    mappings: list[PortMapping] = []
     stale: list[Stale] = []
-    refused: list[tuple[PlannedMapping, str]] = []
+    refused: list[tuple[PortMapping, str]] = []
     for row in reviewed.mappings:
         now = found.get(_row(row))
         if now is None:
@@ -68,7 +67,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     )
 
 
-def _row(mapping: PlannedMapping) -> _Row:
+def _row(mapping: PortMapping) -> _Row:
     return mapping.owner, mapping.protocol, mapping.family
 
 
@@ -83,7 +82,7 @@ def _skipped(asked: Plan, cluster: ClusterState) -> dict[_Row, str]:
     }
 
 
-def _why(row: PlannedMapping, skipped: str | None, cluster: ClusterState, *, here: bool) -> _Why:
+def _why(row: PortMapping, skipped: str | None, cluster: ClusterState, *, here: bool) -> _Why:
     """skipped: why it cannot be had, if it is that. here: the Pod runs on this node.
 
     One that has no node yet is gone, as far as anybody can tell.
@@ -93,14 +92,14 @@ def _why(row: PlannedMapping, skipped: str | None, cluster: ClusterState, *, her
     return "other-node" if cluster.elsewhere.get(row.pod.key) else "pod-gone"
 
 
-def _difference(row: PlannedMapping, now: PlannedMapping) -> _Why | None:
+def _difference(row: PortMapping, now: PortMapping) -> _Why | None:
     if row.pod.uid != now.pod.uid:
         return "uid-changed"
     same = (row.pod_ip, row.node_ip) == (now.pod_ip, now.node_ip)
     return None if same else "ip-changed"
 
 
-def _not_had(row: PlannedMapping, now: PlannedMapping, cluster: ClusterState, node: Node) -> str:
+def _not_had(row: PortMapping, now: PortMapping, cluster: ClusterState, node: Node) -> str:
     """Why a row that holds cannot have what was reviewed for it."""
     if row.via == "hostPort":
         return f"the Pod has no hostPort {row.node_port} for this port any more"
@@ -109,12 +108,12 @@ def _not_had(row: PlannedMapping, now: PlannedMapping, cluster: ClusterState, no
     return _whose(row, cluster, node)
 
 
-def _whose(row: PlannedMapping, cluster: ClusterState, node: Node) -> str:
+def _whose(row: PortMapping, cluster: ClusterState, node: Node) -> str:
     others = node_ports(cluster.services) | host_ports(running(cluster.pods, node.name))
     return f"number {row.node_port} is {others.get(row.node_port, 'not to be had')}"
 
 
-def _pending(unknown: Iterable[PlannedMapping], reviewed: Plan) -> tuple[Pending, ...]:
+def _pending(unknown: Iterable[PortMapping], reviewed: Plan) -> tuple[Pending, ...]:
     """What waits for a review; what a policy kept out of the reviewed plan was reviewed."""
     decided = {(s.pod, s.pod_port, s.protocol) for s in reviewed.skipped if s.rule}
     rows = {Pending(m.pod, m.pod_port, m.protocol) for m in unknown}

@@ -1,10 +1,10 @@
 """What `doctor` looks at: the node and the cluster, as they were read, before anybody judges them."""
 
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nplconf.model import Backend, Family, Holds, PortRange
+from nplconf.model import Backend, Family, Holds, PortRange, Right
 
 
 class Unknown(NamedTuple):
@@ -25,7 +25,7 @@ class Iptables(NamedTuple):
     installed: tuple[Backend, ...]
     configured: str
     hinted: Backend | None
-    unreadable: MappingOf[Family, str]
+    unreadable: Mapping[Family, str]
 
 
 class Filter(NamedTuple):
@@ -45,7 +45,7 @@ class Forwarding(NamedTuple):
     filters: tuple[Filter, ...]
     native: tuple[str, ...]
     uplinks: frozenset[str]
-    pods: MappingOf[Family, tuple[str, str]]
+    pods: Mapping[Family, tuple[str, str]]
 
 
 class Ports(NamedTuple):
@@ -70,7 +70,7 @@ class Units(NamedTuple):
 
     missing: tuple[str, ...]
     differing: tuple[str, ...]
-    states: MappingOf[str, Unit]
+    states: Mapping[str, Unit]
 
     @property
     def waits_for_a_question(self) -> bool:
@@ -94,14 +94,6 @@ class LastSuccess(NamedTuple):
     timer: bool
 
 
-class Right(NamedTuple):
-    """One thing that apply does with the cluster: "patch pods/status"; whether it may, and what mends it, if known."""
-
-    what: str
-    allowed: bool
-    fix: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Everything. served: numbers of live mappings.
@@ -116,7 +108,7 @@ class Facts:
     iptables: Iptables
     leftovers: tuple[Family, ...] | Unknown
     forwarding: Forwarding | Unknown
-    ip_forward: MappingOf[Family, bool] = field(hash=False)
+    ip_forward: Mapping[Family, bool] = field(hash=False)
     """Of the families that Pods here have."""
     route_localnet: tuple[str, ...]
     """Devices where it is on."""

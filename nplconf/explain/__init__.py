@@ -2,16 +2,7 @@
 
 from nplconf.explain.numbers import of_number
 from nplconf.explain.objects import of_pod, of_service
-from nplconf.explain.question import (
-    LINES,
-    Explanation,
-    Facts,
-    NodePort,
-    PodName,
-    ServiceName,
-    What,
-    parse,
-)
+from nplconf.explain.question import LINES, Explanation, Facts, NodePort, PodName, ServiceName, What, parse
 
 __all__ = ["LINES", "Explanation", "Facts", "NodePort", "PodName", "ServiceName", "What", "explain", "parse"]
 

@@ -15,7 +15,7 @@ from nplconf.explain.sentences import (
     who_has,
     whose,
 )
-from nplconf.verify import Row
+from nplconf.run.verify import Row
 
 
 def of_number(asked: NodePort, facts: Facts) -> Explanation:

@@ -15,7 +15,7 @@ from nplconf.explain.sentences import (
     of_waiting,
 )
 from nplconf.model import ENABLED, Pod, Service
-from nplconf.verify import Row
+from nplconf.run.verify import Row
 
 
 def of_pod(key: str, facts: Facts) -> Explanation:

@@ -4,12 +4,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from nplconf.decision import Decision
 from nplconf.desired.names import label, subdomain
 from nplconf.model import ClusterState, Protocol
-from nplconf.observed import Observed
+from nplconf.run.decision import Decision
+from nplconf.run.observed import Observed
+from nplconf.run.verify import Verified
 from nplconf.settings import Settings
-from nplconf.verify import Verified
 
 if TYPE_CHECKING:
     from nplconf.plan.policy import Policy

@@ -5,10 +5,10 @@ from itertools import chain
 from typing import Literal
 
 from nplconf.explain.question import Facts
-from nplconf.model import Mapping, Skipped, Stale
+from nplconf.model import PortMapping, Skipped, Stale
 from nplconf.plan import cooling
 from nplconf.plan.cooling import Cooling
-from nplconf.verify import Row
+from nplconf.run.verify import Row
 
 
 def of_rows(rows: Iterable[Row], facts: Facts) -> Iterator[str]:
@@ -21,18 +21,18 @@ def of_rows(rows: Iterable[Row], facts: Facts) -> Iterator[str]:
         yield f"{_place(mapping)} -> {_target(mapping)}{services}: {_state(row)}{f' ({why})' if why else ''}"
 
 
-def _place(mapping: Mapping) -> str:
+def _place(mapping: PortMapping) -> str:
     return f"{mapping.protocol}{'' if mapping.family == 'IPv4' else '6'}/{mapping.node_port}"
 
 
-def _target(mapping: Mapping) -> str:
+def _target(mapping: PortMapping) -> str:
     if not mapping.pod_ip:
         return whose(mapping)
     address = mapping.pod_ip if mapping.family == "IPv4" else f"[{mapping.pod_ip}]"
     return f"{whose(mapping)} at {address}"
 
 
-def whose(mapping: Mapping) -> str:
+def whose(mapping: PortMapping) -> str:
     """namespace/name:podPort."""
     return f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "nobody that its rule names"
 
@@ -46,7 +46,7 @@ def _state(row: Row) -> str:
     return "its own hostPort, advertised" if row.mapping.via == "hostPort" else "rule, hold and annotation are in place"
 
 
-def _why(mapping: Mapping, facts: Facts) -> str:
+def _why(mapping: PortMapping, facts: Facts) -> str:
     """What the next run is about to do to a mapping, and why."""
     changes = (
         c for c in facts.decision.diff.changes if c.mapping.key == mapping.key and c.mapping.pod.key == mapping.pod.key

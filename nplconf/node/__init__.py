@@ -1,14 +1,13 @@
 """The node, behind one seam: its rules, held numbers, flows, routes and the state file."""
 
-from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from nplconf.model import Backend, Change, Failure, Family, Holds, Mapping
-from nplconf.node.iptables import Build, Settled
+from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping
+from nplconf.node.iptables import Build, Synced
 from nplconf.plan.state import Loaded, State
-from nplconf.rules.masquerade import Routes
-from nplconf.rules.table import Table
+from nplconf.rules.iptables.masquerade import Routes
+from nplconf.rules.iptables.table import Table
 
 
 class Node(Protocol):
@@ -43,9 +42,9 @@ class Node(Protocol):
         Raises UnavailableError, PermissionDeniedError.
         """
 
-    def settle(
-        self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]
-    ) -> Settled:
+    def sync(
+        self, family: Family, have: Table, build: Build, keep: Sequence[PortMapping], add: Sequence[PortMapping]
+    ) -> Synced:
         """Write a family's rules, as many as the kernel takes, and look again."""
 
     def leftovers(self) -> tuple[Family, ...]:
@@ -54,11 +53,11 @@ class Node(Protocol):
     def clear_leftovers(self, families: Sequence[Family]) -> tuple[Failure, ...]:
         """Remove what is ours from the other backend."""
 
-    def forget(
+    def flush_flows(
         self,
         changes: Sequence[Change],
-        live: Sequence[Mapping],
-        addresses: MappingOf[Family, Sequence[str]],
+        live: Sequence[PortMapping],
+        addresses: Mapping[Family, Sequence[str]],
         *,
         everything: bool,
     ) -> tuple[Failure, ...]:

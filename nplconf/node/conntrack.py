@@ -20,8 +20,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from nplconf.deadline import RUN
-from nplconf.model import FAMILIES, Change, Failure, Family, PortRange
-from nplconf.model import Mapping as NodeMapping
+from nplconf.model import FAMILIES, Change, Failure, Family, PortMapping, PortRange
 from nplconf.node.ctnetlink import Entry, Table
 
 FEW = 4
@@ -61,11 +60,11 @@ def rerouted(changes: Iterable[Change]) -> tuple[Rerouted, ...]:
     return tuple(sorted(Rerouted(number, family, to) for (number, family), to in leads.items()))
 
 
-def _has_flows(mapping: NodeMapping) -> bool:
+def _has_flows(mapping: PortMapping) -> bool:
     return mapping.protocol == "udp" and mapping.via == "dnat"
 
 
-def _place(mapping: NodeMapping) -> tuple[int, Family]:
+def _place(mapping: PortMapping) -> tuple[int, Family]:
     return mapping.node_port, mapping.family
 
 
@@ -77,14 +76,14 @@ def _to(change: Change) -> tuple[str, int] | None:
     return mapping.pod_ip, mapping.pod_port
 
 
-def whole_range(port_range: PortRange, mappings: Iterable[NodeMapping]) -> tuple[Rerouted, ...]:
-    """Every number, with where it leads now: for the run after one that was killed between its commit and `forget`."""
+def whole_range(port_range: PortRange, mappings: Iterable[PortMapping]) -> tuple[Rerouted, ...]:
+    """Every port with its present target, for the run after one that was killed before `flush_flows`."""
     led = {_place(one): (one.pod_ip, one.pod_port) for one in mappings if _has_flows(one)}
     numbers = range(port_range.first, port_range.last + 1)
     return tuple(Rerouted(number, family, led.get((number, family))) for number in numbers for family in FAMILIES)
 
 
-def forget(
+def flush_flows(
     flows: Collection[Rerouted], addresses: Mapping[Family, Collection[str]], deadline: float = 10.0
 ) -> Forgotten:
     """Delete the wrong flows to these numbers at these addresses of the node. Call it after the commit. Never raises.

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import Backend, Family, Mapping
+from nplconf.model import Backend, Family, PortMapping
 from nplconf.node import command
 from nplconf.node.backend import legacy_has, program
-from nplconf.rules.rule import Rule
-from nplconf.rules.table import BASES, INDEX, Table, linked
-from nplconf.rules.table import read as parse
-from nplconf.rules.transaction import obsolete, removal, transaction
-from nplconf.rules.tree import differs
+from nplconf.rules.iptables.rule import Rule
+from nplconf.rules.iptables.table import BASES, INDEX, Table, linked
+from nplconf.rules.iptables.table import read as parse
+from nplconf.rules.iptables.transaction import obsolete, removal, transaction
+from nplconf.rules.iptables.tree import differs
 
 READ = 20.0
 """Seconds for one reading call: a save beside 50,000 foreign lines takes up to 7."""
@@ -39,15 +39,15 @@ SETTLE = 60.0
 NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
 """A transaction that leaves no trace: whoever refuses it refuses everything."""
 
-Build = Callable[[Sequence[Mapping]], Table | None]
+Build = Callable[[Sequence[PortMapping]], Table | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class Synced:
     """A family after writing. table: as seen last. refused: mappings that the kernel would not take, and why."""
 
     table: Table
-    refused: tuple[tuple[Mapping, str], ...] = ()
+    refused: tuple[tuple[PortMapping, str], ...] = ()
     errors: tuple[str, ...] = ()
 
 
@@ -134,9 +134,9 @@ def _is_busy(done: command.Completed) -> bool:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def settle(
-    family: Family, backend: Backend, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]
-) -> Settled:
+def sync(
+    family: Family, backend: Backend, have: Table, build: Build, keep: Sequence[PortMapping], add: Sequence[PortMapping]
+) -> Synced:
     """Bring a family's chains to what `build` makes of keep and add; where the kernel refuses, of as many as it takes.
 
     One transaction in the good case. One that did not come out as wanted is tried again from a new reading. When it is
@@ -145,11 +145,11 @@ def settle(
     """
     writer = _Writer(family, backend, build, have, time.monotonic() + SETTLE)
     if writer.reach(keep, add) or (writer.fault in ("refused", "unseen") and writer.reach(keep, add)):
-        return Settled(writer.table, errors=writer.left)
+        return Synced(writer.table, errors=writer.left)
     if writer.fault != "refused" or not writer.takes_anything() or not writer.reach(keep, ()):
-        return Settled(writer.table, errors=(writer.complaint,))
+        return Synced(writer.table, errors=(writer.complaint,))
     taken, refused = writer.halve(list(keep), list(add))
-    return Settled(writer.table, tuple(refused), () if writer.reach(taken, ()) else (writer.complaint,))
+    return Synced(writer.table, tuple(refused), () if writer.reach(taken, ()) else (writer.complaint,))
 
 
 class _Writer:
@@ -165,7 +165,7 @@ class _Writer:
         self.left: tuple[str, ...] = ()
         self._family, self._backend, self._build, self._end = family, backend, build, end
 
-    def reach(self, keep: Sequence[Mapping], add: Sequence[Mapping]) -> bool:
+    def reach(self, keep: Sequence[PortMapping], add: Sequence[PortMapping]) -> bool:
         """Write these mappings and look; True when the kernel has exactly them."""
         want = self._build((*keep, *add))
         if not differs(self.table, want):
@@ -220,7 +220,9 @@ class _Writer:
         """Whether iptables takes a transaction at all: where it does not, no mapping is the reason."""
         return write(self._family, self._backend, NOTHING).fault == "none"
 
-    def halve(self, keep: list[Mapping], add: list[Mapping]) -> tuple[list[Mapping], list[tuple[Mapping, str]]]:
+    def halve(
+        self, keep: list[PortMapping], add: list[PortMapping]
+    ) -> tuple[list[PortMapping], list[tuple[PortMapping, str]]]:
         """Put in what the kernel takes of add; everything in force then, and each one refused with the reason."""
         if not add or self.reach(keep, add):
             return keep + add, []
@@ -263,7 +265,7 @@ def clear(family: Family, backend: Backend) -> str:
     """Remove all that is ours from a backend; what went wrong, or ""."""
     try:
         have = read(family, backend, whole=True)
-        settled = settle(family, backend, have, lambda _: None, (), ())
+        synced = sync(family, backend, have, lambda _: None, (), ())
     except (UnavailableError, PermissionDeniedError) as err:
         return str(err)
-    return "; ".join(settled.errors)
+    return "; ".join(synced.errors)

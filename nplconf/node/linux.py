@@ -1,18 +1,18 @@
 """The seam to a real Linux node."""
 
 import time
-from collections.abc import Mapping as MappingOf
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nplconf.errors import PermissionDeniedError
-from nplconf.model import FAMILIES, Backend, Change, Failure, Family, Holds, Mapping, PortRange
-from nplconf.node import backend, conntrack, holds, iptables, owners, routes, state
-from nplconf.node.iptables import Build, Settled
+from nplconf.hold import client as holds
+from nplconf.model import FAMILIES, Backend, Change, Failure, Family, Holds, PortMapping, PortRange
+from nplconf.node import backend, conntrack, iptables, owners, routes, state
+from nplconf.node.iptables import Build, Synced
 from nplconf.plan.state import Loaded, State
-from nplconf.rules.masquerade import Routes
-from nplconf.rules.table import Table
+from nplconf.rules.iptables.masquerade import Routes
+from nplconf.rules.iptables.table import Table
 from nplconf.settings import Settings
 
 NAMED = 32
@@ -68,11 +68,11 @@ class LinuxNode:
         """See `Node`."""
         return iptables.read(family, self.backend, whole=whole)
 
-    def settle(
-        self, family: Family, have: Table, build: Build, keep: Sequence[Mapping], add: Sequence[Mapping]
-    ) -> Settled:
+    def sync(
+        self, family: Family, have: Table, build: Build, keep: Sequence[PortMapping], add: Sequence[PortMapping]
+    ) -> Synced:
         """See `Node`."""
-        return iptables.settle(family, self.backend, have, build, keep, add)
+        return iptables.sync(family, self.backend, have, build, keep, add)
 
     def leftovers(self) -> tuple[Family, ...]:
         """See `Node`."""
@@ -83,17 +83,17 @@ class LinuxNode:
         complaints = ((family, iptables.clear(family, self.other)) for family in families)
         return tuple(Failure("backend", f"{family} {self.other}", text) for family, text in complaints if text)
 
-    def forget(
+    def flush_flows(
         self,
         changes: Sequence[Change],
-        live: Sequence[Mapping],
-        addresses: MappingOf[Family, Sequence[str]],
+        live: Sequence[PortMapping],
+        addresses: Mapping[Family, Sequence[str]],
         *,
         everything: bool,
     ) -> tuple[Failure, ...]:
         """See `Node`."""
         flows = conntrack.whole_range(self.settings.port_range, live) if everything else conntrack.rerouted(changes)
-        return conntrack.forget(flows, addresses).failures if flows else ()
+        return conntrack.flush_flows(flows, addresses).failures if flows else ()
 
 
 def _may_administer() -> bool:

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from nplconf.errors import BadDataError, PermissionDeniedError
-from nplconf.model import FAMILIES, PROTOCOLS, Family, Mapping, Plan, PodPort, PodRef
-from nplconf.node import own, success
+from nplconf.files import trusted as own
+from nplconf.files.writing import sync_directory
+from nplconf.model import FAMILIES, PROTOCOLS, Family, Plan, PodPort, PodRef, PortMapping
+from nplconf.node import last_success as success
 from nplconf.plan import document
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import Loaded, State
-from nplconf.writing import sync_directory
 
 VERSION = 1
 FILE = "state.json"
@@ -149,12 +150,12 @@ _ROW = (int, str, str, str, list, str, int, list, str, list)
 """The types of a mapping's fields, in order."""
 
 
-def _mapping(row: list[Any]) -> Mapping:
+def _mapping(row: list[Any]) -> PortMapping:
     number, protocol, family, node_ip, pod, pod_ip, pod_port, services, via, sources = row
     if tuple(map(type, row)) != _ROW or protocol not in PROTOCOLS or via not in ("dnat", "hostPort"):
         raise ValueError("no mapping")
     ref = PodRef(*_texts(pod))
-    return Mapping(
+    return PortMapping(
         number, protocol, _family(family), node_ip, ref, pod_ip, pod_port, _texts(services), via, _texts(sources)
     )
 

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from nplconf.decision import Decision
 from nplconf.model import Change, Failure, Finding, Patch, Skipped
-from nplconf.outcome import Result
 from nplconf.plan.diff import Diff
 from nplconf.plan.document import mapping_to_data, skipped_to_data
+from nplconf.run.decision import Decision
+from nplconf.run.outcome import Result
 
 
 def plan(decision: Decision) -> dict[str, Any]:

@@ -1,15 +1,14 @@
 """The report: one page that stands alone. The same input gives the same bytes; nothing in it is of this moment."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Mapping as MappingOf
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Literal, NamedTuple
 
-from nplconf.decision import Decision
-from nplconf.model import Mapping, Plan, Skipped
+from nplconf.model import Plan, PortMapping, Skipped
 from nplconf.output.table import summary, target
 from nplconf.output.text import escaped
+from nplconf.run.decision import Decision
 
 State = Literal["mapped", "free", "taken", "cooling"]
 STATES: tuple[State, ...] = ("mapped", "free", "taken", "cooling")
@@ -36,9 +35,9 @@ class Report:
     """
 
     plan: Plan
-    taken: MappingOf[int, str] = field(default_factory=dict)
-    cooling: MappingOf[int, str] = field(default_factory=dict)
-    sections: MappingOf[str, Sequence[Note]] = field(default_factory=dict)
+    taken: Mapping[int, str] = field(default_factory=dict)
+    cooling: Mapping[int, str] = field(default_factory=dict)
+    sections: Mapping[str, Sequence[Note]] = field(default_factory=dict)
     summary: str = ""
     blocked: str = ""
 
@@ -48,7 +47,7 @@ def of_plan(plan: Plan) -> Report:
     return Report(plan, sections={"Skipped": _skipped(plan.skipped)})
 
 
-def of_decision(decision: Decision, taken: MappingOf[int, str], cooling: MappingOf[int, str]) -> Report:
+def of_decision(decision: Decision, taken: Mapping[int, str], cooling: Mapping[int, str]) -> Report:
     """What `plan` would print, with the numbers that nobody can have just now."""
     sections = {
         "Findings": [Note(f.kind, f.subject, f.message) for f in decision.findings],
@@ -110,7 +109,7 @@ def _cells(report: Report) -> Iterator[dict[str, Any]]:
         yield {"number": number, "state": state, "title": title if len(title) <= _TITLE else f"{title[:_TITLE]}…"}
 
 
-def _state(number: int, mapped: MappingOf[int, Iterable[str]], report: Report) -> tuple[State, str]:
+def _state(number: int, mapped: Mapping[int, Iterable[str]], report: Report) -> tuple[State, str]:
     if number in mapped:
         return "mapped", ", ".join(dict.fromkeys(mapped[number]))
     if number in report.taken:
@@ -118,7 +117,7 @@ def _state(number: int, mapped: MappingOf[int, Iterable[str]], report: Report) -
     return ("cooling", report.cooling[number]) if number in report.cooling else ("free", "")
 
 
-def _rows(mappings: Iterable[Mapping], columns: int) -> Iterator[dict[str, Any]]:
+def _rows(mappings: Iterable[PortMapping], columns: int) -> Iterator[dict[str, Any]]:
     """One per mapping; the first of a number is where the map's cell leads to."""
     seen: set[int] = set()
     for mapping in mappings:
@@ -127,7 +126,7 @@ def _rows(mappings: Iterable[Mapping], columns: int) -> Iterator[dict[str, Any]]
         yield {"anchor": anchor, "cells": _row(mapping)[:columns]}
 
 
-def _row(mapping: Mapping) -> tuple[str, ...]:
+def _row(mapping: PortMapping) -> tuple[str, ...]:
     return (
         _port(mapping),
         f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "an unknown Pod",
@@ -139,7 +138,7 @@ def _row(mapping: Mapping) -> tuple[str, ...]:
     )
 
 
-def _port(mapping: Mapping) -> str:
+def _port(mapping: PortMapping) -> str:
     return f"{mapping.protocol}/{mapping.node_port}"
 
 

@@ -1,12 +1,11 @@
 """What a run came to, in the form of the node exporter's textfile collector."""
 
-from collections.abc import Iterable
-from collections.abc import Mapping as MappingOf
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nplconf import __version__
 from nplconf.model import FINDING_KINDS
-from nplconf.outcome import Result
+from nplconf.run.outcome import Result
 
 BLOCKED = 4
 """The exit code of a run that a limit stopped."""
@@ -21,10 +20,10 @@ class Counts:
     NaN: it could not be counted. findings: by kind; one that is not there counts as 0.
     """
 
-    mappings: MappingOf[str, float]
+    mappings: Mapping[str, float]
     used: float
-    changes: MappingOf[str, int]
-    findings: MappingOf[str, int]
+    changes: Mapping[str, int]
+    findings: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ def text(run: Run) -> str:
 
     registry = CollectorRegistry()
 
-    def gauge(name: str, about: str, label: str, values: MappingOf[str, float]) -> None:
+    def gauge(name: str, about: str, label: str, values: Mapping[str, float]) -> None:
         metric = Gauge(f"nplconf_{name}", about, [label] if label else [], registry=registry)
         for word, value in values.items():
             (metric.labels(word) if label else metric).set(value)

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
-from nplconf.model import Change, Failure, Finding, Mapping, Patch, Pending, Skipped, Stale
+from nplconf.model import Change, Failure, Finding, Patch, Pending, PortMapping, Skipped, Stale
 from nplconf.output.text import escaped
 from nplconf.plan.diff import Diff
 from nplconf.settings import Settings
@@ -58,14 +58,14 @@ def change(found: Change) -> str:
     return escaped(f"{mapping.protocol}/{number:<5} {target(mapping)}  ({why}){_for(mapping)}")
 
 
-def target(mapping: Mapping) -> str:
+def target(mapping: PortMapping) -> str:
     """Whose it is and where it leads to."""
     address = f"[{mapping.pod_ip}]" if mapping.family == "IPv6" else mapping.pod_ip
     who = f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "an unknown Pod"
     return f"{who} -> {address}:{mapping.pod_port}"
 
 
-def _for(mapping: Mapping) -> str:
+def _for(mapping: PortMapping) -> str:
     return f"  for {', '.join(mapping.services)}" if mapping.services else ""
 
 

@@ -1,7 +1,6 @@
 """Which freed numbers wait: a load balancer that is late must not send the old Pod's clients to a new Pod."""
 
-from collections.abc import Iterable
-from collections.abc import Mapping as MappingOf
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from nplconf.model import PodPort
@@ -17,7 +16,7 @@ class Cooling(NamedTuple):
     freed_at: float
 
 
-def settled(cooling: Iterable[Cooling], *, now: float, rebooted: bool) -> tuple[Cooling, ...]:
+def with_start_times(cooling: Iterable[Cooling], *, now: float, rebooted: bool) -> tuple[Cooling, ...]:
     """Those of before, by the clock of now: the boot-time clock, seconds.
 
     It began anew with this boot, and so does every period (rebooted). A time in the future cannot be: it counts from
@@ -27,12 +26,12 @@ def settled(cooling: Iterable[Cooling], *, now: float, rebooted: bool) -> tuple[
 
 
 def current(cooling: Iterable[Cooling], *, now: float, period: float, rebooted: bool) -> tuple[Cooling, ...]:
-    """Those whose time is not over; now, rebooted: as for `settled`."""
-    return tuple(c for c in settled(cooling, now=now, rebooted=rebooted) if now - c.freed_at < period)
+    """Those whose time is not over; now, rebooted: as for `with_start_times`."""
+    return tuple(c for c in with_start_times(cooling, now=now, rebooted=rebooted) if now - c.freed_at < period)
 
 
 def freed(
-    before: MappingOf[PodPort, int], after: MappingOf[PodPort, int], cooling: Iterable[Cooling], *, now: float
+    before: Mapping[PodPort, int], after: Mapping[PodPort, int], cooling: Iterable[Cooling], *, now: float
 ) -> tuple[Cooling, ...]:
     """The cooling numbers once `after` is in force: those of before that nobody has now join them, those in use leave.
 

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from operator import attrgetter
 
-from nplconf.model import Change, Mapping
+from nplconf.model import Change, PortMapping
 
 _Place = tuple[int, str, str, str, str, int]
 _target = attrgetter("node_port", "pod", "pod_ip", "source_ranges")
-Why = Callable[[Mapping], str]
+Why = Callable[[PortMapping], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,20 +16,20 @@ class Diff:
     """changes sorted: deletes, changes, adds, each by number. unchanged: mappings that are as they must be."""
 
     changes: tuple[Change, ...]
-    unchanged: tuple[Mapping, ...]
+    unchanged: tuple[PortMapping, ...]
 
     def count(self, action: str) -> int:
         """How many changes of one kind."""
         return sum(change.action == action for change in self.changes)
 
 
-def compare(was: Iterable[Mapping], want: Iterable[Mapping]) -> Diff:
+def compare(was: Iterable[PortMapping], want: Iterable[PortMapping]) -> Diff:
     """Subtract two plans: all that Pods would be told counts, rule or none."""
     return diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "gone", rules_only=False)
 
 
 def diff(
-    was: Iterable[Mapping], want: Iterable[Mapping], *, why_add: Why, why_delete: Why, rules_only: bool = True
+    was: Iterable[PortMapping], want: Iterable[PortMapping], *, why_add: Why, why_delete: Why, rules_only: bool = True
 ) -> Diff:
     """Subtract two sets of mappings: of rules alone what is DNAT, and in it what a packet would notice.
 
@@ -55,13 +55,13 @@ def diff(
 
 
 def _split(
-    was: Iterable[Mapping], want: Iterable[Mapping]
-) -> tuple[list[tuple[Mapping, Mapping]], list[Mapping], list[Mapping]]:
+    was: Iterable[PortMapping], want: Iterable[PortMapping]
+) -> tuple[list[tuple[PortMapping, PortMapping]], list[PortMapping], list[PortMapping]]:
     """(what is at its place already, with what was there), and the rest of before, in a stable order, and of after.
 
     On most runs there is no rest, and nothing is sorted. A rule that is there twice counts once: the first one serves.
     """
-    before: dict[_Place, Mapping] = {}
+    before: dict[_Place, PortMapping] = {}
     for mapping in was:
         before.setdefault(_place(mapping), mapping)
     same, after = [], []
@@ -73,10 +73,12 @@ def _split(
     return same, sorted(before.values(), key=_order), after
 
 
-def _pair(before: list[Mapping], after: list[Mapping]) -> tuple[list[tuple[Mapping, Mapping | None]], list[Mapping]]:
+def _pair(
+    before: list[PortMapping], after: list[PortMapping]
+) -> tuple[list[tuple[PortMapping, PortMapping | None]], list[PortMapping]]:
     """(each mapping of after with the one of before that it replaces), and those of before that nothing replaces."""
-    by_owner: dict[object, list[Mapping]] = {}
-    by_place: dict[object, list[Mapping]] = {}
+    by_owner: dict[object, list[PortMapping]] = {}
+    by_place: dict[object, list[PortMapping]] = {}
     for mapping in reversed(before):
         by_owner.setdefault((mapping.owner, mapping.protocol, mapping.family), []).append(mapping)
         if not mapping.pod.name:
@@ -92,13 +94,13 @@ def _pair(before: list[Mapping], after: list[Mapping]) -> tuple[list[tuple[Mappi
     return pairs, [m for m in before if id(m) not in replaced and (m.pod.name or m.key not in wanted)]
 
 
-def _place(mapping: Mapping) -> _Place:
+def _place(mapping: PortMapping) -> _Place:
     """Number, family, protocol and owner, without a value of its own: there are 10,000."""
     pod = mapping.pod
     return mapping.node_port, mapping.family, mapping.protocol, pod.namespace, pod.name, mapping.pod_port
 
 
-def _difference(old: Mapping, new: Mapping, *, rules_only: bool) -> str:
+def _difference(old: PortMapping, new: PortMapping, *, rules_only: bool) -> str:
     """The first difference that counts; "" when there is none. Both are for one Pod's port, or one number whose rule
     names nobody.
     """
@@ -118,5 +120,5 @@ def _difference(old: Mapping, new: Mapping, *, rules_only: bool) -> str:
     return next(reason for reason, differs in differences.items() if differs)
 
 
-def _order(mapping: Mapping) -> tuple[object, ...]:
+def _order(mapping: PortMapping) -> tuple[object, ...]:
     return (mapping.key, mapping.pod, mapping.pod_port, mapping.pod_ip)

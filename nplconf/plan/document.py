@@ -8,11 +8,10 @@ uses them for its state file.
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from collections.abc import Mapping as MappingOf
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from nplconf.model import Family, Mapping, Plan, PodRef, PortRange, Skipped
+from nplconf.model import Family, Plan, PodRef, PortMapping, PortRange, Skipped
 
 API_VERSION = "nplconf.io/v1alpha1"
 KIND = "NodePlan"
@@ -31,7 +30,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # --- plain data ------------------------------------------------------------------------------------------------------
 
 
-def mapping_to_data(mapping: Mapping) -> dict[str, Any]:
+def mapping_to_data(mapping: PortMapping) -> dict[str, Any]:
     """The JSON object of a mapping that all commands print; sourceRanges only where a policy set them."""
     data: dict[str, Any] = {
         "nodePort": mapping.node_port,
@@ -49,10 +48,10 @@ def mapping_to_data(mapping: Mapping) -> dict[str, Any]:
     return data
 
 
-def mapping_from_data(data: MappingOf[str, Any]) -> Mapping:
+def mapping_from_data(data: Mapping[str, Any]) -> PortMapping:
     """The inverse of `mapping_to_data`, for data that was checked: by the schema, or by the state file's checksum."""
     pod = data["pod"]
-    return Mapping(
+    return PortMapping(
         node_port=data["nodePort"],
         protocol=data["protocol"],
         family=data["ipFamily"],
@@ -81,7 +80,7 @@ def skipped_to_data(skipped: Skipped) -> dict[str, Any]:
     return data
 
 
-def skipped_from_data(data: MappingOf[str, Any]) -> Skipped:
+def skipped_from_data(data: Mapping[str, Any]) -> Skipped:
     """The inverse of `skipped_to_data`, for checked data."""
     return Skipped(
         pod=data["pod"],
@@ -112,7 +111,7 @@ def to_data(plan: Plan) -> dict[str, Any]:
     }
 
 
-def from_data(data: MappingOf[str, Any]) -> Plan:
+def from_data(data: Mapping[str, Any]) -> Plan:
     """The inverse of `to_data`, for checked data."""
     metadata, spec = data["metadata"], data["spec"]
     return Plan(
@@ -125,7 +124,7 @@ def from_data(data: MappingOf[str, Any]) -> Plan:
     )
 
 
-def _by_family(addresses: MappingOf[Family, str]) -> Iterable[tuple[Family, str]]:
+def _by_family(addresses: Mapping[Family, str]) -> Iterable[tuple[Family, str]]:
     """IPv4 before IPv6, whatever order they were given in."""
     return sorted(addresses.items())
 
@@ -157,7 +156,7 @@ def _lines(plan: Plan) -> Iterator[str]:
         yield f"    - {_flow(skipped_to_data(skipped))}"
 
 
-def _mapping_lines(mapping: Mapping) -> Iterator[str]:
+def _mapping_lines(mapping: PortMapping) -> Iterator[str]:
     pod = mapping.pod
     yield f"    - nodePort: {mapping.node_port}"
     yield f"      protocol: {mapping.protocol}"
@@ -172,7 +171,7 @@ def _mapping_lines(mapping: Mapping) -> Iterator[str]:
         yield f"      sourceRanges: {_list(mapping.source_ranges)}"
 
 
-def _flow(data: MappingOf[Any, Any]) -> str:
+def _flow(data: Mapping[Any, Any]) -> str:
     """A flow mapping of scalars."""
     return "{" + ", ".join(f"{key}: {_scalar(value)}" for key, value in data.items()) + "}"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from nplconf.model import Mapping
+from nplconf.model import PortMapping
 
 LEAST = 10
 """Below this many live mappings nothing is limited: on a small node every removal is a large part."""
@@ -26,8 +26,8 @@ class Blocked:
 
 
 def blocked(
-    live: Iterable[Mapping],
-    removed: Iterable[Mapping],
+    live: Iterable[PortMapping],
+    removed: Iterable[PortMapping],
     running: frozenset[tuple[str, str]],
     *,
     max_delete: int,
@@ -52,7 +52,7 @@ def blocked(
     return None
 
 
-def still_runs(mapping: Mapping, running: frozenset[tuple[str, str]]) -> bool:
+def still_runs(mapping: PortMapping, running: frozenset[tuple[str, str]]) -> bool:
     """Its Pod runs here with that address."""
     return (mapping.pod.key, mapping.pod_ip) in running
 

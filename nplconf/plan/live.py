@@ -1,9 +1,8 @@
 """What the kernel has, as mappings: the rules' own words, completed by what is remembered of them."""
 
-from collections.abc import Iterable
-from collections.abc import Mapping as MappingOf
+from collections.abc import Iterable, Mapping
 
-from nplconf.model import Family, LiveRule, Mapping, PodPort, PodRef, RuleKey
+from nplconf.model import Family, LiveRule, PodPort, PodRef, PortMapping, RuleKey
 from nplconf.rules import owner
 
 NOBODY = PodRef("", "", "")
@@ -11,15 +10,15 @@ NOBODY = PodRef("", "", "")
 
 
 def live_mappings(
-    rules: Iterable[LiveRule], known: Iterable[Mapping], node_ips: MappingOf[Family, str]
-) -> tuple[Mapping, ...]:
+    rules: Iterable[LiveRule], known: Iterable[PortMapping], node_ips: Mapping[Family, str]
+) -> tuple[PortMapping, ...]:
     """One mapping per DNAT rule, sorted by key.
 
     known: mappings that say what a rule cannot (services, the address advertised, the owner behind a hashed tag), the
     best first.
     """
-    by_tag: dict[str, Mapping] = {}
-    by_place: dict[tuple[RuleKey, str], Mapping] = {}
+    by_tag: dict[str, PortMapping] = {}
+    by_place: dict[tuple[RuleKey, str], PortMapping] = {}
     for mapping in known:
         tag = owner.tag(mapping.pod, mapping.pod_port)
         by_tag.setdefault(tag, mapping)
@@ -35,8 +34,8 @@ def live_mappings(
 
 
 def _mapping(
-    rule: LiveRule, same_place: Mapping | None, same_owner: Mapping | None, node_ips: MappingOf[Family, str]
-) -> Mapping:
+    rule: LiveRule, same_place: PortMapping | None, same_owner: PortMapping | None, node_ips: Mapping[Family, str]
+) -> PortMapping:
     number, family, protocol = rule.key
     if same_owner:
         pod = same_owner.pod if same_owner.pod_port == rule.pod_port else NOBODY
@@ -45,7 +44,7 @@ def _mapping(
         # a tag that does not fit the rule it stands on says nothing about who the rule is for
         fits = named is not None and named.pod_port == rule.pod_port
         pod = _pod(named) if named and fits else NOBODY
-    return Mapping(
+    return PortMapping(
         node_port=number,
         protocol=protocol,
         family=family,
@@ -58,7 +57,7 @@ def _mapping(
     )
 
 
-def _says(mapping: Mapping, rule: LiveRule) -> bool:
+def _says(mapping: PortMapping, rule: LiveRule) -> bool:
     """Whether a mapping of the rule's place and tag is all that the rule is: nearly always, and then it is that one."""
     return (
         mapping.pod_ip == rule.pod_ip
@@ -73,7 +72,7 @@ def _pod(named: owner.Owner) -> PodRef:
     return PodRef(namespace, name, named.uid)
 
 
-def numbers(live: Iterable[Mapping]) -> dict[PodPort, int]:
+def numbers(live: Iterable[PortMapping]) -> dict[PodPort, int]:
     """Who has which number. Where one Pod port has two (a forged rule), the lowest: any order gives the same."""
     found: dict[PodPort, int] = {}
     for mapping in live:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Literal
 
-from nplconf import schema
 from nplconf.addresses import network_fault
+from nplconf.files import schema
+from nplconf.files.strict_yaml import Path, Problem
+from nplconf.files.strict_yaml import load as read
 from nplconf.model import PortRange
-from nplconf.strict_yaml import Path, Problem
-from nplconf.strict_yaml import load as read
 
 Fault = tuple[Path, str, str]
 """Path in the document, rule, message."""

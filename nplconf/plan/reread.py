@@ -7,7 +7,7 @@ minute and seconds for 5,000 nodes. What is not plainly such a file is left to `
 
 import re
 
-from nplconf.model import Family, Mapping, Plan, PodRef, PortRange, Skipped
+from nplconf.model import Family, Plan, PodRef, PortMapping, PortRange, Skipped
 from nplconf.plan.document import API_VERSION, KIND, SCHEMA_URL, dump
 
 _NUMBER = r"[1-9][0-9]{0,4}"
@@ -72,7 +72,7 @@ def reread(text: str) -> Plan | None:
     if head is None:
         return None
     at = head.end()
-    rows: list[Mapping] = []
+    rows: list[PortMapping] = []
     while found := _ROW.match(text, at):
         rows.append(_mapping(found))
         at = found.end()
@@ -95,8 +95,8 @@ def _sound(plan: Plan) -> bool:
     return max(small) < 65536 and max(map(len, names)) < 254 and validate.sound(plan)
 
 
-def _mapping(found: re.Match[str]) -> Mapping:
-    return Mapping(
+def _mapping(found: re.Match[str]) -> PortMapping:
+    return PortMapping(
         node_port=int(found["number"]),
         protocol=found["protocol"],  # type: ignore[arg-type]
         family=found["family"],  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """What one run leaves to the next, as values; `node.state` keeps them in a file."""
 
-from collections.abc import Mapping as MappingOf
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nplconf.model import Family, Plan
@@ -21,8 +21,8 @@ class State:
     plan: Plan | None = None
     cooling: tuple[Cooling, ...] = ()
     empty_seen: bool = False
-    said: MappingOf[str, str] = field(default_factory=dict, hash=False)
-    addresses: MappingOf[Family, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    said: Mapping[str, str] = field(default_factory=dict, hash=False)
+    addresses: Mapping[Family, tuple[str, ...]] = field(default_factory=dict, hash=False)
     writing: bool = False
 
 

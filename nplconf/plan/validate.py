@@ -6,18 +6,17 @@ the file in Git is to be the bytes that `render` writes, or every later diff is 
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from collections.abc import Mapping as MappingOf
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
 
-from nplconf import schema
 from nplconf.addresses import address_fault, network_fault
-from nplconf.model import Family, Mapping, Plan, PodPort, PortRange, RuleKey, Via
+from nplconf.files import schema
+from nplconf.files.strict_yaml import Document, Path, Problem
+from nplconf.files.strict_yaml import load as read
+from nplconf.model import Family, Plan, PodPort, PortMapping, PortRange, RuleKey, Via
 from nplconf.plan.document import from_data, mapping_from_data
-from nplconf.strict_yaml import Document, Path, Problem
-from nplconf.strict_yaml import load as read
 
 Fault = tuple[Path, str, str]
 """Path in the document, rule, message."""
@@ -29,7 +28,7 @@ class _Row:
 
     path: Path
     line: int
-    mapping: Mapping
+    mapping: PortMapping
 
 
 def validate(text: str, file: str) -> tuple[Problem, ...]:
@@ -72,7 +71,7 @@ def sound(plan: Plan) -> bool:
     return next(iter(_rules(rows, plan.port_range, plan.node_ips)), None) is None
 
 
-def _rules(rows: list[_Row], ports: PortRange | None, addresses: MappingOf[Family, str] | None) -> Iterable[Fault]:
+def _rules(rows: list[_Row], ports: PortRange | None, addresses: Mapping[Family, str] | None) -> Iterable[Fault]:
     return chain(
         _port_range(ports),
         _node_ips(addresses or {}),
@@ -100,13 +99,13 @@ def _port_range(ports: PortRange | None) -> Iterator[Fault]:
         yield ("spec", "portRange"), "port-range", f"first {ports.first} is above last {ports.last}"
 
 
-def _node_ips(addresses: MappingOf[Family, str]) -> Iterator[Fault]:
+def _node_ips(addresses: Mapping[Family, str]) -> Iterator[Fault]:
     for family, address in addresses.items():
         if fault := address_fault(address, family):
             yield ("spec", "nodeIPs", family), "address", f"{address} {fault}"
 
 
-def _row(row: _Row, ports: PortRange | None, addresses: MappingOf[Family, str] | None) -> Iterator[Fault]:
+def _row(row: _Row, ports: PortRange | None, addresses: Mapping[Family, str] | None) -> Iterator[Fault]:
     """What can be said of one row by itself."""
     mapping, path = row.mapping, row.path
     for key, address in (("nodeIP", mapping.node_ip), ("podIP", mapping.pod_ip)):
@@ -125,7 +124,7 @@ def _row(row: _Row, ports: PortRange | None, addresses: MappingOf[Family, str] |
             yield (*path, "sourceRanges", index), "network", f"{network} is not an {mapping.family} network"
 
 
-def _dnat(row: _Row, ports: PortRange | None, addresses: MappingOf[Family, str] | None) -> Iterator[Fault]:
+def _dnat(row: _Row, ports: PortRange | None, addresses: Mapping[Family, str] | None) -> Iterator[Fault]:
     """What does not bind a hostPort: its number and its address are the Pod's own choice."""
     mapping, path = row.mapping, row.path
     if ports is not None and ports.first <= ports.last and mapping.node_port not in ports:
@@ -147,8 +146,8 @@ class _One:
 
     rule: str
     key: str
-    of: Callable[[Mapping], Hashable]
-    has: Callable[[Mapping], Any]
+    of: Callable[[PortMapping], Hashable]
+    has: Callable[[PortMapping], Any]
     message: str
     host_ports: bool = True
     """It binds hostPort rows, too."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
 
-from nplconf.model import FAMILIES, PROTOCOLS, Family, Mapping, Protocol
+from nplconf.model import FAMILIES, PROTOCOLS, Family, PortMapping, Protocol
 
 
 class Entry(NamedTuple):
@@ -18,12 +18,12 @@ class Entry(NamedTuple):
     node_port: int
 
 
-def entry(mapping: Mapping) -> Entry:
+def entry(mapping: PortMapping) -> Entry:
     """What is published of a mapping."""
     return Entry(mapping.pod_port, mapping.family, mapping.protocol, mapping.node_ip, mapping.node_port)
 
 
-def entries(mappings: Iterable[Mapping]) -> tuple[Entry, ...]:
+def entries(mappings: Iterable[PortMapping]) -> tuple[Entry, ...]:
     """What is published of a Pod's mappings, sorted."""
     return tuple(sorted(map(entry, mappings)))
 

@@ -1,8 +1,7 @@
 """What Pods and Services are told in Events: once per change of a reason, as the state file remembers what was said."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from collections.abc import Mapping as MappingOf
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -12,7 +11,7 @@ from nplconf.publish.annotation import Entry
 
 MOST = 50
 """Events of one run. What is more is said by the next ones: after a start with many Pods, mapping them comes first."""
-Said = MappingOf[str, str]
+Said = Mapping[str, str]
 """Subject and topic -> what was said of it last."""
 Planned = Callable[[PodRef], set[Entry]]
 """What the last plan had for a Pod."""
@@ -24,7 +23,7 @@ class Outcome:
 
     plan: Plan
     cluster: ClusterState
-    told: MappingOf[PodRef, str | None] = field(hash=False)
+    told: Mapping[PodRef, str | None] = field(hash=False)
 
     @property
     def pods(self) -> tuple[Pod, ...]:

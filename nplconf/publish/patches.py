@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from nplconf.model import Mapping, Patch, Pod, PodRef
+from nplconf.model import Patch, Pod, PodRef, PortMapping
 from nplconf.publish import annotation
 
 
-def final(pods: Iterable[Pod], mappings: Iterable[Mapping]) -> tuple[Patch, ...]:
+def final(pods: Iterable[Pod], mappings: Iterable[PortMapping]) -> tuple[Patch, ...]:
     """What makes every Pod's annotation list exactly its mappings; a Pod that is right already is left alone.
 
     Sorted by Pod. pods: those of this node, as they are now.
@@ -20,7 +20,7 @@ def final(pods: Iterable[Pod], mappings: Iterable[Mapping]) -> tuple[Patch, ...]
     return tuple(sorted(found, key=lambda p: p.pod))
 
 
-def withdrawals(pods: Iterable[Pod], mappings: Iterable[Mapping]) -> tuple[Patch, ...]:
+def withdrawals(pods: Iterable[Pod], mappings: Iterable[PortMapping]) -> tuple[Patch, ...]:
     """What takes the entries away that are not to stay, before their rules go; entries to come are not added yet.
 
     Only a Pod that has such an entry is named: nobody is told to go where nothing is any more.
@@ -35,8 +35,8 @@ def withdrawals(pods: Iterable[Pod], mappings: Iterable[Mapping]) -> tuple[Patch
     return tuple(sorted(found, key=lambda p: p.pod))
 
 
-def _by_pod(mappings: Iterable[Mapping]) -> dict[PodRef, list[Mapping]]:
-    found: dict[PodRef, list[Mapping]] = {}
+def _by_pod(mappings: Iterable[PortMapping]) -> dict[PodRef, list[PortMapping]]:
+    found: dict[PodRef, list[PortMapping]] = {}
     for mapping in mappings:
         found.setdefault(mapping.pod, []).append(mapping)
     return found

@@ -1,1 +1,1 @@
-"""Pure: the iptables grammar, our chains as values, and the text that turns one set of them into another."""
+"""Rules of the kernel as values. Each backend is a package; owner tags are shared by all."""

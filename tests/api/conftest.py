@@ -10,8 +10,8 @@ import faultproxy
 import kube
 import pytest
 
-from nplconf.cluster import transport
-from nplconf.cluster.api import ApiCluster
+from nplconf.cluster.api import transport
+from nplconf.cluster.api.client import ApiCluster
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +66,8 @@ def opened() -> Iterator[Callable[..., ApiCluster]]:
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs is given up after half a second, all in all after two."""
     monkeypatch.setattr(transport, "SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr("nplconf.cluster.api.READ_SECONDS", 2.0)
-    monkeypatch.setattr("nplconf.cluster.api.WRITE_SECONDS", 2.0)
+    monkeypatch.setattr("nplconf.cluster.api.client.READ_SECONDS", 2.0)
+    monkeypatch.setattr("nplconf.cluster.api.client.WRITE_SECONDS", 2.0)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import kube
 import pytest
 from corner import Corner
 
-from nplconf.cluster.api import ApiCluster
+from nplconf.cluster.api.client import ApiCluster
 from nplconf.model import Event, Patch, PodRef
 
 pytestmark = pytest.mark.api

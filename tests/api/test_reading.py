@@ -11,7 +11,7 @@ import pytest
 from corner import Corner
 from faultproxy import Proxy
 
-from nplconf.cluster.api import ApiCluster
+from nplconf.cluster.api.client import ApiCluster
 from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
 
 pytestmark = pytest.mark.api

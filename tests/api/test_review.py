@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from corner import Corner
 
-from nplconf.cluster.api import ApiCluster
+from nplconf.cluster.api.client import ApiCluster
 from nplconf.errors import UnavailableError
 
 pytestmark = pytest.mark.api

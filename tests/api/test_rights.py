@@ -9,7 +9,7 @@ import pytest
 import worlds
 from corner import KUBELET_POLICIES, Corner
 
-from nplconf.cluster.api import ApiCluster
+from nplconf.cluster.api.client import ApiCluster
 from nplconf.model import Patch, PodRef
 
 pytestmark = pytest.mark.api

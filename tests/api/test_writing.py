@@ -11,7 +11,7 @@ import worlds
 from corner import WRITER_POLICIES, Corner
 from faultproxy import Proxy
 
-from nplconf.cluster.api import ApiCluster
+from nplconf.cluster.api.client import ApiCluster
 from nplconf.model import Patch, PodRef
 
 pytestmark = pytest.mark.api

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from nplconf.cli.demo import DemoError, stage
-from nplconf.cli.demo.cast import Cluster
-from nplconf.cli.demo.story import tell
-from nplconf.cli.demo.voice import Voice
+from nplconf.cli.commands.demo import DemoError, stage
+from nplconf.cli.commands.demo.cast import Cluster
+from nplconf.cli.commands.demo.story import tell
+from nplconf.cli.commands.demo.voice import Voice
 from nplconf.errors import UnavailableError
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,11 @@ import pytest
 from seams import FakeCluster, FakeNode
 from worlds import NODE, cluster, node, pod, service
 
-from nplconf.cli import plan as plan_command
+from nplconf.cli.commands import plan as plan_command
 from nplconf.cli.files import write_output
 from nplconf.errors import PermissionDeniedError
 from nplconf.plan.state import State
-from nplconf.reconcile import review
+from nplconf.run.reconcile import review
 from nplconf.settings import Settings
 
 

@@ -15,9 +15,9 @@ from shims import Shims
 from nplconf import __version__, errors
 from nplconf.cli import record
 from nplconf.model import FINDING_KINDS
-from nplconf.node import success
-from nplconf.node.success import Success
-from nplconf.outcome import Result
+from nplconf.node import last_success as success
+from nplconf.node.last_success import Success
+from nplconf.run.outcome import Result
 from nplconf.settings import Settings
 
 pytestmark = pytest.mark.kernel

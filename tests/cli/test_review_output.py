@@ -9,12 +9,12 @@ import plans
 import pytest
 import worlds
 
-from nplconf.cli import plan as plan_command
 from nplconf.cli import plans as plan_files
+from nplconf.cli.commands import plan as plan_command
 from nplconf.cli.main import main
-from nplconf.decision import Bounds, decide
 from nplconf.model import Plan, Skipped
 from nplconf.plan import document
+from nplconf.run.decision import Bounds, decide
 
 
 def written(path: Path, number: int) -> str:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nplconf.cluster.objects import MALFORMED, UNSET_UID, read_node, read_pod, read_service, state
 from nplconf.desired import Desired, find_node, render
-from nplconf.desired.ports import Past
+from nplconf.desired.ports import Previous
 from nplconf.model import ANNOTATION, ENABLED, ContainerPort, Pod, Service, ServicePort
 
 RUBBISH: list[Any] = [None, 7, -1, 2.5, True, "", "x", [], [1], {}, {"a": 1}, [[]], "1" * 400, 10**30]
@@ -256,7 +256,7 @@ def test_one_malformed_object_never_keeps_the_others_from_being_served(kind: str
         found = state([(kind, broken(victim, path, value)), *good], worlds.NODE)
         node = find_node(found, worlds.NODE)
         assert node is not None
-        plan = render(found, node, Desired(worlds.RANGE), Past())
+        plan = render(found, node, Desired(worlds.RANGE), Previous())
         assert ("web-0", 8080) in [(m.pod.name, m.pod_port) for m in plan.mappings], value
 
 
@@ -276,4 +276,4 @@ JSON = st.recursive(
 def test_no_object_makes_reading_fail(kind: str, raw: dict[str, Any]) -> None:
     found = state([(kind, raw)], None)
     for node in found.nodes:
-        render(found, node, Desired(worlds.RANGE), Past())
+        render(found, node, Desired(worlds.RANGE), Previous())

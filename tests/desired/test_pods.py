@@ -3,18 +3,18 @@
 import pytest
 import worlds
 
-from nplconf.desired.pods import Site, Wish, host_ports, running, shared_addresses, wishes
+from nplconf.desired.pods import PortRequest, Site, host_ports, requests, running, shared_addresses
 from nplconf.model import ContainerPort, Pod, Service, Skipped
 
 SITE = Site(worlds.NODE_IPS, frozenset({"10.0.0.1", "10.10.10.10", "fd00::1", "fd00:10::10"}), frozenset())
 
 
-def asked(pod: Pod, *services: Service, site: Site = SITE) -> list[Wish]:
-    return wishes(pod, services, site)[0]
+def asked(pod: Pod, *services: Service, site: Site = SITE) -> list[PortRequest]:
+    return requests(pod, services, site)[0]
 
 
 def skipped(pod: Pod, *services: Service, site: Site = SITE) -> list[Skipped]:
-    found, rows = wishes(pod, services, site)
+    found, rows = requests(pod, services, site)
     assert found == [], "nothing was expected to be served"
     return rows
 
@@ -24,8 +24,8 @@ def reasons(pod: Pod, *services: Service, site: Site = SITE) -> list[str]:
 
 
 def test_a_numeric_target_port_needs_no_container_port() -> None:
-    (wish,) = asked(worlds.pod(), worlds.service(ports=((8080, "TCP"),)))
-    assert (wish.port, wish.protocol, wish.family, wish.node_ip, wish.pod_ip, wish.host_port) == (
+    (request,) = asked(worlds.pod(), worlds.service(ports=((8080, "TCP"),)))
+    assert (request.port, request.protocol, request.family, request.node_ip, request.pod_ip, request.host_port) == (
         8080,
         "tcp",
         "IPv4",
@@ -36,8 +36,8 @@ def test_a_numeric_target_port_needs_no_container_port() -> None:
 
 
 def test_services_that_ask_for_the_same_port_are_united_sorted() -> None:
-    (wish,) = asked(worlds.pod(), worlds.service("b"), worlds.service("a", ports=((8080, "TCP"), (8080, "TCP"))))
-    assert wish.services == ("shop/a", "shop/b")
+    (request,) = asked(worlds.pod(), worlds.service("b"), worlds.service("a", ports=((8080, "TCP"), (8080, "TCP"))))
+    assert request.services == ("shop/a", "shop/b")
 
 
 def test_a_family_lists_only_the_services_that_ask_for_it() -> None:
@@ -56,8 +56,8 @@ NAMED = (
 
 @pytest.mark.parametrize(("protocol", "port"), [("TCP", 8080), ("UDP", 9000)])
 def test_a_named_target_port_is_the_first_of_that_name_and_protocol(protocol: str, port: int) -> None:
-    (wish,) = asked(worlds.pod(ports=NAMED), worlds.service(ports=(("http", protocol),)))
-    assert wish.port == port
+    (request,) = asked(worlds.pod(ports=NAMED), worlds.service(ports=(("http", protocol),)))
+    assert request.port == port
 
 
 @pytest.mark.parametrize("name", ["https", "", "HTTP", "8080"])
@@ -89,7 +89,7 @@ def test_an_unsupported_protocol_of_a_named_port_shows_its_number_where_it_is_kn
 
 
 def test_one_bad_port_does_not_keep_the_others_from_being_served() -> None:
-    found, rows = wishes(worlds.pod(), [worlds.service(ports=((1, "SCTP"), ("x", "TCP"), (8080, "TCP")))], SITE)
+    found, rows = requests(worlds.pod(), [worlds.service(ports=((1, "SCTP"), ("x", "TCP"), (8080, "TCP")))], SITE)
     assert [w.port for w in found] == [8080]
     assert [r.reason for r in rows] == ["protocol-unsupported", "named-port-unresolved"]
 
@@ -132,12 +132,12 @@ def test_an_ipv6_address_that_cannot_be_the_pods_is_skipped(ip: str) -> None:
 
 
 def test_the_first_valid_address_of_a_family_is_the_pods() -> None:
-    (wish,) = asked(worlds.pod(ips=["fd00:244::17", "127.0.0.1", "10.244.3.17", "10.244.3.18"]), worlds.service())
-    assert wish.pod_ip == "10.244.3.17"
+    (request,) = asked(worlds.pod(ips=["fd00:244::17", "127.0.0.1", "10.244.3.17", "10.244.3.18"]), worlds.service())
+    assert request.pod_ip == "10.244.3.17"
 
 
 def test_a_pod_without_an_address_of_the_family_is_skipped_for_that_family_alone() -> None:
-    found, rows = wishes(worlds.pod(), [worlds.service(families=worlds.BOTH)], SITE)
+    found, rows = requests(worlds.pod(), [worlds.service(families=worlds.BOTH)], SITE)
     assert [w.family for w in found] == ["IPv4"]
     assert [(r.reason, "IPv6" in r.message) for r in rows] == [("pod-ip-missing", True)]
 
@@ -145,13 +145,13 @@ def test_a_pod_without_an_address_of_the_family_is_skipped_for_that_family_alone
 def test_a_node_without_an_address_of_the_family_is_named_for_that_family_alone() -> None:
     pod = worlds.pod(ips=["10.244.3.17", "fd00:244::17"])
     site = Site({"IPv6": "fd00:10::10"}, frozenset(), frozenset())
-    found, rows = wishes(pod, [worlds.service(families=worlds.BOTH)], site)
+    found, rows = requests(pod, [worlds.service(families=worlds.BOTH)], site)
     assert [w.family for w in found] == ["IPv6"]
     assert [(r.reason, "IPv4" in r.message) for r in rows] == [("node-ip-missing", True)]
 
 
 def test_a_family_that_does_not_exist_asks_for_nothing() -> None:
-    assert wishes(worlds.pod(), [worlds.service(families=["IPv5"])], SITE) == ([], [])
+    assert requests(worlds.pod(), [worlds.service(families=["IPv5"])], SITE) == ([], [])
 
 
 def test_the_first_bad_address_of_a_family_is_the_one_that_is_told() -> None:
@@ -224,8 +224,8 @@ def test_a_host_port_is_used_where_it_is_reached_at_the_advertised_address(
 ) -> None:
     port = ContainerPort(8080, host_port=4001, host_ip=host_ip)
     pod = worlds.pod(ips=["10.244.3.17", "fd00:244::17"], ports=[port])
-    (wish,) = asked(pod, worlds.service(families=[family]))
-    assert wish.host_port == number
+    (request,) = asked(pod, worlds.service(families=[family]))
+    assert request.host_port == number
 
 
 def test_a_host_port_of_another_protocol_or_port_is_not_used() -> None:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from worlds import BOTH, RANGE, cluster, node, pod, service
 
 from nplconf.desired.policy import pinned
-from nplconf.desired.ports import Past
+from nplconf.desired.ports import Previous
 from nplconf.desired.render import Desired, render
-from nplconf.model import ContainerPort, Mapping, Node, Plan, Pod, PodPort, PortRange, Service, Skipped
+from nplconf.model import ContainerPort, Node, Plan, Pod, PodPort, PortMapping, PortRange, Service, Skipped
 from nplconf.plan.live import numbers
 from nplconf.plan.policy import Pin, Policy, Reserved, Sources
 
@@ -20,12 +20,12 @@ PODS = tuple(pod(f"web-{i}", [f"10.244.3.{i + 1}"]) for i in range(4))
 OWNERS = tuple(PodPort(p.ref.key, 8080) for p in PODS)
 
 
-def rendered(policy: Policy, *objects: Node | Pod | Service, past: Past | None = None) -> Plan:
-    return render(cluster(node(), *objects), node(), Desired(RANGE, {}, policy), past or Past())
+def rendered(policy: Policy, *objects: Node | Pod | Service, past: Previous | None = None) -> Plan:
+    return render(cluster(node(), *objects), node(), Desired(RANGE, {}, policy), past or Previous())
 
 
-def had(*pairs: tuple[PodPort, int]) -> Past:
-    return Past((dict(pairs),))
+def had(*pairs: tuple[PodPort, int]) -> Previous:
+    return Previous((dict(pairs),))
 
 
 def why(found: Plan) -> list[tuple[str, str | None]]:
@@ -70,14 +70,14 @@ def test_a_host_port_in_a_denied_namespace_is_not_advertised_either() -> None:
 
 def test_no_policy_and_an_empty_one_are_the_same() -> None:
     objects = (*PODS, service(families=BOTH))
-    assert rendered(Policy(), *objects) == render(cluster(node(), *objects), node(), Desired(RANGE), Past())
+    assert rendered(Policy(), *objects) == render(cluster(node(), *objects), node(), Desired(RANGE), Previous())
 
 
 # --- pins ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_pinned_pod_has_its_number_wherever_it_was_before() -> None:
-    for past in (Past(), had((OWNERS[0], 61500))):
+    for past in (Previous(), had((OWNERS[0], 61500))):
         (row,) = rendered(Policy(pins=(pod_pin(61080),)), PODS[0], service(), past=past).mappings
         assert row.node_port == 61080
 
@@ -91,7 +91,7 @@ def test_a_pinned_number_is_nobody_elses_even_while_its_pod_is_absent() -> None:
 def test_a_pin_whose_number_is_taken_is_skipped_and_not_moved() -> None:
     policy = Policy(pins=(Pin("pod", "shop/other", 1, 61001, 0), pod_pin(61080, index=1)))
     for found in (
-        rendered(policy, PODS[0], service(), past=Past(taken=frozenset({61080}))),
+        rendered(policy, PODS[0], service(), past=Previous(taken=frozenset({61080}))),
         rendered(policy, PODS[0], service(), service("lb", node_port=61080, enabled=False)),
     ):
         assert found.mappings == ()
@@ -102,7 +102,7 @@ def test_a_pin_that_is_taken_names_who_has_its_number() -> None:
     other = service("lb", node_port=61080, enabled=False)
     (row,) = rendered(Policy(pins=(pod_pin(61080),)), PODS[0], service(), other).skipped
     assert row.message == "the pinned number 61080 is a nodePort of Service shop/lb"
-    taken = Past(taken=frozenset({61080}))
+    taken = Previous(taken=frozenset({61080}))
     (row,) = rendered(Policy(pins=(pod_pin(61080),)), PODS[0], service(), past=taken).skipped
     assert row.message == "the pinned number 61080 is not to be had on the node"
 
@@ -120,17 +120,17 @@ def pinned_pod(found: Plan) -> str:
 
 
 def test_the_live_rule_decides_before_the_last_plan_who_has_a_services_pin() -> None:
-    past = Past(({OWNERS[3]: 61081}, {OWNERS[2]: 61081}))
+    past = Previous(({OWNERS[3]: 61081}, {OWNERS[2]: 61081}))
     assert pinned_pod(rendered(Policy(pins=(service_pin(61081),)), *PODS, service(), past=past)) == "web-3"
 
 
 @pytest.mark.parametrize("before", [had(), had((OWNERS[1], 61081), (OWNERS[0], 61300))])
-def test_a_services_pin_that_is_taken_leaves_the_same_pod_without_a_number_on_every_run(before: Past) -> None:
+def test_a_services_pin_that_is_taken_leaves_the_same_pod_without_a_number_on_every_run(before: Previous) -> None:
     policy = Policy(pins=(service_pin(61081),))
     other = service("lb", node_port=61081, enabled=False)
     first = rendered(policy, *PODS, service(), other, past=before)
     assert [row.reason for row in first.skipped] == ["pin-taken"]
-    again = rendered(policy, *PODS, service(), other, past=Past(numbers=(numbers(first.mappings),)))
+    again = rendered(policy, *PODS, service(), other, past=Previous(numbers=(numbers(first.mappings),)))
     assert again == first
 
 
@@ -143,20 +143,22 @@ def test_a_pods_own_pin_goes_before_its_services() -> None:
 
 def test_two_services_pins_go_to_two_pods() -> None:
     pins = (service_pin(61081), service_pin(61082, "shop/second", 1))
-    assert set(pinned({o: {"shop/web", "shop/second"} for o in OWNERS}, Policy(pins=pins), Past())) == set(OWNERS[:2])
+    assert set(pinned({o: {"shop/web", "shop/second"} for o in OWNERS}, Policy(pins=pins), Previous())) == set(
+        OWNERS[:2]
+    )
 
 
 def test_a_pin_is_for_the_kind_it_names_though_a_pod_and_a_service_have_one_name() -> None:
     service_of_that_name = Policy(pins=(service_pin(61081, "shop/web-0"),))
-    assert pinned({OWNERS[0]: {"shop/web"}}, service_of_that_name, Past()) == {}
+    assert pinned({OWNERS[0]: {"shop/web"}}, service_of_that_name, Previous()) == {}
     pod_of_that_name = Policy(pins=(pod_pin(61080, "shop/web-0"),))
-    assert pinned({OWNERS[1]: {"shop/web-0"}}, pod_of_that_name, Past()) == {}
+    assert pinned({OWNERS[1]: {"shop/web-0"}}, pod_of_that_name, Previous()) == {}
 
 
 def test_a_services_pin_goes_to_the_first_by_name_whatever_the_order_and_though_two_had_it() -> None:
     asking = {owner: {"shop/web"} for owner in reversed(OWNERS)}
     policy = Policy(pins=(service_pin(61081),))
-    assert list(pinned(asking, policy, Past())) == [OWNERS[0]]
+    assert list(pinned(asking, policy, Previous())) == [OWNERS[0]]
     assert list(pinned(asking, policy, had((OWNERS[3], 61081), (OWNERS[2], 61081)))) == [OWNERS[2]]
 
 
@@ -228,7 +230,7 @@ def test_a_cap_counts_numbers_and_not_protocols_or_families() -> None:
 
 def test_a_cap_keeps_what_is_pinned_then_what_has_a_number() -> None:
     policy = Policy(pins=(pod_pin(61080, "shop/web-3"),), per_namespace=2)
-    past = Past(({OWNERS[2]: 61500}, {OWNERS[1]: 61501}))
+    past = Previous(({OWNERS[2]: 61500}, {OWNERS[1]: 61501}))
     found = rendered(policy, *PODS, service(), past=past)
     assert {m.pod.name: m.node_port for m in found.mappings} == {"web-3": 61080, "web-2": 61500}
     assert why(found) == [("policy", "spec.caps.perNamespace")] * 2
@@ -256,7 +258,7 @@ def test_a_number_of_a_service_is_not_given_under_a_policy_either() -> None:
 
 def test_a_pin_that_is_taken_counts_for_no_cap() -> None:
     policy = Policy(pins=(pod_pin(61080),), per_namespace=1)
-    found = rendered(policy, *PODS[:2], service(), past=Past(taken=frozenset({61080})))
+    found = rendered(policy, *PODS[:2], service(), past=Previous(taken=frozenset({61080})))
     assert [m.pod.name for m in found.mappings] == ["web-1"]
 
 
@@ -342,23 +344,23 @@ OWNING = st.dictionaries(
     st.builds(PodPort, st.sampled_from([p.ref.key for p in CROWD]), st.sampled_from((8080, 9090))),
     st.integers(SMALL.first - 2, SMALL.last + 2),
 )
-PASTS = st.builds(Past, st.tuples(OWNING, OWNING), st.frozensets(st.integers(SMALL.first, SMALL.last), max_size=4))
+PASTS = st.builds(Previous, st.tuples(OWNING, OWNING), st.frozensets(st.integers(SMALL.first, SMALL.last), max_size=4))
 
 
 @given(policies(), PASTS, st.permutations(CROWD), st.permutations(ASKING))
 def test_a_policy_is_kept_to_whatever_the_order_and_the_past(
-    policy: Policy, past: Past, pods: Sequence[Pod], services: Sequence[Service]
+    policy: Policy, past: Previous, pods: Sequence[Pod], services: Sequence[Service]
 ) -> None:
-    wishes = Desired(SMALL, {}, policy)
-    found = render(cluster(node(), *pods, *services), node(), wishes, past)
-    assert found == render(cluster(node(), *CROWD, *ASKING), node(), wishes, past)
+    requests = Desired(SMALL, {}, policy)
+    found = render(cluster(node(), *pods, *services), node(), requests, past)
+    assert found == render(cluster(node(), *CROWD, *ASKING), node(), requests, past)
     given_numbers = numbers(found.mappings)
     assert len(set(given_numbers.values())) == len(given_numbers)
     _within(given_numbers, found.mappings, policy)
     _all_told(found, policy)
 
 
-def _within(given_numbers: dict[PodPort, int], rows: Sequence[Mapping], policy: Policy) -> None:
+def _within(given_numbers: dict[PodPort, int], rows: Sequence[PortMapping], policy: Policy) -> None:
     pins = {pin.node_port: pin for pin in policy.pins}
     for row in rows:
         assert policy.denied(row.pod.namespace) is None
@@ -389,7 +391,7 @@ def _there(row: Skipped, policy: Policy) -> bool:
 
 
 @given(policies(), PASTS)
-def test_a_second_run_changes_nothing(policy: Policy, past: Past) -> None:
+def test_a_second_run_changes_nothing(policy: Policy, past: Previous) -> None:
     first = bounded(policy, past)
     again = bounded(policy, replace(past, numbers=(numbers(first.mappings),)))
     if any(pin.kind == "service" and pin.node_port in past.taken for pin in policy.pins):
@@ -398,5 +400,5 @@ def test_a_second_run_changes_nothing(policy: Policy, past: Past) -> None:
     assert again == first
 
 
-def bounded(policy: Policy, past: Past) -> Plan:
+def bounded(policy: Policy, past: Previous) -> Plan:
     return render(cluster(node(), *CROWD, *ASKING), node(), Desired(SMALL, {}, policy), past)

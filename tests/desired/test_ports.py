@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
-from nplconf.desired.ports import Past, allocate, preferred
+from nplconf.desired.ports import Previous, allocate, preferred
 from nplconf.model import PodPort, PortRange
 from nplconf.plan.cooling import Cooling
 
@@ -19,9 +19,9 @@ A, B, C, D, E = (PodPort(f"shop/{name}", 80) for name in "abcde")
 
 
 def given_numbers(
-    *owners: PodPort, past: Past | None = None, avoid: tuple[int, ...] = (), port_range: PortRange = SMALL
+    *owners: PodPort, past: Previous | None = None, avoid: tuple[int, ...] = (), port_range: PortRange = SMALL
 ) -> dict[PodPort, int]:
-    return allocate(dict.fromkeys(owners), port_range, frozenset(avoid), past or Past())
+    return allocate(dict.fromkeys(owners), port_range, frozenset(avoid), past or Previous())
 
 
 def cooling(number: int, owner: PodPort, freed_at: float = 0.0) -> Cooling:
@@ -40,7 +40,7 @@ def test_a_new_pod_port_has_the_number_of_its_stable_hash() -> None:
 
 def test_a_number_that_is_not_to_be_had_is_passed_upwards() -> None:
     start = preferred(A, worlds.RANGE)
-    past = Past(taken=frozenset({start, start + 1}))
+    past = Previous(taken=frozenset({start, start + 1}))
     assert given_numbers(A, port_range=worlds.RANGE, past=past, avoid=(start + 2,)) == {A: start + 3}
 
 
@@ -50,73 +50,73 @@ def test_probing_wraps_at_the_end_of_the_range() -> None:
 
 
 def test_the_most_trusted_source_decides() -> None:
-    past = Past(({A: 61001}, {A: 61002, B: 61001, C: 61003}))
+    past = Previous(({A: 61001}, {A: 61002, B: 61001, C: 61003}))
     assert given_numbers(A, C, past=past) == {A: 61001, C: 61003}
 
 
 def test_a_number_that_two_had_stays_with_the_more_trusted_one() -> None:
-    numbers = given_numbers(A, B, past=Past(({B: 61001}, {A: 61001})))
+    numbers = given_numbers(A, B, past=Previous(({B: 61001}, {A: 61001})))
     assert numbers[B] == 61001
     assert numbers[A] != 61001
 
 
 @pytest.mark.parametrize("number", [60999, 61004, 0, -1, 70000])
 def test_a_previous_number_outside_the_range_moves_into_it(number: int) -> None:
-    assert given_numbers(A, past=Past(({A: number},)))[A] in SMALL
+    assert given_numbers(A, past=Previous(({A: number},)))[A] in SMALL
 
 
 def test_a_previous_number_that_somebody_else_has_now_moves() -> None:
-    assert given_numbers(A, past=Past(({A: 61001},)), avoid=(61001,))[A] != 61001
-    assert given_numbers(A, past=Past(({A: 61001},), taken=frozenset({61001})))[A] != 61001
+    assert given_numbers(A, past=Previous(({A: 61001},)), avoid=(61001,))[A] != 61001
+    assert given_numbers(A, past=Previous(({A: 61001},), taken=frozenset({61001})))[A] != 61001
 
 
 def test_a_number_is_not_lost_to_a_newcomer_that_hashes_to_it() -> None:
     owners = [PodPort(f"shop/n{i}", 80) for i in range(3)]
-    past = Past(({D: preferred(owners[0], SMALL)},))
+    past = Previous(({D: preferred(owners[0], SMALL)},))
     assert given_numbers(*owners, D, past=past)[D] == preferred(owners[0], SMALL)
 
 
 def test_a_cooling_number_is_taken_back_by_its_owner() -> None:
     other = next(n for n in range(61000, 61004) if n != preferred(A, SMALL))
-    assert given_numbers(A, past=Past(cooling=(cooling(other, A),))) == {A: other}
+    assert given_numbers(A, past=Previous(cooling=(cooling(other, A),))) == {A: other}
 
 
 @pytest.mark.parametrize(("later", "earlier"), [(61003, 61001), (61001, 61003)])
 def test_of_two_cooling_numbers_an_owner_takes_back_the_later(later: int, earlier: int) -> None:
     freed = (cooling(earlier, A, 5.0), cooling(later, A, 9.0))
-    assert given_numbers(A, past=Past(cooling=freed)) == {A: later}
-    assert given_numbers(A, past=Past(cooling=freed[::-1])) == {A: later}
+    assert given_numbers(A, past=Previous(cooling=freed)) == {A: later}
+    assert given_numbers(A, past=Previous(cooling=freed[::-1])) == {A: later}
 
 
 @pytest.mark.parametrize("later", [30000, 61003])
 def test_an_earlier_cooling_number_is_taken_back_when_the_later_cannot_be_had(later: int) -> None:
-    past = Past(taken=frozenset({61003}), cooling=(cooling(later, A, 9.0), cooling(61001, A, 5.0)))
+    past = Previous(taken=frozenset({61003}), cooling=(cooling(later, A, 9.0), cooling(61001, A, 5.0)))
     assert given_numbers(A, past=past) == {A: 61001}
 
 
 def test_a_cooling_number_is_for_nobody_else_while_another_is_free() -> None:
-    past = Past(cooling=(cooling(61000, D), cooling(61001, D), cooling(61003, D)))
+    past = Previous(cooling=(cooling(61000, D), cooling(61001, D), cooling(61003, D)))
     assert given_numbers(A, past=past) == {A: 61002}
 
 
 def test_when_nothing_else_is_free_the_longest_cooled_number_is_used() -> None:
-    past = Past(cooling=tuple(cooling(61000 + i, E, at) for i, at in enumerate((7.0, 3.0, 5.0, 9.0))))
+    past = Previous(cooling=tuple(cooling(61000 + i, E, at) for i, at in enumerate((7.0, 3.0, 5.0, 9.0))))
     assert given_numbers(A, B, past=past) == {A: 61001, B: 61002}
 
 
 def test_a_number_that_was_freed_twice_has_cooled_since_the_second_time() -> None:
     freed = (cooling(61000, E, 1.0), cooling(61000, D, 8.0), cooling(61001, E, 5.0))
     for order in (freed, freed[::-1]):
-        assert given_numbers(A, past=Past(cooling=order), avoid=(61002, 61003)) == {A: 61001}
+        assert given_numbers(A, past=Previous(cooling=order), avoid=(61002, 61003)) == {A: 61001}
 
 
 def test_a_cooling_number_that_is_taken_is_not_used() -> None:
-    past = Past(taken=frozenset({61000}), cooling=(cooling(61000, E),))
+    past = Previous(taken=frozenset({61000}), cooling=(cooling(61000, E),))
     assert given_numbers(A, past=past, avoid=(61001, 61002, 61003)) == {}
 
 
-def hinted(text: str | None, past: Past | None = None, avoid: tuple[int, ...] = ()) -> int | None:
-    return allocate({A: text}, SMALL, frozenset(avoid), past or Past()).get(A)
+def hinted(text: str | None, past: Previous | None = None, avoid: tuple[int, ...] = ()) -> int | None:
+    return allocate({A: text}, SMALL, frozenset(avoid), past or Previous()).get(A)
 
 
 OTHER = next(n for n in range(61000, 61004) if n != preferred(A, SMALL))
@@ -165,17 +165,17 @@ def test_an_annotation_that_is_not_ours_is_no_hint(text: str) -> None:
 
 
 def test_an_annotation_does_not_get_a_number_that_cools_for_another_pod() -> None:
-    assert hinted(annotation((80, OTHER)), Past(cooling=(cooling(OTHER, B),))) != OTHER
+    assert hinted(annotation((80, OTHER)), Previous(cooling=(cooling(OTHER, B),))) != OTHER
 
 
 def test_an_annotation_does_not_get_a_number_that_another_pod_had() -> None:
-    numbers = allocate({A: annotation((80, OTHER)), B: None}, SMALL, frozenset(), Past(({B: OTHER},)))
+    numbers = allocate({A: annotation((80, OTHER)), B: None}, SMALL, frozenset(), Previous(({B: OTHER},)))
     assert numbers[B] == OTHER
     assert numbers[A] != OTHER
 
 
 def test_a_full_range_serves_those_who_had_a_number_and_then_the_first_by_name() -> None:
-    numbers = given_numbers(A, B, C, D, E, past=Past(({E: 61002},)))
+    numbers = given_numbers(A, B, C, D, E, past=Previous(({E: 61002},)))
     assert sorted(numbers) == [A, B, C, E]
     assert sorted(numbers.values()) == [61000, 61001, 61002, 61003]
     assert numbers[E] == 61002
@@ -189,7 +189,7 @@ OWNERS = st.builds(PodPort, st.sampled_from([f"shop/{c}" for c in "abcdefgh"]), 
 NUMBERS = st.integers(60998, 61010)
 WIDE = PortRange(61000, 61007)
 PASTS = st.builds(
-    Past,
+    Previous,
     st.lists(st.dictionaries(OWNERS, NUMBERS), max_size=2).map(tuple),
     st.frozensets(NUMBERS, max_size=3),
     st.lists(st.builds(Cooling, NUMBERS, OWNERS, st.floats(0, 99)), max_size=6).map(tuple),
@@ -198,7 +198,7 @@ PASTS = st.builds(
 
 @given(st.lists(OWNERS, unique=True), st.frozensets(NUMBERS, max_size=3), PASTS, st.randoms())
 def test_numbers_are_unique_free_and_the_same_in_any_order(
-    owners: list[PodPort], avoid: frozenset[int], past: Past, random: Random
+    owners: list[PodPort], avoid: frozenset[int], past: Previous, random: Random
 ) -> None:
     numbers = allocate(dict.fromkeys(owners), WIDE, avoid, past)
     assert len(set(numbers.values())) == len(numbers)
@@ -209,7 +209,7 @@ def test_numbers_are_unique_free_and_the_same_in_any_order(
 
 @given(st.lists(OWNERS, unique=True), st.frozensets(NUMBERS, max_size=3), PASTS)
 def test_somebody_goes_without_only_when_no_number_is_left(
-    owners: list[PodPort], avoid: frozenset[int], past: Past
+    owners: list[PodPort], avoid: frozenset[int], past: Previous
 ) -> None:
     numbers = allocate(dict.fromkeys(owners), WIDE, avoid, past)
     free = [n for n in range(WIDE.first, WIDE.last + 1) if n not in avoid | past.taken]
@@ -218,17 +218,17 @@ def test_somebody_goes_without_only_when_no_number_is_left(
 
 @given(st.lists(OWNERS, unique=True), st.lists(OWNERS, unique=True), PASTS)
 def test_who_stays_keeps_the_number_whoever_comes_and_goes(
-    before: list[PodPort], after: list[PodPort], past: Past
+    before: list[PodPort], after: list[PodPort], past: Previous
 ) -> None:
     was = allocate(dict.fromkeys(before), WIDE, frozenset(), past)
-    now = allocate(dict.fromkeys(after), WIDE, frozenset(), Past((was,), past.taken, past.cooling))
+    now = allocate(dict.fromkeys(after), WIDE, frozenset(), Previous((was,), past.taken, past.cooling))
     assert all(now[owner] == was[owner] for owner in after if owner in was)
 
 
 def test_a_nearly_full_range_of_ten_thousand_is_filled_in_linear_time() -> None:
     owners = dict.fromkeys(PodPort(f"shop/web-{i}", 80) for i in range(10_000))
     started = time.process_time()
-    numbers = allocate(owners, PortRange(50000, 59999), frozenset(), Past())
+    numbers = allocate(owners, PortRange(50000, 59999), frozenset(), Previous())
     assert sorted(numbers.values()) == list(range(50000, 60000))
     assert time.process_time() - started < 0.5
 
@@ -237,5 +237,5 @@ def test_ten_thousand_names_that_hash_to_one_number_are_served_as_fast(mocker: M
     mocker.patch("nplconf.desired.ports.preferred", return_value=50000)
     owners = dict.fromkeys(PodPort(f"shop/web-{i}", 80) for i in range(10_000))
     started = time.process_time()
-    assert len(allocate(owners, PortRange(50000, 59999), frozenset(), Past())) == 10_000
+    assert len(allocate(owners, PortRange(50000, 59999), frozenset(), Previous())) == 10_000
     assert time.process_time() - started < 0.5

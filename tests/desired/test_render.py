@@ -8,15 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nplconf.desired import Desired, each_node, find_node, render
-from nplconf.desired.ports import Past
+from nplconf.desired.ports import Previous
 from nplconf.model import ClusterState, ContainerPort, Plan, PortRange
 
 SETTINGS = Desired(worlds.RANGE)
 
 
-def rendered(*objects: object, past: Past | None = None, settings: Desired = SETTINGS) -> Plan:
+def rendered(*objects: object, past: Previous | None = None, settings: Desired = SETTINGS) -> Plan:
     state = worlds.cluster(worlds.node(), *objects)  # type: ignore[arg-type]
-    return render(state, worlds.node(), settings, past or Past())
+    return render(state, worlds.node(), settings, past or Previous())
 
 
 def rows(plan: Plan) -> list[tuple[int, str, str, str]]:
@@ -138,7 +138,7 @@ def test_what_cannot_be_had_is_told_of_every_pod_and_every_service() -> None:
 
 def test_a_node_without_a_pod_has_an_empty_plan() -> None:
     (one,) = each_node(worlds.cluster(worlds.node()), SETTINGS)
-    assert one.render(Past()).mappings == ()
+    assert one.render(Previous()).mappings == ()
 
 
 def test_the_administrators_address_is_advertised() -> None:
@@ -157,9 +157,9 @@ def test_the_plans_of_all_nodes_are_those_of_each_node() -> None:
     nodes = [worlds.node(name, [("InternalIP", f"10.0.0.{i}")]) for i, name in enumerate("cab", 1)]
     pods = [worlds.pod(f"web-{i}", [f"10.244.3.{i + 1}"], on="abc"[i % 3]) for i in range(7)]
     state = worlds.cluster(*nodes, *pods, worlds.service(), worlds.service("np", type="NodePort"))
-    plans = [one.render(Past()) for one in each_node(state, SETTINGS)]
+    plans = [one.render(Previous()) for one in each_node(state, SETTINGS)]
     assert [p.node for p in plans] == ["a", "b", "c"]
-    assert plans == [render(state, n, SETTINGS, Past()) for n in sorted(nodes, key=lambda n: n.name)]
+    assert plans == [render(state, n, SETTINGS, Previous()) for n in sorted(nodes, key=lambda n: n.name)]
     assert sum(len(p.mappings) for p in plans) == 7
 
 
@@ -214,13 +214,13 @@ def test_the_same_state_in_any_order_gives_the_same_plan(state: ClusterState, ra
         services=tuple(random.sample(state.services, len(state.services))),
         identity=state.identity,
     )
-    first = render(state, worlds.node(), NARROW, Past())
-    assert repr(render(shuffled, worlds.node(), NARROW, Past())) == repr(first)
+    first = render(state, worlds.node(), NARROW, Previous())
+    assert repr(render(shuffled, worlds.node(), NARROW, Previous())) == repr(first)
 
 
 @given(STATES)
 def test_a_number_is_of_one_pod_port_and_a_pod_port_has_one_number(state: ClusterState) -> None:
-    plan = render(state, worlds.node(), NARROW, Past())
+    plan = render(state, worlds.node(), NARROW, Previous())
     owners, numbers = defaultdict(set), defaultdict(set)
     for m in (m for m in plan.mappings if m.via == "dnat"):
         owners[m.node_port].add((m.pod, m.pod_port))
@@ -233,13 +233,13 @@ def test_a_number_is_of_one_pod_port_and_a_pod_port_has_one_number(state: Cluste
 
 @given(STATES)
 def test_a_plan_is_its_own_successor(state: ClusterState) -> None:
-    plan = render(state, worlds.node(), NARROW, Past())
+    plan = render(state, worlds.node(), NARROW, Previous())
     assert render(state, worlds.node(), NARROW, worlds.past(plan)) == plan
 
 
 @given(STATES)
 def test_no_text_of_a_tenant_reaches_a_plan_unescaped(state: ClusterState) -> None:
-    plan = render(state, worlds.node(), NARROW, Past())
+    plan = render(state, worlds.node(), NARROW, Previous())
     texts = [str(part) for r in plan.skipped for part in (r.pod, r.pod_port, r.protocol, r.service, r.message)]
     texts += [part for m in plan.mappings for part in (m.pod.namespace, m.pod.name, m.pod.uid, m.pod_ip, *m.services)]
     assert all(text.isascii() and (text.isprintable() or not text) for text in texts)
@@ -247,7 +247,7 @@ def test_no_text_of_a_tenant_reaches_a_plan_unescaped(state: ClusterState) -> No
 
 @given(STATES)
 def test_every_port_that_is_asked_for_is_mapped_or_skipped(state: ClusterState) -> None:
-    plan = render(state, worlds.node(), NARROW, Past())
+    plan = render(state, worlds.node(), NARROW, Previous())
     seen = {s for m in plan.mappings for s in m.services} | {r.service for r in plan.skipped}
     here = {p.ref.namespace for p in state.pods if p.node == worlds.NODE and not p.terminated}
     for s in state.services:

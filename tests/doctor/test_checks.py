@@ -13,13 +13,12 @@ from nplconf.doctor.facts import (
     Iptables,
     LastSuccess,
     Ports,
-    Right,
     Store,
     Unit,
     Units,
     Unknown,
 )
-from nplconf.model import Holds, PortRange, Taken
+from nplconf.model import Holds, PortRange, Right, Taken
 
 RANGE = PortRange(61000, 62000)
 INSTALL, RESTART = "nplconf install-units --now", "systemctl restart nplconf-hold.service"

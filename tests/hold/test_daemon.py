@@ -15,11 +15,11 @@ import pytest
 from holdspace import ROOT, Daemon, command, daemon, namespace, python, start
 from supervisor import Supervisor
 
+from nplconf.hold import client as holds
 from nplconf.hold import protocol
 from nplconf.hold.sockets import Identity
 from nplconf.model import Holds, PortRange
-from nplconf.node import holds
-from nplconf.observed import held
+from nplconf.run.observed import held
 
 pytestmark = pytest.mark.kernel
 RANGE = PortRange(61000, 61019)

@@ -17,7 +17,7 @@ from netns import ROOT, World, batch, inside, sysctl
 from shims import Shims
 
 from nplconf.doctor import CHECKS
-from nplconf.node import success
+from nplconf.node import last_success as success
 
 pytestmark = pytest.mark.kernel
 OTHER = {"nft": "legacy", "legacy": "nft"}

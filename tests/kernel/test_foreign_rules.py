@@ -10,7 +10,7 @@ from runs import FULL, Runs
 from worlds import cluster, node, pod, service
 
 from nplconf.model import FAMILIES, ClusterState
-from nplconf.rules.rule import Rule, parse
+from nplconf.rules.iptables.rule import Rule, parse
 
 pytestmark = pytest.mark.kernel
 

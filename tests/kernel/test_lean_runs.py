@@ -10,7 +10,14 @@ pytestmark = pytest.mark.kernel
 HEAVY = (
     *("yaml", "jsonschema", "netaddr", "rich", "kubernetes", "jinja2", "ijson", "prometheus_client", "netlink"),
     *("shutil", "tempfile", "lzma", "logging", "ssl", "hashlib", "http", "asyncio", "importlib.metadata"),
-    *("nplconf.doctor", "nplconf.explain", "nplconf.hold", "nplconf.schema", "nplconf.plan.policy", "nplconf.cli.demo"),
+    *(
+        "nplconf.doctor",
+        "nplconf.explain",
+        "nplconf.hold",
+        "nplconf.files.schema",
+        "nplconf.plan.policy",
+        "nplconf.cli.commands.demo",
+    ),
 )
 
 
@@ -25,5 +32,5 @@ def test_a_run_without_a_change_imports_nothing_heavy_and_nothing_of_other_comma
 
     assert done.returncode == 0, done.stderr
     loaded = set(done.stdout.splitlines()[-1].split())
-    assert "nplconf.reconcile" in loaded
+    assert "nplconf.run.reconcile" in loaded
     assert sorted(loaded.intersection(HEAVY)) == []

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 import pytest
 from holdspace import namespace, python, running
 
-from nplconf.model import Change, Mapping, PodRef, PortRange
+from nplconf.model import Change, PodRef, PortMapping, PortRange
 from nplconf.node.conntrack import Rerouted, rerouted, whole_range
 
 # --- which numbers are concerned -------------------------------------------------------------------------------------
 
-UDP = Mapping(61044, "udp", "IPv4", "10.99.0.1", PodRef("shop", "web-0", "u1"), "10.244.3.10", 8081)
+UDP = PortMapping(61044, "udp", "IPv4", "10.99.0.1", PodRef("shop", "web-0", "u1"), "10.244.3.10", 8081)
 TO = ("10.244.3.10", 8081)
 
 
@@ -125,10 +125,10 @@ class Net:
         """Who answers the client there."""
         return python(self.client, SAY, source, at or self.address, number)
 
-    def forget(
+    def flush_flows(
         self, *flows: tuple[int, int | None], deadline: float = 10, user: int = 0, at: Collection[str] = ()
     ) -> tuple[int, list[str]]:
-        """What `forget` returns. flows: (number, the Pod it leads to now). at: the node's addresses."""
+        """What `flush_flows` returns. flows: (number, the Pod it leads to now). at: the node's addresses."""
         asked = [(number, self.family, None if pod is None else (self.pods[pod], 8081)) for number, pod in flows]
         addresses = {self.family: list(at or [self.address])}
         deleted, failures = json.loads(python(self.node, FORGET, json.dumps([asked, addresses, deadline, user])))
@@ -195,7 +195,7 @@ def test_a_flow_follows_a_retarget(net: Net) -> None:
     net.rule("-D", 61044, 0)
     net.rule("-A", 61044, 1)
     assert net.say(61044) == "A", "the kernel remembers: what forget is for"
-    assert net.forget((61044, 1)) == (1, [])
+    assert net.flush_flows((61044, 1)) == (1, [])
     assert net.say(61044) == "B"
 
 
@@ -205,7 +205,7 @@ def test_a_flow_ends_with_its_mapping(net: Net) -> None:
     assert net.say(61044) == "A"
     net.rule("-D", 61044, 0)
     assert net.say(61044) == "A", "the kernel remembers: what forget is for"
-    assert net.forget((61044, None)) == (1, [])
+    assert net.flush_flows((61044, None)) == (1, [])
     assert net.say(61044) == "refused"
 
 
@@ -214,7 +214,7 @@ def test_a_flow_that_began_before_its_rule_reaches_the_pod(net: Net) -> None:
     assert net.say(61044) == "refused"
     net.rule("-A", 61044, 0)
     assert net.say(61044) == "refused", "the kernel remembers: what forget is for"
-    assert net.forget((61044, 0)) == (1, [])
+    assert net.flush_flows((61044, 0)) == (1, [])
     assert net.say(61044) == "A"
 
 
@@ -230,7 +230,7 @@ def test_innocent_flows_keep_their_entries(net: Net) -> None:
     assert net.say(8081, at=net.pods[0], source=61044) == "A", "the number as a source"
     before = net.flow_ids()
     net.rule("-D", 61044, 0)
-    assert net.forget((61044, None)) == (1, [])
+    assert net.flush_flows((61044, None)) == (1, [])
     gone = {flow for flow, number in before.items() if net.flow_ids().get(flow) != number}
     assert len(gone) == 1
     (flow,) = gone
@@ -244,7 +244,7 @@ def test_a_flow_that_goes_where_it_should_keeps_its_entry(net: Net) -> None:
     net.rule("-A", 61044, 0)
     assert net.say(61044) == "A"
     before = net.flow_ids()
-    assert net.forget((61044, 0)) == (0, [])
+    assert net.flush_flows((61044, 0)) == (0, [])
     assert net.flow_ids() == before
 
 
@@ -256,7 +256,7 @@ def test_tcp_and_other_zones_are_left_alone(net: Net) -> None:
         line = f"ip netns exec {net.node} conntrack -I {ends} {entry}"
         subprocess.run(line.split(), check=True, capture_output=True)
     assert len(net.flow_ids()) == 4
-    assert net.forget((61044, None)) == (1, [])
+    assert net.flush_flows((61044, None)) == (1, [])
     left = [flow for flow in net.flow_ids() if "61044" in flow]
     assert sorted((flow.split()[0], flow.split()[-1]) for flow in left) == [("tcp", "dport=61044"), ("udp", "zone")]
 
@@ -270,14 +270,14 @@ def test_many_numbers_are_found_in_one_listing(net: Net) -> None:
     assert net.say(61020) == "refused"
     before = set(net.flow_ids())
     changed = [(number, 0 if number == 61003 else 1) for number in numbers]
-    assert net.forget(*changed) == (9, [])
+    assert net.flush_flows(*changed) == (9, [])
     assert {int(flow.rpartition("=")[2]) for flow in before & set(net.flow_ids())} == {61003, 61020, 61099}
 
 
 @pytest.mark.kernel
 def test_nothing_to_forget_is_success(net: Net) -> None:
-    assert net.forget((61044, None)) == (0, [])
-    assert net.forget() == (0, [])
+    assert net.flush_flows((61044, None)) == (0, [])
+    assert net.flush_flows() == (0, [])
 
 
 @pytest.mark.kernel
@@ -292,7 +292,7 @@ def test_nothing_to_forget_is_success(net: Net) -> None:
 def test_what_cannot_be_done_is_a_failure_with_its_reason(net: Net, asked: dict[str, object], why: str) -> None:
     net.rule("-A", 61044, 0)
     assert net.say(61044) == "A"
-    deleted, (message,) = net.forget((61044, None), **asked)  # type: ignore[arg-type]
+    deleted, (message,) = net.flush_flows((61044, None), **asked)  # type: ignore[arg-type]
     assert deleted == 0
     assert message.startswith("UDP flows may go on to where they went before")
     assert why in message

@@ -12,7 +12,8 @@ from worlds import mapping, plan
 
 from nplconf.errors import BusyError, PermissionDeniedError
 from nplconf.model import PodPort
-from nplconf.node import state, success
+from nplconf.node import last_success as success
+from nplconf.node import state
 from nplconf.node.lock import locked
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import State

@@ -7,7 +7,7 @@ import plans
 import pytest
 from hypothesis import given
 
-from nplconf.model import Mapping, PodRef, Skipped
+from nplconf.model import PodRef, PortMapping, Skipped
 from nplconf.output import data, markdown
 from nplconf.plan import document
 from nplconf.plan.diff import Diff, diff
@@ -15,11 +15,11 @@ from nplconf.plan.diff import Diff, diff
 GOLDEN = Path(__file__).parent / "golden"
 
 
-def found(was: tuple[Mapping, ...], want: tuple[Mapping, ...]) -> Diff:
+def found(was: tuple[PortMapping, ...], want: tuple[PortMapping, ...]) -> Diff:
     return diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "pod-gone")
 
 
-def review(was: tuple[Mapping, ...], want: tuple[Mapping, ...]) -> str:
+def review(was: tuple[PortMapping, ...], want: tuple[PortMapping, ...]) -> str:
     return markdown.text(data.diff("worker-1", found(was, want), ()))
 
 

@@ -1,7 +1,7 @@
 """Freed numbers wait before another Pod may have them."""
 
 from nplconf.model import PodPort
-from nplconf.plan.cooling import Cooling, current, freed, settled
+from nplconf.plan.cooling import Cooling, current, freed, with_start_times
 
 A, B = PodPort("shop/a", 80), PodPort("shop/b", 80)
 
@@ -44,6 +44,6 @@ def test_the_number_that_a_pod_moved_away_from_cools() -> None:
 
 
 def test_a_time_in_the_future_is_kept_as_now_and_so_comes_to_an_end() -> None:
-    (kept,) = settled([Cooling(61000, A, 5000.0)], now=10.0, rebooted=False)
+    (kept,) = with_start_times([Cooling(61000, A, 5000.0)], now=10.0, rebooted=False)
     assert current([kept], now=109.0, period=100, rebooted=False) == (kept,)
     assert current([kept], now=110.0, period=100, rebooted=False) == ()

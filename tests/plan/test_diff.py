@@ -4,12 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import mapping, ref
 
-from nplconf.model import Mapping
+from nplconf.model import PortMapping
 from nplconf.plan.diff import Diff, compare, diff
 from nplconf.plan.live import NOBODY
 
 
-def subtract(was: list[Mapping], want: list[Mapping]) -> Diff:
+def subtract(was: list[PortMapping], want: list[PortMapping]) -> Diff:
     return diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "gone")
 
 
@@ -118,7 +118,7 @@ MAPPINGS = st.lists(
 
 
 @given(MAPPINGS, MAPPINGS)
-def test_carried_out_it_leads_from_any_state_to_any_other(was: list[Mapping], want: list[Mapping]) -> None:
+def test_carried_out_it_leads_from_any_state_to_any_other(was: list[PortMapping], want: list[PortMapping]) -> None:
     found = subtract(was, want)
     now = {m.node_port: m for m in was}
     for change in found.changes:
@@ -131,7 +131,7 @@ def test_carried_out_it_leads_from_any_state_to_any_other(was: list[Mapping], wa
 
 
 @given(MAPPINGS, st.randoms())
-def test_the_order_of_either_side_makes_no_difference(rows: list[Mapping], random: object) -> None:
+def test_the_order_of_either_side_makes_no_difference(rows: list[PortMapping], random: object) -> None:
     shuffled = list(rows)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     changed = [m._replace(pod_ip="10.0.0.9") for m in rows]

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import example, given
 from plans import any_plan, mapping, plan, plans
 
-from nplconf import strict_yaml
+from nplconf.files import strict_yaml
 from nplconf.model import Plan, PodRef, Skipped
 from nplconf.plan.document import dump, from_data, mapping_from_data, mapping_to_data, to_data
 from nplconf.plan.validate import load

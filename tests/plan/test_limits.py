@@ -3,16 +3,22 @@
 import pytest
 from worlds import mapping, ref
 
-from nplconf.model import Mapping
+from nplconf.model import PortMapping
 from nplconf.plan.limits import Blocked, blocked
 
 
-def rows(count: int) -> list[Mapping]:
+def rows(count: int) -> list[PortMapping]:
     return [mapping(61000 + i, pod=ref(f"p{i}"), pod_ip=f"10.0.0.{i}") for i in range(count)]
 
 
 def limit(
-    live: list[Mapping], removed: int, *, gone: int = 0, percent: int = 50, believe: bool = False, any_pod: bool = True
+    live: list[PortMapping],
+    removed: int,
+    *,
+    gone: int = 0,
+    percent: int = 50,
+    believe: bool = False,
+    any_pod: bool = True,
 ) -> Blocked | None:
     """gone: of the first ones, the Pods are gone."""
     running = frozenset((m.pod.key, m.pod_ip) for m in live[gone:])

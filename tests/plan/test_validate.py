@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from plans import mapping, plan, plans, rows
 
-from nplconf.model import Mapping, Plan, PodRef, PortRange
+from nplconf.model import Plan, PodRef, PortMapping, PortRange
 from nplconf.plan.document import dump, to_data
 from nplconf.plan.validate import load, validate
 
@@ -25,7 +25,7 @@ def told(text: str) -> list[tuple[str, str]]:
     return [(problem.path, problem.rule) for problem in validate(text, "plan.yaml")]
 
 
-def of_rows(*mappings: Mapping, **facts: object) -> list[tuple[str, str]]:
+def of_rows(*mappings: PortMapping, **facts: object) -> list[tuple[str, str]]:
     return told(dump(plan(*mappings, **facts)))
 
 

@@ -7,7 +7,7 @@ import pytest
 import worlds
 from worlds import cluster, mapping, pod, ref, service
 
-from nplconf.model import Mapping, Plan, Pod, Skipped
+from nplconf.model import Plan, Pod, PortMapping, Skipped
 from nplconf.publish import annotation
 from nplconf.publish.events import MOST, Outcome, due, unsaid
 
@@ -15,7 +15,7 @@ ROW = mapping()
 TOLD = annotation.render([annotation.entry(ROW)])
 
 
-def outcome(*pods: Pod, mappings: tuple[Mapping, ...] = (), skipped: tuple[Skipped, ...] = ()) -> Outcome:
+def outcome(*pods: Pod, mappings: tuple[PortMapping, ...] = (), skipped: tuple[Skipped, ...] = ()) -> Outcome:
     """A run after which each Pod has the annotation of its mappings."""
     plan = replace(worlds.plan(*mappings), skipped=skipped)
     told = {p.ref: annotation.render(annotation.entries(m for m in mappings if m.pod == p.ref)) for p in pods}

@@ -11,7 +11,7 @@ from booted import CLUSTER, HOLD, JOB, SAME_BOOT, TIMER, Booted, booted, objects
 from echo import Answer
 from machine import ENVIRONMENT, NPLCONF, ROOT
 
-from nplconf import units
+from nplconf.install import units
 
 pytestmark = pytest.mark.systemd
 TEXTFILE = "/var/lib/node-exporter/nplconf.prom"

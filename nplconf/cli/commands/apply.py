@@ -1,0 +1,133 @@
+"""`nplconf apply [PLAN]`: makes the node match, looks again, annotates Pods."""
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
+
+from nplconf.cli import options, plans, record, say
+from nplconf.cli.commands import plan as plan_command
+from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.deadline import RUN
+from nplconf.errors import BadConfigError, BadDataError, NplconfError
+from nplconf.node import datapath, state
+from nplconf.node.linux import LinuxNode
+from nplconf.node.lock import locked
+from nplconf.output import data, structured, table
+from nplconf.run.outcome import Result
+from nplconf.run.reconcile import apply, apply_plan, heal_to_last, keep_last
+from nplconf.settings import Settings
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only this command takes."""
+    plan_command.plan_arguments(parser)
+    parser.add_argument("--check", action="store_true", help="only say what would change, as `plan` does")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """One run, under the node's lock."""
+    if arguments.check:
+        return plan_command.run(arguments, settings)
+    with RUN.limited():
+        result, code = record.recorded(settings, lambda: _run(arguments, settings))
+    report(result, settings)
+    plan_command.save(result.decision, arguments.out)
+    return code
+
+
+def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
+    """As every command's. A broken config file is a failed run, which the metrics show as far as they can."""
+    try:
+        return options.resolve(given, environ)
+    except BadConfigError as err:
+        if not given.get("check"):
+            record.failed(options.salvaged(given, environ), err.exit_code)
+        raise
+
+
+def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
+    plan_command.check(arguments, settings)
+    if not settings.force:
+        datapath.refuse_bypass()
+    state.make_directory(settings.state_dir)
+    with locked(settings.state_dir):
+        return _result(arguments, settings)
+
+
+def _result(arguments: argparse.Namespace, settings: Settings) -> Result:
+    node = open_node(settings)
+    try:
+        bounds = plans.bounds(arguments.plan, settings, exact=settings.exact)
+    except BadDataError as err:
+        _keep_last(node, settings, err)
+        raise
+    if bounds.plan and settings.no_cluster:
+        return apply_plan(node, settings, bounds.plan)
+    return apply(open_cluster(settings), node, settings, bounds)
+
+
+def _keep_last(node: LinuxNode, settings: Settings, why: BadDataError) -> None:
+    """What cannot be read is no wish to change anything: what was last good is kept in order, as far as that goes."""
+    try:
+        result = _kept(node, settings, str(why))
+    except NplconfError as err:
+        say.error(f"the node is left as it is: {err}")
+        return
+    if result is None:
+        say.error("there is no good plan of this boot that the node could be kept at: it is left as it is")
+        return
+    for message in (*result.warnings, *result.degraded):
+        say.warning(message)
+    for failure in result.failures:
+        say.error(f"{failure.step}: {failure.subject}: {failure.message}")
+
+
+def _kept(node: LinuxNode, settings: Settings, why: str) -> Result | None:
+    if settings.no_cluster:
+        return heal_to_last(node, settings, why)
+    try:
+        cluster = open_cluster(settings)
+    except NplconfError:
+        return heal_to_last(node, settings, why)
+    return keep_last(cluster, node, settings, why)
+
+
+def report(result: Result, settings: Settings) -> None:
+    """Say and print what came of a run."""
+    decision = result.decision
+    plan_command.say_figures(decision)
+    if settings.no_hold and not settings.quiet:
+        say.warning("--no-hold: nothing keeps other programs from the node ports in use")
+    for message in result.warnings:
+        say.warning(message)
+    plan_command.say_held_back(decision)
+    for message in result.degraded:
+        say.error(message)
+    if settings.output != "table":
+        print(structured.review(data.apply(result), settings.output), end="")
+    elif not settings.quiet:
+        table.write(_lines(result), settings)
+    if settings.quiet or settings.output != "table":
+        _log(result, settings)
+
+
+def _lines(result: Result) -> list[table.Line]:
+    decision = result.decision
+    return [
+        *table.changes(result.done),
+        *table.patches(result.patches),
+        *table.skipped(decision.plan.skipped),
+        *table.stale(decision.stale),
+        *table.pending(decision.pending),
+        *table.failures(result.failures),
+        table.recap(decision.plan.node, data.recap(result)),
+    ]
+
+
+def _log(result: Result, settings: Settings) -> None:
+    """One record per changed mapping, and per failure."""
+    if settings.quiet:
+        for change in result.done:
+            say.notice(f"{change.action} {table.change(change)}", **data.change_record(change))
+    for failure in result.failures:
+        say.error(f"{failure.step}: {failure.subject}: {failure.message}")

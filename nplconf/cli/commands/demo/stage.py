@@ -1,0 +1,250 @@
+"""The stage: four network namespaces, wired as a node with a routed CNI and a client machine beside it.
+
+    client 192.0.2.77 ---- 192.0.2.1 node ---- web-0 10.244.3.17
+                                          `--- api-0 10.244.3.18
+
+Every link is made inside the namespaces; the host's own network sees none of it. The names carry the process id, so two
+demos do not meet. Everything is taken down on the way out, also at SIGINT, SIGTERM and SIGHUP.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nplconf.cli.commands.demo import DemoError
+from nplconf.cli.commands.demo.cast import CLIENT_IP, NODE, NODE_IP, PLAYERS, Cluster, objects
+from nplconf.errors import PermissionDeniedError, UnavailableError
+
+Place = str
+"""node, client, or a Pod's name."""
+PORT_RANGE = "61000-62000"
+GATEWAY = "169.254.1.1"
+"""A Pod's next hop on a routed CNI: the node's end of its own link."""
+PROPS = {"ip": "iproute2", "iptables-restore": "iptables", "conntrack": "conntrack"}
+"""Program -> the Debian package that brings it."""
+SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+COMMAND_SECONDS = 60
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def check_props() -> None:
+    """What the demo cannot do without: root (PermissionDeniedError) and a few programs (UnavailableError)."""
+    if os.geteuid() != 0:
+        raise PermissionDeniedError("the demo makes network namespaces: run it as root (sudo nplconf demo)")
+    if missing := {package for program, package in PROPS.items() if not shutil.which(program, path=SEARCH)}:
+        raise UnavailableError(f"the demo lacks programs: apt-get install {' '.join(sorted(missing))}")
+
+
+@dataclass(slots=True)
+class Stage:
+    """The namespaces, a directory, and the processes in them."""
+
+    prefix: str
+    directory: Path
+    backend: str
+    _running: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def cluster(self) -> Cluster:
+        """What the API server would hold."""
+        return Cluster(self.directory / "cluster.yaml")
+
+    @property
+    def _errors(self) -> Path:
+        """What those said that stay."""
+        return self.directory / "errors.log"
+
+    # --- what can be done on it
+
+    def run(self, place: Place, *argv: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """A command in a place, to its end; stderr comes with stdout, as on a terminal."""
+        return subprocess.run(
+            self._inside(place, argv),
+            cwd=self.directory,
+            env=_clean_environment() | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
+        )
+
+    def nplconf(self, *argv: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run nplconf on the node, as its operator runs it."""
+        return self.run("node", sys.executable, "-m", "nplconf", *argv, **environment)
+
+    def actor(self, place: Place, *argv: str) -> dict[str, Any]:
+        """What an actor saw."""
+        told = self.run(place, *_actor(argv))
+        try:
+            line: dict[str, Any] = json.loads(told.stdout)
+        except ValueError:
+            raise DemoError(f"demo: {' '.join(argv)} in {place} failed: {told.stdout.strip()}") from None
+        return line
+
+    def start_daemon(self) -> None:
+        """`nplconf hold` on the node; it answers when this returns."""
+        daemon = self._start("node", sys.executable, "-m", "nplconf", "hold", "--config", "node.yaml")
+        deadline = time.monotonic() + COMMAND_SECONDS / 4
+        while not self._daemon_answers():
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                raise DemoError(f"demo: the hold daemon did not start: {self._errors.read_text().strip()}")
+            time.sleep(0.02)
+
+    @property
+    def saver(self) -> str:
+        """The program that prints the rules of the iptables in use."""
+        kind = "nft" if self.backend == "auto" else self.backend
+        return next((p for p in (f"iptables-{kind}-save", "iptables-save") if shutil.which(p, path=SEARCH)), "")
+
+    def rules(self) -> list[str]:
+        """The nat table's rules on the node that are nplconf's, as they are printed."""
+        return [line for line in self.run("node", self.saver, "-t", "nat").stdout.splitlines() if "NPLCONF" in line]
+
+    # --- how it is built and struck
+
+    def build(self) -> None:
+        """Namespaces, links, routes, files, servers."""
+        for place in ("node", "client", *(player.name for player in PLAYERS)):
+            self._ip("netns", "add", self._namespace(place))
+            self._ip("-n", self._namespace(place), "link", "set", "lo", "up")
+        self._wire("client", f"{CLIENT_IP}/24", f"{NODE_IP}/24")
+        for player in PLAYERS:
+            self._wire(player.name, f"{player.ip}/32", f"{GATEWAY}/32")
+            self._ip("-n", self._namespace(player.name), "route", "add", GATEWAY, "dev", "eth0")
+            self._ip("-n", self._namespace(player.name), "route", "add", "default", "via", GATEWAY)
+            self._ip("-n", self._namespace("node"), "route", "add", player.ip, "dev", player.name)
+        self.run("node", "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
+        self.cluster.write(objects())
+        (self.directory / "node.yaml").write_text(self._config())
+        for player in PLAYERS:
+            self._start(player.name, *_actor(("serve", player.name, *map(str, player.ports))))
+
+    def _config(self) -> str:
+        """What /etc/nplconf/config.yaml is on a real node."""
+        return (
+            f"node: {NODE}\nclusterState: [cluster.yaml]\nwriteBack: cluster.yaml\nportRange: {PORT_RANGE}\n"
+            f"stateDir: {self.directory}/state\nholdSocket: {self.directory}/hold.sock\nbackend: {self.backend}\n"
+        )
+
+    def _wire(self, place: Place, address: str, node_address: str) -> None:
+        """A link between a place and the node, named eth0 there and as the place on the node."""
+        there, node = self._namespace(place), self._namespace("node")
+        self._ip("link", "add", "eth0", "netns", there, "type", "veth", "peer", "name", place, "netns", node)
+        for namespace, device, own in ((there, "eth0", address), (node, place, node_address)):
+            self._ip("-n", namespace, "address", "add", own, "dev", device)
+            self._ip("-n", namespace, "link", "set", device, "up")
+
+    def strike(self) -> None:
+        """Take everything down; nothing may stop this half-way, and nothing of it may be left."""
+        for process in self._running:
+            process.kill()
+            process.communicate()
+        for place in ("client", *(player.name for player in PLAYERS), "node"):
+            name = self._namespace(place)
+            for pid in self._ip("netns", "pids", name, check=False).split():
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            self._ip("netns", "delete", name, check=False)
+
+    def _start(self, place: Place, *argv: str) -> "subprocess.Popen[str]":
+        """A process that stays; when it is an actor it has said that it is ready."""
+        with self._errors.open("a") as errors:
+            process = subprocess.Popen(
+                self._inside(place, argv),
+                cwd=self.directory,
+                env=_clean_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+            )
+        self._running.append(process)
+        if "serve" in argv and process.stdout and not process.stdout.readline():
+            raise DemoError(f"demo: no server in {place}: {self._errors.read_text().strip()}")
+        return process
+
+    def _daemon_answers(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.directory / "hold.sock"))
+            except OSError:
+                return False
+        return True
+
+    def _inside(self, place: Place, argv: tuple[str, ...]) -> tuple[str, ...]:
+        return (_program("ip"), "netns", "exec", self._namespace(place), *argv)
+
+    def _namespace(self, place: Place) -> str:
+        return f"{self.prefix}-{place}"
+
+    @staticmethod
+    def _ip(*argv: str, check: bool = True) -> str:
+        done = subprocess.run(
+            (_program("ip"), *argv), capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
+        )
+        if check and done.returncode:
+            raise UnavailableError(f"no network namespaces here: ip {' '.join(argv)}: {done.stderr.strip()}")
+        return done.stdout
+
+
+@contextlib.contextmanager
+def built(backend: str) -> Iterator[Stage]:
+    """A stage with its Pods serving; gone when the block is left, however it is left."""
+    with _ends_by_exception(), tempfile.TemporaryDirectory(prefix="nplconf-demo-") as directory:
+        stage = Stage(f"nplconf-demo-{os.getpid()}", Path(directory), backend)
+        try:
+            stage.build()
+            yield stage
+        finally:
+            _be_deaf()
+            stage.strike()
+
+
+def _program(name: str) -> str:
+    return shutil.which(name, path=SEARCH) or name
+
+
+def _actor(argv: tuple[str, ...]) -> tuple[str, ...]:
+    return (sys.executable, "-m", "nplconf.cli.commands.demo.actor", *argv)
+
+
+def _clean_environment() -> dict[str, str]:
+    """The operator's own configuration decides nothing here, and every process finds this very package."""
+    theirs = ("NPLCONF_", "KUBE", "NODE_NAME")
+    own = {"PATH": SEARCH, "PYTHONPATH": str(Path(__file__).parents[4])}
+    return {name: value for name, value in os.environ.items() if not name.startswith(theirs)} | own
+
+
+def _be_deaf() -> None:
+    """A second Ctrl-C must not leave the stage half struck."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextlib.contextmanager
+def _ends_by_exception() -> Iterator[None]:
+    """Makes the signals that end a program an exception, so that `finally` has its say."""
+
+    def end(number: int, _frame: object) -> None:
+        _be_deaf()
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in ENDING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

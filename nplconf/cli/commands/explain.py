@@ -1,0 +1,50 @@
+"""`nplconf explain WHAT`: why a Pod, a Service or a node port is or is not mapped."""
+
+import argparse
+
+from nplconf.cli import plans
+from nplconf.cli.worlds import look
+from nplconf.errors import UsageError
+from nplconf.explain import Explanation, Facts, explain, parse
+from nplconf.output import structured, table
+from nplconf.output.text import escaped
+from nplconf.run.verify import verify
+from nplconf.settings import Settings
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What is asked for."""
+    parser.add_argument(
+        "what", metavar="WHAT", help="namespace/name (also pod/namespace/name), svc/namespace/name or tcp/NUMBER"
+    )
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """0, also for what does not exist; 4 where the cluster is not this node's."""
+    try:
+        what = parse(arguments.what)
+    except ValueError as err:
+        raise UsageError(str(err)) from None
+    bounds = plans.bounds(None, settings)
+    seen = look(settings, bounds)
+    if seen.cluster is None:
+        raise UsageError("without a cluster nothing is known of Pods and Services; nplconf verify tells of the plan")
+    if seen.decision.blocked and seen.decision.foreign:
+        found = Explanation(f"nothing is known of {arguments.what}: {seen.decision.blocked.message}")
+    else:
+        verified = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
+        found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings, bounds.policy))
+    if settings.output == "table":
+        table.write(_lines(found), settings)
+    else:
+        print(structured.text(_data(arguments.what, found), settings.output), end="")
+    return 4 if seen.decision.foreign else 0
+
+
+def _lines(found: Explanation) -> list[table.Line]:
+    first, *rest = (escaped(line) for line in found.lines())
+    return [("sum", first), *(("", line) for line in rest)]
+
+
+def _data(what: str, found: Explanation) -> dict[str, object]:
+    return {"what": what, "answer": found.answer, "reasons": list(found.reasons), "mend": list(found.mend)}

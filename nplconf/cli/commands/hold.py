@@ -1,0 +1,27 @@
+"""`nplconf hold`: the daemon that holds every number of the range."""
+
+import argparse
+import gc
+
+from nplconf.hold.daemon import main
+from nplconf.settings import Settings
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only this command takes."""
+    parser.add_argument(
+        "--reserve",
+        action="store_true",
+        help="hold nothing, only add the range to net.ipv4.ip_local_reserved_ports (the unit does it first)",
+    )
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Runs until SIGTERM; with --reserve it ends at once."""
+    if arguments.reserve:
+        from nplconf.install.reserved import reserve
+
+        reserve(settings.port_range)
+        return 0
+    gc.enable()
+    return main(settings.port_range, settings.hold_socket)

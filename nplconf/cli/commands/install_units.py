@@ -1,0 +1,95 @@
+"""`nplconf install-units [--now]`: what makes nplconf run on this node by itself."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from nplconf.cli import say
+from nplconf.errors import UnavailableError
+from nplconf.install import systemd, units
+from nplconf.node import state
+from nplconf.output import structured, table
+from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
+
+AT_BOOT = ("nplconf-hold.socket", "nplconf-hold.service", "nplconf.timer")
+"""What is enabled and started; the timer starts the job."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only this command takes."""
+    parser.add_argument("--now", action="store_true", help="enable the units, and start them")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Writes the units; a second time nothing. Raises PermissionDeniedError, UnavailableError."""
+    if arguments.now and not systemd.runs():
+        raise UnavailableError("systemd does not run here: without --now the units are written for the next boot")
+    if settings.config != CONFIG:
+        say.warning(f"the units read {CONFIG}, not {settings.config}")
+    for path in systemd.unreadable(systemd.runs_from(called())):
+        say.warning(f"{path}: only root may read it, and the hold daemon is not root: chmod -R go+rX {path}")
+    changed = systemd.write(wanted(settings, called()))
+    if settings.state_dir != DEFAULT_STATE:
+        state.make_directory(settings.state_dir)  # the job could not, in a file system that is read-only for it
+    if systemd.runs():
+        _make_known()
+    if arguments.now:
+        _start(settings.hold_socket)
+    _report(changed, settings, started=arguments.now)
+    return 0
+
+
+def called() -> tuple[str, ...]:
+    """The command that calls this nplconf again."""
+    return systemd.called_as(sys.argv[0], os.environ)
+
+
+def wanted(settings: Settings, command: tuple[str, ...]) -> dict[str, str]:
+    """Every file of an installation of this nplconf, called as `command`, with these settings."""
+    needed = systemd.runs_from(command)
+    files = [settings.textfile, settings.write_back]
+    written = {str(Path(file).absolute().parent) for file in files if file} | {str(Path(settings.state_dir).absolute())}
+    return units.fitted(
+        command,
+        needed,
+        systemd.closed(needed),
+        reads=sorted(_read(settings)),
+        writes=sorted(written - {DEFAULT_STATE}),
+        socket=settings.hold_socket,
+    )
+
+
+def _read(settings: Settings) -> set[str]:
+    """What the configuration names: the directory of a file, as a kubeconfig names others; in /tmp the file alone."""
+    files = [*settings.cluster_state, settings.kubeconfig, settings.policy]
+    paths = [Path(file).absolute() for file in files if file]
+    beside = {path if str(path.parent) in units.PRIVATE else path.parent for path in paths}
+    return {str(path) for path in beside} | ({str(Path(settings.plan_dir).absolute())} if settings.plan_dir else set())
+
+
+def _make_known() -> None:
+    systemd.tell("systemd-sysusers", units.SYSUSERS)
+    systemd.tell("systemd-tmpfiles", "--create", units.TMPFILES)
+    systemd.tell("systemctl", "daemon-reload")
+
+
+def _start(hold_socket: str) -> None:
+    """Enabled, and running what is installed now: a daemon that runs gives its sockets to its successor."""
+    systemd.tell("systemctl", "enable", *AT_BOOT)
+    # one that listened elsewhere listens nowhere since systemd was told; with it the daemon is restarted, not stopped
+    systemd.tell("systemctl", "start" if Path(hold_socket).is_socket() else "restart", "nplconf-hold.socket")
+    systemd.tell("systemctl", "restart", "nplconf-hold.service")
+    systemd.tell("systemctl", "start", "nplconf.timer")
+
+
+def _report(changed: tuple[str, ...], settings: Settings, *, started: bool) -> None:
+    if settings.output != "table":
+        print(
+            structured.text({"node": settings.node, "changed": list(changed), "started": started}, settings.output),
+            end="",
+        )
+        return
+    hint = "" if started else "; start them with: nplconf install-units --now"
+    lines = [("change", f"~ {path}") for path in changed]
+    table.write([*lines, ("sum", f"Units: {len(changed)} files written{hint}.")], settings)

@@ -1,0 +1,93 @@
+"""`nplconf plan [PLAN]`: what `apply` would change here."""
+
+import argparse
+
+from nplconf.cli import plans, say
+from nplconf.cli.files import write_output
+from nplconf.cli.worlds import look
+from nplconf.errors import UsageError
+from nplconf.output import data, structured, table
+from nplconf.plan import document
+from nplconf.run.decision import Decision
+from nplconf.settings import Settings
+
+
+def plan_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `plan` and `apply` both take."""
+    parser.add_argument("plan", nargs="?", metavar="PLAN", help="a plan whose rows and numbers are binding")
+    parser.add_argument("--detailed-exitcode", action="store_true", help="exit 2 when something is to change")
+    parser.add_argument("--out", metavar="FILE", help="save the plan")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only this command takes."""
+    plan_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Decide, print, change nothing."""
+    check(arguments, settings)
+    decision, observed, *_ = look(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
+    if observed.loaded.warning:
+        say.warning(observed.loaded.warning)
+    say_figures(decision)
+    _report(decision, settings)
+    save(decision, arguments.out)
+    return _exit_code(decision, detailed=arguments.detailed_exitcode)
+
+
+def check(arguments: argparse.Namespace, settings: Settings) -> None:
+    """Raises UsageError where there is neither a plan nor a cluster, BadConfigError as `plans.given`."""
+    if not plans.given(arguments.plan, settings) and settings.no_cluster:
+        raise UsageError("--no-cluster needs a PLAN: without either there is nothing to do")
+
+
+def save(decision: Decision, out: str | None) -> None:
+    """Write the plan to a file. Of what is not for this node there is none: it would read as one without mappings."""
+    if out and not decision.foreign:
+        write_output(out, document.dump(decision.plan))
+
+
+def say_figures(decision: Decision) -> None:
+    """With --verbose: what was decided on."""
+    plan = decision.plan
+    asked = f"{len(plan.mappings)} mappings are asked for, {len(plan.skipped)} are skipped"
+    say.info(f"{asked}, {len(decision.live)} are live, {len(decision.diff.changes)} differ")
+
+
+def say_held_back(decision: Decision) -> None:
+    """Why a run changes nothing, or less than it was to."""
+    if decision.blocked:
+        say.error(decision.blocked.message)
+    elif decision.withheld:
+        say.error("the plan is not exactly what there is now: with --exact nothing is changed")
+
+
+def _report(decision: Decision, settings: Settings) -> None:
+    say_held_back(decision)
+    for failure in decision.failures:
+        say.warning(f"{failure.step}: {failure.subject}: {failure.message}")
+    if settings.output == "table":
+        table.write(_lines(decision), settings)
+    else:
+        print(structured.review(data.plan(decision), settings.output), end="")
+
+
+def _lines(decision: Decision) -> list[table.Line]:
+    return [
+        *table.changes(decision.diff.changes),
+        *table.patches(decision.patches),
+        *table.skipped(decision.plan.skipped),
+        *table.stale(decision.stale),
+        *table.pending(decision.pending),
+        *table.findings(decision.findings),
+        table.summary(decision.diff),
+    ]
+
+
+def _exit_code(decision: Decision, *, detailed: bool) -> int:
+    if decision.blocked:
+        return 4
+    if decision.stale or decision.withheld:
+        return 3
+    return 2 if detailed and (decision.diff.changes or decision.patches or decision.findings) else 0

@@ -1,0 +1,43 @@
+"""`nplconf show`: this node's live mappings; needs no cluster."""
+
+import argparse
+
+from nplconf.cli import say
+from nplconf.cli.worlds import open_node
+from nplconf.model import PortMapping
+from nplconf.output import structured, table
+from nplconf.plan.document import mapping_to_data
+from nplconf.run.reconcile import show
+from nplconf.settings import Settings
+
+COLUMNS = ("PROTOCOL", "PORT", "NODE IP", "POD", "ADDRESS", "SERVICES", "VIA")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing beside the options of every command."""
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Rules from the kernel, the rest from the state file."""
+    mappings, warnings = show(open_node(settings), settings)
+    for message in warnings:
+        say.warning(message)
+    if settings.output == "table":
+        table.write(table.columns(COLUMNS, map(_row, mappings)), settings)
+    else:
+        data = {"node": settings.node, "mappings": [mapping_to_data(m) for m in mappings]}
+        print(structured.text(data, settings.output), end="")
+    return 0
+
+
+def _row(mapping: PortMapping) -> tuple[str, ...]:
+    address = f"[{mapping.pod_ip}]" if mapping.family == "IPv6" else mapping.pod_ip
+    return (
+        mapping.protocol,
+        str(mapping.node_port),
+        mapping.node_ip,
+        f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "?",
+        f"{address}:{mapping.pod_port}",
+        ",".join(mapping.services),
+        mapping.via,
+    )

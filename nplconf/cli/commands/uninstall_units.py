@@ -1,0 +1,118 @@
+"""`nplconf uninstall-units [--purge]`: takes everything of ours off this node."""
+
+import argparse
+import contextlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from nplconf.cli import say
+from nplconf.cli.commands.cleanup import clean_up
+from nplconf.errors import NplconfError, PermissionDeniedError
+from nplconf.install import reserved, systemd, units
+from nplconf.model import Failure
+from nplconf.node import state
+from nplconf.output import data, structured, table
+from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
+
+RUN = Path("/run/nplconf")
+JOB = ("nplconf.timer", "nplconf.service")
+HOLD = ("nplconf-hold.socket", "nplconf-hold.service")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What only this command takes."""
+    parser.add_argument("--purge", action="store_true", help="remove what is remembered and /etc/nplconf, too")
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """0 when nothing of ours is left, 5 when something is, by name. Each step is done whatever came of the others."""
+    left = list(_take_away(settings, purge=arguments.purge))
+    for failure in left:
+        say.error(f"{failure.step}: {failure.subject}: {failure.message}")
+    if settings.output == "table":
+        table.write([("sum", f"Uninstall from {settings.node}: {len(left)} left.")], settings)
+    else:
+        found = {"node": settings.node, "failures": [data.failure(f) for f in left]}
+        print(structured.text(found, settings.output), end="")
+    return 5 if left else 0
+
+
+def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
+    """Each step in its turn: nothing runs that could make anew what was just removed."""
+    if os.geteuid():
+        raise PermissionDeniedError("only root can take nplconf off a node")
+    bare = _is_bare(settings)
+    steps: list[tuple[str, Callable[[], object]]] = [
+        ("timer and job", lambda: _stop(JOB)),
+        ("rules and annotations", lambda: clean_up(replace(settings, no_cluster=True) if bare else settings)),
+        ("hold daemon", lambda: _stop(HOLD)),
+        ("units", _remove_units),
+        ("reserved ports", lambda: reserved.release(settings.port_range)),
+        (str(RUN), lambda: _remove_tree(RUN)),
+        (settings.hold_socket, lambda: _leave_no_directory(Path(settings.hold_socket))),
+        ("user of the hold daemon", systemd.remove_user),
+        ("textfile", lambda: Path(settings.textfile).unlink(missing_ok=True) if settings.textfile else None),
+        (settings.state_dir, lambda: _forget(settings.state_dir, everything=purge)),
+    ]
+    if purge:
+        steps.append((str(Path(CONFIG).parent), lambda: _remove_tree(Path(CONFIG).parent)))
+    for subject, step in steps:
+        yield from _tried(subject, step)
+
+
+def _is_bare(settings: Settings) -> bool:
+    """Whether nothing was ever installed here, or nothing is any more; then no cluster that nobody names is missed."""
+    named = settings.cluster_state or settings.kubeconfig
+    return not named and not any(Path(path).exists() for path in (*units.PATHS, settings.state_dir, CONFIG))
+
+
+def _tried(subject: str, step: Callable[[], object]) -> Iterator[Failure]:
+    try:
+        left = step()
+    except NplconfError as err:
+        yield Failure("uninstall", subject, str(err))
+    except OSError as err:
+        yield Failure("uninstall", subject, f"{err.filename}: {err.strerror}")
+    else:
+        yield from left if isinstance(left, tuple) else ()
+
+
+def _stop(names: tuple[str, ...]) -> None:
+    if systemd.runs() and (known := [name for name in names if systemd.is_known(name)]):
+        systemd.tell("systemctl", "stop", *known)
+        with contextlib.suppress(NplconfError):
+            # one that has not failed has nothing to be reset
+            systemd.tell("systemctl", "reset-failed", *known)
+
+
+def _remove_units() -> None:
+    if systemd.remove() and systemd.runs():
+        systemd.tell("systemctl", "daemon-reload")
+
+
+def _remove_tree(directory: Path) -> None:
+    if directory.exists():
+        shutil.rmtree(directory)
+
+
+def _leave_no_directory(path: Path) -> None:
+    """What systemd made for a socket of the administrator's choice, which it has removed itself."""
+    if path.is_relative_to("/run"):
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+
+
+def _forget(directory: str, *, everything: bool) -> None:
+    """What is remembered. A state directory of the administrator's choice may hold other things: these stay.
+
+    The default one is made for each run by the unit, whichever is used.
+    """
+    if everything:
+        state.remove(directory)
+        _remove_tree(Path(DEFAULT_STATE))
+    for place in {directory, DEFAULT_STATE}:
+        with contextlib.suppress(OSError):
+            Path(place).rmdir()

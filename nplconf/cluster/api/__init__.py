@@ -1,0 +1,1 @@
+"""The API server as the cluster: credentials, transport, lists, patches and Events."""

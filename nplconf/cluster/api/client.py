@@ -1,0 +1,193 @@
+"""A Kubernetes API server as the cluster: read by three requests, written by one patch per Pod.
+
+Each list is a single consistent one, not chunked: a node's Pods are few, and chunks bypass the server's watch cache. A
+list is complete or an error, as everything that is missing from it would be taken away from the node.
+"""
+
+import functools
+import queue
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from nplconf.cluster.api import credentials, rights
+from nplconf.cluster.api import event as telling
+from nplconf.cluster.api import patch as publishing
+from nplconf.cluster.api.access import Access
+from nplconf.cluster.api.answers import InvalidResponseError, Listing, refusal, whole
+from nplconf.cluster.api.credentials import Note
+from nplconf.cluster.api.session import Session
+from nplconf.cluster.api.transport import Deadline, Reply
+from nplconf.cluster.objects import state
+from nplconf.deadline import RUN
+from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
+from nplconf.model import ClusterState, Event, Failure, Patch
+
+if TYPE_CHECKING:  # only doctor pays for it
+    from nplconf.model import Right
+
+READ_SECONDS = 15.0
+WRITE_SECONDS = 15.0
+TELL_SECONDS = 5.0
+IN_FLIGHT = 4
+"""Patches at once: one server takes 1,000 in about the same time over one connection or many; 4 hide the way there."""
+_Item = TypeVar("_Item")
+_Outcome = TypeVar("_Outcome")
+_Objects = Iterator[tuple[str, Mapping[str, Any]]]
+
+
+class _ExpiredError(Exception):
+    """A list's next page is gone (410): the whole has to be read again."""
+
+
+class ApiCluster:
+    """The API server that a kubeconfig, or where we run, names. Nothing is read before the first snapshot.
+
+    note: told where credentials come from when that may surprise.
+    """
+
+    def __init__(self, kubeconfig: str | None, note: Note) -> None:
+        self._kubeconfig = kubeconfig
+        self._note = note
+        self._session = Session(self._find)
+        self._others: list[Session] = []
+
+    def _find(self) -> Access:
+        found = credentials.find(self._kubeconfig, self._note)
+        self._note = _silent
+        return found
+
+    def close(self) -> None:
+        """Let the connections go; the next request opens another."""
+        for session in (self._session, *self._others):
+            session.close()
+
+    # --- reading
+
+    def snapshot(self, node: str | None) -> ClusterState:
+        """See `Cluster`. Without the Node object where the server has none of that name.
+
+        Raises UnavailableError, PermissionDeniedError (401, 403), BadConfigError.
+        """
+        with Deadline(RUN.left(READ_SECONDS)) as deadline:
+            try:
+                return self._read(node, deadline)
+            except InvalidResponseError as err:
+                raise UnavailableError(f"the API server is not believed: {err}") from None
+
+    def _read(self, node: str | None, deadline: Deadline) -> ClusterState:
+        try:
+            return replace(state(self._objects(node, deadline), node), served=True)
+        except _ExpiredError:
+            pass
+        try:
+            return replace(state(self._objects(node, deadline), node), served=True)
+        except _ExpiredError:
+            raise UnavailableError("the API server gave up a list half-way, twice (410)") from None
+
+    def _objects(self, node: str | None, deadline: Deadline) -> _Objects:
+        yield from self._list("services", "ServiceList", {}, deadline)
+        if node is None:
+            yield from self._list("nodes", "NodeList", {}, deadline)
+            yield from self._list("pods", "PodList", {}, deadline)
+        else:
+            yield from self._node(node, deadline)
+            yield from self._list("pods", "PodList", {"fieldSelector": f"spec.nodeName={node}"}, deadline)
+
+    def _node(self, name: str, deadline: Deadline) -> _Objects:
+        reply = self._session.ask("GET", f"/api/v1/nodes/{quote(name, safe='')}", deadline)
+        said = refusal(reply) if reply.status == 404 else None
+        if not (said and said.reason == "NotFound" and said.kind == "nodes"):
+            yield "Node", whole(_granted(reply, "get", "nodes"), "Node")
+
+    def _list(self, resource: str, kind: str, selection: Mapping[str, str], deadline: Deadline) -> _Objects:
+        """Every item, over as many pages as the server makes of it."""
+        listing = Listing(kind)
+        query = dict(selection)
+        while True:
+            path = f"/api/v1/{resource}{'?' if query else ''}{urlencode(query)}"
+            reply = self._session.ask("GET", path, deadline)
+            if reply.status == 410 and "continue" in query:
+                raise _ExpiredError
+            yield from listing.items(_granted(reply, "list", resource))
+            if not listing.pending:
+                return
+            query["continue"] = listing.pending
+
+    # --- writing
+
+    def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
+        """See `Cluster`. A Pod that is gone, or was created again, is no failure: the next run sees what is there."""
+        with Deadline(RUN.left(WRITE_SECONDS)) as deadline:
+            return tuple(filter(None, self._all(patches, lambda session, patch: _patched(session, patch, deadline))))
+
+    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+        """See `Cluster`."""
+        with Deadline(RUN.left(TELL_SECONDS)) as deadline:
+            later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
+        return tuple(event for event, failed in zip(events, later, strict=True) if failed)
+
+    # --- rights
+
+    def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
+        """See `Cluster`."""
+        with Deadline(RUN.left(READ_SECONDS)) as deadline:
+            send = functools.partial(self._session.ask, "POST", rights.PATH, deadline, Content_Type="application/json")
+            return rights.reviewed(node, lambda body: send(body=body), events=events)
+
+    def _all(self, work: Sequence[_Item], do: Callable[[Session, _Item], _Outcome]) -> list[_Outcome]:
+        """Each piece of work done, a few at a time: one that hangs keeps no other from being done."""
+        if len(work) <= 1:
+            return [do(self._session, item) for item in work]
+        from concurrent.futures import ThreadPoolExecutor
+
+        if not self._others:
+            self._others = [Session(self._find, self._session.access) for _ in range(IN_FLIGHT - 1)]
+        free: queue.SimpleQueue[Session] = queue.SimpleQueue()
+        for session in (self._session, *self._others):
+            free.put(session)
+
+        def one(item: _Item) -> _Outcome:
+            session = free.get()
+            try:
+                return do(session, item)
+            finally:
+                free.put(session)
+
+        with ThreadPoolExecutor(min(IN_FLIGHT, len(work))) as workers:
+            return list(workers.map(one, work))
+
+
+def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | None:
+    try:
+        reply = session.ask("PATCH", publishing.path(patch), deadline, publishing.body(patch), **publishing.HEADERS)
+    except NplconfError as err:
+        return Failure(publishing.STEP, patch.pod.key, str(err))
+    return publishing.verdict(reply, patch)
+
+
+def _told(session: Session, event: Event, node: str, deadline: Deadline) -> bool:
+    data = telling.body(event, node, time.time())
+    try:
+        return telling.told(session.ask("POST", telling.path(event), deadline, data, Content_Type="application/json"))
+    except NplconfError:
+        return False
+
+
+def _silent(_message: str) -> None:
+    """Nothing is said twice."""
+
+
+def _granted(reply: Reply, verb: str, resource: str) -> Reply:
+    """A reply of success. Raises PermissionDeniedError naming the right that is missing, UnavailableError."""
+    if reply.status == 200:
+        return reply
+    said = refusal(reply)
+    message = said.message if said else "and not from an API server"
+    if reply.status == 401:
+        raise PermissionDeniedError(f"the API server does not know us (401 {message}); see --kubeconfig")
+    if reply.status == 403:
+        raise PermissionDeniedError(f"the right to {verb} {resource} is missing: {message}; see examples/kubernetes")
+    raise UnavailableError(f"the API server cannot {verb} {resource}: {reply.status} {message}")

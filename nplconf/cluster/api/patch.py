@@ -1,0 +1,84 @@
+"""One Pod's annotation as a request to the API server, and what its answer means."""
+
+import json
+from urllib.parse import quote
+
+from nplconf.cluster.api.answers import Refusal, refusal
+from nplconf.cluster.api.transport import Reply
+from nplconf.model import ANNOTATION, Failure, Patch
+
+STEP = "publish"
+HEADERS = {
+    "Content_Type": "application/merge-patch+json",
+    # of the Pod that comes back only its metadata is of interest, a tenth of it
+    "Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
+}
+
+
+def path(patch: Patch) -> str:
+    """Where it is sent: the status of a Pod is what nplconf may write, its spec is not."""
+    return f"/api/v1/namespaces/{quote(patch.pod.namespace, safe='')}/pods/{quote(patch.pod.name, safe='')}/status"
+
+
+def body(patch: Patch) -> bytes:
+    """The merge patch. With its UID it is refused for a Pod that was created again under the same name."""
+    metadata = {"uid": patch.pod.uid, "annotations": {ANNOTATION: patch.annotation}}
+    return json.dumps({"metadata": metadata}, separators=(",", ":")).encode()
+
+
+def verdict(reply: Reply, patch: Patch) -> Failure | None:
+    """Why the Pod was not told; None when it was, and when it is gone or another one: the next run sees that."""
+    if reply.status == 200:
+        return _confirmed(reply, patch)
+    said = refusal(reply)
+    if said is None:
+        return _failure(patch, f"HTTP {reply.status}, and not from an API server")
+    if reply.status == 404 and said.reason == "NotFound" and said.kind == "pods":
+        return None
+    if reply.status in (409, 422) and _replaced(said):
+        return None
+    return Failure(STEP, patch.pod.key, _explained(reply.status, said), refused=_denied(reply.status, said))
+
+
+def _confirmed(reply: Reply, patch: Patch) -> Failure | None:
+    """200 alone proves nothing: what came back has to say what was sent."""
+    try:
+        metadata = json.loads(reply.body)["metadata"]
+        found = (metadata.get("annotations") or {}).get(ANNOTATION)
+        uid = metadata["uid"]
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return _failure(patch, "the answer to the patch is no Pod: it may or may not have been written")
+    if (uid, found) != (patch.pod.uid, patch.annotation):
+        return _failure(patch, "the API server took the patch, and the annotation is not as it was to be")
+    return None
+
+
+def _replaced(said: Refusal) -> bool:
+    """A patch for another UID: 422 with a cause, on some servers 409 with a message about a precondition."""
+    return "metadata.uid" in said.causes or (said.reason == "Conflict" and "uid" in said.message.lower())
+
+
+def _denied(status: int, said: Refusal) -> bool:
+    """The Pod may not have this annotation: a policy, a webhook or the Pod's other annotations stand against it."""
+    return status in (400, 403, 422) and not _unentitled(status, said)
+
+
+def _unentitled(status: int, said: Refusal) -> bool:
+    """It is we who may not: a right that is missing for all Pods, until somebody grants it. As authorizers word it."""
+    return status == 403 and 'cannot patch resource "pods/status"' in said.message
+
+
+def _explained(status: int, said: Refusal) -> str:
+    if "metadata.annotations" in said.causes:
+        return f"the Pod's annotations would be too long: {said.message}"
+    if status == 401:
+        return f"the API server does not know us (401): {said.message}"
+    if _unentitled(status, said):
+        return f"the right to patch pods/status is missing: {said.message}; see examples/kubernetes"
+    if status in (400, 403, 422):
+        return f"denied: {said.message}"
+    return f"{status} {said.message}"
+
+
+def _failure(patch: Patch, message: str) -> Failure:
+    return Failure(STEP, patch.pod.key, message)

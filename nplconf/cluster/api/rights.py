@@ -1,0 +1,50 @@
+"""Asking an API server what we may do there: SelfSubjectAccessReview, which everybody may create."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from nplconf.cluster.api.answers import refusal
+from nplconf.cluster.api.transport import Reply
+from nplconf.errors import UnavailableError
+from nplconf.model import Right
+
+PATH = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+Ask = Callable[[bytes], Reply]
+
+
+def needed(node: str, *, events: bool) -> dict[str, dict[str, Any]]:
+    """What a run does, in words and as attributes of a review."""
+    ours = [{"key": "spec.nodeName", "operator": "In", "values": [node]}]
+    found: dict[str, dict[str, Any]] = {
+        "get nodes": {"verb": "get", "resource": "nodes", "name": node},
+        "list pods": {"verb": "list", "resource": "pods", "fieldSelector": {"requirements": ours}},
+        "list services": {"verb": "list", "resource": "services"},
+        "patch pods/status": {"verb": "patch", "resource": "pods", "subresource": "status"},
+    }
+    if events:
+        found["create events"] = {"verb": "create", "group": "events.k8s.io", "resource": "events"}
+    return found
+
+
+def reviewed(node: str, ask: Ask, *, events: bool) -> tuple[Right, ...]:
+    """Each of them, and whether it is allowed. Raises UnavailableError when the server does not say."""
+    return tuple(Right(what, _allowed(attributes, ask)) for what, attributes in needed(node, events=events).items())
+
+
+def _allowed(attributes: dict[str, Any], ask: Ask) -> bool:
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    reply = ask(json.dumps(review).encode())
+    if reply.status != 201:
+        said = refusal(reply)
+        raise UnavailableError(
+            f"the API server reviews no rights: {reply.status} {said.message if said else ''}".rstrip()
+        )
+    try:
+        return json.loads(reply.body)["status"]["allowed"] is True
+    except (ValueError, LookupError, TypeError) as err:
+        raise UnavailableError("the API server's review of our rights is not understood") from err

@@ -1,0 +1,105 @@
+"""Asking an API server with patience, up to a deadline: it may be busy, restarting, or no longer know our token."""
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from urllib.parse import urljoin, urlsplit
+
+from nplconf.cluster.api.access import Access
+from nplconf.cluster.api.transport import Deadline, Reply, Transport
+from nplconf.errors import UnavailableError
+
+BUSY = (429, 503)
+"""Statuses that ask to come back: as often as the deadline allows."""
+BROKEN = (500, 502, 504)
+"""Statuses of something that fails on the way: a few attempts."""
+REDIRECTS = (301, 302, 303, 307, 308)
+PAUSES = (0.1, 0.4, 1.0)
+"""Seconds before each further attempt, where the server names none."""
+
+
+class Session:
+    """One connection and its credentials. find: what they are now; known: what they were a moment ago."""
+
+    def __init__(self, find: Callable[[], Access], known: Access | None = None) -> None:
+        self._find = find
+        self.access = known
+        self._transport: Transport | None = None
+
+    def close(self) -> None:
+        """Let the connection go."""
+        if self._transport:
+            self._transport.close()
+
+    def ask(self, method: str, path: str, deadline: Deadline, body: bytes | None = None, **headers: str) -> Reply:
+        """One answer that waiting does not better; what it means is the caller's to say.
+
+        Every request of ours may be done twice, so one is repeated when its connection fails. Raises UnavailableError
+        when there is no answer, and what finding the credentials raises.
+        """
+        renewed, attempt = False, 0
+        while True:
+            reply, problem = self._attempt(method, path, deadline, body, headers)
+            if reply and reply.status == 401 and not renewed:
+                renewed = True
+                if self._renew():
+                    continue
+            pause = _pause(reply, attempt)
+            if pause is not None and pause <= deadline.left:
+                time.sleep(pause)
+                attempt += 1
+            elif reply is None:
+                raise problem or UnavailableError("no answer")
+            else:
+                return _here(reply, self._ready().server)
+
+    def _attempt(
+        self, method: str, path: str, deadline: Deadline, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[Reply | None, UnavailableError | None]:
+        transport = self._ready()
+        try:
+            return transport.send(method, path, deadline, body, **headers), None
+        except UnavailableError as err:
+            return None, err
+
+    def _ready(self) -> Transport:
+        if self._transport is None:
+            self.access = self.access or self._find()
+            self._transport = Transport(self.access)
+        return self._transport
+
+    def _renew(self) -> bool:
+        """Read the credentials again; False when they are the same as before."""
+        before, self.access = self.access, None
+        self.close()
+        self._transport = None
+        self._ready()
+        return self.access != before
+
+
+def _pause(reply: Reply | None, attempt: int) -> float | None:
+    """Seconds to wait before asking again; None when there is no point in it."""
+    own = PAUSES[min(attempt, len(PAUSES) - 1)]
+    if reply and reply.status in BUSY:
+        return max(own, _asked(reply.headers.get("retry-after", "").strip()))
+    if reply is None or reply.status in BROKEN:
+        return own if attempt < len(PAUSES) else None
+    return None
+
+
+def _asked(text: str) -> float:
+    """Seconds that a Retry-After asks to wait, as a number or a date; 0 for what is neither."""
+    if text.isascii() and text.isdigit():
+        return float(text)
+    with suppress(ValueError):
+        return parsedate_to_datetime(text).timestamp() - time.time()
+    return 0.0
+
+
+def _here(reply: Reply, server: str) -> Reply:
+    """Raises UnavailableError for a redirect: an API server sends none, and our token is for nobody else."""
+    if reply.status not in REDIRECTS:
+        return reply
+    target = urlsplit(urljoin(server, reply.headers.get("location", "")))
+    raise UnavailableError(f"{server}: redirects to {target.scheme}://{target.netloc}{target.path}: refused")

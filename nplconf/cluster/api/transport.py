@@ -1,0 +1,233 @@
+"""HTTP to one API server: JSON in and out, gzip, one deadline for all, nothing retried that was not said here.
+
+Python's own http.client, not the transport of the `kubernetes` package: to import that one costs 220 ms of CPU and
+35 MB (pydantic, requests, oauthlib), urllib3 alone 65 ms and 14 MB, http.client with ssl 25 ms and 8 MB, and a run
+every few seconds on every node may take 500 ms and 90 MB in all. It follows no redirect and repeats no request by
+itself, and its socket is at hand, which a deadline that nothing can outlive needs.
+"""
+
+import base64
+import contextlib
+import http.client
+import queue
+import socket
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from nplconf import __version__
+from nplconf.cluster.api.access import Access
+from nplconf.errors import UnavailableError
+
+CONNECT_SECONDS = 5.0
+SILENCE_SECONDS = 6.0
+"""Without a byte for so long a connection is given up for another one: one server of several may be dead."""
+LARGEST = 512 << 20
+"""Bytes of one unpacked answer: ten times a cluster of 50,000 Services."""
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"nplconf/{__version__}"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer. headers: in lower case. body: unpacked."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> bool:
+        """It says that it is JSON."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().endswith("json")
+
+
+class Deadline:
+    """An end that nothing outlives: when it comes, what is connected by then is cut off, however slowly it drips."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._end = time.monotonic() + seconds
+        self._timer = threading.Timer(seconds, self._cut)
+        self._timer.daemon = True
+        self._sockets: set[socket.socket] = set()
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._timer.cancel()
+
+    @property
+    def left(self) -> float:
+        """Seconds; 0 when it is over."""
+        return max(0.0, self._end - time.monotonic())
+
+    def watch(self, found: socket.socket) -> None:
+        """Cut this socket off, too."""
+        self._sockets.add(found)
+
+    def _cut(self) -> None:
+        for found in tuple(self._sockets):
+            _cut(found)
+
+
+def _cut(found: socket.socket) -> None:
+    """Let whoever reads from it, in whatever thread, see its end."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(found, socket.SHUT_RDWR)
+
+
+class Connection(http.client.HTTPConnection):
+    """A connection whose TLS name may be another than the host's, through a proxy where there is one."""
+
+    def __init__(self, access: Access, context: ssl.SSLContext | None) -> None:
+        target = urlsplit(access.server)
+        port = target.port or (443 if context else 80)
+        hop = urlsplit(access.proxy) if access.proxy else target
+        super().__init__(hop.hostname or "", hop.port or port, timeout=CONNECT_SECONDS)
+        if access.proxy:
+            self.set_tunnel(target.hostname or "", port, _known_to_proxy(hop))
+        self._tls = context
+        self._name = access.server_name or target.hostname
+
+    def connect(self) -> None:
+        """Connect, and speak TLS where it is spoken."""
+        super().connect()
+        if self._tls:
+            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
+
+
+def _known_to_proxy(hop: SplitResult) -> dict[str, str]:
+    if hop.username is None:
+        return {}
+    words = f"{unquote(hop.username)}:{unquote(hop.password or '')}"
+    return {"Proxy-Authorization": f"Basic {base64.b64encode(words.encode()).decode()}"}
+
+
+class Transport:
+    """Requests over one connection, kept open between them. Not for several threads at once: each has its own."""
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._base = urlsplit(access.server).path.rstrip("/")
+        self._context = access.tls()
+        self._connection: Connection | None = None
+
+    @property
+    def server(self) -> str:
+        """Its URL."""
+        return self._access.server
+
+    def close(self) -> None:
+        """Let the connection go."""
+        if self._connection:
+            self._connection.close()
+        self._connection = None
+
+    def send(self, method: str, path: str, deadline: Deadline, body: bytes | None = None, **headers: str) -> Reply:
+        """One request and its answer. headers: `Content_Type` for Content-Type.
+
+        Raises UnavailableError; then the next request opens a new connection.
+        """
+        try:
+            return self._send(method, path, deadline, body, headers)
+        except (http.client.HTTPException, OSError, zlib.error) as err:
+            self.close()
+            raise UnavailableError(f"{self._place()}: {_why(err, deadline)}") from None
+
+    def _send(
+        self, method: str, path: str, deadline: Deadline, body: bytes | None, headers: Mapping[str, str]
+    ) -> Reply:
+        if not deadline.left:
+            raise TimeoutError
+        connection = self._opened(deadline)
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        connection.request(method, self._base + path, body, {**HEADERS, **self._access.headers(), **given})
+        response = connection.getresponse()
+        found = {name.lower(): value for name, value in response.headers.items()}
+        unpacked = _unpacked(response, found.get("content-encoding", ""))
+        if not deadline.left:  # what was cut off in its head reads like an answer without a body
+            raise TimeoutError
+        if response.will_close:
+            self.close()
+        return Reply(response.status, found, unpacked)
+
+    def _place(self) -> str:
+        hop = urlsplit(self._access.proxy)
+        return f"{self._access.server}{f' through the proxy {hop.hostname}:{hop.port or 80}' if hop.hostname else ''}"
+
+    def _opened(self, deadline: Deadline) -> Connection:
+        if self._connection is None:
+            self._connection = _connected(Connection(self._access, self._context), deadline)
+        self._connection.sock.settimeout(min(deadline.left, SILENCE_SECONDS))
+        deadline.watch(self._connection.sock)
+        return self._connection
+
+
+def _connected(connection: Connection, deadline: Deadline) -> Connection:
+    """Connect, in a thread that is left behind when time is up: name servers and proxies keep to no deadline."""
+    outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
+
+    late = threading.Event()
+
+    def connect() -> None:
+        problem = None
+        try:
+            connection.connect()
+        except Exception as err:  # noqa: BLE001 - whatever it is, it is raised below
+            problem = err
+        if problem or late.is_set():
+            connection.close()
+        outcome.put(problem)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        problem = outcome.get(timeout=deadline.left)
+    except queue.Empty:
+        late.set()
+        if connection.sock:  # a proxy that drips would have it to the end of the process
+            _cut(connection.sock)
+        raise TimeoutError from None
+    if problem:
+        raise problem
+    return connection
+
+
+def _unpacked(response: http.client.HTTPResponse, encoding: str) -> bytes:
+    """The whole body, or an error: what was cut off in transit is no answer."""
+    if encoding in ("", "identity"):
+        return _raw(response)
+    if encoding.lower() not in ("gzip", "x-gzip"):
+        raise http.client.HTTPException(f"its answer has the encoding {encoding!r}, which was not asked for")
+    unpacker = zlib.decompressobj(wbits=31)
+    data = unpacker.decompress(_raw(response), LARGEST)
+    if not unpacker.eof:
+        raise http.client.HTTPException("the gzip of its answer ends too early, or is too large")
+    return data
+
+
+def _raw(response: http.client.HTTPResponse) -> bytes:
+    # read() without a size notices that a body of a known length is cut off, read(size) does not
+    known = response.length is not None
+    data = response.read() if known and (response.length or 0) < LARGEST else response.read(LARGEST)
+    if len(data) >= LARGEST:
+        raise http.client.HTTPException(f"its answer is larger than {LARGEST >> 20} MiB")
+    return data
+
+
+def _why(err: Exception, deadline: Deadline) -> str:
+    if not deadline.left:
+        return f"no answer in {deadline.seconds:.0f} s"
+    if isinstance(err, http.client.IncompleteRead):
+        return "its answer is cut off"
+    if isinstance(err, TimeoutError):
+        return "it is silent"
+    if isinstance(err, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {err.verify_message}; see --kubeconfig"
+    return (err.strerror if isinstance(err, OSError) and err.strerror else str(err)) or type(err).__name__

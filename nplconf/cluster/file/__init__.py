@@ -1,0 +1,1 @@
+"""Files as the cluster: dumps as kubectl prints them, and annotations written back."""

@@ -1,0 +1,242 @@
+"""A file, or several, as the cluster: what kubectl prints, and with `write_back` the annotations written to a file.
+
+The write-back file, when it is one of several inputs, keeps its own objects only: were the other files' objects copied
+into it, they would come back from it after they are gone from their own file. When it is no input, it holds them all.
+Writing is one rename, so a reader, and the next run, sees the file before or after it.
+"""
+
+import contextlib
+import errno
+import itertools
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from io import BufferedReader
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+
+from nplconf.cluster import json_items as stream
+from nplconf.cluster.file import formats
+from nplconf.cluster.file.merge_patch import annotated
+from nplconf.cluster.objects import state
+from nplconf.errors import BadDataError
+from nplconf.files import writing
+from nplconf.model import ClusterState, Event, Failure, Patch
+
+if TYPE_CHECKING:  # only doctor pays for it
+    from nplconf.model import Right
+
+DUMP = "kubectl get nodes,pods,services -A -o yaml"
+"""What makes such a file."""
+FILE_BYTES = 2**30
+STDIN = "-"
+_STEP = "publish"
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+"""What may stand before the first character of JSON: a byte order mark, and spaces."""
+
+
+class _Stamp(NamedTuple):
+    """Changes when a file does."""
+
+    inode: int
+    size: int
+    modified: int
+
+
+class FileCluster:
+    """Cluster state in files. `-` among files is stdin. write_back None: patches are accepted and go nowhere."""
+
+    def __init__(self, files: Sequence[str], write_back: str | None, stdin: BinaryIO | None = None) -> None:
+        self._files = tuple(files)
+        self._target = Path(os.path.realpath(write_back)) if write_back else None
+        self._write_back = write_back
+        self._stdin = stdin
+        self._contents: dict[str, formats.Content] = {}
+        self._stamps: dict[str, _Stamp | None] = {}
+        self._passed: tuple[str | None, ClusterState] | None = None
+        """What came through a pipe, which does not come again; and the node it was read for."""
+
+    def snapshot(self, node: str | None) -> ClusterState:
+        """The files as they are now, with what was patched. Raises BadDataError naming the file that is wrong."""
+        if self._passed and self._passed[0] == node:
+            return self._passed[1]
+        objects = ((o.kind, o.raw) for name in self._files for o in self._objects(name))
+        first = next(objects, None)
+        if first is None:
+            raise BadDataError(f"{', '.join(map(_shown, self._files))}: no Kubernetes object at all")
+        found = state(itertools.chain((first,), objects), node)
+        if STDIN in self._files and STDIN not in self._contents:
+            self._passed = (node, found)
+        return found
+
+    def _objects(self, name: str) -> Iterator[stream.Object | formats.Located]:
+        """The objects of a file. JSON that is not written to goes by item by item, so that a dump of any size does."""
+        if self._target is None and (name != STDIN or name not in self._contents):
+            try:
+                with self._open(name) as file:
+                    if file.peek(1).lstrip(_BLANK)[:1] == b"{":
+                        yield from stream.objects(file, _shown(name))
+                        return
+            except (OSError, ValueError) as error:
+                raise BadDataError(f"{_shown(name)}: {_reason(error)}") from None
+        self._refresh()
+        yield from formats.objects(self._contents[name])
+
+    def _open(self, name: str) -> "contextlib.AbstractContextManager[BufferedReader[Any]]":
+        return contextlib.nullcontext(self._pipe()) if name == STDIN else _opened(name)
+
+    def _pipe(self) -> "BufferedReader[Any]":
+        """Stdin, of which a look at the beginning takes nothing away. Raises BadDataError where it is closed."""
+        if isinstance(self._stdin, BufferedReader):
+            return self._stdin
+        if self._stdin is None and sys.stdin is None:
+            raise BadDataError(f"{_shown(STDIN)}: is closed")
+        found: BufferedReader[Any] = BufferedReader(self._stdin or sys.stdin.buffer)
+        self._stdin = found
+        return found
+
+    def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
+        """Write the annotations to the write-back file; a file that does not change is not written."""
+        if self._target is None or not patches:
+            return ()
+        try:
+            self._refresh()
+            return self._patch(self._target, patches)
+        except (BadDataError, OSError, RecursionError) as error:
+            message = f"cannot write {self._write_back}: {_reason(error)}"
+            return tuple(Failure(_STEP, p.pod.key, message) for p in patches)
+
+    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+        """Nobody: a file has no Events, so all may be told later, where there is an API server."""
+        del node
+        return tuple(events)
+
+    def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
+        """Whether the files can be read, and the one that is written back can be replaced."""
+        del node, events
+        import shlex
+
+        from nplconf.model import Right
+
+        found = [
+            Right(f"read {_shown(name)}", name == STDIN or os.access(name, os.R_OK), f"{DUMP} >{shlex.quote(name)}")
+            for name in self._files
+        ]
+        if self._target:
+            place = self._target.parent
+            made = f"mkdir -p {shlex.quote(str(place))}"
+            found.append(Right(f"write {self._write_back}", os.access(place, os.W_OK), made))
+        return tuple(found)
+
+    def _patch(self, target: Path, patches: Sequence[Patch]) -> tuple[Failure, ...]:
+        own = [name for name in self._files if name != STDIN and Path(os.path.realpath(name)) == target]
+        names = own[:1] or list(dict.fromkeys(self._files))
+        changes, failures = _changes({name: self._contents[name] for name in names}, patches)
+        if changes:
+            contents = {name: formats.replaced(self._contents[name], changes.get(name, {})) for name in names}
+            every = list(contents.values())
+            _replace(target, formats.dump(every[0] if len(every) == 1 else formats.merged(every)))
+            self._contents |= contents
+            self._stamps |= {name: _stamp(Path(name).stat()) for name in own}
+        return failures
+
+    def _refresh(self) -> None:
+        """Read what was not read yet, or has changed since: another run may have written it."""
+        for name in self._files:
+            if name == STDIN:
+                if name not in self._contents:
+                    self._contents[name] = formats.parse(_read_stdin(self._pipe()), _shown(name))
+            else:
+                self._refresh_file(name)
+
+    def _refresh_file(self, name: str) -> None:
+        try:
+            with _opened(name) as file:
+                stamp = _stamp(os.fstat(file.fileno()))
+                if name in self._contents and self._stamps.get(name) == stamp:
+                    return
+                data = _bounded(file, name)
+        except (OSError, ValueError) as error:
+            raise BadDataError(f"{name}: {_reason(error)}") from None
+        self._contents[name], self._stamps[name] = formats.parse(data, name), stamp
+
+
+def _changes(
+    contents: dict[str, formats.Content], patches: Sequence[Patch]
+) -> tuple[dict[str, dict[tuple[int, int | None], dict[str, Any]]], tuple[Failure, ...]]:
+    """Per file and place the Pods that become different, and the patches that are refused."""
+    wanted = {p.pod.key: p for p in patches}
+    places: dict[str, list[tuple[str, formats.Located]]] = {key: [] for key in wanted}
+    for name, content in contents.items():
+        for located in formats.objects(content):
+            if located.kind == "Pod" and (key := _key(located.raw)) in wanted:
+                places[key].append((name, located))
+    changes: dict[str, dict[tuple[int, int | None], dict[str, Any]]] = {}
+    failures: list[Failure] = []
+    for key, found in places.items():
+        results = [(name, located, annotated(located.raw, wanted[key])) for name, located in found]
+        served = [(name, located, result) for name, located, result in results if isinstance(result, dict)]
+        if not served:
+            failures.append(Failure(_STEP, key, next((str(r) for _, _, r in results), "no such Pod in the file")))
+        for name, located, result in served:
+            if result != located.raw:
+                changes.setdefault(name, {})[located.document, located.item] = result
+    return changes, tuple(failures)
+
+
+def _key(raw: Any) -> str | None:
+    """namespace/name of a raw Pod; None where it has none."""
+    metadata = raw.get("metadata")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        return None
+    return f"{metadata.get('namespace') or 'default'}/{metadata['name']}"
+
+
+def _opened(name: str) -> "BufferedReader[Any]":
+    """The file, if it is a regular one: opening a FIFO would wait for its writer, so it is not waited for."""
+    descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        advice = "; - reads stdin" if stat.S_ISFIFO(kind) else ""
+        raise OSError(errno.EINVAL, f"is no regular file{advice}")
+    return os.fdopen(descriptor, "rb")
+
+
+def _bounded(file: BinaryIO, name: str) -> bytes:
+    """What is no JSON is not read further than YAML may be large: a device, a sparse file, a wrong file."""
+    data = file.read(formats.YAML_BYTES + 1)
+    if len(data) > formats.YAML_BYTES:
+        if data[:1000].lstrip(_BLANK)[:1] not in (b"{", b"["):
+            raise formats.too_large(name)
+        data += file.read(FILE_BYTES + 1 - len(data))
+    if len(data) > FILE_BYTES:
+        raise BadDataError(f"{name}: larger than {FILE_BYTES >> 20} MiB")
+    return data
+
+
+def _read_stdin(stream: BinaryIO) -> bytes:
+    try:
+        return _bounded(stream, _shown(STDIN))
+    except OSError as error:
+        raise BadDataError(f"{_shown(STDIN)}: {_reason(error)}") from None
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Put data at path in one step. Raises OSError, also for what is there and no regular file."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is no regular file")
+    writing.replace(path, data, durable=True)
+
+
+def _stamp(found: os.stat_result) -> _Stamp:
+    return _Stamp(found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _shown(name: str) -> str:
+    return "stdin" if name == STDIN else name
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

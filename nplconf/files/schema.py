@@ -1,0 +1,151 @@
+"""The published JSON Schemas, and what a document does against one of them."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+from nplconf.files.strict_yaml import LOST, Document, Path, Problem, shown
+
+Name = Literal["plan", "config", "policy"]
+_TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "integer": "an integer",
+    "string": "a text",
+    "boolean": "true or false",
+    "null": "null",
+}
+
+
+def text(name: Name) -> str:
+    """The schema as JSON text, the bytes of the file that the package ships."""
+    from importlib.resources import files
+
+    return files("nplconf").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
+
+
+def problems(document: Document, name: Name) -> tuple[Problem, ...]:
+    """All problems of a document: the reader's, and what the schema refuses, in the order of the document.
+
+    A value that the reader could not keep is not told a second time by what is missing then.
+    """
+    found = dict.fromkeys(document.problems)
+    if not document.complete:
+        return tuple(found)
+    told = {problem.path for problem in document.problems if problem.rule in LOST}
+    errors = _validator(name).iter_errors(document.value)
+    most = len(found) + _LIMIT
+    for problem in (problem for error in errors for problem in _problems(document, error)):
+        if problem.path in told:
+            continue
+        if len(found) == most and problem not in found:
+            found[document.problem((), _CUT, f"{_LIMIT} problems: there may be more")] = None
+            break
+        found[problem] = None
+    return tuple(sorted(found))
+
+
+def unfit(document: Document, found: tuple[Problem, ...]) -> frozenset[str]:
+    """The paths of what does not conform, of what `problems` found; a doubled key or an anchor alone does no harm."""
+    harmless = {problem for problem in document.problems if problem.rule not in LOST}
+    return frozenset(problem.path for problem in found if problem not in harmless)
+
+
+def cut(found: tuple[Problem, ...]) -> bool:
+    """True where the document was not looked at to its end, so that its other parts may have any shape."""
+    return any(problem.rule == _CUT for problem in found)
+
+
+_LIMIT = 1_000
+_CUT = "too-many-problems"
+
+
+def _validator(name: Name) -> Any:
+    """A validator that takes an int for an integer and nothing else, and checks a scalar it has seen no second time.
+
+    The memory of scalars halves the time: most values of a plan are repeated in thousands of rows.
+    """
+    import json
+
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend
+
+    types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+    strict: Any = extend(  # type: ignore[no-untyped-call]
+        Draft202012Validator,
+        {"properties": _remembering()},
+        type_checker=types,
+    )
+    return strict(json.loads(text(name)))
+
+
+def _remembering() -> Callable[[Any, Any, Any, Any], Iterator[Any]]:
+    good: set[tuple[int, int | str]] = set()
+
+    def properties(validator: Any, schemas: Any, instance: Any, _: Any) -> Iterator[Any]:
+        if not isinstance(instance, dict):
+            return
+        for name, schema in schemas.items():
+            if name not in instance:
+                continue
+            value = instance[name]
+            errors = validator.descend(value, schema, path=name, schema_path=name)
+            if type(value) not in (int, str):  # nor bool: True is 1 in a set
+                yield from errors  # one by one, as there may be a million
+            elif (id(schema), value) not in good:
+                found = list(errors)
+                if not found:
+                    good.add((id(schema), value))
+                yield from found
+
+    return properties
+
+
+def _problems(document: Document, error: Any) -> Iterator[Problem]:
+    """A validation error in our words. required and additionalProperties name several keys."""
+    path: Path = tuple(error.absolute_path)
+    match error.validator:
+        case "required":
+            for key in error.validator_value:
+                if key not in error.instance:
+                    yield document.problem((*path, key), "missing-key", f"the key {shown(key)} is missing")
+        case "additionalProperties":
+            properties = error.schema["properties"]
+            for key in error.instance:
+                if key not in properties:
+                    message = f"unknown key; known are {', '.join(properties)}"
+                    yield document.problem((*path, key), "unknown-key", message)
+        case _:
+            yield document.problem(path, *_fault(error))
+
+
+def _fault(error: Any) -> tuple[str, str]:
+    """(rule, message) of an error that concerns one value."""
+    value, wanted, said = shown(error.instance), error.validator_value, error.schema
+    title = said.get("title", "what the schema wants")
+    match error.validator:
+        case "type" if error.instance is None and not error.absolute_path:
+            fault = "empty-document", "the document is empty"
+        case "type":
+            types = " or ".join(_TYPES[name] for name in ([wanted] if isinstance(wanted, str) else wanted))
+            fault = "wrong-type", f"must be {types}, not {value}{_hint(error.instance, types)}"
+        case "enum":
+            fault = "unknown-value", f"must be one of {', '.join(wanted)}, not {value}"
+        case "const":
+            fault = "unknown-value", f"must be {wanted}, not {value}"
+        case "minimum" | "maximum":
+            fault = "out-of-range", f"{value} is not {title}: {said['minimum']} to {said['maximum']}"
+        case "oneOf":
+            keys = " and ".join(key for choice in wanted for key in choice["required"])
+            fault = "malformed", f"must have exactly one of {keys}"
+        case "minItems":
+            fault = "empty-list", "must not be empty"
+        case _:
+            fault = "malformed", f"{value} is not {title}"
+    return fault
+
+
+def _hint(value: object, types: str) -> str:
+    """Why something that looks like a number is a text to the reader."""
+    if isinstance(value, str) and value[:1] in tuple("+-.0123456789") and "integer" in types:
+        return " (an integer has digits only: no quotes, leading zeros, underscores, plus sign or fraction)"
+    return ""

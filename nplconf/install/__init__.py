@@ -1,0 +1,1 @@
+"""What is installed on a node: systemd units and the reserved ports."""

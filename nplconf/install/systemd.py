@@ -1,0 +1,192 @@
+"""systemd, as far as it concerns us: systemctl, and the files that it reads, in their places.
+
+Everything can be done on a node where systemd does not run (an image that is built): files are written, nothing is
+told.
+"""
+
+import contextlib
+import grp
+import os
+import pwd
+import shutil
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from nplconf.errors import PermissionDeniedError, UnavailableError
+from nplconf.install import units
+from nplconf.node import command
+
+DEADLINE = 60.0
+"""Seconds for one systemctl: starting waits for the daemon to hold its range, stopping for a run to end."""
+RUNS = Path("/run/systemd/system")
+USER = "nplconf-hold"
+"""As sysusers.d/nplconf.conf makes it."""
+DROP_IN_ROOTS = (
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+)
+"""Where `systemctl edit` and `systemctl set-property` write."""
+
+
+def runs() -> bool:
+    """Whether systemd is this machine's first process."""
+    return RUNS.is_dir()
+
+
+def tell(program: str, *words: str) -> None:
+    """Run systemctl or one of its relatives. Raises UnavailableError with what it said when it fails."""
+    done = command.run(program, *words, deadline=DEADLINE)
+    if done.code:
+        raise UnavailableError(f"{program} {' '.join(words)}: {done.complaint}")
+
+
+def properties(unit: str, *names: str) -> dict[str, str]:
+    """Some properties of a unit, as `systemctl show` tells them. Raises UnavailableError."""
+    done = command.run("systemctl", "show", unit, f"--property={','.join(names)}", deadline=DEADLINE)
+    if done.code:
+        raise UnavailableError(f"systemctl show {unit}: {done.complaint}")
+    return dict(line.split("=", 1) for line in done.text.splitlines() if "=" in line)
+
+
+def is_known(unit: str) -> bool:
+    """Whether systemd has a file for the unit, or the unit itself although the file is gone."""
+    return properties(unit, "LoadState").get("LoadState") != "not-found"
+
+
+def remove_user() -> None:
+    """Take the hold daemon's user away, and its group. Raises UnavailableError."""
+    if USER in {entry.pw_name for entry in pwd.getpwall()}:
+        tell("userdel", USER)
+    if USER in {entry.gr_name for entry in grp.getgrall()}:
+        tell("groupdel", USER)
+
+
+# --- the files -------------------------------------------------------------------------------------------------------
+
+
+def write(files: Mapping[str, str], root: Path = Path("/")) -> tuple[str, ...]:
+    """Put every file in its place, and take away what an earlier installation had beside them; what changed.
+
+    A file that is as it must be is not touched. Raises PermissionDeniedError.
+    """
+    changed = []
+    with _denied():
+        for path, text in files.items():
+            if _put(_at(root, path), text):
+                changed.append(path)
+        changed += [path for path in units.PATHS if path not in files and _drop(_at(root, path))]
+    return tuple(changed)
+
+
+def remove(root: Path = Path("/")) -> tuple[str, ...]:
+    """Take away every file of ours, what enabled a unit, and all drop-ins; what was there. PermissionDeniedError."""
+    removed: list[str] = []
+    with _denied():
+        removed += [path for path in (*units.PATHS, *_wanted_by(root)) if _drop(_at(root, path))]
+        for directory in (_at(root, f"{place}/{unit}.d") for place in DROP_IN_ROOTS for unit in units.UNITS):
+            if directory.is_dir():
+                shutil.rmtree(directory)
+                removed.append(str(directory))
+    return tuple(removed)
+
+
+def _wanted_by(root: Path) -> Iterator[str]:
+    """The links that start our units with others, and the directories that hold nothing else."""
+    for directory in sorted(_at(root, units.UNIT_DIRECTORY).glob("*.wants")):
+        links = [directory / unit for unit in units.UNITS if (directory / unit).is_symlink()]
+        yield from (f"/{link.relative_to(root)}" for link in links)
+
+
+def _put(path: Path, text: str) -> bool:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if not path.is_symlink() and path.read_text("utf-8") == text and stat.S_IMODE(path.stat().st_mode) == 0o644:
+            return False
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        os.fchmod(handle, 0o644)
+        file.write(text)
+        file.flush()
+        os.fsync(handle)
+    new.replace(path)
+    return True
+
+
+def _drop(path: Path) -> bool:
+    """Remove a file, and the directory it was the last of, where that is one for us alone."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    if path.parent.suffix in (".d", ".wants") and path.parent.parent.name == "system":
+        with contextlib.suppress(OSError):
+            path.parent.rmdir()
+    return True
+
+
+def _at(root: Path, path: str) -> Path:
+    return root / path.removeprefix("/")
+
+
+@contextlib.contextmanager
+def _denied() -> Iterator[None]:
+    try:
+        yield
+    except OSError as err:
+        raise PermissionDeniedError(f"{err.filename}: {err.strerror}") from err
+
+
+# --- who we are ------------------------------------------------------------------------------------------------------
+
+
+def called_as(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The command that calls this nplconf again, from anywhere. program: sys.argv[0].
+
+    `python -m nplconf` has the path of a module there, and needs its interpreter and search path.
+    """
+    if not program.endswith("__main__.py"):
+        found = Path(program if os.sep in program else shutil.which(program) or program)
+        # systemd takes no ".." in a path; a link that leads to the version in use stays one
+        straight = Path(os.path.normpath(found.absolute()))
+        return (str(straight if straight.exists() else found.resolve()),)
+    search = environ.get("PYTHONPATH")
+    before = ("/usr/bin/env", f"PYTHONPATH={search}") if search else ()
+    return (*before, sys.executable, "-m", "nplconf")
+
+
+def names(program: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
+    """The commands that call the same nplconf: this one first, what it is a link to, links to that in usual places."""
+    if len(program) > 1:
+        return (program,)
+    real = Path(program[0]).resolve()
+    links = [Path(place, real.name) for place in command.PATH]
+    same = [str(link) for link in links if link.is_symlink() and link.resolve() == real]
+    return tuple((name,) for name in dict.fromkeys((*program, str(real), *same)))
+
+
+def runs_from(program: Sequence[str]) -> tuple[str, ...]:
+    """The directories that a command of ours is read from: its own, its interpreter's, the package's."""
+    words = [word for part in program for word in part.removeprefix("PYTHONPATH=").split(os.pathsep)]
+    named = [Path(word) for word in words if word.startswith(os.sep)]
+    places = {path if path.is_dir() else path.parent for word in named for path in (word, word.resolve())}
+    places |= {Path(sys.prefix), Path(sys.base_prefix).resolve(), Path(__file__).resolve().parents[2]}
+    outermost = [path for path in places if not any(other in path.parents for other in places)]
+    return tuple(sorted(map(str, outermost)))
+
+
+def closed(paths: Iterable[str]) -> tuple[str, ...]:
+    """The directories above these that only root may enter."""
+    above = {parent for path in paths for parent in Path(path).parents}
+    return tuple(sorted(str(path) for path in above if not path.stat().st_mode & stat.S_IXOTH))
+
+
+def unreadable(paths: Iterable[str]) -> tuple[str, ...]:
+    """Those of these directories that nobody but root may read, wherever they are shown to others."""
+    others = stat.S_IROTH | stat.S_IXOTH
+    return tuple(path for path in paths if Path(path).stat().st_mode & others != others)

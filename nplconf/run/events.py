@@ -1,0 +1,25 @@
+"""The Events of a run: decided purely (`publish.events`), created, remembered in the state file."""
+
+import contextlib
+from dataclasses import replace
+
+from nplconf.cluster import Cluster
+from nplconf.model import Plan
+from nplconf.node import Node
+from nplconf.plan.state import State
+from nplconf.publish.events import Outcome, due, unsaid
+
+__all__ = ["Outcome", "tell"]
+
+
+def tell(outcome: Outcome, cluster: Cluster, node: Node, next_state: State, last: Plan | None) -> None:
+    """Create what is due. kept: the state that was left, with what was said before; last: the plan of the run before.
+
+    Nothing that fails here is a failure of the run: what could not be said is said by the next one.
+    """
+    events, after = due(outcome, last, next_state.said)
+    later = cluster.tell(events, outcome.plan.node) if events else ()
+    said = unsaid(after, next_state.said, later)
+    if said != next_state.said:
+        with contextlib.suppress(OSError):
+            node.save(replace(next_state, writing=False, said=said), "")

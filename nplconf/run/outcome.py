@@ -1,0 +1,119 @@
+"""What a run came to, judged from what was decided and what was seen afterwards; nothing is done here."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from nplconf.model import Change, Failure, Family, LiveRule, Patch, Pod, PodRef, PortMapping, RuleKey
+from nplconf.publish import annotation
+from nplconf.rules import owner
+from nplconf.rules.iptables import tree
+from nplconf.rules.iptables.table import Table
+from nplconf.run.decision import Decision
+from nplconf.run.observed import Observed
+
+_Facts = tuple[RuleKey, str, str, int]
+"""What a rule says: its place, its tag, the Pod's address and port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of one run.
+
+    done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
+    were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
+    told: the annotations as they are now; None where they were not the run's to write.
+    """
+
+    decision: Decision
+    done: tuple[Change, ...] = ()
+    in_place: tuple[PortMapping, ...] = ()
+    patches: tuple[Patch, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    degraded: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    told: Mapping[PodRef, str | None] | None = field(default=None, hash=False)
+
+    @property
+    def exit_code(self) -> int:
+        """As in the contract; a limit counts more than a failure, and a failure more than a stale row."""
+        if self.decision.blocked:
+            return 4
+        if self.decision.withheld:
+            return 3
+        if self.failures or self.degraded:
+            nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
+            # one that was refused for a reason of its own was answered: somebody is there
+            return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
+        return 3 if self.decision.stale else 0
+
+
+def in_place(
+    decision: Decision, seen: Mapping[Family, Table], observed: Observed, pods: Iterable[Pod]
+) -> tuple[PortMapping, ...]:
+    """The mappings that are published: seen in the kernel, or the CNI's (hostPort).
+
+    Of a family that cannot be read nobody knows; what a Pod was told of it stays, nothing is added.
+    """
+    advertised = decision.plan.node_ips
+    keys = {k for f, t in seen.items() for k in tree.in_place(t, decision.wanted.get(f), f, advertised.get(f))}
+    known = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
+    return tuple(
+        m
+        for m in decision.eligible
+        if m.via == "hostPort"
+        or m.key in keys
+        or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in known)
+    )
+
+
+def told(pods: Iterable[Pod], written: Iterable[Patch], failures: Iterable[Failure]) -> dict[PodRef, str | None]:
+    """The annotation of each Pod as it is now. written: what was to be written to them."""
+    failed = {failure.subject for failure in failures}
+    now = {patch.pod: patch.annotation for patch in written if patch.pod.key not in failed}
+    return {pod.ref: now.get(pod.ref, pod.annotation) for pod in pods}
+
+
+def unpublished(
+    there: Iterable[PortMapping], refused: Iterable[Failure], pods: Iterable[Pod]
+) -> frozenset[PortMapping]:
+    """What its Pod may not be told of, and was not: nobody would come, and the port would be open for ever."""
+    denied = {failure.subject for failure in refused if failure.refused}
+    if not denied:
+        return frozenset()
+    known = {(pod.ref, e) for pod in pods if pod.ref.key in denied for e in annotation.parse(pod.annotation)}
+    rows = (m for m in there if m.via == "dnat" and m.pod.key in denied)
+    return frozenset(m for m in rows if (m.pod, annotation.entry(m)) not in known)
+
+
+def absent(
+    decision: Decision, there: Iterable[PortMapping], failures: Iterable[Failure], observed: Observed
+) -> list[Failure]:
+    """A failure by name for each mapping that was to be in place and was not seen there."""
+    named = {failure.subject for failure in failures}
+    present = set(there)
+    found = []
+    for mapping in decision.eligible:
+        unknown = observed.unreadable.get(mapping.family)
+        missing = mapping.via != "hostPort" and (unknown or mapping not in present)
+        if missing and mapping.subject not in named:
+            found.append(Failure("rule", mapping.subject, unknown or "the rule was not seen in place"))
+    return found
+
+
+def done(decision: Decision, seen: Mapping[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
+    """The changes that the kernel shows."""
+    written = set(writes)
+    numbers = {str(c.mapping.node_port) for c in decision.diff.changes}
+    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f, numbers)}
+    return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
+
+
+def _facts(key: RuleKey, tag: str, leads: PortMapping | LiveRule) -> _Facts:
+    return key, tag, leads.pod_ip, leads.pod_port
+
+
+def _shows(change: Change, rules: set[_Facts]) -> bool:
+    mapping = change.mapping
+    there = _facts(mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping) in rules
+    # a rule that named nobody is gone as soon as it reads otherwise, which a new reading has shown
+    return not there if change.action == "delete" else there

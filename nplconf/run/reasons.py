@@ -1,0 +1,71 @@
+"""Why a mapping comes or goes, in one word: the `reason` of a change."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import cache
+
+from nplconf.desired.reviewed import Resolved
+from nplconf.model import Plan, Pod, PodPort, PortMapping, RuleKey
+from nplconf.plan.diff import Diff
+from nplconf.run.observed import Observed
+
+UNAVAILABLE = "number-unavailable"
+"""Why a mapping goes that is asked for: the number that it is to have now is somebody else's."""
+
+
+def coming(observed: Observed) -> Callable[[PortMapping], str]:
+    """Why a mapping is added."""
+
+    @cache
+    def before() -> set[tuple[RuleKey, PodPort]]:
+        return {(m.key, m.owner) for m in observed.remembered.mappings} if observed.remembered else set()
+
+    return lambda mapping: "rule-missing" if (mapping.key, mapping.owner) in before() else "new"
+
+
+def going(pods: Iterable[Pod], plan: Plan, eligible: Iterable[PortMapping]) -> Callable[[PortMapping], str]:
+    """Why a mapping is removed. pods: this node's; admitted: the plan's rows that may be in force."""
+
+    @cache
+    def by_name() -> dict[str, Pod]:
+        return {pod.ref.key: pod for pod in pods}
+
+    @cache
+    def asked() -> dict[tuple[PodPort, str, str], str]:
+        return {(m.owner, m.protocol, m.family): m.via for m in plan.mappings}
+
+    @cache
+    def served() -> set[tuple[PodPort, str, str]]:
+        return {(m.owner, m.protocol, m.family) for m in eligible if m.via == "dnat"}
+
+    skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
+
+    def why(mapping: PortMapping) -> str:
+        pod = by_name().get(mapping.pod.key)
+        if not mapping.pod.name:
+            return "owner-unknown"
+        if pod is None:
+            return "pod-gone"
+        if pod.terminated:
+            return "pod-terminated"
+        place = (mapping.owner, mapping.protocol, mapping.family)
+        if place in served():
+            return "doubled"
+        if via := asked().get(place):
+            return UNAVAILABLE if via == "dnat" else "host-port"
+        return skipped.get((mapping.pod.key, mapping.pod_port), "not-selected")
+
+    return why
+
+
+def of_review(found: Diff, resolved: Resolved) -> Diff:
+    """What goes although a Service asks for it: no review knows it, or its reviewed number cannot be had."""
+    reasons = {(p.pod.key, p.pod_port, p.protocol): "not-reviewed" for p in resolved.pending}
+    reasons |= {(row.pod.key, row.pod_port, row.protocol): UNAVAILABLE for row, _ in resolved.refused}
+    changes = (
+        replace(c, reason=reasons.get((c.mapping.pod.key, c.mapping.pod_port, c.mapping.protocol), c.reason))
+        if c.action == "delete"
+        else c
+        for c in found.changes
+    )
+    return replace(found, changes=tuple(changes))

@@ -1,0 +1,310 @@
+"""The only place where reads, pure decisions and writes are put together.
+
+One run: read the cluster and the node, decide; keep the state; withdraw what goes; write the rules; forget stale flows;
+read again; publish what is seen in place. Every step can be done twice; a failure of one mapping or Pod stops no other.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from nplconf.cluster import Cluster
+from nplconf.deadline import RUN
+from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
+from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, Plan, Pod, PortMapping
+from nplconf.node import Node
+from nplconf.plan.state import State
+from nplconf.publish import patches
+from nplconf.rules.iptables import tree
+from nplconf.rules.iptables.table import Table
+from nplconf.run import outcome
+from nplconf.run.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, table_of, tables, trust
+from nplconf.run.events import Outcome, tell
+from nplconf.run.observed import Observed, held, live_now
+from nplconf.run.outcome import Result
+from nplconf.settings import Settings
+
+# --- reading ---------------------------------------------------------------------------------------------------------
+
+
+def observe(node: Node) -> Observed:
+    """Read the node once. A family that cannot be read is data; raises UnavailableError when none can."""
+    found: dict[Family, Table] = {}
+    unreadable: dict[Family, str] = {}
+    for family in FAMILIES:
+        try:
+            found[family] = node.read(family)
+        except UnavailableError as err:
+            unreadable[family] = str(err)
+    if not found:
+        raise UnavailableError("; ".join(dict.fromkeys(unreadable.values())))
+    return Observed(
+        loaded=node.load(),
+        boot=node.boot,
+        now=node.now(),
+        backend=node.backend,
+        tables=found,
+        unreadable=unreadable,
+        leftovers=node.leftovers(),
+        holds=node.holds(),
+        routes=node.routes(),
+    )
+
+
+class Review(NamedTuple):
+    """What `apply` would do now, and what that was decided from. pods: this node's; None where no cluster was asked."""
+
+    decision: Decision
+    observed: Observed
+    pods: tuple[Pod, ...] | None = None
+    cluster: ClusterState | None = None
+
+
+def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
+    """Read both worlds and decide; nothing is changed."""
+    snapshot = cluster.snapshot(settings.node)
+    observed = observe(node)
+    pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
+    return Review(decide(snapshot, observed, settings, bounds), observed, pods, snapshot)
+
+
+def review_plan(node: Node, settings: Settings, plan: Plan) -> Review:
+    """As `review`, with the plan's own addresses and without any cluster."""
+    observed = observe(node)
+    return Review(trust(plan, observed, settings), observed)
+
+
+# --- the runs --------------------------------------------------------------------------------------------------------
+
+
+def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Result:
+    """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
+
+    Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
+    none, and where it is the configuration that must be mended, the error goes on to the caller.
+    """
+    try:
+        snapshot = cluster.snapshot(settings.node)
+    except BadConfigError as err:
+        heal_to_last(node, settings, str(err))
+        raise
+    except (UnavailableError, PermissionDeniedError) as err:
+        healed = heal_to_last(node, settings, str(err))
+        if healed is None:
+            raise
+        return healed
+    observed = observe(node)
+    decision = decide(snapshot, observed, settings, bounds)
+    result = _carry_out(decision, observed, cluster, node, snapshot)
+    if snapshot.served and result.told is not None and not settings.no_events:  # a file has no Events
+        tell(
+            Outcome(result.decision.plan, snapshot, result.told),
+            cluster,
+            node,
+            result.decision.next_state,
+            # of what a run did that was cut off nobody knows who did it
+            None if observed.state.writing else observed.state.plan,
+        )
+    return result
+
+
+def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
+    if decision.withheld or decision.foreign:
+        return Result(decision, failures=decision.failures)
+    pods = tuple(pod for pod in snapshot.pods if pod.node == decision.plan.node)
+    if decision.blocked:
+        return act(restrained(decision, pods, observed), observed, None, node, ())
+    return act(decision, observed, cluster, node, pods)
+
+
+def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Result | None:
+    """What a run does whose plan or policy cannot be read: the last good plan of this boot counts on as a reviewed one.
+
+    So Pods that are gone are let go, and those that come back are served. Without an answer of the cluster as
+    `heal_to_last`; None when there is no such plan.
+    """
+    observed = observe(node)
+    if observed.remembered is None:
+        return None
+    try:
+        snapshot = cluster.snapshot(settings.node)
+        decision = decide(snapshot, observed, settings, Bounds(observed.remembered))
+    except NplconfError:
+        return heal_to_last(node, settings, why)
+    result = _carry_out(replace(decision, next_state=observed.state), observed, cluster, node, snapshot)
+    return replace(result, degraded=(f"{why}; the node is kept at the last good plan", *result.degraded))
+
+
+def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
+    """One run that trusts a plan's addresses and tells no Pod."""
+    decision, observed, *_ = review_plan(node, settings, plan)
+    if decision.foreign:
+        return Result(decision)
+    return act(restrained(decision, None, observed) if decision.blocked else decision, observed, None, node, ())
+
+
+def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
+    """Bring the node back to the last good plan of this boot; None when there is none. Nothing comes from a cluster."""
+    observed = observe(node)
+    plan = observed.remembered
+    if plan is None:
+        return None
+    decision = replace(heal(plan, observed, settings, observed.state.addresses), next_state=observed.state)
+    result = act(decision, observed, None, node, ())
+    return replace(result, degraded=(f"{why}; the node is kept at the last good plan", *result.degraded))
+
+
+def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: Node, pods: Sequence[Pod]) -> Result:
+    """Carry a decision out, in the order that never points anybody at what is not there."""
+    failures = list(decision.failures)
+    degraded = _unheld(decision, observed)
+    before = pods
+    writes = _to_write(decision, observed)
+    RUN.step()
+    text, problems = keep(node, replace(decision.next_state, writing=bool(writes)), observed.loaded.text)
+    if writes and cluster:
+        pods, refused = _withdraw(decision, cluster, pods)
+        failures += refused
+    RUN.step()
+    seen, unwritten = _write(decision, observed, node, writes)
+    failures += unwritten
+    if writes or observed.state.writing:
+        everything = observed.state.writing
+        failures += node.flush_flows(
+            decision.diff.changes, decision.eligible, decision.addresses, everything=everything
+        )
+    replaced = _replaced(observed, unwritten)
+    if replaced:
+        failures += node.clear_leftovers(replaced)
+    in_place = outcome.in_place(decision, seen, observed, pods)
+    gone: frozenset[PortMapping] = frozenset()
+    published = decision.patches if in_place == decision.eligible and pods is before else patches.final(pods, in_place)
+    RUN.step()
+    if cluster and published:
+        refused = cluster.patch(published)
+        failures += refused
+        gone = outcome.unpublished(in_place, refused, pods)
+        if gone:
+            in_place = tuple(m for m in in_place if m not in gone)
+            seen, unwritten = _take_back(gone, decision, replace(observed, tables=seen), node)
+            failures += unwritten
+    if writes:
+        problems += keep(node, replace(decision.next_state, writing=False), text)[1]
+    if not decision.blocked:
+        failures += outcome.absent(decision, (*in_place, *gone), failures, observed)
+    written = published if pods is before else patches.final(before, in_place)
+    return Result(
+        decision=decision,
+        done=outcome.done(decision, seen, writes),
+        in_place=in_place,
+        patches=written,
+        failures=tuple(failures),
+        degraded=(*degraded, *dict.fromkeys(problems)),
+        warnings=_warnings(observed, replaced),
+        told=outcome.told(before, written, failures) if cluster and not problems else None,
+    )
+
+
+# --- the steps -------------------------------------------------------------------------------------------------------
+
+
+def _unheld(decision: Decision, observed: Observed) -> list[str]:
+    """Why no number can be let in at all, where that is so."""
+    if not observed.holds.available:
+        return [observed.holds.message]
+    ports = decision.plan.port_range
+    if held(observed.holds).isdisjoint(range(ports.first, ports.last + 1)):
+        return [f"none of the node ports {ports} is held: nothing new is let in"]
+    return []
+
+
+def _to_write(decision: Decision, observed: Observed) -> tuple[Family, ...]:
+    """The families whose chains are not as they are to be; of a run that is held back wholly, none."""
+    return tuple(
+        f for f, have in observed.tables.items() if f in decision.wanted and tree.differs(have, decision.wanted[f])
+    )
+
+
+def keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
+    """Leave a state to the next run; its text, and why it could not be left."""
+    try:
+        return node.save(state, before), ()
+    except OSError as err:
+        reason = err.strerror or str(err)
+        return before, (f"the state file cannot be written ({reason}): the node is brought in order without it",)
+
+
+def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tuple[Sequence[Pod], tuple[Failure, ...]]:
+    """Take back what is about to go; the Pods as they are then, and what was refused, which keeps no rule."""
+    # only a Pod that is to be told something else can have something to take back
+    concerned = {patch.pod for patch in decision.patches}
+    mappings = [m for m in decision.eligible if m.pod in concerned]
+    gone = patches.withdrawals([pod for pod in pods if pod.ref in concerned], mappings)
+    if not gone:
+        return pods, ()
+    refused = cluster.patch(gone)
+    failed = {failure.subject for failure in refused}
+    written = {patch.pod: patch.annotation for patch in gone if patch.pod.key not in failed}
+    now = tuple(replace(pod, annotation=written[pod.ref]) if pod.ref in written else pod for pod in pods)
+    return now, refused
+
+
+def _write(
+    decision: Decision, observed: Observed, node: Node, families: Iterable[Family]
+) -> tuple[dict[Family, Table], list[Failure]]:
+    """Bring each family in order; the tables as they were seen last, and what the kernel would not take."""
+    seen = dict(observed.tables)
+    failures: list[Failure] = []
+    changed = {change.mapping.key for change in decision.diff.changes if change.action != "delete"}
+    for family in families:
+        rows = [m for m in decision.eligible if m.family == family and m.via == "dnat"]
+
+        def build(mappings: Sequence[PortMapping], family: Family = family, every: int = len(rows)) -> Table | None:
+            # all of them, in whatever order: that table is there already
+            if len(mappings) == every:
+                return decision.wanted[family]
+            return table_of(mappings, decision, observed.routes, family)
+
+        keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
+        synced = node.sync(family, observed.tables[family], build, keep, add)
+        seen[family] = synced.table
+        failures += (Failure("rule", row.subject, message, refused=True) for row, message in synced.refused)
+        failures += (Failure("rule", family, message) for message in synced.errors)
+    return seen, failures
+
+
+def _take_back(
+    gone: frozenset[PortMapping], decision: Decision, observed: Observed, node: Node
+) -> tuple[dict[Family, Table], list[Failure]]:
+    """Remove rules that were just made; every run tries anew, so no wish of the cluster is forgotten."""
+    eligible = tuple(m for m in decision.eligible if m not in gone)
+    diff = replace(decision.diff, changes=())
+    less = replace(decision, eligible=eligible, diff=diff, wanted=tables(eligible, decision, observed.routes))
+    seen, failures = _write(less, observed, node, _to_write(less, observed))
+    changes = [Change("delete", "refused", mapping, mapping) for mapping in gone]
+    return seen, [*failures, *node.flush_flows(changes, eligible, decision.addresses, everything=False)]
+
+
+def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> tuple[Family, ...]:
+    """The families whose rules in the other backend may go, as the backend in use took its own."""
+    stuck = {*observed.unreadable, *(failure.subject for failure in unwritten)}
+    return tuple(family for family in observed.leftovers if family not in stuck)
+
+
+def _warnings(observed: Observed, replaced: Iterable[Family]) -> tuple[str, ...]:
+    other = "legacy" if observed.backend == "nft" else "nft"
+    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in replaced)
+    return tuple(filter(None, (observed.loaded.warning, *removed)))
+
+
+# --- looking ---------------------------------------------------------------------------------------------------------
+
+
+def show(node: Node, settings: Settings) -> tuple[tuple[PortMapping, ...], tuple[str, ...]]:
+    """The live mappings, hostPort ones of the last plan among them; and what could not be read."""
+    observed = observe(node)
+    remembered = observed.remembered
+    advertised = tuple(m for m in remembered.mappings if m.via == "hostPort") if remembered else ()
+    found = sorted((*live_now(observed, settings), *advertised), key=lambda m: (m.key, m.pod))
+    warnings = (observed.loaded.warning, *(f"{f}: {text}" for f, text in observed.unreadable.items()))
+    return tuple(found), tuple(filter(None, warnings))

@@ -1,0 +1,141 @@
+"""Requests to what is no API server, or none that answers: each comes to its end in time, and says what is wrong."""
+
+import base64
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from nplconf.cluster.api.access import Access
+from nplconf.cluster.api.transport import Deadline, Transport
+from nplconf.errors import UnavailableError
+
+Serve = Callable[[socket.socket], None]
+SECONDS = 0.5
+HEARD: list[bytes] = []
+"""What servers were asked."""
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[[Serve], str]]:
+    """Starts a server of one connection; its place. It is told to end by the end of the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(serve: Serve) -> str:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            thread = threading.Thread(target=accept, args=(listener, serve))
+            thread.start()
+            stack.callback(thread.join)
+            return f"127.0.0.1:{listener.getsockname()[1]}"
+
+        yield start
+
+
+def accept(listener: socket.socket, serve: Serve) -> None:
+    connection, _ = listener.accept()
+    with connection, contextlib.suppress(OSError):
+        HEARD.append(connection.recv(65536))
+        serve(connection)
+
+
+def drip(connection: socket.socket) -> None:
+    """One byte after the other, until nobody listens any more."""
+    while True:
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+def why(access: Access, seconds: float = SECONDS) -> str:
+    """What a request that fails says, and soon enough."""
+    start = time.monotonic()
+    transport_ = Transport(access)
+    with Deadline(seconds) as deadline, pytest.raises(UnavailableError) as caught:
+        transport_.send("GET", "/", deadline)
+    assert time.monotonic() - start < seconds + 1
+    return str(caught.value)
+
+
+def test_a_name_server_that_is_silent_does_not_outlive_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: over.wait())
+
+    assert "no answer" in why(Access(server="http://far.example", source="a test"))
+    over.set()
+
+
+def test_many_addresses_that_are_silent_do_not_outlive_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        place = full.getsockname()
+        with socket.create_connection(place), contextlib.ExitStack() as stack:
+            for _ in range(3):  # what the queue has no room for is not answered
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(place)
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place)] * 20
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+            assert "no answer" in why(Access(server="http://far.example", source="a test"))
+
+
+def test_a_proxy_that_drips_does_not_outlive_the_deadline(serving: Callable[[Serve], str]) -> None:
+    place = serving(drip)
+
+    assert f"through the proxy {place}: no answer" in why(
+        Access(server="https://far.example", source="a test", proxy=f"http://{place}")
+    )
+
+
+def test_a_server_that_drips_does_not_outlive_the_deadline(serving: Callable[[Serve], str]) -> None:
+    assert "no answer" in why(Access(server=f"http://{serving(drip)}", source="a test"))
+
+
+def test_a_proxy_is_told_the_password_for_it_and_no_message_shows_it(serving: Callable[[Serve], str]) -> None:
+    place = serving(answer("HTTP/1.1 407 no\n\n"))
+
+    said = why(Access(server="https://far.example", source="a test", proxy=f"http://me:se%40cret@{place}"))
+
+    assert "407" in said
+    assert "cret" not in said
+    password = base64.b64encode(b"me:se@cret").decode()
+    assert f"Proxy-Authorization: Basic {password}\r\n" in HEARD[-1].decode()
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+def answer(text: str) -> Serve:
+    return lambda connection: connection.sendall(text.replace("\n", "\r\n").encode())
+
+
+@pytest.mark.parametrize(
+    ("serve", "said"),
+    [
+        (reset, "reset"),
+        (lambda _: None, "closed connection"),
+        (answer("SSH-2.0-OpenSSH_9.2\n"), "SSH-2.0"),
+        (answer("HTTP/1.1 200 OK\nContent-Length: 9\n\n{}"), "cut off"),
+        (answer("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\n{}\n"), "cut off"),
+        (answer("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\nzz\n{}\n"), "cut off"),
+        (answer("HTTP/1.1 200 OK\nContent-Encoding: br\nContent-Length: 2\n\n{}"), "'br', which was not asked for"),
+        (answer("HTTP/1.1 200 OK\nContent-Encoding: gzip\nContent-Length: 2\n\n{}"), "incorrect header"),
+        (answer("HTTP/1.1 200 OK\n" + "a: b\n" * 200), "headers"),
+    ],
+)
+def test_what_is_no_whole_answer_is_said(serving: Callable[[Serve], str], serve: Serve, said: str) -> None:
+    assert said in why(Access(server=f"http://{serving(serve)}", source="a test"), seconds=5)
+
+
+def test_an_answer_of_http_1_0_ends_where_its_connection_does(serving: Callable[[Serve], str]) -> None:
+    place = serving(answer("HTTP/1.0 200 OK\nContent-Type: application/json\n\n{}"))
+    found = Transport(Access(server=f"http://{place}", source="a test"))
+
+    with Deadline(5) as deadline:
+        reply = found.send("GET", "/", deadline)
+
+    assert (reply.status, reply.body, reply.json) == (200, b"{}", True)

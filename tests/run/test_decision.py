@@ -1,0 +1,321 @@
+"""What a run decides of what it read, before anything is done."""
+
+from dataclasses import replace
+
+import pytest
+from readings import SETTINGS, decided, observed
+from worlds import BOTH, RANGE, cluster, mapping, node, pod, ref, service
+from worlds import plan as planned
+
+from nplconf.errors import BadDataError
+from nplconf.model import ContainerPort, Failure, Holds, Pod, PortMapping, PortRange, Service, Skipped, Taken
+from nplconf.plan.cooling import Cooling
+from nplconf.plan.live import NOBODY
+from nplconf.plan.policy import Policy
+from nplconf.plan.state import State
+from nplconf.rules.iptables.table import read
+from nplconf.run.decision import Bounds, Decision, decide, heal, restrained, trust
+
+REVIEWED = planned(mapping(61044))
+
+
+def reasons(found: Decision) -> list[tuple[str, str, int]]:
+    return [(c.action, c.reason, c.mapping.node_port) for c in found.diff.changes]
+
+
+# --- whom a run believes ---------------------------------------------------------------------------------------------
+
+
+def test_a_pod_of_another_node_is_told_nothing_and_is_no_pod_of_this_one() -> None:
+    found = decided(pod(on="worker-2", annotation="[]"), service())
+    assert found.patches == ()
+    assert found.next_state.empty_seen
+
+
+@pytest.mark.parametrize(
+    ("in_snapshot", "remembered", "in_plan", "foreign"),
+    [
+        ("a", "a", "a", False),
+        ("a", "b", "a", True),
+        ("a", None, "b", True),
+        (None, "a", "b", True),
+        ("a", "a", "b", True),
+        (None, "a", None, False),
+        (None, None, "b", False),
+        ("a", None, None, False),
+    ],
+)
+def test_two_identities_of_a_cluster_that_are_known_and_differ_stop_everything(
+    in_snapshot: str | None, remembered: str | None, in_plan: str | None, *, foreign: bool
+) -> None:
+    state = cluster(node(), pod(), service(), identity=in_snapshot)
+    live = observed(mapping(61001), state=State(boot="boot-1", cluster=remembered))
+    found = decide(state, live, SETTINGS, Bounds(replace(REVIEWED, cluster=in_plan)))
+    assert found.foreign is foreign
+    assert bool(found.diff.changes) is not foreign
+    if foreign:
+        assert found.next_state == live.state
+        assert found.eligible == found.live == found.diff.unchanged
+
+
+def test_a_file_without_the_node_is_bad_data_and_an_api_server_without_it_is_not_believed() -> None:
+    state = cluster(node("worker-2"), pod(), service())
+    with pytest.raises(BadDataError, match="no Node worker-1"):
+        decide(state, observed(), SETTINGS)
+    found = decide(replace(state, served=True), observed(mapping()), SETTINGS)
+    assert found.blocked
+    assert found.blocked.kind == "no-node"
+    assert found.foreign
+    assert found.diff.changes == ()
+
+
+def test_a_limit_is_no_foreign_cluster() -> None:
+    live = [mapping(61000 + i, pod=ref(f"web-{i}"), pod_ip=f"10.244.3.{i + 1}") for i in range(10)]
+    pods = [pod(f"web-{i}", [f"10.244.3.{i + 1}"]) for i in range(10)]
+    found = decided(*pods, on=observed(*live))
+    assert found.blocked
+    assert found.blocked.kind == "max-delete"
+    assert not found.foreign
+
+
+# --- a reviewed plan -------------------------------------------------------------------------------------------------
+
+
+def test_a_policy_does_not_bind_what_was_reviewed() -> None:
+    found = decided(pod(), service(), plan=REVIEWED, policy=Policy(deny=("shop",)))
+    assert [m.node_port for m in found.eligible] == [61044]
+
+
+def test_exactly_minds_a_number_that_is_gone_though_nothing_waits_for_a_review() -> None:
+    kept_out = Skipped("shop/web-0", 8080, "tcp", "shop/web", "policy", "no IPv6 client", "spec.sourceRanges[0]")
+    reviewed = replace(REVIEWED, skipped=(kept_out,))
+    found = decided(pod(), service(), service("lb", node_port=61044, enabled=False), plan=reviewed, exact=True)
+    assert (found.pending, found.stale) == ((), ())
+    assert found.withheld
+
+
+@pytest.mark.parametrize(
+    "objects",
+    [
+        (pod(uid="uid-new"), service()),
+        (pod(), pod("web-1", ["10.244.3.18"]), service()),
+        (pod(), service(), service("lb", node_port=61044, enabled=False)),
+    ],
+    ids=["stale", "pending", "a number that is gone"],
+)
+def test_exactly_changes_nothing_and_tells_nobody_where_anything_differs(objects: tuple[Pod | Service, ...]) -> None:
+    found = decided(*objects, plan=REVIEWED, exact=True)
+    assert found.withheld
+    assert (found.diff.changes, found.patches) == ((), ())
+    found = decided(*objects, plan=REVIEWED)
+    assert not found.withheld
+
+
+def test_exactly_what_fits_is_applied() -> None:
+    found = decided(pod(), service(), plan=REVIEWED, exact=True)
+    assert not found.withheld
+    assert len(found.diff.changes) == len(found.patches) == 1
+
+
+def test_a_row_whose_number_a_service_has_and_one_whose_number_a_process_has_both_fail() -> None:
+    both = planned(mapping(61044), mapping(61045, pod=ref("web-1"), pod_ip="10.244.3.18"))
+    taken = Holds(available=True, ranges=(RANGE,), taken=(Taken(61045, "tcp", "nginx[7]"),))
+    other = service("lb", node_port=61044, enabled=False)
+    found = decided(pod(), pod("web-1", ["10.244.3.18"]), service(), other, on=observed(holds=taken), plan=both)
+    assert sorted((f.step, f.subject.split()[0]) for f in found.failures) == [
+        ("hold", "tcp/61045"),
+        ("number", "tcp/61044"),
+    ]
+
+
+def test_what_goes_because_no_review_knows_it_says_so_and_nothing_else_does() -> None:
+    live = [
+        mapping(61044, pod_ip="10.244.9.9"),
+        mapping(61050, pod=ref("web-1"), pod_ip="10.244.3.18"),
+        mapping(61060, pod=ref("gone"), pod_ip="10.244.3.19"),
+    ]
+    pods = (pod(ips=["10.244.3.17", "fd00:244::17"]), pod("web-1", ["10.244.3.18"]))
+    found = decided(*pods, service(families=BOTH), on=observed(*live), plan=REVIEWED)
+    assert reasons(found) == [
+        ("delete", "not-reviewed", 61050),
+        ("delete", "pod-gone", 61060),
+        ("change", "pod-ip-changed", 61044),
+    ]
+
+
+# --- without a cluster -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_run_without_a_cluster_has_not_seen_an_empty_one(*, seen: bool) -> None:
+    live = observed(state=State(empty_seen=seen))
+    for found in (heal(REVIEWED, live, SETTINGS, {"IPv4": ("10.10.10.10",)}), trust(REVIEWED, live, SETTINGS)):
+        assert found.next_state.empty_seen is seen
+        assert found.patches == ()
+        assert reasons(found) == [("add", "new", 61044)]
+
+
+def test_a_plan_of_another_cluster_is_not_trusted() -> None:
+    found = trust(REVIEWED, observed(state=State(cluster="another")), SETTINGS)
+    assert found.foreign
+    assert found.diff.changes == ()
+
+
+# --- findings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("used", "other"), [("nft", "legacy"), ("legacy", "nft")])
+def test_leftovers_name_the_backend_that_has_them(used: str, other: str) -> None:
+    (finding,) = decided(on=observed(backend=used, leftovers=("IPv4",))).findings
+    assert f"iptables-{other}, beside iptables-{used}" in finding.message
+
+
+@pytest.mark.parametrize(("families", "found"), [(["IPv4"], []), (BOTH, ["IPv6"])])
+def test_a_family_that_cannot_be_read_is_a_finding_where_something_is_mapped_in_it(
+    families: list[str], found: list[str]
+) -> None:
+    blind = observed(tables={"IPv4": read("")}, unreadable={"IPv6": "no ip6tables"})
+    both = pod(ips=["10.244.3.17", "fd00:244::17"])
+    found_now = decided(both, service(families=families), on=blind).findings
+    assert [(f.kind, f.subject) for f in found_now] == [("unreadable", family) for family in found]
+    advertised = replace(both, ports=(ContainerPort(8080, host_port=4001),))
+    assert decided(advertised, service(families=families), on=blind).findings == ()
+
+
+# --- why something changes, and why it cannot ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("holds", "message"),
+    [
+        (Holds(available=False, message="nobody answers"), "number 61044 is not let in: nobody answers"),
+        (Holds(True, (RANGE,), (Taken(61044, "tcp", "nginx[7]"),)), "number 61044 is taken by nginx[7]"),
+        (
+            Holds(True, (RANGE,), (Taken(61045, "tcp", "other[8]"), Taken(61044, "udp"), Taken(61044, "tcp", "x[9]"))),
+            "number 61044 is taken by x[9]",
+        ),
+        (Holds(True, (RANGE,), (Taken(61044, "udp"),)), "number 61044 is taken by an unknown process"),
+        (
+            Holds(True, (PortRange(61000, 61010),)),
+            "number 61044 is not held: the daemon at /run/nplconf/hold.sock holds other numbers",
+        ),
+    ],
+)
+def test_a_row_whose_number_is_not_held_says_who_has_it(holds: Holds, message: str) -> None:
+    found = decided(pod(), service(), on=observed(holds=holds), plan=REVIEWED)
+    assert [f.message for f in found.failures] == [message]
+    assert found.eligible == ()
+
+
+@pytest.mark.parametrize(("boot", "reason"), [("boot-1", "rule-missing"), ("boot-0", "new")])
+def test_a_rule_that_was_there_in_this_boot_is_missing_and_another_one_is_new(boot: str, reason: str) -> None:
+    known = observed(state=State(boot=boot, plan=REVIEWED))
+    pods = (pod(), pod("web-1", ["10.244.3.18"]))
+    found = decided(*pods, service(), on=known)
+    assert {c.mapping.pod.name: c.reason for c in found.diff.changes} == {"web-0": reason, "web-1": "new"}
+
+
+@pytest.mark.parametrize(
+    ("live", "now", "reason"),
+    [
+        (mapping(pod=NOBODY), pod(), "owner-unknown"),
+        (mapping(), pod("web-1"), "pod-gone"),
+        (mapping(), pod(phase="Failed"), "pod-terminated"),
+        (mapping(), pod(labels={}), "not-selected"),
+        (mapping(), pod(host_network=True), "host-network"),
+        (mapping(), pod(ports=[ContainerPort(8080, host_port=4001)]), "host-port"),
+    ],
+)
+def test_a_rule_that_goes_says_why(live: PortMapping, now: Pod, reason: str) -> None:
+    found = decided(now, service(ports=[(8080, "TCP"), (9, "SCTP")]), on=observed(live))
+    assert [c.reason for c in found.diff.changes if c.action == "delete"] == [reason]
+
+
+def test_of_two_rules_for_one_port_the_one_that_goes_is_doubled() -> None:
+    found = decided(pod(), service(), on=observed(mapping(61001), mapping(61002)))
+    assert reasons(found) == [("delete", "doubled", 61002)]
+
+
+def test_a_rule_whose_port_is_asked_for_and_has_no_number_to_be_had_says_so() -> None:
+    holds = Holds(available=True, ranges=(RANGE,), taken=(Taken(61045, "tcp"),))
+    found = decided(pod(), service(), on=observed(mapping(), holds=holds), plan=planned(mapping(61045)))
+    assert reasons(found) == [("delete", "number-unavailable", 61044)]
+
+
+# --- what is left to the next run ------------------------------------------------------------------------------------
+
+
+def test_a_number_that_was_planned_and_is_not_the_live_one_cools_for_its_owner() -> None:
+    moved = observed(mapping(61001), state=State(boot="boot-1", plan=planned(mapping(61002))))
+    found = decided(pod(), service(), on=moved)
+    assert [m.node_port for m in found.plan.mappings] == [61001]
+    assert found.next_state.cooling == (Cooling(61002, mapping().owner, 1000.0),)
+
+
+def test_a_number_that_went_from_us_to_a_host_port_cools_too() -> None:
+    other = pod("web-1", ["10.244.3.18"], ports=[ContainerPort(8080, host_port=61044)])
+    found = decided(other, service(), on=observed(mapping()))
+    assert [(m.node_port, m.via) for m in found.plan.mappings] == [(61044, "hostPort")]
+    assert [c.number for c in found.next_state.cooling] == [61044]
+
+
+@pytest.mark.parametrize(("boot", "freed_at"), [("boot-1", 5.0), ("boot-0", 1000.0)])
+def test_a_cooling_number_keeps_its_time_in_this_boot_and_begins_anew_in_another(boot: str, freed_at: float) -> None:
+    waiting = Cooling(61999, mapping().owner, 5.0)
+    found = decided(pod("web-1"), service(), on=observed(state=State(boot=boot, cooling=(waiting,))))
+    assert found.next_state.cooling == (waiting._replace(freed_at=freed_at),)
+    assert found.next_state.boot == "boot-1"
+
+
+def test_the_cluster_is_remembered_though_a_snapshot_does_not_say_which_it_is() -> None:
+    known = observed(state=State(cluster="uid-kubernetes"))
+    assert decide(cluster(node(), identity=None), known, SETTINGS).next_state.cluster == "uid-kubernetes"
+
+
+# --- limits ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_mapping_that_moves_is_none_that_is_removed() -> None:
+    live = [mapping(61000 + i, pod=ref(f"web-{i}"), pod_ip=f"10.244.3.{i + 1}") for i in range(10)]
+    pods = [pod(f"web-{i}", [f"10.244.3.{i + 1}"]) for i in range(10)]
+    taken = tuple(Taken(m.node_port, "tcp") for m in live)
+    found = decided(*pods, service(), on=observed(*live, holds=Holds(True, (RANGE,), taken)))
+    assert {(c.action, c.reason) for c in found.diff.changes} == {("change", "number-moved")}
+    assert found.blocked is None
+
+
+TEN = [mapping(61000 + i, pod=ref(f"web-{i}"), pod_ip=f"10.244.3.{i + 1}") for i in range(10)]
+TEN_PODS = [pod(m.pod.name, [m.pod_ip], annotation="[]") for m in TEN]
+
+
+@pytest.mark.parametrize("gone", [0, 2])
+def test_a_blocked_run_removes_the_rules_of_pods_that_are_gone_and_nothing_else(gone: int) -> None:
+    rest = [mapping(61100 + i, pod=ref(f"gone-{i}"), pod_ip=f"10.244.4.{i + 1}") for i in range(gone)]
+    live = observed(*TEN, *rest, state=State(boot="boot-1", cooling=(Cooling(61999, mapping().owner, 5.0),)))
+    asked = pod("new", ["10.244.3.99"], ports=[ContainerPort(1, host_port=61500)])
+    blocked = decided(*TEN_PODS, asked, service(selector={"app": "none"}), on=live)
+    assert blocked.blocked
+    failed = replace(blocked, failures=(Failure("number", "tcp/61044", "gone"),))
+    found = restrained(failed, (*TEN_PODS, asked), live)
+    assert reasons(found) == [("delete", "pod-gone", 61100 + i) for i in range(gone)]
+    assert [m.key for m in found.eligible] == [m.key for m in TEN]
+    assert (found.patches, found.failures) == ((), ())
+    assert found.next_state == live.state
+    assert bool(found.wanted) is bool(gone)
+
+
+def test_a_pod_that_ended_is_gone_though_the_snapshot_still_has_it() -> None:
+    found = decided(*(replace(p, phase="Succeeded") for p in TEN_PODS), service(), on=observed(*TEN))
+    assert len(found.diff.changes) == 10
+    assert found.blocked is None
+
+
+def test_an_empty_snapshot_that_is_not_believed_changes_nothing_and_is_remembered() -> None:
+    live = observed(*TEN)
+    blocked = decided(on=live)
+    assert blocked.blocked
+    assert blocked.blocked.kind == "empty"
+    found = restrained(blocked, (), live)
+    assert (found.diff.changes, found.eligible) == ((), found.live)
+    assert found.wanted == {}
+    assert found.next_state.empty_seen

@@ -1,0 +1,471 @@
+"""What one run does to both worlds, and in which order."""
+
+import json
+from dataclasses import replace
+
+import pytest
+from seams import EMPTY, FakeCluster, FakeNode
+from worlds import NODE, cluster, node, pod, ref, service
+
+from nplconf.errors import BadDataError, UnavailableError
+from nplconf.model import ClusterState, Pod
+from nplconf.plan.state import State
+from nplconf.run.cleanup import clean
+from nplconf.run.decision import UNBOUND, Bounds
+from nplconf.run.outcome import Result
+from nplconf.run.reconcile import apply, heal_to_last, show
+from nplconf.settings import Settings
+
+SETTINGS = Settings(node=NODE)
+TWO_PORTS = (service("s1", ((9090, "TCP"),)), service("s2", ((9000, "TCP"),)))
+
+
+class World:
+    """A cluster, a node, and what was written to them."""
+
+    def __init__(self, *objects: object, **kwargs: object) -> None:
+        self.journal: list[str] = []
+        self.cluster = FakeCluster(cluster(node(), *objects), self.journal)  # type: ignore[arg-type]
+        self.node = FakeNode(self.journal, **kwargs)  # type: ignore[arg-type]
+
+    def apply(self, settings: Settings = SETTINGS, bounds: Bounds = UNBOUND) -> Result:
+        self.journal.clear()
+        return apply(self.cluster, self.node, settings, bounds)
+
+    def entries(self, name: str = "web-0") -> list[tuple[int, int]]:
+        """(podPort, nodePort) as a load balancer reads them."""
+        text = self.cluster.annotation(name)
+        return [(e["podPort"], e["nodePort"]) for e in json.loads(text)] if text else []
+
+    def change(self, **changes: object) -> None:
+        self.cluster.state = replace(self.cluster.state, **changes)  # type: ignore[arg-type]
+
+    def pods(self, *pods: Pod) -> None:
+        self.change(pods=pods)
+
+
+def many(count: int) -> list[Pod]:
+    return [pod(f"web-{i}", (f"10.244.3.{i + 1}",)) for i in range(count)]
+
+
+def test_a_partial_removal_leaves_exactly_the_other_mapping() -> None:
+    world = World(pod(), *TWO_PORTS)
+    world.apply()
+    (gone, _), (kept, number) = world.entries()
+    assert (gone, kept) == (9000, 9090)
+    world.change(services=TWO_PORTS[:1])
+    result = world.apply()
+    assert world.entries() == [(9090, number)]
+    assert world.node.numbers() == [number]
+    assert [c.action for c in result.done] == ["delete"]
+    assert world.apply().done == ()
+    assert world.journal == []
+
+
+def test_a_removal_is_withdrawn_before_its_rule_goes() -> None:
+    world = World(pod(), *TWO_PORTS)
+    world.apply()
+    world.change(services=TWO_PORTS[:1])
+    world.apply()
+    kinds = [line.split()[0] for line in world.journal]
+    assert kinds == ["save", "patch", "write", "forget", "save"]
+
+
+def test_an_addition_is_published_after_its_rule_was_seen() -> None:
+    world = World(pod(), service())
+    world.apply()
+    kinds = [line.split()[0] for line in world.journal]
+    assert kinds == ["save", "write", "write", "forget", "patch", "save"]
+
+
+def test_what_an_api_server_was_told_in_events_is_kept_and_a_file_has_none() -> None:
+    world = World(pod(), service())
+    world.apply()
+    assert world.cluster.events == []
+    world.change(served=True)
+    world.apply()
+    assert [event.reason for event in world.cluster.events] == ["NodePortMapped"]
+    assert world.journal == ["save"]
+    world.apply()
+    assert world.journal == []
+
+
+def test_the_state_with_the_owner_of_a_freed_number_is_saved_before_its_rule_goes() -> None:
+    world = World(pod(), *TWO_PORTS)
+    world.apply()
+    number = dict(world.entries())[9000]
+    saved: list[State] = []
+    world.node.before_write = lambda: saved.append(world.node.state)
+    world.change(services=TWO_PORTS[:1])
+    world.apply()
+    assert [(c.number, c.owner.port) for c in saved[0].cooling] == [(number, 9000)]
+    assert saved[0].writing
+    assert not world.node.state.writing
+
+
+def test_a_pod_with_another_address_keeps_its_number_and_its_annotation_is_not_written() -> None:
+    world = World(pod(), service())
+    world.apply()
+    before = world.entries()
+    world.pods(replace(world.cluster.state.pods[0], ips=("10.244.3.99",)))
+    result = world.apply()
+    assert world.entries() == before
+    assert [c.reason for c in result.done] == ["pod-ip-changed"]
+    assert not any(line.startswith("patch") for line in world.journal)
+
+
+def test_a_refused_mapping_keeps_no_other_from_being_published() -> None:
+    world = World(*many(3), service())
+    world.apply()
+    number = world.entries("web-1")[0][1]
+    fresh = World(*many(3), service())
+    fresh.node.refused = {number}
+    result = fresh.apply()
+    assert result.exit_code == 5
+    assert [f.subject for f in result.failures] == [f"tcp/{number} shop/web-1:8080"]
+    assert fresh.cluster.annotation("web-1") is None
+    assert fresh.entries("web-0")
+    assert fresh.entries("web-2")
+
+
+def test_a_refused_withdrawal_is_a_failure_and_does_not_keep_the_rule() -> None:
+    world = World(pod(), *TWO_PORTS)
+    world.apply()
+    world.change(services=TWO_PORTS[:1])
+    world.cluster.refuses = {"web-0"}
+    result = world.apply()
+    assert len(world.node.numbers()) == 1
+    assert result.exit_code == 5
+    world.cluster.refuses = set()
+    assert world.apply().exit_code == 0
+    assert len(world.entries()) == 1
+
+
+def test_a_family_that_cannot_be_read_fails_by_name_and_the_other_is_served() -> None:
+    world = World(pod(ips=("10.244.3.17", "fd00:244::17")), service(families=("IPv4", "IPv6")), broken={"IPv6"})
+    result = world.apply()
+    assert result.exit_code == 5
+    assert [f.message for f in result.failures] == ["IPv6 is broken"]
+    assert result.failures[0].subject.startswith("tcp6/")
+    assert len(world.entries()) == 1
+
+
+def test_what_was_published_of_a_family_that_cannot_be_read_stays_published() -> None:
+    world = World(pod(ips=("10.244.3.17", "fd00:244::17")), service(families=("IPv4", "IPv6")))
+    world.apply()
+    before = world.entries()
+    world.node.broken = {"IPv6"}
+    assert world.apply().exit_code == 5
+    assert world.entries() == before
+
+
+def test_a_node_without_ip6tables_and_without_ipv6_mappings_is_fine() -> None:
+    world = World(pod(), service(), broken={"IPv6"})
+    assert world.apply().exit_code == 0
+
+
+def test_a_node_without_any_iptables_can_do_nothing() -> None:
+    world = World(pod(), service(), broken={"IPv4", "IPv6"})
+    with pytest.raises(UnavailableError):
+        world.apply()
+
+
+def test_a_stolen_number_is_never_translated_and_its_mapping_moves() -> None:
+    world = World(pod(), service())
+    world.apply()
+    number = world.entries()[0][1]
+    world.node.taken = {number}
+    result = world.apply()
+    assert [c.reason for c in result.done] == ["number-moved"]
+    assert number not in world.node.numbers()
+    assert world.entries()[0][1] != number
+
+
+def test_without_the_daemon_rules_stay_and_follow_and_nothing_new_is_let_in() -> None:
+    world = World(pod(), service())
+    world.apply()
+    world.node.held = None
+    world.pods(replace(world.cluster.state.pods[0], ips=("10.244.3.99",)), pod("new", ("10.244.3.50",)))
+    result = world.apply()
+    assert result.exit_code == 5
+    assert [c.reason for c in result.done] == ["pod-ip-changed"]
+    assert [f.step for f in result.failures] == ["hold"]
+    assert world.cluster.annotation("new") is None
+
+
+def test_without_the_daemon_on_a_new_node_nothing_can_be_done() -> None:
+    world = World(pod(), service(), held=None)
+    assert world.apply().exit_code == 69
+    assert world.node.numbers() == []
+
+
+def test_a_taken_number_is_a_failure_of_its_mapping_though_there_is_no_other() -> None:
+    world = World(pod(), service())
+    reviewed = world.apply().decision.plan
+    world = World(pod(), service())
+    world.node.taken = {reviewed.mappings[0].node_port}
+    result = world.apply(bounds=Bounds(reviewed))
+    assert [failure.step for failure in result.failures] == ["hold"]
+    assert result.exit_code == 5
+
+
+def test_a_mapping_that_the_kernel_refuses_is_a_failure_of_its_own_though_there_is_no_other() -> None:
+    world = World(pod(), service())
+    world.node.refused = set(range(61000, 62001))
+    result = world.apply()
+    assert [failure.step for failure in result.failures] == ["rule"]
+    assert result.exit_code == 5
+
+
+def test_a_freed_number_cools_and_its_owner_gets_it_back() -> None:
+    world = World(pod(), service())
+    world.apply()
+    number = world.entries()[0][1]
+    world.pods()
+    world.apply()
+    assert [c.number for c in world.node.state.cooling] == [number]
+    world.node.clock += 10_000
+    world.pods(pod(uid="another"))
+    world.apply()
+    assert world.entries() == [(8080, number)]
+
+
+def test_a_number_that_cools_is_not_given_to_another_pod() -> None:
+    small = replace(SETTINGS, port_range=replace(SETTINGS.port_range, first=61000, last=61001))
+    world = World(pod(), service(), held=small.port_range)
+    world.apply(small)
+    number = world.entries()[0][1]
+    world.pods(pod("other", ("10.244.3.20",)))
+    world.apply(small)
+    assert world.entries("other")[0][1] != number
+
+
+def test_a_lost_state_file_moves_no_number() -> None:
+    world = World(*many(5), service())
+    world.apply()
+    before = {name: world.entries(name) for name in ("web-0", "web-3")}
+    world.node.state = State()
+    result = world.apply()
+    assert result.done == ()
+    assert before == {name: world.entries(name) for name in ("web-0", "web-3")}
+
+
+def test_an_interrupted_run_is_followed_by_one_that_forgets_every_stale_flow() -> None:
+    world = World(pod(), service())
+    world.apply()
+    world.node.state = replace(world.node.state, writing=True)
+    world.apply()
+    assert "forget everything" in world.journal
+    assert not world.node.state.writing
+
+
+def test_without_the_api_the_node_is_healed_to_the_last_good_plan_of_this_boot() -> None:
+    world = World(pod(), service())
+    world.apply()
+    numbers = world.node.numbers()
+    world.node.tables["IPv4"] = EMPTY
+    world.cluster.error = UnavailableError("API server: connection refused")
+    result = world.apply()
+    assert result.exit_code == 5
+    assert world.node.numbers() == numbers
+    assert not any(line.startswith("patch") for line in world.journal)
+
+
+def test_without_the_api_after_a_reboot_no_rule_is_made() -> None:
+    world = World(pod(), service())
+    world.apply()
+    world.node.tables["IPv4"] = EMPTY
+    world.node.boot = "boot-2"
+    world.cluster.error = UnavailableError("API server: connection refused")
+    with pytest.raises(UnavailableError):
+        world.apply()
+    assert world.node.numbers() == []
+
+
+def test_what_cannot_be_removed_as_its_family_cannot_be_read_is_a_failure_until_it_is() -> None:
+    both = pod(ips=("10.244.3.17", "fd00:244::17"))
+    world = World(both, service(families=("IPv4", "IPv6")))
+    world.apply()
+    (number,) = world.node.numbers("IPv6")
+    world.node.broken = {"IPv6"}
+    world.pods(pod("web-9", ("10.244.3.9",)))
+
+    for changed in (2, 0):  # web-9's comes, web-0's goes
+        result = world.apply()
+        assert (result.exit_code, len(result.done)) == (5, changed)
+        assert [(f.subject, f.message) for f in result.failures] == [
+            (f"tcp6/{number} shop/web-0:8080", "IPv6 is broken")
+        ]
+    assert world.node.numbers("IPv6") == [number]
+
+    world.node.broken = set()
+    assert [change.mapping.family for change in world.apply().done] == ["IPv6"]
+    assert world.node.numbers("IPv6") == []
+    assert world.apply().exit_code == 0
+
+
+def test_a_broken_cluster_file_changes_nothing() -> None:
+    world = World(pod(), service())
+    world.apply()
+    world.node.tables["IPv4"] = EMPTY
+    world.cluster.error = BadDataError("cluster.yaml: no objects")
+    with pytest.raises(BadDataError):
+        world.apply()
+    assert world.journal == []
+
+
+def test_healing_without_a_last_plan_is_impossible() -> None:
+    assert heal_to_last(World().node, SETTINGS, "because") is None
+
+
+def test_a_mass_removal_of_running_pods_is_blocked_and_changes_nothing() -> None:
+    world = World(*many(12), service())
+    world.apply()
+    numbers = world.node.numbers()
+    world.pods(*(replace(p, labels={}) for p in world.cluster.state.pods))
+    result = world.apply()
+    assert result.exit_code == 4
+    assert world.node.numbers() == numbers
+    assert world.journal == []
+
+
+def test_a_blocked_run_still_removes_the_rules_of_pods_that_are_gone() -> None:
+    world = World(*many(12), service())
+    world.apply()
+    world.pods(*(replace(p, labels={}) for p in world.cluster.state.pods[2:]))
+    result = world.apply()
+    assert result.exit_code == 4
+    assert len(world.node.numbers()) == 10
+    assert {c.reason for c in result.done} == {"pod-gone"}
+
+
+def test_pods_that_are_gone_are_never_kept_however_many() -> None:
+    world = World(*many(12), service())
+    world.apply()
+    world.pods(*world.cluster.state.pods[:1])
+    assert world.apply().exit_code == 0
+    assert len(world.node.numbers()) == 1
+
+
+def test_an_empty_node_is_believed_when_it_is_seen_twice_in_a_row() -> None:
+    world = World(*many(12), service())
+    world.apply()
+    kept = world.cluster.state.pods
+    world.pods()
+    assert world.apply().exit_code == 4
+    world.pods(*kept)
+    assert world.apply().exit_code == 0
+    world.pods()
+    assert world.apply().exit_code == 4
+    assert len(world.node.numbers()) == 12
+    assert world.apply().exit_code == 0
+    assert world.node.numbers() == []
+
+
+def test_an_empty_node_is_believed_at_once_when_the_user_says_so() -> None:
+    world = World(*many(12), service())
+    world.apply()
+    world.pods()
+    assert world.apply(replace(SETTINGS, allow_empty=True)).exit_code == 0
+    assert world.node.numbers() == []
+
+
+def test_the_state_of_another_cluster_is_refused() -> None:
+    world = World(pod(), service())
+    world.apply()
+    world.change(identity="another", pods=())
+    result = world.apply()
+    assert result.exit_code == 4
+    assert "another cluster" in result.decision.blocked.message
+    assert len(world.node.numbers()) == 1
+
+
+def test_a_snapshot_without_this_node_is_never_believed() -> None:
+    world = World(pod(), service())
+    world.change(nodes=())
+    with pytest.raises(BadDataError):
+        world.apply()
+
+
+def test_a_state_file_that_cannot_be_written_is_said_and_the_node_is_served() -> None:
+    world = World(pod(), service(), unwritable=True)
+    result = world.apply()
+    assert result.exit_code == 5
+    assert "No space left on device" in result.degraded[0]
+    assert len(world.entries()) == 1
+
+
+def test_leftovers_in_the_other_backend_are_removed_and_said() -> None:
+    world = World(pod(), service())
+    world.node.other = {"IPv4": EMPTY}
+    result = world.apply()
+    assert world.node.other == {}
+    assert any("legacy" in warning for warning in result.warnings)
+
+
+def test_leftovers_stay_in_a_family_that_cannot_be_read() -> None:
+    world = World(pod(), service(), broken={"IPv4"})
+    world.node.other = {"IPv4": EMPTY, "IPv6": EMPTY}
+    result = world.apply()
+    assert world.node.other == {"IPv4": EMPTY}
+    assert [warning for warning in result.warnings if "IPv4" in warning] == []
+
+
+def test_an_annotation_that_nobody_asked_for_is_removed() -> None:
+    forged = pod("forger", ("10.244.3.66",), labels={}, annotation='[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":2}]')
+    world = World(forged, service())
+    world.apply()
+    assert world.cluster.annotation("forger") is None
+
+
+def test_cleanup_takes_rules_and_annotations_and_remembers_who_had_what() -> None:
+    world = World(pod(), service())
+    world.apply()
+    number = world.entries()[0][1]
+    assert clean(world.node, world.cluster, SETTINGS) == ()
+    assert world.node.tables["IPv4"].empty
+    assert world.cluster.annotation() is None
+    assert world.node.state.plan is None
+    assert clean(world.node, world.cluster, SETTINGS) == ()
+    world.apply()
+    assert world.entries() == [(8080, number)]
+
+
+def test_cleanup_cleans_the_node_when_the_cluster_fails_half_way() -> None:
+    world = World(pod(), service())
+    world.apply()
+    world.cluster.error = UnavailableError("gone")
+    (failure,) = clean(world.node, world.cluster, SETTINGS)
+    assert failure.subject == "the annotations of this node's Pods"
+    assert world.node.tables["IPv4"].empty
+
+
+def test_cleanup_leaves_the_annotations_of_another_cluster_and_lets_the_node_join_it() -> None:
+    world = World(pod(), service())
+    world.apply()
+    told = world.cluster.annotation()
+    world.cluster.state = replace(world.cluster.state, identity="another")
+    assert world.apply().exit_code == 4
+    (failure,) = clean(world.node, world.cluster, SETTINGS)
+    assert "another cluster (another)" in failure.message
+    assert world.cluster.annotation() == told
+    assert world.node.tables["IPv4"].empty
+    assert world.apply().exit_code == 0
+
+
+def test_show_tells_what_the_kernel_has() -> None:
+    world = World(pod(), service())
+    world.apply()
+    (shown,), warnings = show(world.node, SETTINGS)
+    assert (shown.pod, shown.pod_port, shown.services) == (ref(), 8080, ("shop/web",))
+    assert warnings == ()
+
+
+def test_the_order_of_the_snapshot_makes_no_difference() -> None:
+    objects = [*many(8), *TWO_PORTS]
+    first = World(*objects)
+    second = World(*reversed(objects))
+    first.apply()
+    second.apply()
+    assert first.node.tables == second.node.tables
+    assert isinstance(first.cluster.state, ClusterState)
