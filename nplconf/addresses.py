@@ -33,6 +33,28 @@ def canonical(text: str) -> str | None:
     return None if address is None else str(address)
 
 
+@lru_cache(maxsize=2**16)
+def lenient(text: str) -> str | None:
+    """Return the canonical form of an address that may be spelled in any way that Kubernetes accepts; None for others.
+
+    Old fields (`externalIPs`, `hostIP`) may hold 010.1.2.3, whose zeros mean nothing, and ::ffff:10.1.2.3, which
+    kube-proxy serves as the IPv4 address.
+    """
+    head, separator, tail = text.rpartition(":")
+    if "." in tail:
+        octets = [part.lstrip("0") or part[-1:] for part in tail.split(".")]
+        tail = ".".join(octets)
+    if not separator:
+        return canonical(tail)
+    from ipaddress import IPv6Address
+
+    try:
+        address = IPv6Address(f"{head}:{tail}")
+    except ValueError:
+        return None
+    return str(address.ipv4_mapped) if address.ipv4_mapped else canonical(str(address))
+
+
 def special(text: str) -> Special | None:
     """Why a canonical address cannot be a single machine's on a network; None when it can."""
     if ":" not in text:

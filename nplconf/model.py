@@ -127,6 +127,10 @@ class Service:
     ports: tuple[ServicePort, ...]
     enabled: bool
     health_check_node_port: int = 0
+    external_ips: tuple[str, ...] = ()
+    """Addresses at which kube-proxy serves each `port`, as given (spec.externalIPs)."""
+    ingress_ips: tuple[str, ...] = ()
+    """The same for status.loadBalancer.ingress."""
 
     @property
     def key(self) -> str:

@@ -89,8 +89,11 @@ def service(
     enabled: bool = True,
     node_port: int = 0,
     health_check_node_port: int = 0,
+    port: int = 80,
+    external_ips: Sequence[str] = (),
+    ingress_ips: Sequence[str] = (),
 ) -> Service:
-    """ports: (target, protocol)."""
+    """ports: (target, protocol). port: the Service's own number for the first of them."""
     return Service(
         namespace=namespace,
         name=name,
@@ -98,9 +101,11 @@ def service(
         type=type,
         selector={"app": "web"} if selector is None else selector,
         families=tuple(families),
-        ports=tuple(ServicePort(80 + i, target, protocol, node_port) for i, (target, protocol) in enumerate(ports)),
+        ports=tuple(ServicePort(port + i, target, protocol, node_port) for i, (target, protocol) in enumerate(ports)),
         enabled=enabled,
         health_check_node_port=health_check_node_port,
+        external_ips=tuple(external_ips),
+        ingress_ips=tuple(ingress_ips),
     )
 
 

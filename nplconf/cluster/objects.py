@@ -99,7 +99,19 @@ def read_service(raw: Mapping[str, Any]) -> Service | None:
         ports=tuple(_service_port(p) for p in _list(spec.get("ports")) if isinstance(p, dict)),
         enabled=_mapping(metadata.get("annotations")).get(ENABLED) == "true",
         health_check_node_port=_port(spec.get("healthCheckNodePort")),
+        external_ips=tuple(filter(None, map(_text, _list(spec.get("externalIPs"))))) if _is_proxied(spec) else (),
+        ingress_ips=_ingress_ips(_mapping(raw.get("status"))) if _is_proxied(spec) else (),
     )
+
+
+def _is_proxied(spec: Mapping[str, Any]) -> bool:
+    """Whether kube-proxy makes rules for a Service at all: not for a headless one, nor for a name."""
+    return spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName"
+
+
+def _ingress_ips(status: Mapping[str, Any]) -> tuple[str, ...]:
+    entries = _list(_mapping(status.get("loadBalancer")).get("ingress"))
+    return tuple(filter(None, (_text(_mapping(entry).get("ip")) for entry in entries)))
 
 
 def uid_of(metadata: Mapping[str, Any]) -> str:

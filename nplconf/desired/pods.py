@@ -79,12 +79,6 @@ def shared_addresses(pods: Iterable[Pod]) -> frozenset[str]:
     return frozenset(ip for ip, times in count.items() if times > 1)
 
 
-def host_ports(pods: Iterable[Pod]) -> dict[int, str]:
-    """The node ports that Pods have for themselves, whatever their protocol, each with words that say whose."""
-    having = (pod for pod in pods if pod.ports)
-    return {p.host_port: f"a hostPort of Pod {shown(pod.ref.key)}" for pod in having for p in pod.ports if p.host_port}
-
-
 def requests(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[PortRequest], list[Skipped]]:
     """What the Services that select a Pod ask of it, a wish per port, protocol and family, and what it cannot have."""
     refused = _unservable(pod)

@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from nplconf.desired import claims
 from nplconf.desired.addresses import node_ips, own_addresses
 from nplconf.desired.pods import (
     Numbers,
     PortRequest,
     Refusal,
     Site,
-    host_ports,
     requests,
     running,
     shared_addresses,
@@ -81,7 +81,7 @@ def _render(
 
         wanted, without = permitted(wanted, settings.policy)
         skipped += without
-    numbers = _numbers(wanted, settings, {**selection.reserved, **host_ports(here)}, past)
+    numbers = _numbers(wanted, settings, claims.numbers(selection.claims, here, site.own), past)
     skipped += _unnumbered(wanted, numbers)
     return Plan(
         node=node.name,

@@ -4,14 +4,14 @@ A row is bound by namespace/name, podPort, protocol, family and number, so a Pod
 served with what was reviewed for it, and to the clients that were. It holds while a Service still asks for it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from nplconf.desired.pods import host_ports, running
+from nplconf.desired import claims
+from nplconf.desired.pods import running
 from nplconf.desired.ports import Previous
 from nplconf.desired.render import Desired, render
-from nplconf.desired.services import node_ports
 from nplconf.model import ClusterState, Node, Pending, Plan, PodPort, PortMapping, Stale
 
 _Row = tuple[PodPort, str, str]
@@ -39,6 +39,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     bound = {m.owner: m.node_port for m in reviewed.mappings if m.via == "dnat"}
     asked = render(cluster, node, settings, Previous(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
+    others = claims.on_node(cluster.services, running(cluster.pods, node.name), node, settings.node_ips)
     skipped = _skipped(asked, cluster)
     here = {pod.ref.key for pod in running(cluster.pods, node.name)}
     mappings: list[PortMapping] = []
@@ -49,7 +50,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
         if now is None:
             reason = skipped.get(_row(row))
             if reason == "range-full":
-                refused.append((row, _whose(row, cluster, node)))
+                refused.append((row, _whose(row, others)))
             elif exact or reason is None:
                 stale.append(Stale(_why(row, reason, cluster, here=row.pod.key in here), row))
         elif exact and (difference := _difference(row, now)):
@@ -57,7 +58,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
         elif (now.via, now.node_port) == (row.via, row.node_port):
             mappings.append(now._replace(source_ranges=row.source_ranges))
         else:
-            refused.append((row, _not_had(row, now, cluster, node)))
+            refused.append((row, _not_had(row, now, others)))
     known = {_row(m) for m in reviewed.mappings}
     return Resolved(
         plan=replace(asked, mappings=tuple(mappings), port_range=reviewed.port_range),
@@ -99,17 +100,16 @@ def _difference(row: PortMapping, now: PortMapping) -> _Why | None:
     return None if same else "ip-changed"
 
 
-def _not_had(row: PortMapping, now: PortMapping, cluster: ClusterState, node: Node) -> str:
-    """Why a row that holds cannot have what was reviewed for it."""
+def _not_had(row: PortMapping, now: PortMapping, others: Mapping[int, str]) -> str:
+    """Why a row that holds cannot have what was reviewed for it. others: whose a number of the node is."""
     if row.via == "hostPort":
         return f"the Pod has no hostPort {row.node_port} for this port any more"
     if now.via == "hostPort":
         return f"the Pod has the hostPort {now.node_port} for this port now, and needs no number"
-    return _whose(row, cluster, node)
+    return _whose(row, others)
 
 
-def _whose(row: PortMapping, cluster: ClusterState, node: Node) -> str:
-    others = node_ports(cluster.services) | host_ports(running(cluster.pods, node.name))
+def _whose(row: PortMapping, others: Mapping[int, str]) -> str:
     return f"number {row.node_port} is {others.get(row.node_port, 'not to be had')}"
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from nplconf.desired.claims import Claim, of_services
 from nplconf.desired.names import label, shown
 from nplconf.model import Pod, Service, ServicePort, Skipped
 
@@ -18,12 +19,12 @@ class Selection:
     """The Services of a snapshot, made ready for Pods.
 
     by_trait: each asking Service under one pair of its selector, the one that the fewest Services have, so that a Pod
-    meets few Services that do not select it. reserved: node ports of Services, and what they are there. skipped: what
+    meets few Services that do not select it. claims: the numbers that Services have for themselves. skipped: what
     no Pod can be served.
     """
 
     by_trait: Mapping[Trait, Sequence[Service]]
-    reserved: Mapping[int, str]
+    claims: tuple[Claim, ...]
     skipped: tuple[Skipped, ...]
 
 
@@ -34,7 +35,7 @@ def select(services: Iterable[Service]) -> Selection:
     refused = {id(s): reason for s in asking if (reason := _refusal(s))}
     served = [s for s in asking if s.selector and id(s) not in refused]
     skipped = (row for s in asking if id(s) in refused for row in _skipped(s, *refused[id(s)]))
-    return Selection(_by_trait(served), node_ports(services), tuple(skipped))
+    return Selection(_by_trait(served), tuple(of_services(services)), tuple(skipped))
 
 
 def selecting(selection: Selection, pod: Pod) -> list[Service]:
@@ -62,19 +63,6 @@ def _by_trait(services: Sequence[Service]) -> dict[Trait, list[Service]]:
     for service, own in zip(services, traits, strict=True):
         by_trait.setdefault(min(own, key=lambda t: shared[t]), []).append(service)
     return by_trait
-
-
-def node_ports(services: Iterable[Service]) -> dict[int, str]:
-    """The numbers that Services have on every node, each with words that say as what."""
-    found: dict[int, str] = {}
-    for service in services:
-        for port in service.ports:
-            if port.node_port:
-                found.setdefault(port.node_port, f"a nodePort of Service {shown(service.key)}")
-        if service.health_check_node_port:
-            words = f"the healthCheckNodePort of Service {shown(service.key)}"
-            found.setdefault(service.health_check_node_port, words)
-    return found
 
 
 def _refusal(service: Service) -> tuple[str, str] | None:

@@ -8,12 +8,12 @@ GRANT = "kubectl apply -f examples/kubernetes/rbac.yaml  # or bind its ClusterRo
 
 
 def service_node_ports(facts: Facts) -> Verdict:
-    """No Service has a node port in our range."""
+    """No Service has a number of our range at this node: nodePort, healthCheckNodePort, externalIPs or ingress IP."""
     if isinstance(facts.node_ports, Unknown):
         return unknown(facts.node_ports)
     inside = [(service, kind, number) for service, kind, number in facts.node_ports if number in facts.port_range]
     if not inside:
-        return ok(f"no Service has a node port in {facts.port_range}")
+        return ok(f"no Service has a number of {facts.port_range} on this node")
     names = [f"{service} ({kind} {number})" for service, kind, number in inside[:NAMED]]
     more = f" and {len(inside) - NAMED} more" if len(inside) > NAMED else ""
     namespace, _, name = inside[0][0].partition("/")

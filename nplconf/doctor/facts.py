@@ -98,7 +98,8 @@ class LastSuccess(NamedTuple):
 class Facts:
     """Everything. served: numbers of live mappings.
 
-    node_ports: (Service, what kind, number) of all Services. antrea: (an agent runs, what removes its chain or "").
+    node_ports: (Service, what kind, number) that Services have at this node.
+    antrea: (an agent runs, what removes its chain or "").
     """
 
     port_range: PortRange

@@ -1,7 +1,8 @@
 """What a node port is to somebody, or that it is free."""
 
-from nplconf.desired.pods import host_ports, running
-from nplconf.desired.services import node_ports
+from nplconf.desired import claims
+from nplconf.desired.pods import running
+from nplconf.desired.render import find_node
 from nplconf.explain.question import Explanation, Facts, NodePort
 from nplconf.explain.sentences import (
     cooling_now,
@@ -25,7 +26,8 @@ def of_number(asked: NodePort, facts: Facts) -> Explanation:
     mine = [row for row in rows if row.mapping.protocol == asked.protocol]
     stale = [s for s in facts.decision.stale if s.mapping.node_port == asked.number]
     if mine:
-        reasons = (*of_rows(mine, facts), *of_stale(stale))
+        others = _others(asked.number, facts) if any(row.mapping.via == "dnat" for row in mine) else []
+        reasons = (*others, *of_rows(mine, facts), *of_stale(stale))
         commands = (*mend(mine, facts), *([new_plan(facts)] if stale else []))
         return Explanation(f"{name} is for {_owners(mine)}", reasons, commands)
     if rows:
@@ -71,5 +73,9 @@ def _owners(rows: list[Row]) -> str:
 
 def _others(number: int, facts: Facts) -> list[str]:
     """Who has a number of the node without us."""
-    found = node_ports(facts.cluster.services) | host_ports(running(facts.cluster.pods, facts.node))
+    node = find_node(facts.cluster, facts.node)
+    if node is None:
+        return []
+    here = running(facts.cluster.pods, facts.node)
+    found = claims.on_node(facts.cluster.services, here, node, facts.settings.node_ips)
     return [f"it is {found[number]}"] if number in found else []

@@ -126,6 +126,25 @@ def test_a_container_port_without_a_port_number_is_left_out(number: object) -> N
     assert a_pod(raw).ports == (ContainerPort(9090),)
 
 
+def claiming(spec: dict[str, object]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    raw = worlds.raw_service()
+    raw["spec"] |= {"externalIPs": ["10.0.0.1", 7, ""]} | spec
+    raw["status"] = {"loadBalancer": {"ingress": [{"ip": "10.0.0.2"}, {"hostname": "lb"}, "x", {"ip": 5}]}}
+    service = read_service(raw)
+    assert service
+    return service.external_ips, service.ingress_ips
+
+
+@pytest.mark.parametrize("kind", ["ClusterIP", "NodePort", "LoadBalancer"])
+def test_the_addresses_that_kube_proxy_serves_a_service_at_are_read(kind: str) -> None:
+    assert claiming({"type": kind}) == (("10.0.0.1",), ("10.0.0.2",))
+
+
+@pytest.mark.parametrize("spec", [{"clusterIP": "None"}, {"type": "ExternalName"}])
+def test_a_service_without_rules_of_kube_proxy_is_served_at_no_address(spec: dict[str, object]) -> None:
+    assert claiming(spec) == ((), ())
+
+
 def test_container_ports_on_the_host_network_are_host_ports() -> None:
     raw = worlds.raw_pod(ports=[{"containerPort": 9100}])
     raw["spec"]["hostNetwork"] = True

@@ -3,7 +3,7 @@
 import pytest
 import worlds
 
-from nplconf.desired.pods import PortRequest, Site, host_ports, requests, running, shared_addresses
+from nplconf.desired.pods import PortRequest, Site, requests, running, shared_addresses
 from nplconf.model import ContainerPort, Pod, Service, Skipped
 
 SITE = Site(worlds.NODE_IPS, frozenset({"10.0.0.1", "10.10.10.10", "fd00::1", "fd00:10::10"}), frozenset())
@@ -242,12 +242,3 @@ def test_a_port_that_is_declared_with_a_host_port_and_without_has_it() -> None:
 def test_of_several_host_ports_of_one_port_the_lowest_is_used() -> None:
     ports = [ContainerPort(8080, host_port=4002), ContainerPort(8080, host_port=4001)]
     assert asked(worlds.pod(ports=ports), worlds.service())[0].host_port == 4001
-
-
-def test_host_ports_of_every_protocol_are_taken_on_the_node() -> None:
-    ports = [ContainerPort(1, host_port=4001), ContainerPort(2, protocol="SCTP", host_port=4002), ContainerPort(3)]
-    assert host_ports([worlds.pod(ports=ports)]) == dict.fromkeys((4001, 4002), "a hostPort of Pod shop/web-0")
-
-
-def test_whose_a_host_port_is_is_told_without_a_character_that_a_terminal_would_act_on() -> None:
-    assert host_ports([worlds.pod("a\x1b[2J", ports=[ContainerPort(1, host_port=4001)])])[4001].isprintable()

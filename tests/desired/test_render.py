@@ -3,6 +3,7 @@
 from collections import defaultdict
 from random import Random
 
+import pytest
 import worlds
 from hypothesis import given
 from hypothesis import strategies as st
@@ -92,6 +93,25 @@ def test_numbers_of_host_ports_and_node_ports_are_not_given_away() -> None:
     assert rendered(worlds.pod(), worlds.service(), neighbour).mappings[0].node_port == number + 1
     assert rendered(worlds.pod(), worlds.service(), owner).mappings[0].node_port == number + 1
     assert rendered(worlds.pod(), worlds.service(), health).mappings[0].node_port == number + 1
+
+
+@pytest.mark.parametrize("claim", ["external_ips", "ingress_ips"])
+@pytest.mark.parametrize("address", ["10.10.10.10", "10.0.0.1", "fd00:10::10"])
+def test_a_mapping_moves_when_a_service_is_served_at_its_number_and_an_address_of_the_node(
+    claim: str, address: str
+) -> None:
+    before = rendered(worlds.pod(), worlds.service())
+    number = before.mappings[0].node_port
+    other = worlds.service("other", namespace="attacker", enabled=False, port=number, **{claim: [address]})
+    after = rendered(worlds.pod(), worlds.service(), other, past=worlds.past(before))
+    assert [m.node_port for m in after.mappings] == [number + 1]
+
+
+def test_a_pod_that_cannot_start_takes_no_number_from_others() -> None:
+    before = rendered(worlds.pod(), worlds.service())
+    ports = [ContainerPort(n, host_port=n, host_ip="127.0.0.1") for n in range(61000, 62001)]
+    greedy = worlds.pod("greedy", (), namespace="attacker", phase="Pending", ports=ports)
+    assert rendered(worlds.pod(), worlds.service(), greedy, past=worlds.past(before)).mappings == before.mappings
 
 
 def test_host_ports_of_terminated_pods_and_other_nodes_are_free() -> None:

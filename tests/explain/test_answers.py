@@ -227,6 +227,12 @@ def test_a_taken_number_names_whom_proc_tells(taken: list[tuple[worlds.Protocol,
     assert lines == [f"tcp/61007 is taken: {who}", "  mend it: ss -antup 'sport = :61007'"]
 
 
+def test_the_service_that_claims_the_number_of_a_mapping_is_named() -> None:
+    thief = service("thief", namespace="attacker", enabled=False, port=NUMBER, external_ips=["10.10.10.10"])
+    lines = asked(f"tcp/{NUMBER}", facts(MAPPED, service(), thief, at=nodes.observed(LIVE)))
+    assert "  it is a port at the external IP 10.10.10.10 of Service attacker/thief" in lines
+
+
 BANK = Policy(pins=(Pin("pod", "a/b", 80, 61500, 0),), ranges=(Reserved("bank", worlds.PortRange(61900, 61999), 0),))
 KEPT = "  the policy keeps 61900-61999 free for namespace bank [spec.ranges[0]]"
 

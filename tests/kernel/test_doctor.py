@@ -255,6 +255,22 @@ def test_no_good_run_yet_and_none_for_long(served: World) -> None:
     assert named(served) == {"last-success": "warn"}
 
 
+@pytest.mark.parametrize(
+    ("spec", "status"),
+    [({"externalIPs": ["10.10.10.10"]}, {}), ({}, {"loadBalancer": {"ingress": [{"ip": "10.0.0.1"}]}})],
+)
+def test_a_service_that_takes_a_number_at_an_address_of_the_node(
+    served: World, spec: dict[str, object], status: dict[str, object]
+) -> None:
+    thief = worlds.raw_service("thief", [(61500, 8080, "TCP")], namespace="attacker", enabled=False)
+    thief["spec"] |= spec
+    objects = json.loads(served.cluster.read_text())
+    objects["items"].append(thief | {"status": status})
+    served.cluster.write_text(json.dumps(objects))
+    assert named(served) == {"service-node-ports": "fail"}
+    assert "attacker/thief" in str(checks(served)["service-node-ports"]["message"])
+
+
 @pytest.mark.parametrize("text", ["bogus: 1\n", "maxDelete: 101\n", "portRange: [\n", "coolDown: 1\ncoolDown: 2\n"])
 def test_a_broken_config_file(served: World, text: str) -> None:
     config = served.directory / "config.yaml"

@@ -15,6 +15,9 @@ from nplconf.cli.commands import install_units
 from nplconf.cli.worlds import open_cluster, open_node
 from nplconf.cluster.api.credentials import KUBELET
 from nplconf.cluster.file.dump import DUMP
+from nplconf.desired import claims
+from nplconf.desired.addresses import node_ips, own_addresses
+from nplconf.desired.render import find_node
 from nplconf.doctor import examine
 from nplconf.doctor.facts import Facts, LastSuccess, Units, Unknown
 from nplconf.doctor.verdict import Verdict
@@ -84,7 +87,7 @@ def _facts(settings: Settings, faults: tuple[tuple[str, str], ...]) -> Facts:
         units=installed,
         last_success=examine.last_success(settings.state_dir),
         config=faults,
-        node_ports=_node_ports(cluster) if cluster else Unknown("the cluster cannot be read, see api-rights"),
+        node_ports=_node_ports(cluster, settings) if cluster else Unknown("the cluster cannot be read, see api-rights"),
         rights=rights,
         antrea=examine.antrea(blind=blind is not None),
         datapath=datapath.found(),
@@ -134,10 +137,12 @@ def _unread(settings: Settings, why: str) -> Unknown:
     return Unknown(why, closed=examine.is_closed(settings.kubeconfig or os.environ.get("KUBECONFIG") or KUBELET))
 
 
-def _node_ports(cluster: ClusterState) -> tuple[tuple[str, str, int], ...]:
-    ports = [(s.key, "nodePort", port.node_port) for s in cluster.services for port in s.ports if port.node_port]
-    checks = [(s.key, "healthCheckNodePort", s.health_check_node_port) for s in cluster.services]
-    return (*ports, *(check for check in checks if check[2]))
+def _node_ports(cluster: ClusterState, settings: Settings) -> tuple[tuple[str, str, int], ...]:
+    """The numbers that Services have at this node: (Service, which field claims it, number)."""
+    node = find_node(cluster, settings.node)
+    addresses = own_addresses(node, node_ips(node, settings.node_ips)) if node else frozenset[str]()
+    found = claims.concerning(claims.of_services(cluster.services), addresses)
+    return tuple((claim.service, claim.kind, claim.number) for claim in found)
 
 
 def _pods(settings: Settings, cluster: ClusterState | None) -> dict[Family, str]:
