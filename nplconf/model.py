@@ -19,7 +19,8 @@ ENABLED = ANNOTATION + "/enabled"
 Family = Literal["IPv4", "IPv6"]
 Protocol = Literal["tcp", "udp"]
 Via = Literal["dnat", "hostPort"]
-Backend = Literal["nft", "legacy"]
+IptablesKind = Literal["nft", "legacy"]
+Backend = Literal["iptables-nft", "iptables-legacy"]
 FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
 PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 

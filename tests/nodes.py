@@ -9,8 +9,8 @@ from nplconf.model import FAMILIES, Family, Holds, Plan, PortMapping, PortRange,
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import Loaded, State
 from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.masquerade import masquerade_sources
 from nplconf.rules.iptables.table import Table, read
+from nplconf.rules.masquerade import masquerade_sources
 from nplconf.run.observed import Observed
 from nplconf.settings import Settings
 
@@ -26,7 +26,7 @@ def table(family: Family, *live: PortMapping, port_range: PortRange = worlds.RAN
     rows = [m for m in live if m.family == family]
     addresses = matched_addresses(worlds.node(), worlds.NODE_IPS)[family]
     places = masquerade_sources((), {m.pod_ip for m in rows})
-    return tree.table(rows, addresses, places, port_range, family) if rows else read("")
+    return tree.build(rows, addresses, places, port_range, family) if rows else read("")
 
 
 def observed(
@@ -43,10 +43,11 @@ def observed(
         loaded=Loaded(state),
         boot="this",
         now=NOW,
-        backend="nft",
-        tables={family: table(family, *live, port_range=port_range) for family in FAMILIES},
+        backend="iptables-nft",
+        rules=tree,
+        found={family: table(family, *live, port_range=port_range) for family in FAMILIES},
         unreadable={},
-        leftovers=(),
+        leftovers={},
         holds=holds or Holds(available=True, ranges=(port_range,), taken=tuple(taken)),
         routes=(),
     )

@@ -6,8 +6,9 @@ from worlds import NODE, RANGE, cluster, node
 
 from nplconf.model import Holds, Node, Pod, PortMapping, Service
 from nplconf.plan.state import Loaded, State
+from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.table import read
-from nplconf.run.decision import Bounds, Decision, decide, tables
+from nplconf.run.decision import Bounds, Decision, decide, rules_for
 from nplconf.run.observed import Observed
 from nplconf.settings import Settings
 
@@ -20,16 +21,17 @@ def observed(*live: PortMapping, state: State | None = None, **facts: object) ->
         "loaded": Loaded(state or State()),
         "boot": "boot-1",
         "now": 1000.0,
-        "backend": "nft",
-        "tables": {"IPv4": read(""), "IPv6": read("")},
+        "backend": "iptables-nft",
+        "rules": tree,
+        "found": {"IPv4": read(""), "IPv6": read("")},
         "unreadable": {},
-        "leftovers": (),
+        "leftovers": {},
         "holds": Holds(available=True, ranges=(RANGE,)),
         "routes": (),
     }
     if live:
         new = decide(cluster(node()), observed(), SETTINGS)
-        given["tables"] = {family: table or read("") for family, table in tables(live, new, ()).items()}
+        given["found"] = {family: table or read("") for family, table in rules_for(live, new, observed()).items()}
     return Observed(**(given | facts))
 
 

@@ -6,7 +6,7 @@ Everything that is written is noted in one journal, in order, so that a test can
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from nplconf.errors import NplconfError, UnavailableError
+from nplconf.errors import NplconfError
 from nplconf.model import (
     FAMILIES,
     Backend,
@@ -21,11 +21,11 @@ from nplconf.model import (
     PortRange,
     Taken,
 )
-from nplconf.node.iptables import Build, Synced
 from nplconf.plan.state import Loaded, State
+from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.masquerade import Routes
 from nplconf.rules.iptables.table import Table, read
+from nplconf.rules.masquerade import Routes
 
 EMPTY = read("")
 RANGE = PortRange(61000, 62000)
@@ -76,7 +76,7 @@ class FakeNode:
     taken: Collection[int] = ()
     boot: str = "boot-1"
     clock: float = 1000.0
-    backend: Backend = "nft"
+    backend: Backend = "iptables-nft"
     tables: dict[Family, Table] = field(default_factory=lambda: dict.fromkeys(FAMILIES, EMPTY))
     other: dict[Family, Table] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
@@ -108,25 +108,34 @@ class FakeNode:
     def routes(self) -> Routes:
         return ()
 
-    def read(self, family: Family, *, whole: bool = False) -> Table:
-        if family in self.broken:
-            raise UnavailableError(f"{family} is broken")
-        return self.tables[family]
+    @property
+    def rules(self) -> RuleBackend[Table]:
+        return tree
 
-    def sync(
-        self, family: Family, have: Table, build: Build, keep: Sequence[PortMapping], add: Sequence[PortMapping]
-    ) -> Synced:
+    def read(self, *, whole: bool = False) -> Reading[Table]:
+        found = {family: table for family, table in self.tables.items() if family not in self.broken}
+        return Reading(found, {family: f"{family} is broken" for family in FAMILIES if family in self.broken})
+
+    def sync(self, goal: Goal[Table]) -> Synced[Table]:
         self.before_write()
-        self.journal.append(f"write {family}")
-        taken = [m for m in add if m.node_port not in self.refused]
-        self.tables[family] = build((*keep, *taken)) or EMPTY
-        return Synced(self.tables[family], tuple((m, "no") for m in add if m.node_port in self.refused))
+        for family in goal.have:
+            self.journal.append(f"write {family}")
+            rows = [m for m in (*goal.keep, *goal.add) if m.family == family]
+            taken = [m for m in rows if m in goal.keep or m.node_port not in self.refused]
+            self.tables[family] = goal.build(family, taken) or EMPTY
+        refused = tuple((m, "no") for m in goal.add if m.node_port in self.refused)
+        return Synced({family: self.tables[family] for family in goal.have}, refused)
 
-    def leftovers(self) -> tuple[Family, ...]:
-        return tuple(self.other)
+    def leftovers(self) -> dict[Backend, tuple[Family, ...]]:
+        return {self.spare: tuple(self.other)} if self.other else {}
 
-    def clear_leftovers(self, families: Sequence[Family]) -> tuple[Failure, ...]:
-        for family in families:
+    @property
+    def spare(self) -> Backend:
+        """The backend that is not in use."""
+        return "iptables-legacy" if self.backend == "iptables-nft" else "iptables-nft"
+
+    def clear_leftovers(self, leftovers: Mapping[Backend, Sequence[Family]]) -> tuple[Failure, ...]:
+        for family in leftovers.get(self.spare, ()):
             self.journal.append(f"clear {family}")
             del self.other[family]
         return ()

@@ -20,8 +20,8 @@ _PARENT = """
 import importlib, json, os, sys
 from nplconf.cli import main
 for name in ("apply", "verify"):
-    importlib.import_module(f"nplconf.cli.{name}")
-for name in ("cluster.file", "cluster.formats", "cluster.stream", "node.ctnetlink", "output.structured"):
+    importlib.import_module(f"nplconf.cli.commands.{name}")
+for name in ("cluster.file.dump", "cluster.file.formats", "cluster.json_items", "node.ctnetlink", "output.structured"):
     importlib.import_module(f"nplconf.{name}")
 for line in sys.stdin:
     log, *words = json.loads(line)

@@ -22,9 +22,10 @@ from nplconf.cluster.file.dump import FileCluster
 from nplconf.model import ANNOTATION, FAMILIES, Backend, Family, Holds, PortRange, Taken
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
-from nplconf.rules.iptables.masquerade import Route
+from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.table import read
 from nplconf.rules.iptables.transaction import transaction
+from nplconf.rules.masquerade import Route
 from nplconf.run.decision import Decision, decide
 from nplconf.run.observed import Observed
 from nplconf.settings import DEFAULT_RANGE, Settings
@@ -61,10 +62,11 @@ class Given:
             loaded=Loaded(State(), ""),
             boot="boot-1",
             now=1000.0,
-            backend="nft",
-            tables={family: read(self.rules.get(family, "")) for family in FAMILIES},
+            backend="iptables-nft",
+            rules=tree,
+            found={family: read(self.rules.get(family, "")) for family in FAMILIES},
             unreadable={},
-            leftovers=(),
+            leftovers={},
             holds=Holds(True, (self.port_range,), tuple(Taken(number, "tcp") for number in self.taken)),
             routes=tuple(Route(network, bridged=True) for network in self.bridges.values()),
         )
@@ -76,7 +78,7 @@ def came_out(given: Given) -> dict[str, str]:
     settings = Settings(node=NODE, port_range=given.port_range)
     decision = decide(FileCluster([str(given.cluster)], None).snapshot(NODE), observed, settings)
     assert decision.blocked is None
-    restores = {f"restore-{f}.txt": transaction(decision.wanted[f], observed.tables[f]) for f in FAMILIES}
+    restores = {f"restore-{f}.txt": transaction(decision.wanted[f], observed.found[f]) for f in FAMILIES}
     return {"plan.yaml": document.dump(decision.plan), "annotations.yaml": _told(given, decision), **restores}
 
 

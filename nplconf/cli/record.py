@@ -11,12 +11,10 @@ from nplconf.cli.worlds import open_node
 from nplconf.errors import BadDataError, NplconfError
 from nplconf.files import writing
 from nplconf.files.reading import read_text
-from nplconf.model import FAMILIES, RuleKey
 from nplconf.node import last_success as success
 from nplconf.node import state
 from nplconf.output import metrics
 from nplconf.output.metrics import Counts, Run
-from nplconf.rules.iptables import tree
 from nplconf.run.outcome import Result
 from nplconf.settings import Settings
 
@@ -90,11 +88,12 @@ def _backend(settings: Settings) -> str:
 
 def _rules_alone(settings: Settings) -> Counts:
     """What is in the kernel after a run that came to nothing; no number where no family can be read either."""
-    found = []
-    for family in FAMILIES:
-        with contextlib.suppress(NplconfError):
-            found.append({rule.key for rule in tree.live(open_node(settings).read(family), family)})
+    try:
+        node = open_node(settings)
+        found = node.read().found
+    except NplconfError:
+        found = {}
     if not found:
         return Counts({"live": nan}, nan, {}, {})
-    keys = set[RuleKey]().union(*found)
+    keys = {rule.key for family, have in found.items() for rule in node.rules.live(have, family)}
     return Counts({"live": len(keys)}, len({key.node_port for key in keys}), {}, {})

@@ -11,11 +11,10 @@ from pathlib import Path
 from nplconf.doctor.facts import Filter, Forwarding, Iptables, LastSuccess, Ports, Store, Unit, Units, Unknown
 from nplconf.errors import NplconfError, UnavailableError
 from nplconf.install import reserved, systemd
-from nplconf.model import FAMILIES, Backend, Family, PortRange
+from nplconf.model import FAMILIES, Family, IptablesKind, PortRange
 from nplconf.node import backend, command, state
 from nplconf.node import last_success as success
 from nplconf.node.linux import LinuxNode
-from nplconf.rules.iptables import tree
 
 SYS = Path("/proc/sys/net")
 DEADLINE = 20.0
@@ -76,16 +75,15 @@ def ports() -> Ports:
 
 
 def live(node: LinuxNode | None) -> tuple[frozenset[int], dict[Family, str]]:
-    """The numbers that lead to Pods now, and why the first family that cannot be read cannot: one may hang."""
-    found: set[int] = set()
+    """Return the node ports that have a rule now, and why a family cannot be read."""
     if node is None:
         return frozenset(), {}
-    for family in FAMILIES:
-        try:
-            found |= {rule.key.node_port for rule in tree.live(node.read(family), family)}
-        except NplconfError as err:
-            return frozenset(found), {family: str(err)}
-    return frozenset(found), {}
+    try:
+        reading = node.read()
+    except NplconfError as err:
+        return frozenset(), dict.fromkeys(FAMILIES, str(err))
+    rules = (rule for family, have in reading.found.items() for rule in node.rules.live(have, family))
+    return frozenset(rule.key.node_port for rule in rules), dict(reading.unreadable)
 
 
 def iptables(configured: str, unreadable: Mapping[Family, str]) -> Iptables:
@@ -154,7 +152,7 @@ def _is_antrea(comm: Path) -> bool:
     return False
 
 
-def _antrea_removal(family: Family, kind: Backend) -> list[str]:
+def _antrea_removal(family: Family, kind: IptablesKind) -> list[str]:
     """One command for each jump to the chain, and two for itself."""
     with contextlib.suppress(NplconfError):
         if kind == "legacy" and not backend.legacy_has("nat", family):

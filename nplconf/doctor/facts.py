@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from nplconf.model import Backend, Family, Holds, PortRange, Right
+from nplconf.model import Backend, Family, Holds, IptablesKind, PortRange, Right
 
 
 class Unknown(NamedTuple):
@@ -22,9 +22,9 @@ class Unknown(NamedTuple):
 class Iptables(NamedTuple):
     """The iptables of the node. hinted: the one that the kubelet uses; unreadable: what it said, by family."""
 
-    installed: tuple[Backend, ...]
+    installed: tuple[IptablesKind, ...]
     configured: str
-    hinted: Backend | None
+    hinted: IptablesKind | None
     unreadable: Mapping[Family, str]
 
 
@@ -107,7 +107,7 @@ class Facts:
     capabilities: frozenset[str]
     """The missing ones."""
     iptables: Iptables
-    leftovers: tuple[Family, ...] | Unknown
+    leftovers: Mapping[Backend, tuple[Family, ...]] | Unknown
     forwarding: Forwarding | Unknown
     ip_forward: Mapping[Family, bool] = field(hash=False)
     """Of the families that Pods here have."""

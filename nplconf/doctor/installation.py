@@ -37,7 +37,8 @@ def backend_leftovers(facts: Facts) -> Verdict:
     if isinstance(facts.leftovers, Unknown):
         return unknown(facts.leftovers)
     if facts.leftovers:
-        return warn(f"rules of ours in the other iptables ({', '.join(facts.leftovers)})", "nplconf apply")
+        places = (f"{name} ({', '.join(families)})" for name, families in facts.leftovers.items())
+        return warn(f"rules of nplconf in a backend that is not in use: {', '.join(places)}", "nplconf apply")
     return ok("nothing of ours in the other iptables")
 
 

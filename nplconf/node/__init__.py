@@ -1,13 +1,39 @@
-"""The node, behind one seam: its rules, held numbers, flows, routes and the state file."""
+"""The node, behind two seams: `Node` for a run, `RuleDriver` for each backend of rules."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping
-from nplconf.node.iptables import Build, Synced
 from nplconf.plan.state import Loaded, State
-from nplconf.rules.iptables.masquerade import Routes
-from nplconf.rules.iptables.table import Table
+from nplconf.rules import Goal, R, Reading, RuleBackend, Synced
+from nplconf.rules.masquerade import Routes
+
+
+class RuleDriver(Protocol[R]):
+    """One backend on this machine: it reads and writes what its `RuleBackend` describes."""
+
+    @property
+    def name(self) -> Backend:
+        """The backend, as `--backend` names it."""
+
+    @property
+    def rules(self) -> RuleBackend[R]:
+        """The pure half of the backend."""
+
+    def read(self, *, whole: bool = False) -> Reading[R]:
+        """Read the rules of both families. whole: also chains that no rule leads to.
+
+        A family that cannot be read is data. Raises PermissionDeniedError.
+        """
+
+    def sync(self, goal: Goal[R]) -> Synced[R]:
+        """Write the rules, as many as the kernel takes, and read them again. Raises PermissionDeniedError."""
+
+    def present(self) -> tuple[Family, ...]:
+        """Return the families that have rules of this program; none where the backend is not installed."""
+
+    def clear(self, family: Family) -> str:
+        """Remove all rules of this program from a family; what went wrong, or ""."""
 
 
 class Node(Protocol):
@@ -15,43 +41,42 @@ class Node(Protocol):
 
     @property
     def backend(self) -> Backend:
-        """The iptables in use."""
+        """The backend in use."""
+
+    @property
+    def rules(self) -> RuleBackend[Any]:
+        """The pure half of the backend in use."""
 
     @property
     def boot(self) -> str:
-        """The kernel's name for this boot."""
+        """The kernel's identifier of this boot."""
 
     def now(self) -> float:
         """Seconds of the boot-time clock, which runs on in suspend and which nobody can set."""
 
     def load(self) -> Loaded:
-        """What the last run left."""
+        """Read the state file."""
 
     def save(self, state: State, before: str) -> str:
-        """Leave a state to the next run; its text. before: the text that is there. Raises OSError."""
+        """Write the state file and return its text. before: the text that is there. Raises OSError."""
 
     def holds(self) -> Holds:
-        """Which numbers are held; never raises."""
+        """Ask which ports are held; never raises."""
 
     def routes(self) -> Routes:
-        """Which networks are bridged past conntrack."""
+        """Read which networks are on a bridge that bypasses conntrack."""
 
-    def read(self, family: Family, *, whole: bool = False) -> Table:
-        """What is ours in a family. whole: also what nothing leads to.
+    def read(self, *, whole: bool = False) -> Reading[Any]:
+        """See `RuleDriver.read`."""
 
-        Raises UnavailableError, PermissionDeniedError.
-        """
+    def sync(self, goal: Goal[Any]) -> Synced[Any]:
+        """See `RuleDriver.sync`."""
 
-    def sync(
-        self, family: Family, have: Table, build: Build, keep: Sequence[PortMapping], add: Sequence[PortMapping]
-    ) -> Synced:
-        """Write a family's rules, as many as the kernel takes, and look again."""
+    def leftovers(self) -> Mapping[Backend, tuple[Family, ...]]:
+        """Return the families in which a backend that is not in use has rules of this program."""
 
-    def leftovers(self) -> tuple[Family, ...]:
-        """The families in which the other backend has something of ours."""
-
-    def clear_leftovers(self, families: Sequence[Family]) -> tuple[Failure, ...]:
-        """Remove what is ours from the other backend."""
+    def clear_leftovers(self, leftovers: Mapping[Backend, Sequence[Family]]) -> tuple[Failure, ...]:
+        """Remove the rules of this program from backends that are not in use."""
 
     def flush_flows(
         self,
@@ -61,4 +86,4 @@ class Node(Protocol):
         *,
         everything: bool,
     ) -> tuple[Failure, ...]:
-        """Delete the UDP flows that these changes misled; with everything, all that do not follow the live mappings."""
+        """Delete the UDP flows that these changes misdirect; everything: all that differ from the live mappings."""

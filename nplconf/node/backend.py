@@ -7,7 +7,7 @@ but nobody who looks for ours would look in the other one.
 from pathlib import Path
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Backend, Family
+from nplconf.model import FAMILIES, Family, IptablesKind
 from nplconf.node import command
 
 HINTS = ("KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY")
@@ -16,12 +16,12 @@ NAMES_FILES: dict[Family, str] = {"IPv4": "/proc/net/ip_tables_names", "IPv6": "
 _PREFIX: dict[Family, str] = {"IPv4": "iptables", "IPv6": "ip6tables"}
 
 
-def program(family: Family, backend: Backend, what: str) -> str:
+def program(family: Family, backend: IptablesKind, what: str) -> str:
     """The name of a program: iptables-nft-restore."""
     return f"{_PREFIX[family]}-{backend}-{what}"
 
 
-def choose() -> Backend:
+def choose() -> IptablesKind:
     """nft, unless only legacy has the kubelet's hints. Raises UnavailableError when neither is installed."""
     found = installed()
     if not found:
@@ -29,18 +29,18 @@ def choose() -> Backend:
     return found[0] if len(found) == 1 else hinted() or "nft"
 
 
-def installed() -> tuple[Backend, ...]:
+def installed() -> tuple[IptablesKind, ...]:
     """The backends whose programs are there."""
-    kinds: tuple[Backend, ...] = ("nft", "legacy")
+    kinds: tuple[IptablesKind, ...] = ("nft", "legacy")
     return tuple(kind for kind in kinds if command.find(program("IPv4", kind, "restore")))
 
 
-def hinted() -> Backend | None:
+def hinted() -> IptablesKind | None:
     """The backend that the kubelet uses, where it has left its hint."""
     return next((kind for kind in installed() if _hinted(kind)), None)
 
 
-def _hinted(backend: Backend) -> bool:
+def _hinted(backend: IptablesKind) -> bool:
     """One that hangs is not asked for the other family too."""
     try:
         return any(_has_hint(family, backend) for family in FAMILIES)
@@ -48,14 +48,14 @@ def _hinted(backend: Backend) -> bool:
         return False
 
 
-def _has_hint(family: Family, backend: Backend) -> bool:
+def _has_hint(family: Family, backend: IptablesKind) -> bool:
     if backend == "legacy" and not legacy_has("mangle", family):
         return False
     # one call each: the first chain that is missing ends a restore, so they are asked in two
     return any(_lists(family, backend, chain) for chain in HINTS)
 
 
-def _lists(family: Family, backend: Backend, chain: str) -> bool:
+def _lists(family: Family, backend: IptablesKind, chain: str) -> bool:
     question = f"*mangle\n-S {chain}\nCOMMIT\n"
     done = command.run(program(family, backend, "restore"), "--noflush", text=question, deadline=DEADLINE)
     return done.code == 0 and f"-N {chain}" in done.text.splitlines()

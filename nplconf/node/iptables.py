@@ -4,12 +4,15 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import Backend, Family, PortMapping
+from nplconf.model import FAMILIES, Backend, Family, IptablesKind, PortMapping
 from nplconf.node import command
 from nplconf.node.backend import legacy_has, program
+from nplconf.node.halving import Fault, write_most
+from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.rule import Rule
 from nplconf.rules.iptables.table import BASES, INDEX, Table, linked
 from nplconf.rules.iptables.table import read as parse
@@ -34,25 +37,12 @@ PASSING = (
 _REFUSED = re.compile(r"[A-Z]+_[A-Z_]+ failed \(([^)]*)\)")
 PATIENCE = 8.0
 """Seconds in which a call that did not get it is made again."""
-SETTLE = 60.0
-"""Seconds for all attempts to bring one family in order."""
+SYNC = 60.0
+"""Seconds for all attempts to sync one family."""
 NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
 """A transaction that leaves no trace: whoever refuses it refuses everything."""
 
 Build = Callable[[Sequence[PortMapping]], Table | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Synced:
-    """A family after writing. table: as seen last. refused: mappings that the kernel would not take, and why."""
-
-    table: Table
-    refused: tuple[tuple[PortMapping, str], ...] = ()
-    errors: tuple[str, ...] = ()
-
-
-Fault = Literal["none", "refused", "unseen", "busy", "unavailable"]
-"""What is wrong with a transaction: refused as such; taken, and not seen; not looked at; not run, or not read again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +56,7 @@ class Written:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(family: Family, backend: Backend, *, whole: bool = False) -> Table:
+def read(family: Family, backend: IptablesKind, *, whole: bool = False) -> Table:
     """What is ours. Two calls at any size; a whole save where the index cannot be trusted.
 
     whole: also find chains that nothing leads to. Raises UnavailableError when there is no trustworthy answer,
@@ -78,13 +68,13 @@ def read(family: Family, backend: Backend, *, whole: bool = False) -> Table:
     return (None if whole else _by_index(family, backend)) or _save(family, backend)
 
 
-def _nothing(family: Family, backend: Backend) -> Table:
+def _nothing(family: Family, backend: IptablesKind) -> Table:
     """A table that does not exist, as long as there is a program that could make it. Raises UnavailableError."""
     command.located(program(family, backend, "restore"))
     return parse("")
 
 
-def _by_index(family: Family, backend: Backend) -> Table | None:
+def _by_index(family: Family, backend: IptablesKind) -> Table | None:
     """Our chains alone, as the index names them; None where it cannot be trusted to name them all."""
     first = _list(family, backend, (INDEX, *BASES))
     rules = parse(first).chains.get(INDEX, ()) if first else ()
@@ -94,7 +84,7 @@ def _by_index(family: Family, backend: Backend) -> Table | None:
     return table if table and linked(table) else None
 
 
-def _list(family: Family, backend: Backend, chains: Sequence[str]) -> str | None:
+def _list(family: Family, backend: IptablesKind, chains: Sequence[str]) -> str | None:
     """Some chains' rules; None when one of them is missing, or the answer makes no sense."""
     question = "\n".join(("*nat", *(f"-S {chain}" for chain in chains), "COMMIT", ""))
     done = _patiently(program(family, backend, "restore"), "--noflush", text=question)
@@ -102,7 +92,7 @@ def _list(family: Family, backend: Backend, chains: Sequence[str]) -> str | None
     return done.text if done.code == 0 and named == len(chains) else None
 
 
-def _save(family: Family, backend: Backend) -> Table:
+def _save(family: Family, backend: IptablesKind) -> Table:
     name = program(family, backend, "save")
     done = _patiently(name, "-t", "nat", text="")
     if done.code != 0:
@@ -134,31 +124,13 @@ def _is_busy(done: command.Completed) -> bool:
 # --- writing ---------------------------------------------------------------------------------------------------------
 
 
-def sync(
-    family: Family, backend: Backend, have: Table, build: Build, keep: Sequence[PortMapping], add: Sequence[PortMapping]
-) -> Synced:
-    """Bring a family's chains to what `build` makes of keep and add; where the kernel refuses, of as many as it takes.
-
-    One transaction in the good case. One that did not come out as wanted is tried again from a new reading. When it is
-    refused again, and nothing but the additions can be the reason, they are halved until those that are refused are
-    found, and everything else is in.
-    """
-    writer = _Writer(family, backend, build, have, time.monotonic() + SETTLE)
-    if writer.reach(keep, add) or (writer.fault in ("refused", "unseen") and writer.reach(keep, add)):
-        return Synced(writer.table, errors=writer.left)
-    if writer.fault != "refused" or not writer.takes_anything() or not writer.reach(keep, ()):
-        return Synced(writer.table, errors=(writer.complaint,))
-    taken, refused = writer.halve(list(keep), list(add))
-    return Synced(writer.table, tuple(refused), () if writer.reach(taken, ()) else (writer.complaint,))
-
-
 class _Writer:
     """The attempts on one family. table: as read last. fault, complaint: what the last attempt came to.
 
     left: which chains of ours cannot be deleted, and why, where there are some.
     """
 
-    def __init__(self, family: Family, backend: Backend, build: Build, have: Table, end: float) -> None:
+    def __init__(self, family: Family, backend: IptablesKind, build: Build, have: Table, end: float) -> None:
         self.table = have
         self.fault: Fault = "none"
         self.complaint = ""
@@ -171,7 +143,7 @@ class _Writer:
         if not differs(self.table, want):
             return True
         if time.monotonic() > self._end:
-            self.fault, self.complaint = "unavailable", f"gave up after {SETTLE:.0f} s; {self.complaint}"
+            self.fault, self.complaint = "unavailable", f"gave up after {SYNC:.0f} s; {self.complaint}"
             return False
         done = self._write(want)
         try:
@@ -220,21 +192,8 @@ class _Writer:
         """Whether iptables takes a transaction at all: where it does not, no mapping is the reason."""
         return write(self._family, self._backend, NOTHING).fault == "none"
 
-    def halve(
-        self, keep: list[PortMapping], add: list[PortMapping]
-    ) -> tuple[list[PortMapping], list[tuple[PortMapping, str]]]:
-        """Put in what the kernel takes of add; everything in force then, and each one refused with the reason."""
-        if not add or self.reach(keep, add):
-            return keep + add, []
-        if len(add) == 1 or self.fault != "refused":
-            return keep, [(mapping, self.complaint) for mapping in add]
-        half = len(add) // 2
-        keep, refused = self.halve(keep, add[:half])
-        keep, more = self.halve(keep, add[half:])
-        return keep, refused + more
 
-
-def write(family: Family, backend: Backend, text: str) -> Written:
+def write(family: Family, backend: IptablesKind, text: str) -> Written:
     """One transaction. Whether it is in force only a look can say. Raises PermissionDeniedError."""
     if not text:
         return Written("unavailable", "something of ours is not as it must be, and no text for iptables can mend it")
@@ -248,24 +207,71 @@ def write(family: Family, backend: Backend, text: str) -> Written:
     return Written("busy" if _is_busy(done) else "refused", f"{name}: {done.complaint}")
 
 
-# --- the other backend -----------------------------------------------------------------------------------------------
+# --- the driver --------------------------------------------------------------------------------------------------
 
 
-def has_ours(family: Family, backend: Backend) -> bool:
-    """Whether a backend that is not used has something of ours; False where it is not installed or cannot tell."""
-    if command.find(program(family, backend, "restore")) is None:
-        return False
-    try:
-        return not read(family, backend).empty
-    except (UnavailableError, PermissionDeniedError):
-        return False
+@dataclass(frozen=True, slots=True)
+class IptablesDriver:
+    """iptables of one kind as a `RuleDriver`: one transaction per family."""
+
+    kind: IptablesKind
+
+    @property
+    def name(self) -> Backend:
+        """See `RuleDriver`."""
+        return "iptables-nft" if self.kind == "nft" else "iptables-legacy"
+
+    @property
+    def rules(self) -> RuleBackend[Table]:
+        """See `RuleDriver`."""
+        return tree
+
+    def read(self, *, whole: bool = False) -> Reading[Table]:
+        """See `RuleDriver`."""
+        found: dict[Family, Table] = {}
+        unreadable: dict[Family, str] = {}
+        for family in FAMILIES:
+            try:
+                found[family] = read(family, self.kind, whole=whole)
+            except UnavailableError as err:
+                unreadable[family] = str(err)
+        return Reading(found, unreadable)
+
+    def sync(self, goal: Goal[Table]) -> Synced[Table]:
+        """See `RuleDriver`."""
+        found: dict[Family, Table] = {}
+        refused: list[tuple[PortMapping, str]] = []
+        errors: list[tuple[Family, str]] = []
+        for family, have in goal.have.items():
+            writer = _Writer(family, self.kind, partial(goal.build, family), have, time.monotonic() + SYNC)
+            keep, add = _of(goal.keep, family), _of(goal.add, family)
+            rejected, complaints = write_most(writer, keep, add)
+            found[family] = writer.table
+            refused += rejected
+            errors += ((family, complaint) for complaint in complaints)
+        return Synced(found, tuple(refused), tuple(errors))
+
+    def present(self) -> tuple[Family, ...]:
+        """See `RuleDriver`."""
+        return tuple(family for family in FAMILIES if self._has_rules(family))
+
+    def _has_rules(self, family: Family) -> bool:
+        if command.find(program(family, self.kind, "restore")) is None:
+            return False
+        try:
+            return not read(family, self.kind).empty
+        except (UnavailableError, PermissionDeniedError):
+            return False
+
+    def clear(self, family: Family) -> str:
+        """See `RuleDriver`."""
+        try:
+            have = read(family, self.kind, whole=True)
+            synced = self.sync(Goal({family: have}, lambda *_: None))
+        except (UnavailableError, PermissionDeniedError) as err:
+            return str(err)
+        return "; ".join(message for _, message in synced.errors)
 
 
-def clear(family: Family, backend: Backend) -> str:
-    """Remove all that is ours from a backend; what went wrong, or ""."""
-    try:
-        have = read(family, backend, whole=True)
-        synced = sync(family, backend, have, lambda _: None, (), ())
-    except (UnavailableError, PermissionDeniedError) as err:
-        return str(err)
-    return "; ".join(synced.errors)
+def _of(mappings: Sequence[PortMapping], family: Family) -> list[PortMapping]:
+    return [mapping for mapping in mappings if mapping.family == family]

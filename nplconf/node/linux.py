@@ -4,20 +4,26 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nplconf.errors import PermissionDeniedError
 from nplconf.hold import client as holds
-from nplconf.model import FAMILIES, Backend, Change, Failure, Family, Holds, PortMapping, PortRange
-from nplconf.node import backend, conntrack, iptables, owners, routes, state
-from nplconf.node.iptables import Build, Synced
+from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping, PortRange
+from nplconf.node import RuleDriver, backend, conntrack, owners, routes, state
+from nplconf.node.iptables import IptablesDriver
 from nplconf.plan.state import Loaded, State
-from nplconf.rules.iptables.masquerade import Routes
-from nplconf.rules.iptables.table import Table
+from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.masquerade import Routes
 from nplconf.settings import Settings
 
 NAMED = 32
 """The most taken numbers whose holders are looked up in /proc."""
 CAP_NET_ADMIN = 12
+DRIVERS: dict[Backend, RuleDriver[Any]] = {
+    "iptables-nft": IptablesDriver("nft"),
+    "iptables-legacy": IptablesDriver("legacy"),
+}
+"""Every backend of rules, and what drives it on this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +36,16 @@ class LinuxNode:
 
     @classmethod
     def open(cls, settings: Settings) -> "LinuxNode":
-        """Choose the iptables backend, nothing more. Raises UnavailableError without one, PermissionDeniedError."""
+        """Choose the backend, nothing more. Raises UnavailableError without one, PermissionDeniedError."""
         if not _may_administer():
             raise PermissionDeniedError("no right to read or write iptables: run as root (CAP_NET_ADMIN)")
-        chosen = backend.choose() if settings.backend == "auto" else settings.backend
-        return cls(chosen, state.boot_id(), settings)
+        kind = backend.choose() if settings.backend == "auto" else settings.backend
+        return cls("iptables-nft" if kind == "nft" else "iptables-legacy", state.boot_id(), settings)
 
     @property
-    def other(self) -> Backend:
-        """The iptables backend that is not used."""
-        return "legacy" if self.backend == "nft" else "nft"
+    def rules(self) -> RuleBackend[Any]:
+        """See `Node`."""
+        return DRIVERS[self.backend].rules
 
     def now(self) -> float:
         """See `Node`."""
@@ -64,24 +70,24 @@ class LinuxNode:
         """See `Node`."""
         return routes.read()
 
-    def read(self, family: Family, *, whole: bool = False) -> Table:
+    def read(self, *, whole: bool = False) -> Reading[Any]:
         """See `Node`."""
-        return iptables.read(family, self.backend, whole=whole)
+        return DRIVERS[self.backend].read(whole=whole)
 
-    def sync(
-        self, family: Family, have: Table, build: Build, keep: Sequence[PortMapping], add: Sequence[PortMapping]
-    ) -> Synced:
+    def sync(self, goal: Goal[Any]) -> Synced[Any]:
         """See `Node`."""
-        return iptables.sync(family, self.backend, have, build, keep, add)
+        return DRIVERS[self.backend].sync(goal)
 
-    def leftovers(self) -> tuple[Family, ...]:
+    def leftovers(self) -> dict[Backend, tuple[Family, ...]]:
         """See `Node`."""
-        return tuple(family for family in FAMILIES if iptables.has_ours(family, self.other))
+        others = {name: driver.present() for name, driver in DRIVERS.items() if name != self.backend}
+        return {name: families for name, families in others.items() if families}
 
-    def clear_leftovers(self, families: Sequence[Family]) -> tuple[Failure, ...]:
+    def clear_leftovers(self, leftovers: Mapping[Backend, Sequence[Family]]) -> tuple[Failure, ...]:
         """See `Node`."""
-        complaints = ((family, iptables.clear(family, self.other)) for family in families)
-        return tuple(Failure("backend", f"{family} {self.other}", text) for family, text in complaints if text)
+        places = ((family, name) for name, families in leftovers.items() for family in families)
+        complaints = ((f"{family} {name}", DRIVERS[name].clear(family)) for family, name in places)
+        return tuple(Failure("backend", place, complaint) for place, complaint in complaints if complaint)
 
     def flush_flows(
         self,

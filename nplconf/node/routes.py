@@ -8,7 +8,7 @@ import struct
 from functools import cache
 from pathlib import Path
 
-from nplconf.rules.iptables.masquerade import Route, Routes
+from nplconf.rules.masquerade import Route, Routes
 
 _CALLS = {"IPv4": "iptables", "IPv6": "ip6tables"}
 _LOCAL = 0x80000000

@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from nplconf.cluster import Cluster
-from nplconf.errors import NplconfError, UnavailableError
-from nplconf.model import FAMILIES, Change, Failure, PortMapping
+from nplconf.errors import NplconfError
+from nplconf.model import Change, Failure, PortMapping
 from nplconf.node import Node
 from nplconf.plan import cooling
 from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
 from nplconf.publish import patches
-from nplconf.rules.iptables import tree
+from nplconf.rules import Goal
 from nplconf.run.reconcile import keep
 from nplconf.settings import Settings
 
@@ -44,19 +44,15 @@ def _withdraw(cluster: Cluster, known: str | None, name: str) -> tuple[Failure, 
 
 
 def _clean_node(node: Node, loaded: Loaded) -> list[Failure]:
-    failures: list[Failure] = []
-    live: list[PortMapping] = []
-    for family in FAMILIES:
-        try:
-            have = node.read(family, whole=True)
-        except UnavailableError as err:
-            failures.append(Failure("rule", family, str(err)))
-            continue
-        known = loaded.state.plan.mappings if loaded.state.plan else ()
-        live += live_mappings(tree.live(have, family), known, {})
-        if not have.empty:
-            synced = node.sync(family, have, lambda _: None, (), ())
-            failures += (Failure("rule", family, message) for message in synced.errors)
+    reading = node.read(whole=True)
+    failures = [Failure("rule", family, why) for family, why in reading.unreadable.items()]
+    known = loaded.state.plan.mappings if loaded.state.plan else ()
+    rules = [rule for family, have in reading.found.items() for rule in node.rules.live(have, family)]
+    live = live_mappings(rules, known, {})
+    full = {family: have for family, have in reading.found.items() if not node.rules.is_empty(have)}
+    if full:
+        synced = node.sync(Goal(full, lambda *_: None))
+        failures += (Failure("rule", family, message) for family, message in synced.errors)
     failures += node.clear_leftovers(node.leftovers())
     changes = [Change("delete", "cleanup", mapping, mapping) for mapping in live]
     failures += node.flush_flows(changes, (), loaded.state.addresses, everything=False) if changes else ()

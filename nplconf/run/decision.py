@@ -3,9 +3,9 @@
 `reconcile` acts on a `Decision`, `plan` prints one, `verify` holds one against the node.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nplconf.desired.addresses import matched_addresses
 from nplconf.desired.render import Desired, find_node, render
@@ -31,9 +31,7 @@ from nplconf.plan.limits import Blocked, blocked, still_runs
 from nplconf.plan.live import numbers
 from nplconf.plan.state import State
 from nplconf.publish import patches
-from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.masquerade import Routes, masquerade_sources
-from nplconf.rules.iptables.table import Table
+from nplconf.rules.masquerade import masquerade_sources
 from nplconf.run import reasons
 from nplconf.run.observed import Observed, live_now, orphaned, previous_of, usable
 from nplconf.settings import Settings
@@ -56,7 +54,7 @@ class Decision:
     eligible: tuple[PortMapping, ...]
     live: tuple[PortMapping, ...]
     diff: Diff
-    wanted: Mapping[Family, Table | None] = field(hash=False)
+    wanted: Mapping[Family, Any] = field(hash=False)
     addresses: Mapping[Family, tuple[str, ...]] = field(hash=False)
     patches: tuple[Patch, ...]
     findings: tuple[Finding, ...]
@@ -211,37 +209,42 @@ def _decision(
         failures=failures,
         next_state=_kept(plan, addresses, live, pods, observed),
     )
-    decision = replace(decision, wanted=tables(eligible, decision, observed.routes))
+    decision = replace(decision, wanted=rules_for(eligible, decision, observed))
     return replace(decision, findings=_findings(decision, observed))
 
 
-def tables(mappings: Iterable[PortMapping], decision: Decision, routes: Routes) -> dict[Family, Table | None]:
-    """Our chains for these mappings."""
+def rules_for(mappings: Iterable[PortMapping], decision: Decision, observed: Observed) -> dict[Family, Any]:
+    """Return the backend's rules for these mappings, by family."""
     rows = tuple(mappings)
-    return {family: table_of(rows, decision, routes, family) for family in FAMILIES}
+    return {family: rules_of_family(rows, decision, observed, family) for family in FAMILIES}
 
 
-def table_of(mappings: Iterable[PortMapping], decision: Decision, routes: Routes, family: Family) -> Table | None:
-    """One family's chains; None where the node has no address that could be matched."""
+def rules_of_family(mappings: Iterable[PortMapping], decision: Decision, observed: Observed, family: Family) -> Any:
+    """Return the backend's rules for one family; None where the node has no address that could be matched."""
     rows = [m for m in mappings if m.family == family and m.via == "dnat"]
     addresses = decision.addresses.get(family, ())
     if not addresses:
         return None
-    places = masquerade_sources(routes, {m.pod_ip for m in rows})
-    return tree.table(rows, addresses, places, decision.plan.port_range, family)
+    sources = masquerade_sources(observed.routes, {m.pod_ip for m in rows})
+    return observed.rules.build(rows, addresses, sources, decision.plan.port_range, family)
 
 
 def _findings(decision: Decision, observed: Observed) -> tuple[Finding, ...]:
     """What is wrong on the node beside the mappings themselves."""
-    wrong = {family: table for family, table in observed.tables.items() if tree.differs(table, decision.wanted[family])}
-    there = tables(decision.live, decision, observed.routes) if wrong else {}
-    found = [f for family, table in wrong.items() for f in tree.findings(table, there[family], family)]
-    other = "legacy" if observed.backend == "nft" else "nft"
-    message = f"rules of ours in iptables-{other}, beside iptables-{observed.backend} which is used; apply removes them"
-    found += [Finding("backend", family, message) for family in observed.leftovers]
+    rules, wanted = observed.rules, decision.wanted
+    wrong = {family: have for family, have in observed.found.items() if rules.differs(have, wanted[family])}
+    there = rules_for(decision.live, decision, observed) if wrong else {}
+    found = [f for family, have in wrong.items() for f in rules.findings(have, there[family], family)]
+    found += _leftovers(observed)
     concerned = {m.family for m in (*decision.plan.mappings, *orphaned(observed, decision.plan)) if m.via == "dnat"}
     found += [Finding("unreadable", f, text) for f, text in observed.unreadable.items() if f in concerned]
     return tuple(found)
+
+
+def _leftovers(observed: Observed) -> Iterator[Finding]:
+    for other, families in observed.leftovers.items():
+        message = f"rules of nplconf in {other}, beside {observed.backend} which is used; apply removes them"
+        yield from (Finding("backend", family, message) for family in families)
 
 
 def _eligible(
@@ -331,7 +334,7 @@ def restrained(decision: Decision, pods: tuple[Pod, ...] | None, observed: Obser
         decision,
         eligible=rows,
         diff=changes,
-        wanted=tables(rows, decision, observed.routes) if changes.changes else {},
+        wanted=rules_for(rows, decision, observed) if changes.changes else {},
         patches=(),
         failures=(),
         next_state=replace(observed.state, empty_seen=decision.next_state.empty_seen),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from nplconf.desired.ports import Previous
 from nplconf.model import Backend, Family, Holds, Plan, PortMapping
@@ -9,9 +10,8 @@ from nplconf.plan import cooling
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
-from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.masquerade import Routes
-from nplconf.rules.iptables.table import Table
+from nplconf.rules import RuleBackend
+from nplconf.rules.masquerade import Routes
 from nplconf.settings import Settings
 
 
@@ -19,16 +19,18 @@ from nplconf.settings import Settings
 class Observed:
     """The node as it was read. now: boot-time clock, seconds. unreadable: why a family's rules could not be read.
 
-    leftovers: families with rules of ours in the backend that is not used.
+    rules: the pure half of the backend in use; found: what it read, by family. leftovers: the families that another
+    backend has rules of nplconf in.
     """
 
     loaded: Loaded
     boot: str
     now: float
     backend: Backend
-    tables: Mapping[Family, Table] = field(hash=False)
+    rules: RuleBackend[Any] = field(hash=False)
+    found: Mapping[Family, Any] = field(hash=False)
     unreadable: Mapping[Family, str] = field(hash=False)
-    leftovers: tuple[Family, ...]
+    leftovers: Mapping[Backend, tuple[Family, ...]] = field(hash=False)
     holds: Holds
     routes: Routes
 
@@ -45,7 +47,7 @@ class Observed:
 
 def live_now(observed: Observed, settings: Settings) -> tuple[PortMapping, ...]:
     """The mappings that the kernel has, completed from the state file."""
-    rules = [rule for family, table in observed.tables.items() for rule in tree.live(table, family)]
+    rules = [rule for family, found in observed.found.items() for rule in observed.rules.live(found, family)]
     known = observed.state.plan.mappings if observed.state.plan else ()
     advertised = observed.state.plan.node_ips if observed.state.plan else settings.node_ips
     return live_mappings(rules, known, advertised)

@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from nplconf.model import Change, Failure, Family, LiveRule, Patch, Pod, PodRef, PortMapping, RuleKey
 from nplconf.publish import annotation
-from nplconf.rules import owner
-from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.table import Table
+from nplconf.rules import RuleBackend, owner
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
 
@@ -48,14 +47,18 @@ class Result:
 
 
 def in_place(
-    decision: Decision, seen: Mapping[Family, Table], observed: Observed, pods: Iterable[Pod]
+    decision: Decision, seen: Mapping[Family, Any], observed: Observed, pods: Iterable[Pod]
 ) -> tuple[PortMapping, ...]:
     """The mappings that are published: seen in the kernel, or the CNI's (hostPort).
 
     Of a family that cannot be read nobody knows; what a Pod was told of it stays, nothing is added.
     """
     advertised = decision.plan.node_ips
-    keys = {k for f, t in seen.items() for k in tree.in_place(t, decision.wanted.get(f), f, advertised.get(f))}
+    keys = {
+        key
+        for family, found in seen.items()
+        for key in observed.rules.in_place(found, decision.wanted.get(family), family, advertised.get(family))
+    }
     known = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
     return tuple(
         m
@@ -100,11 +103,13 @@ def absent(
     return found
 
 
-def done(decision: Decision, seen: Mapping[Family, Table], writes: Iterable[Family]) -> tuple[Change, ...]:
+def done(
+    decision: Decision, seen: Mapping[Family, Any], writes: Iterable[Family], backend: RuleBackend[Any]
+) -> tuple[Change, ...]:
     """The changes that the kernel shows."""
     written = set(writes)
-    numbers = {str(c.mapping.node_port) for c in decision.diff.changes}
-    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in tree.live(seen[f], f, numbers)}
+    ports = {c.mapping.node_port for c in decision.diff.changes}
+    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in backend.live(seen[f], f, ports)}
     return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
 
 

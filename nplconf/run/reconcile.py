@@ -4,21 +4,21 @@ One run: read the cluster and the node, decide; keep the state; withdraw what go
 read again; publish what is seen in place. Every step can be done twice; a failure of one mapping or Pod stops no other.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.deadline import RUN
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Change, ClusterState, Failure, Family, Plan, Pod, PortMapping
+from nplconf.model import Backend, Change, ClusterState, Failure, Family, Plan, Pod, PortMapping
 from nplconf.node import Node
 from nplconf.plan.state import State
 from nplconf.publish import patches
-from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.table import Table
+from nplconf.rules import Goal
 from nplconf.run import outcome
-from nplconf.run.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, table_of, tables, trust
+from nplconf.run.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, rules_for, rules_of_family, trust
 from nplconf.run.events import Outcome, tell
 from nplconf.run.observed import Observed, held, live_now
 from nplconf.run.outcome import Result
@@ -29,22 +29,17 @@ from nplconf.settings import Settings
 
 def observe(node: Node) -> Observed:
     """Read the node once. A family that cannot be read is data; raises UnavailableError when none can."""
-    found: dict[Family, Table] = {}
-    unreadable: dict[Family, str] = {}
-    for family in FAMILIES:
-        try:
-            found[family] = node.read(family)
-        except UnavailableError as err:
-            unreadable[family] = str(err)
-    if not found:
-        raise UnavailableError("; ".join(dict.fromkeys(unreadable.values())))
+    reading = node.read()
+    if not reading.found:
+        raise UnavailableError("; ".join(dict.fromkeys(reading.unreadable.values())))
     return Observed(
         loaded=node.load(),
         boot=node.boot,
         now=node.now(),
         backend=node.backend,
-        tables=found,
-        unreadable=unreadable,
+        rules=node.rules,
+        found=reading.found,
+        unreadable=reading.unreadable,
         leftovers=node.leftovers(),
         holds=node.holds(),
         routes=node.routes(),
@@ -186,7 +181,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         gone = outcome.unpublished(in_place, refused, pods)
         if gone:
             in_place = tuple(m for m in in_place if m not in gone)
-            seen, unwritten = _take_back(gone, decision, replace(observed, tables=seen), node)
+            seen, unwritten = _take_back(gone, decision, replace(observed, found=seen), node)
             failures += unwritten
     if writes:
         problems += keep(node, replace(decision.next_state, writing=False), text)[1]
@@ -195,7 +190,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     written = published if pods is before else patches.final(before, in_place)
     return Result(
         decision=decision,
-        done=outcome.done(decision, seen, writes),
+        done=outcome.done(decision, seen, writes, observed.rules),
         in_place=in_place,
         patches=written,
         failures=tuple(failures),
@@ -221,7 +216,9 @@ def _unheld(decision: Decision, observed: Observed) -> list[str]:
 def _to_write(decision: Decision, observed: Observed) -> tuple[Family, ...]:
     """The families whose chains are not as they are to be; of a run that is held back wholly, none."""
     return tuple(
-        f for f, have in observed.tables.items() if f in decision.wanted and tree.differs(have, decision.wanted[f])
+        family
+        for family, have in observed.found.items()
+        if family in decision.wanted and observed.rules.differs(have, decision.wanted[family])
     )
 
 
@@ -250,50 +247,49 @@ def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tupl
 
 
 def _write(
-    decision: Decision, observed: Observed, node: Node, families: Iterable[Family]
-) -> tuple[dict[Family, Table], list[Failure]]:
+    decision: Decision, observed: Observed, node: Node, families: Collection[Family]
+) -> tuple[dict[Family, Any], list[Failure]]:
     """Bring each family in order; the tables as they were seen last, and what the kernel would not take."""
-    seen = dict(observed.tables)
-    failures: list[Failure] = []
+    rows = [m for m in decision.eligible if m.via == "dnat" and m.family in families]
+    if not families:
+        return dict(observed.found), []
     changed = {change.mapping.key for change in decision.diff.changes if change.action != "delete"}
-    for family in families:
-        rows = [m for m in decision.eligible if m.family == family and m.via == "dnat"]
+    every = Counter(mapping.family for mapping in rows)
 
-        def build(mappings: Sequence[PortMapping], family: Family = family, every: int = len(rows)) -> Table | None:
-            # all of them, in whatever order: that table is there already
-            if len(mappings) == every:
-                return decision.wanted[family]
-            return table_of(mappings, decision, observed.routes, family)
+    def build(family: Family, mappings: Sequence[PortMapping]) -> Any:
+        if len(mappings) == every[family]:  # all of them, in whatever order: these rules are built already
+            return decision.wanted[family]
+        return rules_of_family(mappings, decision, observed, family)
 
-        keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
-        synced = node.sync(family, observed.tables[family], build, keep, add)
-        seen[family] = synced.table
-        failures += (Failure("rule", row.subject, message, refused=True) for row, message in synced.refused)
-        failures += (Failure("rule", family, message) for message in synced.errors)
-    return seen, failures
+    keep, add = [m for m in rows if m.key not in changed], [m for m in rows if m.key in changed]
+    synced = node.sync(Goal({family: observed.found[family] for family in families}, build, keep, add))
+    failures = [Failure("rule", row.subject, message, refused=True) for row, message in synced.refused]
+    failures += (Failure("rule", family, message) for family, message in synced.errors)
+    return {**observed.found, **synced.found}, failures
 
 
 def _take_back(
     gone: frozenset[PortMapping], decision: Decision, observed: Observed, node: Node
-) -> tuple[dict[Family, Table], list[Failure]]:
+) -> tuple[dict[Family, Any], list[Failure]]:
     """Remove rules that were just made; every run tries anew, so no wish of the cluster is forgotten."""
     eligible = tuple(m for m in decision.eligible if m not in gone)
     diff = replace(decision.diff, changes=())
-    less = replace(decision, eligible=eligible, diff=diff, wanted=tables(eligible, decision, observed.routes))
+    less = replace(decision, eligible=eligible, diff=diff, wanted=rules_for(eligible, decision, observed))
     seen, failures = _write(less, observed, node, _to_write(less, observed))
     changes = [Change("delete", "refused", mapping, mapping) for mapping in gone]
     return seen, [*failures, *node.flush_flows(changes, eligible, decision.addresses, everything=False)]
 
 
-def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> tuple[Family, ...]:
-    """The families whose rules in the other backend may go, as the backend in use took its own."""
+def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> dict[Backend, tuple[Family, ...]]:
+    """The rules of other backends that may go: those of the families in which the backend in use has its own."""
     stuck = {*observed.unreadable, *(failure.subject for failure in unwritten)}
-    return tuple(family for family in observed.leftovers if family not in stuck)
+    left = {name: tuple(f for f in families if f not in stuck) for name, families in observed.leftovers.items()}
+    return {name: families for name, families in left.items() if families}
 
 
-def _warnings(observed: Observed, replaced: Iterable[Family]) -> tuple[str, ...]:
-    other = "legacy" if observed.backend == "nft" else "nft"
-    removed = (f"rules of ours in iptables-{other} ({family}) are removed" for family in replaced)
+def _warnings(observed: Observed, replaced: Mapping[Backend, Sequence[Family]]) -> tuple[str, ...]:
+    places = ((name, family) for name, families in replaced.items() for family in families)
+    removed = (f"the rules of nplconf in {name} ({family}) are removed" for name, family in places)
     return tuple(filter(None, (observed.loaded.warning, *removed)))
 
 

@@ -7,7 +7,6 @@ from typing import Literal
 from nplconf.model import Change, Finding, Pod, PodRef, PortMapping
 from nplconf.publish import annotation, patches
 from nplconf.publish.annotation import Entry
-from nplconf.rules.iptables import tree
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed, held
 
@@ -68,8 +67,10 @@ def verify(decision: Decision, observed: Observed, pods: Sequence[Pod] | None, *
 def _rules(decision: Decision, observed: Observed) -> Callable[[PortMapping], Fact]:
     reached = {
         key
-        for family, table in observed.tables.items()
-        for key in tree.in_place(table, decision.wanted.get(family), family, decision.plan.node_ips.get(family))
+        for family, found in observed.found.items()
+        for key in observed.rules.in_place(
+            found, decision.wanted.get(family), family, decision.plan.node_ips.get(family)
+        )
     }
     there = {m.key for m in decision.live}
     moved = {(c.mapping.key, c.mapping.owner) for c in decision.diff.changes if c.action == "change"}

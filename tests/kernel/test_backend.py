@@ -137,7 +137,7 @@ def test_the_rules_of_the_other_iptables_stay_until_the_one_in_use_has_its_own(s
     applied = served.apply()
 
     assert (applied.code, applied.counts) == (0, (0, 1, 0))
-    assert "rules of ours in iptables-nft (IPv4) are removed" in applied.said
+    assert "the rules of nplconf in iptables-nft (IPv4) are removed" in applied.said
     assert not served.ours(backend="nft")
     assert annotation.parse(worlds.annotations(served.cluster)["web-0"]) == (entry,)
     assert answer(served) == Answer("web-0", 8080, CLIENT["IPv4"])

@@ -246,7 +246,7 @@ def test_what_is_left_of_ours_in_the_other_backend_is_found_and_removed(runs: Ru
 
     assert findings == {("backend", "IPv4"), ("backend", "IPv6")}
     assert (result.exit_code, result.done) == (0, ())
-    assert any("rules of ours in iptables-" + other in warning for warning in result.warnings)
+    assert any(f"the rules of nplconf in iptables-{other}" in warning for warning in result.warnings)
     assert runs.world.rules("IPv4", backend=other) == beside
     assert not any(foreign.ours(line) for line in runs.world.rules("IPv6", backend=other))
     assert runs.verify().ok

@@ -43,7 +43,7 @@ def served(node: World, shims: Shims) -> World:
     (listing,) = worlds.read_objects(node.cluster)
     there = [item for item in listing["items"] if item["kind"] == "Pod"]
     node.write(*there, node.routed("web-1", "10.244.3.2"), service)
-    shims.flush_flows()
+    shims.forget()
     return node
 
 

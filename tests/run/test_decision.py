@@ -164,17 +164,17 @@ def test_a_plan_of_another_cluster_is_not_trusted() -> None:
 # --- findings --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("used", "other"), [("nft", "legacy"), ("legacy", "nft")])
+@pytest.mark.parametrize(("used", "other"), [("iptables-nft", "iptables-legacy"), ("iptables-legacy", "iptables-nft")])
 def test_leftovers_name_the_backend_that_has_them(used: str, other: str) -> None:
-    (finding,) = decided(on=observed(backend=used, leftovers=("IPv4",))).findings
-    assert f"iptables-{other}, beside iptables-{used}" in finding.message
+    (finding,) = decided(on=observed(backend=used, leftovers={other: ("IPv4",)})).findings
+    assert f"{other}, beside {used}" in finding.message
 
 
 @pytest.mark.parametrize(("families", "found"), [(["IPv4"], []), (BOTH, ["IPv6"])])
 def test_a_family_that_cannot_be_read_is_a_finding_where_something_is_mapped_in_it(
     families: list[str], found: list[str]
 ) -> None:
-    blind = observed(tables={"IPv4": read("")}, unreadable={"IPv6": "no ip6tables"})
+    blind = observed(found={"IPv4": read("")}, unreadable={"IPv6": "no ip6tables"})
     both = pod(ips=["10.244.3.17", "fd00:244::17"])
     found_now = decided(both, service(families=families), on=blind).findings
     assert [(f.kind, f.subject) for f in found_now] == [("unreadable", family) for family in found]

@@ -8,6 +8,7 @@ from worlds import BOTH, mapping, pod, ref, service
 
 from nplconf.model import ContainerPort, Failure, Patch, PortMapping
 from nplconf.publish.annotation import entries, render
+from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.table import read
 from nplconf.run import outcome
 from nplconf.run.decision import Decision
@@ -27,7 +28,7 @@ def both_families() -> tuple[Decision, list[PortMapping]]:
 def test_of_a_family_that_cannot_be_read_what_was_told_stays_and_of_the_other_only_what_is_seen() -> None:
     decision, rows = both_families()
     told = [replace(DUAL, annotation=render(entries(rows)))]
-    blind = observed(tables={"IPv4": EMPTY["IPv4"]}, unreadable={"IPv6": "broken"})
+    blind = observed(found={"IPv4": EMPTY["IPv4"]}, unreadable={"IPv6": "broken"})
     found = outcome.in_place(decision, {"IPv4": EMPTY["IPv4"]}, blind, told)
     assert [m.family for m in found] == ["IPv6"]
     assert outcome.in_place(decision, {"IPv4": EMPTY["IPv4"]}, blind, [DUAL]) == ()
@@ -88,17 +89,17 @@ def test_a_host_port_is_never_absent() -> None:
 @pytest.mark.parametrize("written", [("IPv4",), ("IPv6",), ()])
 def test_what_is_done_is_what_the_kernel_shows_of_the_families_that_were_written(written: tuple[str, ...]) -> None:
     decision, rows = both_families()
-    seen = observed(*rows).tables
-    found = outcome.done(decision, seen, written)  # type: ignore[arg-type]
+    seen = observed(*rows).found
+    found = outcome.done(decision, seen, written, tree)  # type: ignore[arg-type]
     assert tuple(change.mapping.family for change in found) == written
-    assert outcome.done(decision, EMPTY, written) == ()  # type: ignore[arg-type]
+    assert outcome.done(decision, EMPTY, written, tree) == ()  # type: ignore[arg-type]
 
 
 def test_a_delete_is_done_when_the_rule_is_gone_and_a_change_when_it_leads_elsewhere() -> None:
     gone, moved = mapping(61001, pod=ref("gone")), mapping(61002, pod_ip="10.244.9.9")
     decision = decided(pod(), service(), on=observed(gone, moved))
     assert [c.action for c in decision.diff.changes] == ["delete", "change"]
-    before, after = observed(gone, moved).tables, observed(moved._replace(pod_ip="10.244.3.17")).tables
-    assert outcome.done(decision, before, ["IPv4"]) == ()
-    assert outcome.done(decision, after, ["IPv6"]) == ()
-    assert outcome.done(decision, after, ["IPv4"]) == decision.diff.changes
+    before, after = observed(gone, moved).found, observed(moved._replace(pod_ip="10.244.3.17")).found
+    assert outcome.done(decision, before, ["IPv4"], tree) == ()
+    assert outcome.done(decision, after, ["IPv6"], tree) == ()
+    assert outcome.done(decision, after, ["IPv4"], tree) == decision.diff.changes

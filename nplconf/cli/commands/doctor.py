@@ -76,7 +76,7 @@ def _facts(settings: Settings, faults: tuple[tuple[str, str], ...]) -> Facts:
         no_hold=settings.no_hold,
         capabilities=lacking,
         iptables=examine.iptables(settings.backend, unreadable),
-        leftovers=blind or (node.leftovers() if node else ()),
+        leftovers=blind or (node.leftovers() if node else {}),
         forwarding=blind or examine.forwarding(pods),
         ip_forward=examine.ip_forward(pods or ("IPv4",)),
         route_localnet=examine.route_localnet(),

@@ -8,11 +8,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from nplconf.model import Family
 from nplconf.rules.owner import SAFE
-
-EVERYWHERE: dict[Family, str] = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
-HOST: dict[Family, str] = {"IPv4": "/32", "IPv6": "/128"}
 
 
 class Rule(NamedTuple):

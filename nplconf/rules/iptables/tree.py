@@ -18,19 +18,19 @@ from nplconf.model import (
     Protocol,
     RuleKey,
 )
-from nplconf.rules import owner
+from nplconf.rules import EVERYWHERE, HOST, owner
 from nplconf.rules.iptables import masquerade
-from nplconf.rules.iptables.rule import EVERYWHERE, HOST, Rule, Unknown, span
+from nplconf.rules.iptables.rule import Rule, Unknown, span
 from nplconf.rules.iptables.table import ENTRY, INDEX, JUMPS, POST, Table, jumps
 
 LOOPBACK: dict[Family, str] = {"IPv4": "127.0.0.0/8", "IPv6": "::1/128"}
 Rules = tuple[Rule | Unknown, ...]
 
 
-def table(
+def build(
     mappings: Iterable[PortMapping],
     addresses: SequenceOf[str],
-    neighbours: Iterable[MasqueradeSource],
+    sources: Iterable[MasqueradeSource],
     ports: PortRange,
     family: Family,
 ) -> Table:
@@ -48,7 +48,7 @@ def table(
         else:
             leaf.append(dnat(mapping))
     chains: dict[str, Rules] = {name: tuple(rules) for name, rules in found.items()}
-    chains |= masquerade.chains(neighbours, addresses, ports, POST, family)
+    chains |= masquerade.chains(sources, addresses, ports, POST, family)
     chains[ENTRY] = _entry(addresses, family)
     chains[INDEX] = tuple(Rule(name, goto=True) for name in sorted(chains))
     return Table(chains, jumps())
@@ -117,14 +117,14 @@ def _guarded(key: RuleKey) -> tuple[str, str]:
 # --- reading back ----------------------------------------------------------------------------------------------------
 
 
-def live(found: Table, family: Family, numbers: Container[str] | None = None) -> tuple[LiveRule, ...]:
-    """Every DNAT rule in our chains, or those of certain numbers, sorted by key; doubled ones too."""
+def live(found: Table, family: Family, ports: Container[int] | None = None) -> tuple[LiveRule, ...]:
+    """See `rules.RuleBackend`."""
     rules = (
         _live(rule, name, found, family)
         for name, chain in found.chains.items()
         for rule in chain
         if isinstance(rule, Rule) and rule.to and rule.ports.isdigit()
-        if numbers is None or rule.ports in numbers
+        if ports is None or int(rule.ports) in ports
     )
     return tuple(sorted(rules))
 
@@ -210,6 +210,11 @@ def _comes_to(rule: Rule, chain: Rules) -> bool:
 def _ends(ports: str) -> tuple[int, int]:
     first, _, last = (ports or "0:65535").partition(":")
     return int(first), int(last or first)
+
+
+def is_empty(found: Table) -> bool:
+    """See `rules.RuleBackend`."""
+    return found.empty
 
 
 def differs(found: Table, want: Table | None) -> bool:

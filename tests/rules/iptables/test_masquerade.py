@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from nplconf.model import FAMILIES, Family, MasqueradeSource, PortRange
 from nplconf.rules.iptables import masquerade
-from nplconf.rules.iptables.masquerade import CHAIN, Route, masquerade_sources
+from nplconf.rules.iptables.masquerade import CHAIN
 from nplconf.rules.iptables.rule import Rule, parse, to_text
+from nplconf.rules.masquerade import Route, masquerade_sources
 
 PORTS = PortRange(61000, 62000)
 NODE: dict[Family, str] = {"IPv4": "10.10.10.10", "IPv6": "fd00:10::10"}

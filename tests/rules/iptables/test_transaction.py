@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from packets import Kernel
 
 from nplconf.model import PortMapping, PortRange
-from nplconf.rules.iptables import masquerade, tree
+from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.rule import Rule, Unknown
 from nplconf.rules.iptables.table import JUMPS, Base, Table
 from nplconf.rules.iptables.transaction import transaction
+from nplconf.rules.masquerade import masquerade_sources
 
 FOREIGN = {
     "PREROUTING": ['-m comment --comment "see -j NPLCONF there" -j KUBE-SERVICES', "-j DOCKER"],
@@ -27,8 +28,8 @@ NUMBERS = st.sets(st.integers(61000, 61060), max_size=12)
 
 def table(numbers: set[int]) -> Table:
     rows = [worlds.mapping(number, pod=worlds.ref(f"web-{number}")) for number in numbers]
-    near = masquerade.masquerade_sources((), {row.pod_ip for row in rows})
-    return tree.table(rows, ["10.10.10.10"], near, PortRange(61000, 62000), "IPv4")
+    near = masquerade_sources((), {row.pod_ip for row in rows})
+    return tree.build(rows, ["10.10.10.10"], near, PortRange(61000, 62000), "IPv4")
 
 
 def kernel() -> Kernel:
@@ -95,8 +96,8 @@ def test_a_change_of_one_mapping_writes_one_chain() -> None:
     state.restore(transaction(table({61000, 61001, 61040}), state.table()))
     moved = worlds.mapping(61001, pod=worlds.ref("web-61001"))._replace(pod_port=9999)
     rows: list[PortMapping] = [worlds.mapping(n, pod=worlds.ref(f"web-{n}")) for n in (61000, 61040)]
-    near = masquerade.masquerade_sources((), {moved.pod_ip})
-    want = tree.table([*rows, moved], ["10.10.10.10"], near, PortRange(61000, 62000), "IPv4")
+    near = masquerade_sources((), {moved.pod_ip})
+    want = tree.build([*rows, moved], ["10.10.10.10"], near, PortRange(61000, 62000), "IPv4")
     lines = transaction(want, state.table()).splitlines()
     assert [line for line in lines if line[0] == ":"] == [":NPLCONF-TCP-EE4 - [0:0]"]
     assert len(lines) == 5

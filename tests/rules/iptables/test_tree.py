@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from packets import Packet, deliver
 
 from nplconf.model import FAMILIES, Family, PortMapping, PortRange, Protocol, RuleKey
-from nplconf.rules.iptables import masquerade, tree
+from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.rule import Rule, Unknown, to_text
 from nplconf.rules.iptables.table import INDEX, Base, Table, linked
+from nplconf.rules.masquerade import masquerade_sources
 
 PORTS = PortRange(61000, 62000)
 ADDRESS: dict[Family, str] = {"IPv4": "10.10.10.10", "IPv6": "fd00:10::10"}
@@ -28,8 +29,8 @@ def rows(*keys: tuple[int, Protocol], family: Family = "IPv4") -> list[PortMappi
 
 
 def table(mappings: list[PortMapping], family: Family = "IPv4") -> Table:
-    near = masquerade.masquerade_sources((), {m.pod_ip for m in mappings})
-    return tree.table(mappings, [ADDRESS[family]], near, PORTS, family)
+    near = masquerade_sources((), {m.pod_ip for m in mappings})
+    return tree.build(mappings, [ADDRESS[family]], near, PORTS, family)
 
 
 def packet(number: int, protocol: str, family: Family = "IPv4") -> Packet:
@@ -198,7 +199,7 @@ def test_live_rules_are_sorted_whatever_the_order_of_the_chains() -> None:
     made = table(rows((61001, "udp"), (61005, "tcp"), (61006, "udp")))
     found = tree.live(replace(made, chains=dict(reversed(made.chains.items()))), "IPv4")
     assert [r.key.node_port for r in found] == [61001, 61005, 61006]
-    assert [r.key.node_port for r in tree.live(made, "IPv4", {"61005"})] == [61005]
+    assert [r.key.node_port for r in tree.live(made, "IPv4", {61005})] == [61005]
 
 
 @pytest.mark.parametrize(
@@ -299,8 +300,8 @@ def test_what_reaches_the_advertised_address_is_in_place_though_another_is_missi
     address: str | None, *, arrives: bool
 ) -> None:
     mappings = rows((61000, "tcp"))
-    want = tree.table(mappings, TWO, (), PORTS, "IPv4")
-    found = tree.table(mappings, TWO[1:], (), PORTS, "IPv4")
+    want = tree.build(mappings, TWO, (), PORTS, "IPv4")
+    found = tree.build(mappings, TWO[1:], (), PORTS, "IPv4")
     assert bool(tree.in_place(found, want, "IPv4", address)) is arrives
 
 

@@ -5,7 +5,7 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.rules.iptables.masquerade import Route, masquerade_sources
+from nplconf.rules.masquerade import Route, masquerade_sources
 
 BRIDGE = Route("10.244.3.0/24", bridged=True)
 ADDRESSES = st.one_of(

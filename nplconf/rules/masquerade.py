@@ -1,0 +1,79 @@
+"""Who must be masqueraded: sources whose replies would not come back through this node's conntrack.
+
+A Pod that reaches itself (hairpin) hangs without it everywhere; a neighbour on the same bridge does where bridged
+packets bypass conntrack. Nobody else is masqueraded, so that Pods see the client's address.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from nplconf.model import Family, MasqueradeSource
+from nplconf.rules import HOST
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A route of the node. network: CIDR. bridged: on a bridge whose packets pass conntrack by. device: its name."""
+
+    network: str
+    bridged: bool
+    device: str = ""
+
+
+Routes = tuple[Route, ...]
+
+
+def masquerade_sources(routes: Routes, pod_ips: Iterable[str]) -> tuple[MasqueradeSource, ...]:
+    """Each Pod's sources to masquerade, sorted by Pod: its neighbours on such a bridge, else its own address."""
+    if not any(route.bridged for route in routes):
+        return tuple(MasqueradeSource(ip, _host(ip)) for ip in sorted(pod_ips))
+    best = _lookup(routes)
+    on_bridge = cache(lambda device, family: _on_bridge(routes, device, family))
+
+    def sources(ip: str) -> tuple[str, ...]:
+        route = best(ip)
+        if route is None or not route.bridged:
+            return (_host(ip),)
+        # a route for the Pod alone does not tell which neighbours it answers directly: it may be any on the bridge
+        return (route.network,) if route.network != _host(ip) else on_bridge(route.device, _family(ip))
+
+    return tuple(MasqueradeSource(ip, source) for ip in sorted(pod_ips) for source in sources(ip))
+
+
+def _on_bridge(routes: Routes, device: str, family: Family) -> tuple[str, ...]:
+    """All that one family has on a bridge, in as few networks as say just that."""
+    from ipaddress import IPv4Network, IPv6Network, collapse_addresses
+
+    here = [r.network for r in routes if r.bridged and r.device == device and _family(r.network) == family]
+    if family == "IPv4":
+        return tuple(map(str, collapse_addresses(map(IPv4Network, here))))
+    return tuple(map(str, collapse_addresses(map(IPv6Network, here))))
+
+
+def _lookup(routes: Routes) -> Callable[[str], Route | None]:
+    """The most specific route to an address: one look per length of prefix, as a node may have a route per Pod."""
+    from ipaddress import ip_address  # 5 ms that only a node with such a bridge pays
+
+    tables: dict[tuple[int, int], dict[int, Route]] = {}
+    for route in routes:
+        network, _, bits = route.network.partition("/")
+        first = ip_address(network)
+        shift = first.max_prefixlen - int(bits)
+        tables.setdefault((first.version, shift), {})[int(first) >> shift] = route
+    narrowest_first = sorted(tables.items(), key=lambda item: item[0])
+
+    def best(ip: str) -> Route | None:
+        address = ip_address(ip)
+        known = (table.get(int(address) >> shift) for (v, shift), table in narrowest_first if v == address.version)
+        return next((route for route in known if route), None)
+
+    return best
+
+
+def _family(address: str) -> Family:
+    return "IPv6" if ":" in address else "IPv4"
+
+
+def _host(ip: str) -> str:
+    return ip + HOST[_family(ip)]
