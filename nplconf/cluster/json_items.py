@@ -8,11 +8,13 @@ dump is read by the same rules as a small file, and ijson is not needed.
 import codecs
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Iterator
+from typing import Any, BinaryIO
 
+from nplconf.cluster.documents import LISTS_DEEP, Located, Place, check, listed, objects_of
 from nplconf.cluster.file import formats
 from nplconf.errors import BadDataError
+from nplconf.files.reading import foreign_encoding
 
 CHUNK = 4 * 2**20
 """Bytes that are read at once."""
@@ -21,24 +23,31 @@ LONGEST = 16 * 2**20
 BYTES = 4 * 2**30
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+_LIST = re.compile(
+    r'\{\s{0,99}"apiVersion"\s{0,9}:\s{0,9}"v1"\s{0,9},\s{0,99}(?:"kind"\s{0,9}:\s{0,9}"[A-Za-z]{1,60}"\s{0,9},\s{0,99})?'
+    r'"items"\s{0,9}:\s{0,9}\[',
+)
+"""A List among the items, as kubectl begins one. It may be larger than LONGEST, so it is read item by item, too."""
+_LIST_BEGINS = 600
+"""Characters that `_LIST` looks at, at most."""
 _DECODER = json.JSONDecoder(parse_constant=formats.no_constant)
 
 
-class Object(NamedTuple):
-    """An object of API group "", of one of the kinds that the API server names."""
+def objects(file: BinaryIO, source: str) -> Iterator[Located]:
+    """Return the objects of a file that begins with `{`, as `documents.objects_of` finds them, but in another order.
 
-    kind: str
-    raw: Mapping[str, Any]
-
-
-def objects(file: BinaryIO, source: str) -> Iterator[Object]:
-    """The objects of a file that begins with `{`, as `formats.objects` finds them.
-
-    Raises BadDataError naming the source at the end of one that was cut off: what came before is nothing then.
+    Raises:
+        BadDataError: The file is not understood, or was cut off. What came before is then no cluster.
     """
     reader = _Reader(file, source)
+    yield from _document(reader, source, (0,))
+    reader.end()
+
+
+def _document(reader: "_Reader", source: str, place: Place) -> Iterator[Located]:
+    """Return the objects of the document that begins here."""
     document: dict[str, Any] = {}
-    waiting: list[dict[str, Any]] = []
+    waiting: list[tuple[Place, object]] = []
     for key in reader.members():
         if key != "items" or not reader.at("["):
             document[key] = reader.value()
@@ -46,27 +55,29 @@ def objects(file: BinaryIO, source: str) -> Iterator[Object]:
         if "items" in document:
             raise BadDataError(f"{source}: items twice")
         document["items"] = []
-        for raw in reader.values():
-            if not isinstance(raw, dict):
+        for number, _ in enumerate(reader.elements()):
+            at = (*place, number)
+            if len(at) <= LISTS_DEEP and reader.matches(_LIST):
+                yield from _document(reader, source, at)
                 continue
+            raw = reader.value()
             # what the items of a list leave out is said by the list, at times behind them
-            if "kind" in raw and "apiVersion" in raw:
-                yield from _object(raw, document)
+            if isinstance(raw, dict) and "kind" in raw and raw.get("apiVersion") == "v1":
+                yield from listed(raw, {}, source, at)
             else:
-                waiting.append(raw)
-    reader.end()
-    formats.check(document, source)
+                waiting.append((at, _needed(raw)))
+    check(document, source)
     if "items" not in document:
-        waiting.append(document)
-    for raw in waiting:
-        yield from _object(raw, document)
+        yield from objects_of(document, source)
+    for at, raw in waiting:
+        yield from listed(raw, document, source, at)
 
 
-def _object(raw: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Object]:
-    if raw.get("apiVersion", document.get("apiVersion", "v1")) == "v1":
-        # before the end of the file nobody has checked what kind of document it is
-        of_list = formats.TYPED_LISTS.get(str(document.get("kind")), "")
-        yield Object(str(raw.get("kind", of_list)), raw)
+def _needed(raw: object) -> object:
+    """The part of an item that decides whether it is understood. Objects of other API groups are not kept whole."""
+    if isinstance(raw, dict) and "/" in str(raw.get("apiVersion")) and "items" not in raw:
+        return {key: raw[key] for key in ("kind", "apiVersion") if key in raw}
+    return raw
 
 
 class _Reader:
@@ -99,15 +110,22 @@ class _Reader:
                 return
             self._expect(",")
 
-    def values(self) -> Iterator[Any]:
-        """The values of the list that begins here."""
+    def elements(self) -> Iterator[None]:
+        """Yield before each element of the list that begins here; the caller reads the element."""
         self._expect("[")
         if not self.at("]"):
-            yield self.value()
+            yield
             while not self.at("]"):
                 self._expect(",")
-                yield self.value()
+                yield
         self._expect("]")
+
+    def matches(self, beginning: re.Pattern[str]) -> bool:
+        """Whether what begins here matches in its first `_LIST_BEGINS` characters."""
+        self._skip()
+        while len(self._text) - self._at < _LIST_BEGINS and not self._ended:
+            self._more()
+        return beginning.match(self._text, self._at) is not None
 
     def value(self) -> Any:
         """The value that begins here."""
@@ -156,6 +174,8 @@ class _Reader:
 
     def _more(self) -> None:
         data = self._file.read(CHUNK)
+        if not self._bytes and (encoding := foreign_encoding(data)):
+            raise BadDataError(f"{self._source}: {encoding}")
         self._bytes += len(data)
         if self._bytes > BYTES:
             raise BadDataError(f"{self._source}: larger than {BYTES >> 20} MiB")

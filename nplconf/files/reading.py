@@ -29,11 +29,36 @@ def read_text(path: str, cap: int = Limits().characters) -> str:
         raise BadDataError(f"{name}: cannot be read: {reason}") from None
     if len(data) > cap:
         raise BadDataError(f"{name}: larger than {cap} bytes")
+    if encoding := foreign_encoding(data):
+        raise BadDataError(f"{name}: {encoding}")
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise BadDataError(f"{name}:{line}: not UTF-8") from None
+
+
+def foreign_encoding(data: bytes) -> str | None:
+    """Name the encoding of a text that begins as UTF-16 or UTF-32 do; None for any other beginning.
+
+    A text of ASCII letters in UTF-16 without a mark is valid UTF-8, full of NULs, so a decoder does not find it.
+    """
+    first = data[:4]
+    if first in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
+        found = "UTF-32"
+    elif first[:2] in (b"\xff\xfe", b"\xfe\xff") or _halves(first[:2]) or _halves(first[2:]):
+        found = "UTF-16"
+    else:
+        return None
+    return f"is {found}, as `>` of Windows PowerShell writes it; save it as UTF-8"
+
+
+def _halves(pair: bytes) -> bool:
+    """Whether two bytes are one ASCII character of UTF-16: one of them is NUL."""
+    return len(pair) == 2 and pair.count(0) == 1 and chr(max(pair)) in _ASCII
+
+
+_ASCII = frozenset("\t\n\r" + "".join(map(chr, range(0x20, 0x7F))))
 
 
 def _read_stdin(cap: int) -> bytes:

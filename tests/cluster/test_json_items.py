@@ -35,9 +35,14 @@ def outcome(read: Any, data: bytes) -> Any:
         return None if str(error).startswith("dump.json") else f"unnamed: {error}"
 
 
+def reordered_first(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with its items first."""
+    return {"items": document["items"], **document}
+
+
 def reordered(document: dict[str, Any]) -> bytes:
     """The items first, as of a program that sorts its keys."""
-    return json.dumps({"items": document["items"], **document}).encode()
+    return json.dumps(reordered_first(document)).encode()
 
 
 @pytest.mark.parametrize(
@@ -50,7 +55,11 @@ def reordered(document: dict[str, Any]) -> bytes:
         reordered(PODS),
         json.dumps(raw_pod()).encode(),
         json.dumps({**PODS, "items": []}).encode(),
-        json.dumps({**PODS, "items": [None, 1, "x", {"kind": "Pod", "apiVersion": "apps/v1"}]}).encode(),
+        json.dumps(raw_list(DUMP, raw_list(PODS, raw_pod("b")), raw_service("c")), indent=4).encode(),
+        json.dumps(
+            {"apiVersion": "v1", "kind": "List", "items": [reordered_first(DUMP), reordered_first(PODS)]}
+        ).encode(),
+        json.dumps({**PODS, "items": [{"kind": "Pod", "apiVersion": "apps/v1"}]}).encode(),
     ],
 )
 def test_a_dump_has_the_same_objects_either_way(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,6 +116,15 @@ def test_an_item_that_never_ends_is_not_read_to_its_end(monkeypatch: pytest.Monk
     with pytest.raises(BadDataError, match="not JSON"):
         list(stream.objects(file, "dump.json"))
     assert file.tell() < 2000
+
+
+@pytest.mark.parametrize("indent", [None, 4])
+def test_a_list_among_the_items_may_be_larger_than_an_item(monkeypatch: pytest.MonkeyPatch, indent: int | None) -> None:
+    monkeypatch.setattr(stream, "CHUNK", 700)
+    monkeypatch.setattr(stream, "LONGEST", 2000)
+    kubectl = {"apiVersion": "v1", "items": [raw_pod(f"a-{n}") for n in range(50)], "kind": "List", "metadata": {}}
+    data = json.dumps({"apiVersion": "v1", "kind": "List", "items": [kubectl, kubectl]}, indent=indent).encode()
+    assert len(streamed(data)) == 100
 
 
 def test_a_dump_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

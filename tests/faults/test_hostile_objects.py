@@ -61,7 +61,8 @@ def strings(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
     """The path of every text in an object."""
     rows = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in rows:
-        yield from strings(inner, (*path, key))
+        if key not in ("kind", "apiVersion"):  # the API server writes these, and no tenant
+            yield from strings(inner, (*path, key))
     if isinstance(value, str):
         yield path
 
@@ -69,6 +70,8 @@ def strings(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 def each_with(raw: dict[str, Any], text: str) -> Iterator[dict[str, Any]]:
     """The object as often as it has texts, each time with another one of them replaced."""
     for number, path in enumerate(strings(raw)):
+        if not text and path == ("metadata", "name"):
+            continue  # the API server refuses an object without a name; in a file it is an error
         changed = copy.deepcopy(raw)
         changed["metadata"] |= {"name": f"bad-{number}", "uid": f"uid-bad-{number}"}
         if changed["kind"] == "Pod":

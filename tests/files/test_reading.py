@@ -29,6 +29,15 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
     assert read_text(str(tmp_path / "file")) == "a: 1"
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("text", ["apiVersion: v1\n", "{}\n", "\n\n- é", "é: 1"])
+def test_utf_16_and_utf_32_are_named(tmp_path: Path, encoding: str, text: str) -> None:
+    (tmp_path / "file").write_bytes(text.encode(encoding))
+    message = refused(tmp_path / "file")
+    assert message.startswith(f"{tmp_path}/file: is {encoding[:6].upper()}")
+    assert message.endswith("save it as UTF-8")
+
+
 def test_a_file_may_have_exactly_as_many_bytes_as_the_cap(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("é" * 50)
     assert read_text(str(tmp_path / "file"), 100) == "é" * 50

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from nplconf.cluster import json_items as stream
+from nplconf.cluster.documents import Located, Place
 from nplconf.cluster.file import formats
 from nplconf.cluster.file.merge_patch import annotated
 from nplconf.cluster.objects import state
@@ -70,7 +71,7 @@ class FileCluster:
             self._passed = (node, found)
         return found
 
-    def _objects(self, name: str) -> Iterator[stream.Object | formats.Located]:
+    def _objects(self, name: str) -> Iterator[Located]:
         """The objects of a file. JSON that is not written to goes by item by item, so that a dump of any size does."""
         if self._target is None and (name != STDIN or name not in self._contents):
             try:
@@ -164,15 +165,15 @@ class FileCluster:
 
 def _changes(
     contents: dict[str, formats.Content], patches: Sequence[Patch]
-) -> tuple[dict[str, dict[tuple[int, int | None], dict[str, Any]]], tuple[Failure, ...]]:
+) -> tuple[dict[str, dict[Place, dict[str, Any]]], tuple[Failure, ...]]:
     """Per file and place the Pods that become different, and the patches that are refused."""
     wanted = {p.pod.key: p for p in patches}
-    places: dict[str, list[tuple[str, formats.Located]]] = {key: [] for key in wanted}
+    places: dict[str, list[tuple[str, Located]]] = {key: [] for key in wanted}
     for name, content in contents.items():
         for located in formats.objects(content):
             if located.kind == "Pod" and (key := _key(located.raw)) in wanted:
                 places[key].append((name, located))
-    changes: dict[str, dict[tuple[int, int | None], dict[str, Any]]] = {}
+    changes: dict[str, dict[Place, dict[str, Any]]] = {}
     failures: list[Failure] = []
     for key, found in places.items():
         results = [(name, located, annotated(located.raw, wanted[key])) for name, located in found]
@@ -181,7 +182,7 @@ def _changes(
             failures.append(Failure(_STEP, key, next((str(r) for _, _, r in results), "no such Pod in the file")))
         for name, located, result in served:
             if result != located.raw:
-                changes.setdefault(name, {})[located.document, located.item] = result
+                changes.setdefault(name, {})[located.place] = result
     return changes, tuple(failures)
 
 

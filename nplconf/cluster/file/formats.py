@@ -2,40 +2,37 @@
 
 A file that is cut off, empty, or of another kind must never read as a cluster without Pods, since that would remove
 every mapping. So each document says its kind, each list has its items, and anything else is an error that names the
-file. kubectl prints `kind: List` after the items: a dump that was cut off has none, or a part of it. An item that is
-malformed is passed over, with all the others served.
+file. kubectl prints `kind: List` after the items: a dump that was cut off has none, or a part of it.
 """
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
+from nplconf.cluster.documents import Located, Place, check, objects_of
 from nplconf.errors import BadDataError
+from nplconf.files.reading import foreign_encoding
 
 YAML_BYTES = 256 * 2**20
 """Largest YAML file that is read: some 120,000 Pods, and a minute of work. JSON is bounded by the reader alone."""
 
-TYPED_LISTS = {"NodeList": "Node", "PodList": "Pod", "ServiceList": "Service"}
-
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file holds. indented: JSON over many lines. documents: each a mapping with a kind; one for JSON."""
+    """What a file holds.
 
+    Attributes:
+        source: The name of the file, for errors.
+        indented: The file is JSON over many lines.
+        documents: Each is a mapping with a kind. JSON has one.
+    """
+
+    source: str
     format: Literal["json", "yaml"]
     indented: bool
     documents: tuple[dict[str, Any], ...]
-
-
-class Located(NamedTuple):
-    """An object and its place: the document's number, and the number among its items, None where it is the document."""
-
-    document: int
-    item: int | None
-    kind: str
-    raw: Mapping[str, Any]
 
 
 def parse(data: bytes, source: str) -> Content:
@@ -50,7 +47,7 @@ def parse(data: bytes, source: str) -> Content:
     for document in documents:
         check(document, source)
     indented = re.match(r"\s*\{[ \t\r]*\n", text) is not None
-    return Content("json" if start in "{[" else "yaml", indented, tuple(documents))
+    return Content(source, "json" if start in "{[" else "yaml", indented, tuple(documents))
 
 
 def dump(content: Content) -> bytes:
@@ -67,40 +64,39 @@ def merged(contents: list[Content]) -> Content:
     """All objects of several files as one `kind: List`, in the first file's format."""
     items = [_with_kind(o) for content in contents for o in objects(content)]
     document = {"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}}
-    return Content(contents[0].format, contents[0].indented, (document,))
+    return replace(contents[0], documents=(document,))
 
 
 def objects(content: Content) -> Iterator[Located]:
-    """Every object of API group "" in a file: documents themselves, and the items of lists."""
+    """Return every object of API group "" in a file. Raises BadDataError for what is not understood."""
     for number, document in enumerate(content.documents):
-        kind = document["kind"]
-        if not _is_list(document):
-            if document.get("apiVersion", "v1") == "v1":
-                yield Located(number, None, kind, document)
-            continue
-        for place, raw in enumerate(document["items"]):
-            if isinstance(raw, dict) and raw.get("apiVersion", document.get("apiVersion", "v1")) == "v1":
-                # the items of a PodList as the API server sends it say no kind
-                yield Located(number, place, str(raw.get("kind", TYPED_LISTS.get(kind, ""))), raw)
+        yield from objects_of(document, content.source, number)
 
 
-def replaced(content: Content, changes: Mapping[tuple[int, int | None], dict[str, Any]]) -> Content:
-    """The file with other objects at some places; nothing of the old one is touched, as YAML aliases share values."""
-    documents = list(content.documents)
-    items: dict[int, list[Any]] = {}
-    for (number, place), raw in changes.items():
-        if place is None:
-            documents[number] = raw
-            continue
-        if number not in items:
-            items[number] = list(documents[number]["items"])
-        items[number][place] = raw
-    for number, changed in items.items():
-        documents[number] = {**documents[number], "items": changed}
-    return Content(content.format, content.indented, tuple(documents))
+def replaced(content: Content, changes: Mapping[Place, dict[str, Any]]) -> Content:
+    """Return the file with other objects at some places. Values of the old one stay, as YAML aliases share them."""
+    changed = list(content.documents)
+    for number in {place[0] for place in changes}:
+        inside = {place[1:]: raw for place, raw in changes.items() if place[0] == number}
+        changed[number] = _replaced(changed[number], inside)
+    return replace(content, documents=tuple(changed))
+
+
+def _replaced(raw: dict[str, Any], changes: Mapping[Place, dict[str, Any]]) -> dict[str, Any]:
+    if () in changes:
+        return changes[()]
+    inside: dict[int, dict[Place, dict[str, Any]]] = {}
+    for (number, *rest), item in changes.items():
+        inside.setdefault(number, {})[tuple(rest)] = item
+    items = list(raw["items"])
+    for number, deeper in inside.items():
+        items[number] = _replaced(items[number], deeper)
+    return {**raw, "items": items}
 
 
 def _decoded(data: bytes, source: str) -> str:
+    if encoding := foreign_encoding(data):
+        raise BadDataError(f"{source}: {encoding}")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -137,27 +133,5 @@ def _parse_yaml(text: str, size: int, source: str) -> list[Any]:
     return yaml_stream.load(text, source, check)
 
 
-def check(document: object, source: str) -> None:
-    """Raises BadDataError for a document that is no Kubernetes object, or half of one."""
-    if not isinstance(document, dict):
-        raise BadDataError(f"{source}: is no Kubernetes object but {_noun(document)}")
-    kind = document.get("kind")
-    if not isinstance(kind, str) or not kind:
-        raise BadDataError(f"{source}: a document without a kind: cut off, or no Kubernetes object")
-    if "items" in document and not kind.endswith("List"):
-        raise BadDataError(f"{source}: a {kind} with items: cut off, or no Kubernetes object")
-    if (kind == "List" or kind in TYPED_LISTS) and not isinstance(document.get("items"), list):
-        raise BadDataError(f"{source}: a {kind} whose items are {_noun(document.get('items'))}")
-
-
-def _is_list(document: Mapping[str, Any]) -> bool:
-    return document["kind"].endswith("List") and isinstance(document.get("items"), list)
-
-
 def _with_kind(located: Located) -> Mapping[str, Any]:
     return located.raw if "kind" in located.raw else {"apiVersion": "v1", "kind": located.kind, **located.raw}
-
-
-def _noun(value: object) -> str:
-    nouns = {dict: "a mapping", list: "a list", str: "text", bool: "a boolean", int: "a number", float: "a number"}
-    return nouns.get(type(value), "nothing")

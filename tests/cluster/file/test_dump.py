@@ -4,12 +4,11 @@ import io
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import worlds
 import yaml
-from worlds import read_objects as read
 from worlds import write_objects as write
 
 from nplconf.cluster.file import formats
@@ -78,13 +77,76 @@ def test_objects_of_other_api_groups_are_passed_over(path: Path) -> None:
     assert [s.name for s in opened(path).snapshot(None).services] == ["web"]
 
 
-@pytest.mark.parametrize("item", [None, 7, "x", [], {}, {"kind": 7}, {"kind": ["Pod"]}, {"kind": "Pod", "metadata": 7}])
-def test_a_malformed_item_is_passed_over(path: Path, item: object) -> None:
-    write(path, worlds.raw_list(*WORLD["items"], item))  # type: ignore[arg-type]
+NAMELESS = [
+    {"kind": "Pod", "metadata": found} for found in (None, 7, {}, {"name": ""}, {"name": 7}, {"generateName": "a-"})
+]
+UNKNOWN: list[object] = [
+    *(None, 7, "x", [], {}, {"kind": 7}, {"kind": ["Pod"]}, {"kind": ""}, {"kind": "pod"}, {"kind": "Po d"}),
+    *({"kind": "Pod", "apiVersion": found} for found in (None, 1, "", "v2", "V1", "a b/v1", "/v1")),
+    *({**found, "kind": kind} for found in NAMELESS for kind in ("Pod", "Service", "Node")),
+    {"kind": "Status", "apiVersion": "v1", "message": "Unauthorized"},
+    {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": []},
+    {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": {"name": "web-0"}},
+    {"kind": "PodList", "apiVersion": "v1"},
+    {"kind": "Pod", "metadata": {"name": "a"}, "items": []},
+]
+
+
+@pytest.mark.parametrize("item", UNKNOWN)
+@pytest.mark.parametrize("wrapped", [0, 1, 3], ids=["item", "nested item", "deeply nested item"])
+@pytest.mark.parametrize("suffix", ["json", "yaml"])
+def test_an_item_that_is_not_understood_is_an_error_that_names_its_place(
+    tmp_path: Path, item: object, wrapped: int, suffix: str
+) -> None:
+    for _ in range(wrapped):
+        item = {"apiVersion": "v1", "kind": "List", "items": [item]}
+    path = write(tmp_path / f"dump.{suffix}", worlds.raw_list(*WORLD["items"], item))  # type: ignore[arg-type]
+    with pytest.raises(
+        BadDataError, match=rf"^{path}: items\[3\]" + r"\.items\[0\]" * wrapped + " (is|has) "
+    ) as caught:
+        opened(path).snapshot(worlds.NODE)
+    assert caught.value.exit_code == 65
+    with pytest.raises(BadDataError):
+        opened(path, write_back=path).snapshot(worlds.NODE)
+
+
+@pytest.mark.parametrize("document", [item for item in UNKNOWN if isinstance(item, dict)])
+def test_a_document_that_is_not_understood_is_an_error(path: Path, document: object) -> None:
+    path.write_text(yaml.safe_dump_all([WORLD, document]))
+    with pytest.raises(BadDataError, match=f"^{path}: "):
+        opened(path).snapshot(worlds.NODE)
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml"])
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_lists_in_lists_are_flattened(tmp_path: Path, suffix: str, depth: int) -> None:
+    node, pod, service = WORLD["items"]
+    inner = {"kind": "PodList", "apiVersion": "v1", "items": [{k: pod[k] for k in ("metadata", "spec", "status")}]}
+    for _ in range(depth):
+        inner = worlds.raw_list(inner, node)
+    path = write(tmp_path / f"dump.{suffix}", worlds.raw_list(service, inner))
+    expected = worlds.cluster(worlds.node(), worlds.pod(), worlds.service(), identity=None)
+    assert opened(path).snapshot(worlds.NODE) == expected
     cluster = opened(path, write_back=path)
-    assert len(cluster.snapshot(worlds.NODE).pods) == 1
     assert cluster.patch([Patch(worlds.ref(), "[]")]) == ()
-    assert read(path)[0]["items"][-1] == item
+    found = opened(path).snapshot(worlds.NODE)
+    assert [p.annotation for p in found.pods] == ["[]"]
+
+
+@pytest.mark.parametrize("suffix", ["json", "yaml"])
+def test_lists_nested_without_end_are_refused(tmp_path: Path, suffix: str) -> None:
+    world: dict[str, Any] = WORLD
+    for _ in range(50):
+        world = {"apiVersion": "v1", "kind": "List", "items": [world]}
+    with pytest.raises(BadDataError, match="more than 16 Lists in one another"):
+        opened(write(tmp_path / f"dump.{suffix}", world)).snapshot(None)
+
+
+def test_a_list_of_another_api_group_may_hold_anything(path: Path) -> None:
+    denied = {"apiVersion": "example.org/v1", "kind": "DenyList", "items": ["10.0.0.1", None, {"kind": 7}]}
+    deployments = {"apiVersion": "apps/v1", "kind": "DeploymentList", "items": [{"metadata": {}}]}
+    write(path, worlds.raw_list(*WORLD["items"], denied, deployments))
+    assert len(opened(path).snapshot(worlds.NODE).pods) == 1
 
 
 BAD = {
@@ -135,7 +197,17 @@ def test_a_file_that_is_no_cluster_is_an_error_that_names_it(path: Path, text: s
     assert caught.value.exit_code == 65
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe{\x00}\x00", b"kind: \xc3\x28", bytes(range(256))])
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", [json.dumps(WORLD), yaml.safe_dump(WORLD)], ids=["json", "yaml"])
+def test_utf_16_is_named(path: Path, encoding: str, text: str) -> None:
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(BadDataError, match=f"^{path}: is UTF-16.* save it as UTF-8"):
+        opened(path).snapshot(None)
+    with pytest.raises(BadDataError, match=r"^stdin: is UTF-16"):
+        FileCluster(["-"], None, io.BytesIO(text.encode(encoding))).snapshot(None)
+
+
+@pytest.mark.parametrize("data", [b"\xff\xff{\x00}\x00", b"kind: \xc3\x28", bytes(range(256))])
 def test_bytes_that_are_no_utf_8_are_an_error(path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(BadDataError, match="UTF-8"):
