@@ -73,6 +73,8 @@ class Node:
     name: str
     uid: str
     addresses: tuple[tuple[str, str], ...]
+    windows: bool = False
+    """The node runs Windows, which has no iptables, so there is no plan for it."""
 
 
 class ContainerPort(NamedTuple):

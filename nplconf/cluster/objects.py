@@ -59,7 +59,14 @@ def read_node(raw: Mapping[str, Any]) -> Node | None:
         return None
     addresses = (_mapping(a) for a in _list(_mapping(raw.get("status")).get("addresses")))
     pairs = tuple((_text(a.get("type")), _text(a.get("address"))) for a in addresses)
-    return Node(name, _text(metadata.get("uid")), pairs)
+    return Node(name, _text(metadata.get("uid")), pairs, windows=_runs_windows(raw, metadata))
+
+
+def _runs_windows(raw: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+    """Whether the kubelet says so, in status.nodeInfo or in the label that it sets from it."""
+    info = _mapping(_mapping(raw.get("status")).get("nodeInfo"))
+    label = _mapping(metadata.get("labels")).get("kubernetes.io/os")
+    return "windows" in (_text(info.get("operatingSystem")).lower(), label)
 
 
 def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:

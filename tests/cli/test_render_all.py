@@ -62,7 +62,7 @@ def test_rendering_twice_touches_no_file_whatever_the_order_of_the_dump(reposito
     repository.render()
     before = repository.files()
     repository.cluster(*reversed(objects(*NAMES)))
-    assert repository.render() == {"plans": 3, "written": [], "removed": [], "failures": []}
+    assert repository.render() == {"plans": 3, "written": [], "removed": [], "skipped": [], "failures": []}
     assert repository.files() == before
 
 
@@ -133,6 +133,25 @@ def test_a_node_whose_name_is_no_file_name_fails_and_the_others_are_written(repo
     assert found["written"] == ["worker-1"]
     assert [f["subject"] for f in found["failures"]] == [name]
     assert [p.name for p in repository.plans.parent.rglob("*.yaml")] == ["worker-1.yaml"]
+
+
+@pytest.mark.parametrize(
+    "windows",
+    [
+        {"status": {"nodeInfo": {"operatingSystem": "windows"}}},
+        {"metadata": {"name": "win-1", "labels": {"kubernetes.io/os": "windows"}}},
+    ],
+)
+def test_a_windows_node_gets_no_plan_and_the_reason_is_said(repository: Repository, windows: dict[str, Any]) -> None:
+    repository.cluster(*objects("worker-1"), raw_node("win-1") | windows)
+    found = repository.render("--prune")
+    assert found["written"] == ["worker-1"]
+    assert [(s["node"], s["reason"]) for s in found["skipped"]] == [("win-1", "windows")]
+    assert [p.name for p in repository.plans.iterdir()] == ["worker-1.yaml"]
+    assert "win-1: the node runs Windows" in repository.said
+    assert repository.run("--all-nodes", "--out", str(repository.plans)) == 0
+    assert repository.out.splitlines()[-1] == "Render: 1 plan, 0 written, 0 removed, 1 skipped."
+    assert "win-1: the node runs Windows" in repository.said
 
 
 def test_a_broken_previous_plan_is_left_as_it_is_and_the_others_are_written(repository: Repository) -> None:

@@ -23,6 +23,8 @@ from nplconf.plan.live import numbers
 from nplconf.plan.reread import reread
 from nplconf.settings import Settings
 
+_WINDOWS = "the node runs Windows, which has no iptables: it gets no plan"
+
 
 @dataclass(slots=True)
 class Outcome:
@@ -31,6 +33,7 @@ class Outcome:
     unchanged: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    windows: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -63,6 +66,9 @@ def _make(directory: str) -> None:
 
 def _render(renderer: Renderer, directory: Path, outcome: Outcome) -> None:
     name = renderer.node.name
+    if renderer.node.windows:
+        outcome.windows.append(name)
+        return
     if not subdomain(name):
         outcome.failures.append(Failure("render", name, "no DNS name, so no file can be named after it"))
         return
@@ -111,19 +117,22 @@ def _is_plan_of(path: Path, name: str) -> bool:
 def _report(outcome: Outcome, settings: Settings) -> None:
     for failure in outcome.failures:
         say.error(f"{failure.subject}: {failure.message}")
+    for name in outcome.windows:
+        say.warning(f"{name}: {_WINDOWS}")
     count = len(outcome.unchanged) + len(outcome.written)
     if settings.output == "table":
         lines = [("add", f"+ {escaped(name)}") for name in outcome.written]
         lines += [("delete", f"- {escaped(name)}") for name in outcome.removed]
-        total = (
-            f"Render: {count} plan{'s' * (count != 1)}, {len(outcome.written)} written, {len(outcome.removed)} removed."
-        )
+        skipped = f", {len(outcome.windows)} skipped" if outcome.windows else ""
+        changed = f"{len(outcome.written)} written, {len(outcome.removed)} removed"
+        total = f"Render: {count} plan{'s' * (count != 1)}, {changed}{skipped}."
         table.write([*([] if settings.quiet else lines), ("sum", total)], settings)
         return
     found = {
         "plans": count,
         "written": outcome.written,
         "removed": outcome.removed,
+        "skipped": [{"node": name, "reason": "windows", "message": _WINDOWS} for name in outcome.windows],
         "failures": [data.failure(f) for f in outcome.failures],
     }
     print(structured.text(found, settings.output), end="")
