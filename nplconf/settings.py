@@ -1,45 +1,281 @@
-"""How one run is to go: every option of the command line, the environment and the config file, resolved."""
+"""The table of options: each field of `Settings` is one option, and this is the only place that defines it.
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+A field has its name, type and default as in any dataclass; `_option` adds the kind of its value, its group in help
+texts, the commands that use it, and its description. From this table come the argument parser and the environment
+variables (`cli.options`), the config file's loader (`config`), schemas/config.schema.json, and the table of
+nplconf/cli/README.md. Tests compare examples/config.yaml with it.
 
-from nplconf.model import Family, PortRange
+To add an option: add a field here, describe it in examples/config.yaml, run
+`pytest tests/test_settings.py --update-golden` (it writes the schema and the page), then use the field.
+"""
+
+import functools
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, NamedTuple
+
+from nplconf.model import Backend, Family, PortRange
+from nplconf.values import DIRECTORY, FILE, FILES, NAME, NODE_IPS, PERCENT, PORTS, SECONDS, SOCKET, SWITCH, Kind, choice
 
 CONFIG = "/etc/nplconf/config.yaml"
 """The config file that may be missing."""
 DEFAULT_STATE = "/var/lib/nplconf"
 DEFAULT_RANGE = PortRange(61000, 62000)
 
+BACKEND = choice(
+    "auto", "iptables-nft", "iptables-legacy", aliases={"nft": "iptables-nft", "legacy": "iptables-legacy"}
+)
+"""The values of `backend`: a further backend is a word here and in `model.Backend`."""
+
+# --- the commands that use an option --------------------------------------------------------------------------------
+
+DECIDE = ("plan", "apply", "verify", "explain", "report")
+"""They decide what a run changes, from cluster and node."""
+LEAVE = ("cleanup", "uninstall-units")
+NODE = (*DECIDE, "show", "diff", "doctor", *LEAVE)
+"""They read or change the node."""
+CLUSTER = ("render", *DECIDE, "doctor", *LEAVE)
+"""They read the cluster."""
+UNITS = ("install-units",)
+PRINT = ("render", "validate", *NODE, *UNITS)
+"""They print a result."""
+CONFIGURED = (*PRINT, "hold")
+"""They read the configuration: every command but `schema`, `example` and `demo`."""
+
+
+class Option(NamedTuple):
+    """One option: its row of the table, and the names that follow from it."""
+
+    name: str
+    """The field of `Settings`."""
+    default: Any
+    """None: nothing is set."""
+    kind: Kind
+    group: str
+    commands: tuple[str, ...]
+    """The commands that use it. All others accept and ignore it."""
+    help: str
+    shown_default: str
+    """What help texts and pages call the default; "" when there is none to speak of."""
+    short: str
+    only: str
+    """"file": a key of the config file alone. "command line": no key (the name of the config file itself)."""
+
+    @property
+    def flag(self) -> str:
+        """The long flag, such as --state-dir; "" without one."""
+        return "" if self.only == "file" else f"--{self.name.replace('_', '-')}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable, such as NPLCONF_STATE_DIR; "" without one."""
+        return "" if self.only == "file" else f"NPLCONF_{self.name.upper()}"
+
+    @property
+    def key(self) -> str:
+        """The key of the config file, such as stateDir; "" without one."""
+        first, *rest = self.name.split("_")
+        return "" if self.only == "command line" else first + "".join(_capital(word) for word in rest)
+
+
+def _capital(word: str) -> str:
+    return "IPs" if word == "ips" else word.capitalize()
+
+
+def _option(
+    kind: Kind, group: str, commands: Iterable[str], text: str, *, default: str = "", short: str = "", only: str = ""
+) -> Mapping[str, object]:
+    """Return the metadata of a field. default: what stands in place of a default that depends on the node."""
+    row = {"kind": kind, "group": group, "commands": tuple(commands), "help": text, "shown_default": default}
+    return {**row, "short": short, "only": only}
+
+
+_CLUSTER, _PLAN, _NODE, _LIMITS, _OUTPUT = "cluster", "plan and policy", "node", "limit", "output"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """One field per long option (see `cli.options`), plus what only the config file can say (node_ips, mode)."""
+    """The values of all options for one run."""
 
-    node: str
-    config: str = CONFIG
-    cluster_state: tuple[str, ...] = ()
-    write_back: str | None = None
-    kubeconfig: str | None = None
-    no_cluster: bool = False
-    port_range: PortRange = DEFAULT_RANGE
-    node_ips: Mapping[Family, str] = field(default_factory=dict, hash=False)
-    state_dir: str = DEFAULT_STATE
-    hold_socket: str = "/run/nplconf/hold.sock"
-    no_hold: bool = False
-    backend: Literal["auto", "nft", "legacy"] = "auto"
-    max_delete: int = 50
-    allow_empty: bool = False
-    cool_down: int = 1800
-    policy: str | None = None
-    textfile: str | None = None
-    exact: bool = False
-    no_events: bool = False
-    force: bool = False
-    mode: Literal["auto", "reviewed"] = "auto"
-    plan_dir: str | None = None
-    output: Literal["table", "json", "yaml", "markdown"] = "table"
-    color: Literal["auto", "always", "never"] = "auto"
-    quiet: bool = False
-    verbose: bool = False
-    log_format: Literal["text", "json"] = "text"
+    # cluster
+    node: str = field(
+        metadata=_option(
+            NAME, _CLUSTER, (*CLUSTER, *NODE, *UNITS), "Name of this node's Node object.",
+            default="$NODE_NAME, then the host name",
+        )
+    )  # fmt: skip
+    config: str = field(
+        default=CONFIG,
+        metadata=_option(FILE, _CLUSTER, CONFIGURED, "Config file.", only="command line"),
+    )
+    cluster_state: tuple[str, ...] = field(
+        default=(),
+        metadata=_option(
+            FILES, _CLUSTER, (*CLUSTER, *UNITS),
+            "Read the cluster from these files (kubectl get nodes,pods,services -A -o yaml), not from the API server. "
+            "The flag takes one file and can be repeated; - is stdin.",
+        ),
+    )  # fmt: skip
+    write_back: str | None = field(
+        default=None,
+        metadata=_option(
+            FILE, _CLUSTER, ("apply", "doctor", *LEAVE, *UNITS),
+            "With a cluster state file: write the Pods with their new annotations to this file.",
+        ),
+    )  # fmt: skip
+    kubeconfig: str | None = field(
+        default=None,
+        metadata=_option(
+            FILE, _CLUSTER, (*CLUSTER, *UNITS), "Credentials for the API server.",
+            default="$KUBECONFIG, then in-cluster, then the kubelet's",
+        ),
+    )  # fmt: skip
+    no_cluster: bool = field(
+        default=False,
+        metadata=_option(
+            SWITCH, _CLUSTER, (*DECIDE, *LEAVE),
+            "Work without a cluster: take addresses from the PLAN and annotate no Pod.",
+        ),
+    )  # fmt: skip
+    no_events: bool = field(
+        default=False, metadata=_option(SWITCH, _CLUSTER, ("apply", "doctor"), "Create no Kubernetes Events.")
+    )
+    # plan and policy
+    mode: Literal["auto", "reviewed"] = field(
+        default="auto",
+        metadata=_option(
+            choice("auto", "reviewed"), _PLAN, DECIDE,
+            "auto: map what Services ask for, within the policy. reviewed: map what the plan in planDir lists.",
+            only="file",
+        ),
+    )  # fmt: skip
+    plan_dir: str | None = field(
+        default=None,
+        metadata=_option(
+            DIRECTORY, _PLAN, (*DECIDE, "doctor", *UNITS),
+            "Use DIR/<node>.yaml as the PLAN. As a flag it implies mode: reviewed.",
+        ),
+    )  # fmt: skip
+    exact: bool = field(
+        default=False,
+        metadata=_option(
+            SWITCH,
+            _PLAN,
+            ("plan", "apply"),
+            "With a PLAN: change nothing when the cluster differs from it in anything.",
+        ),
+    )
+    policy: str | None = field(
+        default=None,
+        metadata=_option(
+            FILE, _PLAN, ("render", "validate", *DECIDE, "doctor", *UNITS), "Policy file: limits what may be mapped."
+        ),
+    )
+    # node
+    port_range: PortRange = field(
+        default=DEFAULT_RANGE,
+        metadata=_option(
+            PORTS, _NODE, ("render", "validate", *NODE, *UNITS, "hold"),
+            "Node ports that mappings may use, both ends included.",
+        ),
+    )  # fmt: skip
+    node_ips: Mapping[Family, str] = field(
+        default_factory=dict,
+        hash=False,
+        metadata=_option(
+            NODE_IPS, _NODE, ("render", *DECIDE), "Addresses to advertise instead of the Node object's, per IP family.",
+            only="file",
+        ),
+    )  # fmt: skip
+    backend: Literal["auto"] | Backend = field(
+        default="auto",
+        metadata=_option(
+            BACKEND, _NODE, (*NODE, "demo"),
+            "What writes the rules. auto detects it as Kubernetes does; nft and legacy mean the iptables ones.",
+        ),
+    )  # fmt: skip
+    hold_socket: str = field(
+        default="/run/nplconf/hold.sock",
+        metadata=_option(SOCKET, _NODE, (*NODE, *UNITS, "hold"), "Socket of the hold daemon."),
+    )
+    no_hold: bool = field(
+        default=False,
+        metadata=_option(
+            SWITCH, _NODE, (*NODE,),
+            "Work without the hold daemon. A port that cannot be bound at this moment is treated as in use.",
+        ),
+    )  # fmt: skip
+    state_dir: str = field(
+        default=DEFAULT_STATE,
+        metadata=_option(DIRECTORY, _NODE, (*NODE, *UNITS), "Directory of the state file and the lock."),
+    )
+    textfile: str | None = field(
+        default=None,
+        metadata=_option(
+            FILE, _NODE, ("apply", "doctor", "uninstall-units", *UNITS),
+            "Write metrics to this file, for the node exporter's textfile collector.",
+        ),
+    )  # fmt: skip
+    force: bool = field(
+        default=False,
+        metadata=_option(SWITCH, _NODE, ("apply",), "Apply although the node's datapath bypasses netfilter."),
+    )
+    # limits
+    max_delete: int = field(
+        default=50,
+        metadata=_option(
+            PERCENT, _LIMITS, DECIDE, "Block a run that would remove more than this share of the live mappings."
+        ),
+    )
+    allow_empty: bool = field(
+        default=False,
+        metadata=_option(
+            SWITCH, _LIMITS, DECIDE,
+            "Accept an empty Pod list for this node (otherwise a second run must confirm it).",
+        ),
+    )  # fmt: skip
+    cool_down: int = field(
+        default=1800,
+        metadata=_option(
+            SECONDS, _LIMITS, DECIDE, "How long a released port stays reserved before another Pod can get it."
+        ),
+    )
+    # output
+    output: Literal["table", "json", "yaml", "markdown"] = field(
+        default="table",
+        metadata=_option(
+            choice("table", "json", "yaml", "markdown"), _OUTPUT, PRINT, "Format of the result on stdout.", short="-o"
+        ),
+    )
+    color: Literal["auto", "always", "never"] = field(
+        default="auto",
+        metadata=_option(
+            choice("auto", "always", "never"), _OUTPUT, (*PRINT, "demo"),
+            "Whether to colour the table; auto: on a terminal.",
+        ),
+    )  # fmt: skip
+    quiet: bool = field(
+        default=False,
+        metadata=_option(SWITCH, _OUTPUT, PRINT, "Print only what changed and what failed.", short="-q"),
+    )
+    verbose: bool = field(
+        default=False,
+        metadata=_option(SWITCH, _OUTPUT, CONFIGURED, "Log each step; after an unexpected error, where.", short="-v"),
+    )
+    log_format: Literal["text", "json"] = field(
+        default="text",
+        metadata=_option(choice("text", "json"), _OUTPUT, CONFIGURED, "Format of messages on stderr."),
+    )
+
+
+@functools.cache
+def options() -> tuple[Option, ...]:
+    """Return the table: one row per field of `Settings`, in their order."""
+    return tuple(_row(one) for one in fields(Settings))
+
+
+def _row(one: Any) -> Option:
+    row = dict(one.metadata)
+    default = None if one.default is MISSING else one.default
+    shown = row.pop("shown_default") or ("" if default in (None, False, ()) else str(default))
+    return Option(name=one.name, default=default, shown_default=shown, **row)

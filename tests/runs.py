@@ -43,7 +43,7 @@ class Runs:
             port_range=port_range,
             state_dir=str(state),
             no_hold=True,
-            backend=world.backend,  # type: ignore[arg-type]
+            backend=f"iptables-{world.backend}",  # type: ignore[arg-type]
             max_delete=100,
             allow_empty=True,
             cool_down=0,

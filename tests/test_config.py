@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from nplconf.config import OPTIONS, check, from_text, parse, port_range, read, salvage
+from nplconf.config import KEYS, check, from_text, parse, read, salvage
 from nplconf.errors import BadConfigError
 from nplconf.files import schema
 from nplconf.model import PortRange
+from nplconf.values import port_range
 
 SCHEMA = json.loads(schema.text("config"))
 FULL = """\
@@ -54,7 +55,7 @@ def test_options_are_read_as_the_values_that_commands_work_with(tmp_path: Path) 
         "planDir": "/srv/plans",
         "maxDelete": 50,
         "coolDown": 0,
-        "backend": "nft",
+        "backend": "iptables-nft",
     }
 
 
@@ -82,7 +83,13 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
     ("text", "said"),
     [
         ("a: 1", "line 1: a: unknown key; known are node, "),
-        ("node: a\nstate-dir: b", "line 2: state-dir: unknown key; "),
+        ("node: a\nstate-dir: b", "line 2: state-dir: unknown key; did you mean stateDir?"),
+        ("nodeIps: {}", "line 1: nodeIps: unknown key; did you mean nodeIPs?"),
+        ("nohold: true", "line 1: nohold: unknown key; did you mean noHold?"),
+        (
+            "backend: nfs",
+            'line 1: backend: must be one of auto, iptables-nft, iptables-legacy, nft, legacy, not "nfs"; did',
+        ),
         ("node: a\nnode: a", 'line 2: node: the key "node" is there already'),
         ("node: a\nnoHold: yes", 'line 2: noHold: must be true or false, not "yes"'),
         ("noHold: 1", "line 1: noHold: must be true or false, not 1"),
@@ -96,7 +103,10 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
         ("maxDelete: 050", 'line 1: maxDelete: must be an integer from 0 to 100, not "050"'),
         ("maxDelete: true", "line 1: maxDelete: must be an integer from 0 to 100, not true"),
         ("coolDown: -1", "line 1: coolDown: must be an integer from 0 to 2147483647, not -1"),
-        ("backend: iptables", 'line 1: backend: must be one of auto, nft, legacy, not "iptables"'),
+        (
+            "backend: iptables",
+            'line 1: backend: must be one of auto, iptables-nft, iptables-legacy, nft, legacy, not "iptables"',
+        ),
         ("mode: []", "line 1: mode: must be one of auto, reviewed, not a list"),
         ("portRange: 61000", "line 1: portRange: must be FIRST-LAST such as 61000-62000, not 61000"),
         ("portRange: {first: 1, last: 2}", "line 1: portRange: must be FIRST-LAST such as 61000-62000, not a mapping"),
@@ -154,7 +164,7 @@ def test_what_is_right_in_a_broken_file_is_salvaged(tmp_path: Path) -> None:
 
 
 def test_the_table_and_the_schema_have_the_same_keys_in_the_same_order() -> None:
-    assert list(OPTIONS) == list(SCHEMA["properties"])
+    assert list(KEYS) == list(SCHEMA["properties"])
 
 
 _values: st.SearchStrategy[Any] = st.one_of(
@@ -174,7 +184,7 @@ _values: st.SearchStrategy[Any] = st.one_of(
 )
 
 
-@given(st.sampled_from(list(OPTIONS)), _values)
+@given(st.sampled_from(list(KEYS)), _values)
 def test_the_table_takes_what_the_schema_takes(key: str, value: Any) -> None:
     conforms = Draft202012Validator(SCHEMA).is_valid({key: value})
     try:
@@ -198,7 +208,8 @@ def test_the_table_and_the_schema_both_take_what_is_right(key: str, good: list[A
 
 def test_every_word_of_the_schema_is_taken() -> None:
     words = [(key, word) for key, part in SCHEMA["properties"].items() for word in part.get("enum", ())]
-    assert [check(key, word) for key, word in words] == [word for _, word in words]
+    aliases = {"nft": "iptables-nft", "legacy": "iptables-legacy"}
+    assert [check(key, word) for key, word in words] == [aliases.get(word, word) for _, word in words]
     assert len(words) >= 14
 
 
@@ -255,4 +266,4 @@ def test_a_range_is_two_decimal_numbers_in_order(text: str) -> None:
 @given(st.text(max_size=40) | st.text(alphabet="\n:-[]{} nodeXa1&*", max_size=60))
 def test_no_text_raises_anything_but_bad_config(text: str) -> None:
     with contextlib.suppress(BadConfigError):
-        assert set(parse(text, "f")) <= set(OPTIONS)
+        assert set(parse(text, "f")) <= set(KEYS)

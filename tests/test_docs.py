@@ -35,7 +35,7 @@ def test_every_command_is_told() -> None:
 
 
 def test_every_option_is_told() -> None:
-    told = set(re.findall(r"`--([a-z-]+)`", COMMAND_PAGE.split("## Options")[1].split("- **")[0]))
+    told = set(re.findall(r"`(--[a-z-]+)[ `]", COMMAND_PAGE.split("## Options")[1].split("- **")[0]))
     assert told == {option.flag for option in OPTIONS}
 
 

@@ -4,45 +4,61 @@ import argparse
 import gc
 import importlib
 import os
+import re
 import signal
 import sys
-from collections.abc import Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, NoReturn
 
 from nplconf import __version__
 from nplconf.cli import options, say, streams
 from nplconf.errors import NplconfError, UsageError
+from nplconf.files.strict_yaml import shown
+from nplconf.spelling import suggestion
+
+
+class Command(NamedTuple):
+    """A command for help texts. Its code is the module of its name in `cli.commands`."""
+
+    about: str
+    example: str
+
 
 COMMANDS = {
-    "render": "cluster state -> plan",
-    "validate": "all problems of plans, with file and line",
-    "plan": "what apply would change here",
-    "apply": "make the node match, look again, annotate Pods",
-    "verify": "rule, hold and annotation of every mapping, compared",
-    "show": "this node's live mappings",
-    "explain": "why a Pod, Service or node port is or is not mapped",
-    "diff": "two plans, or a plan and the node",
-    "doctor": "what is well on this node, and what mends what is not",
-    "report": "one self-contained HTML page",
-    "cleanup": "remove everything of ours from this node",
-    "hold": "the daemon that holds the port range",
-    "install-units": "write the systemd units of this nplconf",
-    "uninstall-units": "take everything of ours off this node",
-    "schema": "print a schema",
-    "demo": "the whole story in throw-away network namespaces",
+    "render": Command(
+        "Compute a plan from the cluster state",
+        "nplconf render --cluster-state dump.yaml --node worker-1 --out plan.yaml",
+    ),
+    "validate": Command("List all problems of plan files, with file and line", "nplconf validate plans/worker-1.yaml"),
+    "plan": Command("Show what apply would change on this node", "nplconf plan --detailed-exitcode"),
+    "apply": Command("Make this node match the cluster and annotate its Pods", "nplconf apply --check"),
+    "verify": Command("Compare rule, hold and annotation of every mapping", "nplconf verify -o json"),
+    "show": Command("List this node's live mappings", "nplconf show"),
+    "explain": Command(
+        "Explain why a Pod, Service or node port is or is not mapped", "nplconf explain service/shop/web"
+    ),
+    "diff": Command("Compare two plans, or a plan and the node", "nplconf diff before.yaml after.yaml -o markdown"),
+    "doctor": Command("Check this node and print a fix for each problem", "sudo nplconf doctor"),
+    "report": Command("Write an HTML page about this node or a plan", "nplconf report --out node.html"),
+    "cleanup": Command("Remove all rules and annotations of nplconf from this node", "sudo nplconf cleanup"),
+    "hold": Command("Run the daemon that holds the port range", "nplconf hold --port-range 61000-62000"),
+    "install-units": Command("Write the systemd units for this nplconf", "sudo nplconf install-units --now"),
+    "uninstall-units": Command("Remove nplconf from this node", "sudo nplconf uninstall-units --purge"),
+    "schema": Command("Print a JSON schema", "nplconf schema config"),
+    "demo": Command("Show a complete run in temporary network namespaces", "sudo nplconf demo"),
 }
 """Each is a module of this package with `arguments(parser)` and `run(arguments, settings) -> exit code`."""
 
 
-class Formatter(argparse.HelpFormatter):
-    """argparse's own, told how wide it may be: it would ask shutil, 3 ms and a MiB of every run that shows no help."""
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """argparse's formatter with a known width; argparse would ask shutil, which costs every run 3 ms and a MiB."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
 
 
 def _columns() -> int:
-    """Of the terminal that stdout is, if it is one; COLUMNS counts more, as everywhere."""
+    """Return the width of the terminal on stdout, else 80; COLUMNS counts more, as everywhere."""
     if (told := os.environ.get("COLUMNS", "")).isdecimal() and int(told):
         return int(told)
     try:
@@ -52,14 +68,18 @@ def _columns() -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse with the exit code of the contract."""
+    """argparse whose errors have the exit code 64."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**({"formatter_class": Formatter} | how))
 
     def error(self, message: str) -> NoReturn:
-        """Raises UsageError."""
+        """Raise UsageError."""
         raise UsageError(f"{message}; see {self.prog} --help")
+
+    def flags(self) -> list[str]:
+        """Return the long flags that the help text shows."""
+        return re.findall(r"(?<![\w-])--[a-z-]+", self.format_help())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -97,17 +117,51 @@ def _run(words: list[str]) -> int:
     parser = Parser(prog="nplconf", description="NodePortLocal for any Kubernetes node.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"nplconf {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    chosen = next((word for word in words if word in COMMANDS), None)
-    for name, about in COMMANDS.items():
-        command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+    chosen = _chosen(words)
+    for name, command in COMMANDS.items():
+        own = commands.add_parser(name, help=command.about, description=f"{command.about}.", allow_abbrev=False)
         if name == chosen:
             module = importlib.import_module(f"nplconf.cli.commands.{name.replace('-', '_')}")
-            module.arguments(command)
-            options.add_to(command)
-    arguments = parser.parse_args(words)
+            _declare(own, name, module.arguments, helping=not HELP.isdisjoint(words))
+            flags = own.flags
+    arguments, further = parser.parse_known_args(words)
+    if further:
+        raise options.unknown(further, flags())
     resolve = getattr(module, "resolve", options.resolve)
     settings = resolve(vars(arguments), os.environ)
     say.configure(settings)
     result: int = module.run(arguments, settings)
     sys.stdout.flush()
     return result
+
+
+HELP = frozenset(("-h", "--help"))
+
+
+def _chosen(words: Sequence[str]) -> str | None:
+    """Return the command of a command line, None when it only asks for help or the version. Raises UsageError."""
+    if not words or words[0] in (*HELP, "--version"):
+        return None
+    word = words[0]
+    if word.startswith("-"):
+        raise UsageError(f"options follow the command: nplconf COMMAND {word}; see nplconf --help")
+    if word not in COMMANDS:
+        hint = suggestion(word, COMMANDS) or f"; known are {', '.join(COMMANDS)}"
+        raise UsageError(f"unknown command {shown(word)}{hint}")
+    return word
+
+
+def _declare(
+    parser: argparse.ArgumentParser, name: str, own: Callable[[argparse.ArgumentParser], None], *, helping: bool
+) -> None:
+    """Declare the arguments of the chosen command. helping: the help text is asked for."""
+    own(parser)
+    if helping:
+        usage = parser.format_usage().removeprefix("usage: ").strip()
+        parser.usage = f"{usage} [OPTION...]"
+        parser.epilog = (
+            f"Example:\n  {COMMANDS[name].example}\n\n"
+            "Options of other commands are accepted and have no effect. Each option is also an environment variable\n"
+            "(--state-dir: NPLCONF_STATE_DIR) and a key of the config file (stateDir)."
+        )
+    options.add_to(parser, name)

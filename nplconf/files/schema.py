@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 from nplconf.files.strict_yaml import LOST, Document, Path, Problem, shown
+from nplconf.spelling import suggestion
 
 Name = Literal["plan", "config", "policy"]
 _TYPES = {
@@ -112,8 +113,8 @@ def _problems(document: Document, error: Any) -> Iterator[Problem]:
             properties = error.schema["properties"]
             for key in error.instance:
                 if key not in properties:
-                    message = f"unknown key; known are {', '.join(properties)}"
-                    yield document.problem((*path, key), "unknown-key", message)
+                    hint = suggestion(key, properties) or f"; known are {', '.join(properties)}"
+                    yield document.problem((*path, key), "unknown-key", f"unknown key{hint}")
         case _:
             yield document.problem(path, *_fault(error))
 

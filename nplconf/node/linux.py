@@ -39,8 +39,9 @@ class LinuxNode:
         """Choose the backend, nothing more. Raises UnavailableError without one, PermissionDeniedError."""
         if not _may_administer():
             raise PermissionDeniedError("no right to read or write iptables: run as root (CAP_NET_ADMIN)")
-        kind = backend.choose() if settings.backend == "auto" else settings.backend
-        return cls("iptables-nft" if kind == "nft" else "iptables-legacy", state.boot_id(), settings)
+        if settings.backend != "auto":
+            return cls(settings.backend, state.boot_id(), settings)
+        return cls("iptables-nft" if backend.choose() == "nft" else "iptables-legacy", state.boot_id(), settings)
 
     @property
     def rules(self) -> RuleBackend[Any]:

@@ -59,16 +59,6 @@ def test_a_config_file_that_is_named_must_be_there(tmp_path: Path) -> None:
         options.resolve({"config": str(tmp_path / "missing.yaml")}, {})
 
 
-def test_every_option_is_a_key_of_the_config_file_and_a_setting() -> None:
-    for option in options.OPTIONS:
-        assert option.flag == "config" or option.key in config.OPTIONS
-        assert option.field in Settings.__slots__
-
-
-def test_every_key_of_the_config_file_is_a_setting() -> None:
-    assert {options._field(key) for key in config.OPTIONS} <= set(Settings.__slots__)
-
-
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -85,19 +75,20 @@ def test_exit_codes_name_who_must_act(words: list[str], code: int, capsys: pytes
 def test_every_option_follows_the_precedence(tmp_path: Path) -> None:
     values = {
         "portRange": ("1-2", "3-4", "5-6"),
-        "backend": ("nft", "legacy", "auto"),
+        "backend": ("nft", "iptables-legacy", "auto"),
         "output": ("json", "yaml", "markdown"),
         "color": ("always", "never", "auto"),
         "logFormat": ("json", "text", "text"),
     }
-    for option in options.OPTIONS[1:]:
-        numbers = ("1", "2", "3") if option.metavar in ("PERCENT", "SECONDS") else ("a", "b", "c")
-        flag, variable, key = values.get(option.key, numbers) if option.metavar else (True, "false", "true")
-        file = write(tmp_path, f"{option.key}: {f'[{key}]' if option.many else key}\n")
-        given = {"config": file, option.field: [flag] if option.many else flag}
+    for option in (option for option in options.OPTIONS if option.key):
+        kind = option.kind
+        numbers = ("1", "2", "3") if kind.metavar in ("PERCENT", "SECONDS") else ("a", "b", "c")
+        flag, variable, key = values.get(option.key, numbers) if kind.metavar else (True, "false", "true")
+        file = write(tmp_path, f"{option.key}: {f'[{key}]' if kind.many else key}\n")
+        given = {"config": file, option.name: [flag] if kind.many else flag}
         environment = {option.variable: variable}
         found = [
-            getattr(options.resolve(*sources), option.field)
+            getattr(options.resolve(*sources), option.name)
             for sources in ((given, environment), ({"config": file}, environment), ({"config": file}, {}))
         ]
         wanted = [config.from_text(option.key, str(text).lower()) for text in (flag, variable, key)]

@@ -75,7 +75,7 @@ def _facts(settings: Settings, faults: tuple[tuple[str, str], ...]) -> Facts:
         port_range=settings.port_range,
         no_hold=settings.no_hold,
         capabilities=lacking,
-        iptables=examine.iptables(settings.backend, unreadable),
+        iptables=examine.iptables(settings.backend.removeprefix("iptables-"), unreadable),
         leftovers=blind or (node.leftovers() if node else {}),
         forwarding=blind or examine.forwarding(pods),
         ip_forward=examine.ip_forward(pods or ("IPv4",)),

@@ -106,7 +106,7 @@ class Stage:
     @property
     def saver(self) -> str:
         """The program that prints the rules of the iptables in use."""
-        kind = "nft" if self.backend == "auto" else self.backend
+        kind = "nft" if self.backend == "auto" else self.backend.removeprefix("iptables-")
         return next((p for p in (f"iptables-{kind}-save", "iptables-save") if shutil.which(p, path=SEARCH)), "")
 
     def rules(self) -> list[str]:

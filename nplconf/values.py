@@ -1,0 +1,172 @@
+"""The kinds of values that an option can have: each with its parser and its JSON schema.
+
+A kind is defined once. The config loader, the environment and the flags all use its parser, and the schema for editors
+uses its `schema`. Tests compare the two on generated values.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from nplconf.files.strict_yaml import shown
+from nplconf.model import FAMILIES, PortRange
+from nplconf.spelling import suggestion
+
+
+class Kind(NamedTuple):
+    """What the value of an option may be.
+
+    Attributes:
+        parse: Turns plain data (from YAML) into the value. Raises ValueError with what the value must be.
+        schema: The same rule as JSON schema.
+        metavar: How help texts show the value; "" for a switch, which takes none.
+        data_of: Turns the text of an argument or environment variable into plain data for `parse`.
+        many: The flag may be given several times; its value is the list of all.
+
+    """
+
+    parse: Callable[[Any], object]
+    schema: Mapping[str, object]
+    metavar: str = ""
+    data_of: Callable[[str], object] = str
+    many: bool = False
+
+
+def plain_text(value: object) -> str:
+    """Return a text of one line. Raises ValueError."""
+    if not isinstance(value, str) or not value or _CONTROL.search(value):
+        raise ValueError(f"must be a text, not {shown(value)}")
+    return value
+
+
+def port_range(text: object) -> PortRange:
+    """Return the range of a text such as 61000-62000. Raises ValueError."""
+    match = _RANGE.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise ValueError(f"must be FIRST-LAST such as 61000-62000, not {shown(text)}")
+    first, last = int(match[1]), int(match[2])
+    if not first <= last <= _LAST_PORT:
+        raise ValueError(f"must be two numbers from 1 to {_LAST_PORT}, the first not above the last, not {text}")
+    return PortRange(first, last)
+
+
+_RANGE = re.compile(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})")
+_LAST_PORT = 65535
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_ONE_LINE = "^[^\\u0000-\\u001f\\u007f-\\u009f]+$(?!\\n)"
+
+
+def text(title: str, metavar: str) -> Kind:
+    """Return the kind of a text of one line."""
+    return Kind(plain_text, {"title": title, "type": "string", "pattern": _ONE_LINE}, metavar)
+
+
+def integer(title: str, metavar: str, low: int, high: int) -> Kind:
+    """Return the kind of an integer from `low` to `high`."""
+
+    def parse(value: object) -> int:
+        if type(value) is not int or not low <= value <= high:
+            raise ValueError(f"must be an integer from {low} to {high}, not {shown(value)}")
+        return value
+
+    return Kind(parse, {"title": title, "type": "integer", "minimum": low, "maximum": high}, metavar, _integer_of)
+
+
+def choice(*words: str, aliases: Mapping[str, str] | None = None) -> Kind:
+    """Return the kind of one of several words. An alias is accepted and replaced by the word it stands for."""
+    other = dict(aliases or {})
+    known = (*words, *other)
+
+    def parse(value: object) -> str:
+        if not isinstance(value, str) or value not in known:
+            hint = suggestion(value, known) if isinstance(value, str) else ""
+            raise ValueError(f"must be one of {', '.join(known)}, not {shown(value)}{hint}")
+        return other.get(value, value)
+
+    return Kind(parse, {"title": "one of these words", "type": "string", "enum": list(known)}, "|".join(words))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"must be a list of texts, not {shown(value)}")
+    return tuple(plain_text(entry) for entry in value)
+
+
+def _switch(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"must be true or false, not {shown(value)}")  # noqa: TRY004 - one kind of error for all
+    return value
+
+
+def _integer_of(text: str) -> int | str:
+    return int(text) if _INTEGER.fullmatch(text) else text
+
+
+def _node_ips(value: object) -> dict[str, str]:
+    from nplconf.addresses import address_fault
+
+    if not isinstance(value, dict) or not all(isinstance(address, str) for address in value.values()):
+        raise ValueError(f"must be a mapping such as {{IPv4: 203.0.113.7}}, not {shown(value)}")
+    for family, address in value.items():
+        if family not in FAMILIES:
+            raise ValueError(f"unknown family {shown(family)}; known are {', '.join(FAMILIES)}")
+        if fault := address_fault(address, family):
+            raise ValueError(f"{shown(address)} {fault}")
+    return value
+
+
+NAME = text("a name", "NAME")
+FILE = text("a file", "FILE")
+DIRECTORY = text("a directory", "DIR")
+SOCKET = text("a socket", "SOCKET")
+FILES = Kind(
+    _texts,
+    {
+        "title": "a list of files",
+        "type": "array",
+        "minItems": 1,
+        "items": {"description": "A file, or - for stdin.", **FILE.schema},
+    },
+    "FILE",
+    lambda text: [text],
+    many=True,
+)
+SWITCH = Kind(
+    _switch,
+    {"title": "true or false", "type": "boolean"},
+    data_of=lambda text: {"true": True, "1": True, "false": False, "0": False}.get(text, text),
+)
+PERCENT = integer("a percentage", "PERCENT", 0, 100)
+SECONDS = integer("a number of seconds", "SECONDS", 0, 2**31 - 1)
+PORTS = Kind(
+    port_range,
+    {
+        "title": "a range such as 61000-62000",
+        "type": "string",
+        "pattern": "^[1-9][0-9]{0,4}-[1-9][0-9]{0,4}$(?!\\n)",
+    },
+    "FIRST-LAST",
+)
+NODE_IPS = Kind(
+    _node_ips,
+    {
+        "title": "addresses per IP family",
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "IPv4": {
+                "title": "an IPv4 address",
+                "description": "Dotted decimal, such as 203.0.113.7.",
+                "type": "string",
+                "pattern": "^[0-9]{1,3}(\\.[0-9]{1,3}){3}$(?!\\n)",
+            },
+            "IPv6": {
+                "title": "an IPv6 address",
+                "description": "In its shortest form and in lower case, such as 2001:db8::7; without a zone.",
+                "type": "string",
+                "pattern": "^[0-9a-f:]{2,39}$(?!\\n)",
+            },
+        },
+    },
+)
