@@ -39,6 +39,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share a fixture in one worker: those of the API server together, of each other file together."""
+    for item in items:
+        file = item.path.relative_to(item.config.rootpath)
+        item.add_marker(pytest.mark.xdist_group("api" if item.get_closest_marker("api") else str(file)))
+
+
 def lacking(markers: set[str]) -> list[str]:
     """What this machine lacks for a test with these markers, each as an instruction."""
     programs = {program: package for m in NEEDS if m in markers for program, package in NEEDS[m].items()}
