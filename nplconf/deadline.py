@@ -1,8 +1,10 @@
-"""The end of one run: nothing of it outlives its time, and when it is asked to end it does so between two steps.
+"""The end of one run: nothing of it outlives its time, and a run that is asked to end does so between two steps.
 
-Every step has a deadline of its own for what may hang (a child process, the API server); `RUN.left` makes none of them
-longer than the rest of the run. When the time is over each further step fails at once, by name, as it does when what it
-needs is gone.
+Every step has a timeout of its own for what may hang (a child process, the API server). `current().left` makes none of
+them longer than the rest of the run. When the time is over, each further step fails at once, by name.
+
+The run is a context variable, not a global: a service carries out one run after another, each with its own deadline,
+while other threads have none.
 """
 
 import signal
@@ -10,40 +12,28 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from math import inf
 
 from nplconf.errors import StoppedError
 
 SECONDS = 50.0
-"""For all of a run, waiting for the lock of another one included; nplconf.service ends it after 60."""
+"""For all of a run, including the wait for the lock of another one. nplconf.service ends it after 60."""
 LAST = 2.0
-"""Seconds for what is left to be done once the run was asked to end."""
+"""Seconds for the steps that remain once the run was asked to end."""
 
 
 @dataclass(slots=True)
 class Run:
-    """The run that this process is. until: monotonic seconds. writing: it has begun to change something."""
+    """One run. until: monotonic seconds. writing: it has begun to change something."""
 
     until: float = inf
     stopped: bool = False
     writing: bool = False
 
-    @contextmanager
-    def limited(self) -> Iterator[None]:
-        """What is done meanwhile is the run; SIGTERM is heard, too."""
-        self.until, self.stopped, self.writing = time.monotonic() + SECONDS, False, False
-        before, told = signal.signal(signal.SIGTERM, lambda *_: self.stop()), sys.unraisablehook
-        sys.unraisablehook = lambda found: _told(found, told)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
-            sys.unraisablehook = told
-            self.until = inf
-
     def left(self, wanted: float) -> float:
-        """Seconds for something that would like so many."""
+        """Return the seconds that a step with this timeout may take."""
         return max(0.0, min(wanted, self.until - time.monotonic()))
 
     def stop(self) -> None:
@@ -54,16 +44,45 @@ class Run:
             raise StoppedError("asked to end (SIGTERM); nothing was changed")
 
     def step(self) -> None:
-        """A step that changes something begins. Raises StoppedError where the run was asked to end."""
+        """Begin a step that changes something. Raises StoppedError where the run was asked to end."""
         self.writing = True
         if self.stopped:
             raise StoppedError("asked to end (SIGTERM) between two steps; the next run goes on")
 
 
-def _told(found: "sys.UnraisableHookArgs", otherwise: Callable[["sys.UnraisableHookArgs"], object]) -> None:
-    """A request to end that comes in the midst of a destructor is lost there, without a word: `step` raises it anew."""
+_UNLIMITED = Run()
+_CURRENT: ContextVar[Run] = ContextVar("run", default=_UNLIMITED)
+
+
+def current() -> Run:
+    """Return the run that this code is part of; outside of one, a run without a deadline."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def limited(seconds: float | None = None) -> Iterator[Run]:
+    """Make the body a run that lasts at most so many seconds (default: SECONDS)."""
+    run = Run(time.monotonic() + (SECONDS if seconds is None else seconds))
+    token = _CURRENT.set(run)
+    try:
+        yield run
+    finally:
+        _CURRENT.reset(token)
+
+
+@contextmanager
+def ended_by_sigterm(run: Run) -> Iterator[None]:
+    """Let SIGTERM end this run while the body is executed."""
+    handler, hook = signal.signal(signal.SIGTERM, lambda *_: run.stop()), sys.unraisablehook
+    sys.unraisablehook = lambda found: _report(found, hook)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        sys.unraisablehook = hook
+
+
+def _report(found: "sys.UnraisableHookArgs", otherwise: Callable[["sys.UnraisableHookArgs"], object]) -> None:
+    """Drop a StoppedError that was raised inside a destructor: Python loses it there, and `step` raises it again."""
     if not isinstance(found.exc_value, StoppedError):
         otherwise(found)
-
-
-RUN = Run()

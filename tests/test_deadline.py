@@ -2,11 +2,13 @@
 
 import signal
 import sys
+import threading
+import time
 
 import pytest
 
 from nplconf import deadline
-from nplconf.deadline import Run
+from nplconf.deadline import Run, current, ended_by_sigterm, limited
 from nplconf.errors import StoppedError, UnavailableError
 from nplconf.node import command
 
@@ -16,40 +18,51 @@ def test_without_a_run_everything_has_the_time_it_wants() -> None:
     Run().step()
 
 
-def test_nothing_has_more_time_than_the_run_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deadline, "SECONDS", 5.0)
-    run = Run()
-    with run.limited():
+def test_nothing_has_more_time_than_the_run_has_left() -> None:
+    with limited(5.0) as run:
+        assert current() is run
         assert 4.0 < run.left(20.0) <= 5.0
         assert run.left(1.0) == 1.0
-    assert run.left(20.0) == 20.0
+    assert current().left(20.0) == 20.0
 
 
-def test_when_the_time_is_over_no_child_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command.RUN, "until", 0.0)
-    with pytest.raises(UnavailableError, match="the time of this run is over"):
+def test_two_runs_of_one_process_have_deadlines_of_their_own() -> None:
+    with limited(0.0):
+        assert current().left(1.0) == 0.0
+        with limited(5.0):
+            assert current().left(1.0) == 1.0
+        assert current().left(1.0) == 0.0
+
+
+def test_another_thread_is_not_part_of_the_run() -> None:
+    seen: list[float] = []
+    with limited(0.0):
+        thread = threading.Thread(target=lambda: seen.append(current().left(1.0)))
+        thread.start()
+        thread.join()
+    assert seen == [1.0]
+
+
+def test_when_the_time_is_over_no_child_is_started() -> None:
+    with limited(0.0), pytest.raises(UnavailableError, match="the time of this run is over"):
         command.run("true", deadline=5.0)
 
 
-def test_a_child_that_hangs_has_the_rest_of_the_run_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    import time
-
+def test_a_child_that_hangs_has_the_rest_of_the_run_at_most() -> None:
     began = time.monotonic()
-    monkeypatch.setattr(command.RUN, "until", began + 0.3)
-    with pytest.raises(UnavailableError, match="no answer"):
+    with limited(0.3), pytest.raises(UnavailableError, match="no answer"):
         command.run("sleep", "60", deadline=20.0)
     assert time.monotonic() - began < 2
 
 
 def test_a_run_that_has_changed_nothing_ends_at_once() -> None:
-    with Run().limited(), pytest.raises(StoppedError):
+    with limited() as run, ended_by_sigterm(run), pytest.raises(StoppedError):
         signal.raise_signal(signal.SIGTERM)
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
 def test_a_run_that_changes_something_ends_before_its_next_step() -> None:
-    run = Run()
-    with run.limited():
+    with limited() as run, ended_by_sigterm(run):
         run.step()
         signal.raise_signal(signal.SIGTERM)
         assert 0 < run.left(20.0) <= deadline.LAST
@@ -74,8 +87,7 @@ def test_asked_to_end_in_the_midst_of_a_destructor_it_ends_at_the_next_step_with
 ) -> None:
     told: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda found: told.append(found.exc_type))
-    run = Run()
-    with run.limited():
+    with limited() as run, ended_by_sigterm(run):
         Ends()
         with pytest.raises(StoppedError):
             run.step()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from nplconf.deadline import RUN
+from nplconf.deadline import current
 from nplconf.model import PROTOCOLS, Holds, PortRange, Protocol, Taken
 
 VERSION = 1
@@ -34,7 +34,7 @@ def ask(socket_path: str, port_range: PortRange, deadline: float = 5.0) -> Holds
     deadline: seconds for all of it. Never raises.
     """
     try:
-        return _understood(_answer(socket_path, time.monotonic() + RUN.left(deadline)), port_range)
+        return _understood(_answer(socket_path, time.monotonic() + current().left(deadline)), port_range)
     except _NoAnswer as error:
         return Holds(available=False, message=f"hold daemon at {socket_path}: {error}")
 

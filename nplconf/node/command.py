@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, cast
 
-from nplconf.deadline import RUN
+from nplconf.deadline import current
 from nplconf.errors import UnavailableError
 
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -59,7 +59,7 @@ def run(program: str, *arguments: str, text: str = "", deadline: float, bound: b
     without end.
     """
     path = located(program)
-    seconds = RUN.left(deadline)
+    seconds = current().left(deadline)
     if not seconds:
         raise UnavailableError(f"{path}: not started, as the time of this run is over")
     try:

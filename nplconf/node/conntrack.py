@@ -19,7 +19,7 @@ import time
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from nplconf.deadline import RUN
+from nplconf.deadline import current
 from nplconf.model import FAMILIES, Change, Failure, Family, PortMapping, PortRange
 from nplconf.node.ctnetlink import Entry, Table
 
@@ -90,7 +90,7 @@ def flush_flows(
 
     addresses: what the rules match, per family. deadline: seconds for all of it.
     """
-    until = time.monotonic() + RUN.left(deadline)
+    until = time.monotonic() + current().left(deadline)
     done = [_forget(family, flows, addresses.get(family, ()), until) for family in FAMILIES]
     return Forgotten(sum(one.deleted for one in done), tuple(failure for one in done for failure in one.failures))
 

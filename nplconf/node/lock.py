@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from nplconf.deadline import RUN
+from nplconf.deadline import current
 from nplconf.errors import BusyError, PermissionDeniedError
 
 WAIT = 30.0
@@ -28,7 +28,7 @@ def locked(directory: str, wait: float = WAIT) -> Iterator[None]:
 
 
 def _acquire(handle: int, directory: str, wait: float) -> None:
-    end = time.monotonic() + RUN.left(wait)
+    end = time.monotonic() + current().left(wait)
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

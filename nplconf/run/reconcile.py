@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from nplconf.cluster import Cluster
-from nplconf.deadline import RUN
+from nplconf.deadline import current
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import Backend, Change, ClusterState, Failure, Family, Plan, Pod, PortMapping
 from nplconf.node import Node
@@ -155,12 +155,12 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     degraded = _unheld(decision, observed)
     before = pods
     writes = _to_write(decision, observed)
-    RUN.step()
+    current().step()
     text, problems = keep(node, replace(decision.next_state, writing=bool(writes)), observed.loaded.text)
     if writes and cluster:
         pods, refused = _withdraw(decision, cluster, pods)
         failures += refused
-    RUN.step()
+    current().step()
     seen, unwritten = _write(decision, observed, node, writes)
     failures += unwritten
     if writes or observed.state.writing:
@@ -174,7 +174,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     in_place = outcome.in_place(decision, seen, observed, pods)
     gone: frozenset[PortMapping] = frozenset()
     published = decision.patches if in_place == decision.eligible and pods is before else patches.final(pods, in_place)
-    RUN.step()
+    current().step()
     if cluster and published:
         refused = cluster.patch(published)
         failures += refused

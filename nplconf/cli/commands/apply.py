@@ -7,7 +7,7 @@ from typing import Any
 from nplconf.cli import options, plans, record, say
 from nplconf.cli.commands import plan as plan_command
 from nplconf.cli.worlds import open_cluster, open_node
-from nplconf.deadline import RUN
+from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import BadConfigError, BadDataError, NplconfError
 from nplconf.node import datapath, state
 from nplconf.node.linux import LinuxNode
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """One run, under the node's lock."""
     if arguments.check:
         return plan_command.run(arguments, settings)
-    with RUN.limited():
+    with limited() as this, ended_by_sigterm(this):
         result, code = record.recorded(settings, lambda: _run(arguments, settings))
     report(result, settings)
     plan_command.save(result.decision, arguments.out)

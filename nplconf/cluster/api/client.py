@@ -21,7 +21,7 @@ from nplconf.cluster.api.credentials import Note
 from nplconf.cluster.api.session import Session
 from nplconf.cluster.api.transport import Deadline, Reply
 from nplconf.cluster.objects import state
-from nplconf.deadline import RUN
+from nplconf.deadline import current
 from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import ClusterState, Event, Failure, Patch
 
@@ -71,7 +71,7 @@ class ApiCluster:
 
         Raises UnavailableError, PermissionDeniedError (401, 403), BadConfigError.
         """
-        with Deadline(RUN.left(READ_SECONDS)) as deadline:
+        with Deadline(current().left(READ_SECONDS)) as deadline:
             try:
                 return self._read(node, deadline)
             except InvalidResponseError as err:
@@ -120,12 +120,12 @@ class ApiCluster:
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """See `Cluster`. A Pod that is gone, or was created again, is no failure: the next run sees what is there."""
-        with Deadline(RUN.left(WRITE_SECONDS)) as deadline:
+        with Deadline(current().left(WRITE_SECONDS)) as deadline:
             return tuple(filter(None, self._all(patches, lambda session, patch: _patched(session, patch, deadline))))
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """See `Cluster`."""
-        with Deadline(RUN.left(TELL_SECONDS)) as deadline:
+        with Deadline(current().left(TELL_SECONDS)) as deadline:
             later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
         return tuple(event for event, failed in zip(events, later, strict=True) if failed)
 
@@ -133,7 +133,7 @@ class ApiCluster:
 
     def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
         """See `Cluster`."""
-        with Deadline(RUN.left(READ_SECONDS)) as deadline:
+        with Deadline(current().left(READ_SECONDS)) as deadline:
             send = functools.partial(self._session.ask, "POST", rights.PATH, deadline, Content_Type="application/json")
             return rights.reviewed(node, lambda body: send(body=body), events=events)
 

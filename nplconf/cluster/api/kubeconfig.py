@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from nplconf.cluster.api.access import Access, text, token
-from nplconf.deadline import RUN
+from nplconf.deadline import current
 from nplconf.errors import BadConfigError, NplconfError, UnavailableError
 
 PLUGINS = {"exec", "auth-provider"}
@@ -200,7 +200,7 @@ def _from_plugin(user: Mapping[str, Any], files: list[_File], source: str) -> Ac
 
 def _ended(command: list[str], source: str) -> tuple[int, str, str]:
     """Run to its end, which comes in time: (exit code, stdout, stderr)."""
-    seconds = RUN.left(PLUGIN_SECONDS)
+    seconds = current().left(PLUGIN_SECONDS)
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     ) as process:
