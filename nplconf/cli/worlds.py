@@ -31,11 +31,9 @@ def open_cluster(settings: Settings) -> Cluster:
 
 @functools.cache
 def open_node(settings: Settings) -> LinuxNode:
-    """The machine we are on; nothing is read yet but the choice of the iptables backend."""
+    """Open this machine. Nothing is read yet but what chooses the backend of rules."""
     node = LinuxNode.open(settings)
-    say.info(
-        f"node {settings.node}: iptables-{node.backend}, range {settings.port_range}, state in {settings.state_dir}"
-    )
+    say.info(f"node {settings.node}: {node.backend}, range {settings.port_range}, state in {settings.state_dir}")
     return node
 
 

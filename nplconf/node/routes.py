@@ -5,46 +5,50 @@ Read from /proc and /sys: `ip` would cost a child process in every run.
 
 import socket
 import struct
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+from nplconf.model import Family
 from nplconf.rules.masquerade import Route, Routes
 
-_CALLS = {"IPv4": "iptables", "IPv6": "ip6tables"}
+_CALLS: dict[Family, str] = {"IPv4": "iptables", "IPv6": "ip6tables"}
+Bypassed = Callable[[str, Family], bool]
+"""Whether the packets of a device bypass iptables."""
 _LOCAL = 0x80000000
 """RTF_LOCAL: an IPv6 route to an address of the node itself."""
 
 
 def read() -> Routes:
-    """All routes but the default and the local ones; none that cannot be read."""
-    return (*_ipv4(), *_ipv6())
+    """Return all routes but the default and the local ones; none that cannot be read."""
+    bypassed = cache(_bypassed)  # for this reading alone: an administrator may switch bridge-nf-call at any time
+    return (*_ipv4(bypassed), *_ipv6(bypassed))
 
 
-def _ipv4() -> tuple[Route, ...]:
+def _ipv4(bypassed: Bypassed) -> tuple[Route, ...]:
     found = []
     for line in _lines("/proc/net/route")[1:]:
         device, destination, gateway, *_, mask = line.split()[:8]
         length = int(mask, 16).bit_count()
         if length:
             address = socket.inet_ntoa(struct.pack("=I", int(destination, 16)))
-            bridged = int(gateway, 16) == 0 and _bypassed(device, "IPv4")
+            bridged = int(gateway, 16) == 0 and bypassed(device, "IPv4")
             found.append(Route(f"{address}/{length}", bridged, device))
     return tuple(found)
 
 
-def _ipv6() -> tuple[Route, ...]:
+def _ipv6(bypassed: Bypassed) -> tuple[Route, ...]:
     found = []
     for line in _lines("/proc/net/ipv6_route"):
         destination, length, _, _, gateway, _, _, _, flags, device = line.split()
         if int(length, 16) and not int(flags, 16) & _LOCAL and not destination.startswith(("fe8", "ff")):
             address = socket.inet_ntop(socket.AF_INET6, bytes.fromhex(destination))
-            bridged = int(gateway, 16) == 0 and _bypassed(device, "IPv6")
+            bridged = int(gateway, 16) == 0 and bypassed(device, "IPv6")
             found.append(Route(f"{address}/{int(length, 16)}", bridged, device))
     return tuple(found)
 
 
-@cache
-def _bypassed(device: str, family: str) -> bool:
+def _bypassed(device: str, family: Family) -> bool:
     """A bridge whose packets do not pass iptables: neither the node's switch nor its own is on."""
     bridge = Path("/sys/class/net", device, "bridge")
     if not bridge.is_dir():
