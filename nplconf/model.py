@@ -355,7 +355,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A row of a reviewed plan that no longer holds, and is withheld."""
+    """A row of a reviewed plan that no longer holds; it is not applied."""
 
     reason: Literal["pod-gone", "other-node", "not-selected", "uid-changed", "ip-changed"]
     mapping: PortMapping

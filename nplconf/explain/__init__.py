@@ -19,5 +19,5 @@ def explain(what: What, facts: Facts) -> Explanation:
     if not blocked or not found.mend:
         return found
     option = "--allow-empty" if blocked.kind == "empty" else "--max-delete 100"
-    reasons = (f"a limit stops apply: {blocked.message}", *found.reasons)
+    reasons = (f"blocked: {blocked.message}", *found.reasons)
     return Explanation(found.answer, reasons, (f"nplconf apply {option}",))

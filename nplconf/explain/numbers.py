@@ -36,7 +36,7 @@ def of_number(asked: NodePort, facts: Facts) -> Explanation:
             f"{name} is not mapped: its number is for {_owners(rows)}", reasons, tuple(mend(rows, facts))
         )
     if stale:
-        return Explanation(f"{name} is withheld", tuple(of_stale(stale)), (new_plan(facts),))
+        return Explanation(f"{name} is not mapped", tuple(of_stale(stale)), (new_plan(facts),))
     if asked.number not in facts.settings.port_range:
         return Explanation(
             f"{name} is not mapped: outside --port-range {facts.settings.port_range}",

@@ -75,7 +75,7 @@ def of_stale(rows: Iterable[Stale]) -> Iterator[str]:
     """Each row of the reviewed plan that does not hold, and why."""
     for row in rows:
         what = f"{_place(row.mapping)} for {whose(row.mapping)}"
-        yield f"{what} is stale in the reviewed plan, and withheld: {row.reason}"
+        yield f"{what} is stale in the reviewed plan: {row.reason}"
 
 
 def of_pins(kind: Literal["pod", "service"], key: str, facts: Facts) -> Iterator[str]:

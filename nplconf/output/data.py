@@ -119,7 +119,11 @@ def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch
         "findings": [finding(f) for f in decision.findings],
     }
     if decision.blocked:
-        data["blocked"] = {"kind": decision.blocked.kind, "message": decision.blocked.message}
+        data["blocked"] = {
+            "kind": decision.blocked.kind,
+            "message": decision.blocked.message,
+            "removals": [change(c) for c in decision.blocked.removals],
+        }
     return data
 
 

@@ -83,6 +83,7 @@ def _sections(data: dict[str, Any]) -> Iterable[Section]:
     yield Section("To delete", columns, tuple(map(_change, changes["delete"])))
     yield Section("To change", columns, tuple(map(_change, changes["change"])))
     yield Section("To add", columns, tuple(map(_change, changes["add"])))
+    yield Section("Blocked", columns, tuple(map(_change, data.get("blocked", {}).get("removals", ()))))
     yield Section("Failed", ("Step", "Subject", "Message"), _fields(data.get("failures", ()), "step subject message"))
     yield Section("Findings", ("Kind", "Subject", "Message"), _fields(data["findings"], "kind subject message"))
     yield Section("Stale", ("Port", "Pod", "Address", "Why"), tuple(map(_stale, data["stale"])))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from nplconf.model import Change, Failure, Finding, Patch, Pending, PortMapping, Skipped, Stale
 from nplconf.output.text import escaped
 from nplconf.plan.diff import Diff
+from nplconf.plan.limits import Blocked
 from nplconf.settings import Settings
 
 MARKS = {"add": "+", "change": "~", "delete": "-"}
@@ -47,6 +48,11 @@ def _coloured(settings: Settings) -> bool:
 def changes(found: Iterable[Change]) -> list[Line]:
     """A line per change: what, which number, which Pod, where to, why."""
     return [(c.action, f"{MARKS[c.action]} {change(c)}") for c in found]
+
+
+def blocked(found: Blocked | None) -> list[Line]:
+    """A line per removal that a limit blocks."""
+    return [("skipped", f"! blocked: {change(c)}") for c in (found.removals if found else ())]
 
 
 def change(found: Change) -> str:

@@ -5,6 +5,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nplconf.desired.addresses import matched_addresses
@@ -13,21 +14,24 @@ from nplconf.desired.reviewed import Resolved, resolve
 from nplconf.errors import BadDataError
 from nplconf.model import (
     FAMILIES,
+    Change,
     ClusterState,
     Failure,
     Family,
     Finding,
     Holds,
+    Node,
     Patch,
     Pending,
     Plan,
     Pod,
+    PodPort,
     PortMapping,
     Stale,
 )
-from nplconf.plan import cooling
+from nplconf.plan import cooling, limits
 from nplconf.plan.diff import Diff, diff
-from nplconf.plan.limits import Blocked, blocked, still_runs
+from nplconf.plan.limits import Blocked, Evidence
 from nplconf.plan.live import numbers
 from nplconf.plan.state import State
 from nplconf.publish import patches
@@ -44,10 +48,21 @@ if TYPE_CHECKING:
 class Decision:
     """What one run is to do.
 
-    plan: what the cluster (or the reviewed plan) asks for. admitted: its rows that may be in force: those whose number
-    is held. live: what is in force. wanted: our chains as they are to be, None where a family is to have none.
-    failures: rows that cannot be served, known before anything is done. kept: the state to leave behind. stale,
-    pending: what differs from a reviewed plan. withheld: it differs, and was to be applied exactly or not at all.
+    The words for what a run may be: *blocked* is a run that a limit keeps from some or all of its changes (exit 4);
+    *stale* is a row of a reviewed plan that no longer holds (exit 3), *inexact* a plan with `--exact` from which
+    anything differs (exit 3, nothing is changed); *degraded* is a run in which something failed (exit 5).
+
+    Attributes:
+        plan: What the cluster (or the reviewed plan) asks for.
+        eligible: The mappings that are to be in force: rows of the plan whose number is held, and those whose removal
+            is blocked.
+        live: The mappings that are in force.
+        wanted: Our chains as they are to be, None where a family is to have none.
+        failures: Rows that cannot be served, known before anything is done.
+        next_state: The state for the next run.
+        stale: Rows of the reviewed plan that no longer hold.
+        pending: Pod ports that the reviewed plan does not have.
+
     """
 
     plan: Plan
@@ -62,13 +77,18 @@ class Decision:
     next_state: State
     stale: tuple[Stale, ...] = ()
     pending: tuple[Pending, ...] = ()
-    withheld: bool = False
+    inexact: bool = False
     blocked: Blocked | None = None
 
     @property
-    def foreign(self) -> bool:
-        """The snapshot or the plan is of another cluster, so it says nothing about this node."""
-        return self.blocked is not None and self.blocked.kind in ("cluster", "no-node")
+    def removals(self) -> tuple[Change, ...]:
+        """The changes that remove a mapping."""
+        return tuple(change for change in self.diff.changes if change.action == "delete")
+
+    @property
+    def unusable(self) -> bool:
+        """The snapshot or the plan says nothing about this node: a limit blocks the whole run."""
+        return self.blocked is not None and self.blocked.whole_run
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,22 +114,40 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds
         return _without_node(cluster, observed, settings)
     known = observed.state.cluster
     if blocked := _other_cluster(known, cluster.identity, "the cluster state"):
-        return _stand_still(blocked, observed, settings)
+        return _block_all(blocked, observed, settings)
     reviewed = bounds.plan
     if reviewed and (blocked := _other_cluster(cluster.identity or known, reviewed.cluster, "the plan")):
-        return _stand_still(blocked, observed, settings)
+        return _block_all(blocked, observed, settings)
+    attempt = partial(_attempt, cluster, node, observed, settings, bounds)
+    decision = attempt()
+    evidence = _evidence(decision, cluster, observed, settings)
+    found = limits.limit(decision.live, decision.removals, evidence, max_delete=settings.max_delete)
+    if not found:
+        return decision
+    return replace(attempt(found.mappings, limits.reserved(found.mappings, decision.plan)), blocked=found)
+
+
+def _attempt(
+    cluster: ClusterState,
+    node: Node,
+    observed: Observed,
+    settings: Settings,
+    bounds: Bounds,
+    stay: tuple[PortMapping, ...] = (),
+    reserved: frozenset[int] = frozenset(),
+) -> Decision:
+    """Return what a run would do. stay: live mappings whose removal is blocked; reserved: their numbers."""
     live = live_now(observed, settings)
     pods = tuple(pod for pod in cluster.pods if pod.node == settings.node)
     requests = Desired(settings.port_range, settings.node_ips, bounds.policy)
-    if reviewed is None:
-        plan = render(cluster, node, requests, previous_of(live, observed, settings))
-        decision = _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings)
-    else:
-        resolved = resolve(reviewed, cluster, node, replace(requests, policy=None), exact=bounds.exact)
-        addresses = matched_addresses(node, resolved.plan.node_ips)
-        decision = _decision(resolved.plan, addresses, live, pods, observed, settings)
-        decision = _reviewed(decision, resolved, exact=bounds.exact)
-    return replace(decision, blocked=_limit(decision, pods, observed, settings))
+    if bounds.plan is None:
+        previous = previous_of(live, observed, settings)
+        plan = render(cluster, node, requests, replace(previous, taken=previous.taken | reserved))
+        return _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings, stay)
+    resolved = resolve(bounds.plan, cluster, node, replace(requests, policy=None), exact=bounds.exact)
+    addresses = matched_addresses(node, resolved.plan.node_ips)
+    decision = _decision(resolved.plan, addresses, live, pods, observed, settings, stay)
+    return _reviewed(decision, resolved, exact=bounds.exact)
 
 
 def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decision:
@@ -121,9 +159,9 @@ def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decisio
         failures=(*decision.failures, *refused),
         stale=resolved.stale,
         pending=resolved.pending,
-        withheld=exact and bool(resolved.stale or resolved.pending or resolved.refused),
+        inexact=exact and bool(resolved.stale or resolved.pending or resolved.refused),
     )
-    if not decision.withheld:
+    if not decision.inexact:
         return decision
     return replace(decision, diff=_nothing(decision.live), patches=())
 
@@ -131,14 +169,24 @@ def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decisio
 def trust(plan: Plan, observed: Observed, settings: Settings) -> Decision:
     """As `decide`, with the plan's own addresses and without a cluster: every Pod is taken to run on."""
     if blocked := _other_cluster(observed.state.cluster, plan.cluster, "the plan"):
-        return _stand_still(blocked, observed, settings)
-    decision = heal(plan, observed, settings, {family: (ip,) for family, ip in plan.node_ips.items()})
-    return replace(decision, blocked=_limit(decision, None, observed, settings))
+        return _block_all(blocked, observed, settings)
+    addresses = {family: (ip,) for family, ip in plan.node_ips.items()}
+    decision = heal(plan, observed, settings, addresses)
+    found = limits.limit(decision.live, decision.removals, Evidence(), max_delete=settings.max_delete)
+    if not found:
+        return decision
+    return replace(heal(plan, observed, settings, addresses, found.mappings), blocked=found)
 
 
-def heal(plan: Plan, observed: Observed, settings: Settings, addresses: Mapping[Family, tuple[str, ...]]) -> Decision:
-    """As `decide`, without a cluster: the plan as it stands, nobody is told anything."""
-    decision = _decision(plan, addresses, live_now(observed, settings), (), observed, settings)
+def heal(
+    plan: Plan,
+    observed: Observed,
+    settings: Settings,
+    addresses: Mapping[Family, tuple[str, ...]],
+    stay: tuple[PortMapping, ...] = (),
+) -> Decision:
+    """As `decide`, without a cluster: the plan as it is, and no annotation is written."""
+    decision = _decision(plan, addresses, live_now(observed, settings), (), observed, settings, stay)
     next_state = replace(decision.next_state, empty_seen=observed.state.empty_seen)
     return replace(decision, next_state=next_state)
 
@@ -158,11 +206,11 @@ def _without_node(cluster: ClusterState, observed: Observed, settings: Settings)
     message = f"the cluster state has no Node {settings.node}: it is not believed, nothing is changed"
     if not cluster.served:
         raise BadDataError(message)
-    return _stand_still(Blocked("no-node", message), observed, settings)
+    return _block_all(Blocked("no-node", message), observed, settings)
 
 
-def _stand_still(blocked: Blocked, observed: Observed, settings: Settings) -> Decision:
-    """No word of this snapshot or plan is for this node; what is there stays."""
+def _block_all(blocked: Blocked, observed: Observed, settings: Settings) -> Decision:
+    """Return the decision of a run that a limit blocks as a whole."""
     live = live_now(observed, settings)
     return Decision(
         plan=Plan(settings.node, observed.state.cluster, settings.node_ips, settings.port_range),
@@ -194,8 +242,12 @@ def _decision(
     pods: tuple[Pod, ...],
     observed: Observed,
     settings: Settings,
+    stay: tuple[PortMapping, ...] = (),
 ) -> Decision:
+    """stay: live mappings whose removal is blocked."""
     eligible, failures = _eligible(plan.mappings, live, observed.holds, settings)
+    eligible, conflicts = limits.beside(eligible, stay)
+    failures += conflicts
     failures += tuple(Failure("rule", m.subject, observed.unreadable[m.family]) for m in orphaned(observed, plan))
     decision = Decision(
         plan=plan,
@@ -207,7 +259,7 @@ def _decision(
         patches=patches.final(pods, eligible),
         findings=(),
         failures=failures,
-        next_state=_kept(plan, addresses, live, pods, observed),
+        next_state=_kept(_with(plan, stay), addresses, live, pods, observed),
     )
     decision = replace(decision, wanted=rules_for(eligible, decision, observed))
     return replace(decision, findings=_findings(decision, observed))
@@ -306,43 +358,15 @@ def _with(plan: Plan, left: tuple[PortMapping, ...]) -> Plan:
     return replace(plan, mappings=tuple(sorted((*plan.mappings, *left), key=lambda m: m.key)))
 
 
-# --- what may not be -------------------------------------------------------------------------------------------------
+# --- limits ----------------------------------------------------------------------------------------------------------
 
 
-def _limit(decision: Decision, pods: tuple[Pod, ...] | None, observed: Observed, settings: Settings) -> Blocked | None:
-    """pods: this node's; None when nobody knows, as in `trust`."""
-    return blocked(
-        decision.live,
-        [change.mapping for change in decision.diff.changes if change.action == "delete"],
-        _running(decision, pods),
-        max_delete=settings.max_delete,
-        believe_empty=settings.allow_empty or observed.state.empty_seen,
-        any_pod=pods is None or bool(pods),
+def _evidence(decision: Decision, cluster: ClusterState, observed: Observed, settings: Settings) -> Evidence:
+    pods = [pod for pod in cluster.pods if pod.node == settings.node]
+    return Evidence(
+        running={(pod.ref.key, ip) for pod in pods if not pod.terminated for ip in pod.ips},
+        services={service.key for service in cluster.services},
+        not_reviewed={(PodPort(p.pod.key, p.pod_port), p.protocol) for p in decision.pending},
+        any_pod=bool(pods),
+        accept_empty=settings.allow_empty or observed.state.empty_seen,
     )
-
-
-def restrained(decision: Decision, pods: tuple[Pod, ...] | None, observed: Observed) -> Decision:
-    """What a blocked run does all the same: rules to Pods that are gone go, unless the snapshot itself is in doubt.
-
-    pods: as for the limit.
-    """
-    rows = decision.live
-    if decision.blocked and decision.blocked.kind == "max-delete":
-        rows = tuple(m for m in rows if still_runs(m, _running(decision, pods)))
-    changes = diff(decision.live, rows, why_add=lambda _: "", why_delete=lambda _: "pod-gone")
-    return replace(
-        decision,
-        eligible=rows,
-        diff=changes,
-        wanted=rules_for(rows, decision, observed) if changes.changes else {},
-        patches=(),
-        failures=(),
-        next_state=replace(observed.state, empty_seen=decision.next_state.empty_seen),
-    )
-
-
-def _running(decision: Decision, pods: Iterable[Pod] | None) -> frozenset[tuple[str, str]]:
-    """(namespace/name, IP) of the Pods that run here; of all that have a mapping, where nobody knows."""
-    if pods is None:
-        return frozenset((m.pod.key, m.pod_ip) for m in decision.live)
-    return frozenset((pod.ref.key, ip) for pod in pods if not pod.terminated for ip in pod.ips)

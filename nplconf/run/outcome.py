@@ -37,7 +37,7 @@ class Result:
         """As in the contract; a limit counts more than a failure, and a failure more than a stale row."""
         if self.decision.blocked:
             return 4
-        if self.decision.withheld:
+        if self.decision.inexact:
             return 3
         if self.failures or self.degraded:
             nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)

@@ -18,7 +18,7 @@ from nplconf.plan.state import State
 from nplconf.publish import patches
 from nplconf.rules import Goal
 from nplconf.run import outcome
-from nplconf.run.decision import UNBOUND, Bounds, Decision, decide, heal, restrained, rules_for, rules_of_family, trust
+from nplconf.run.decision import UNBOUND, Bounds, Decision, decide, heal, rules_for, rules_of_family, trust
 from nplconf.run.events import Outcome, tell
 from nplconf.run.observed import Observed, held, live_now
 from nplconf.run.outcome import Result
@@ -104,11 +104,9 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
 
 
 def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
-    if decision.withheld or decision.foreign:
+    if decision.inexact or decision.unusable:
         return Result(decision, failures=decision.failures)
     pods = tuple(pod for pod in snapshot.pods if pod.node == decision.plan.node)
-    if decision.blocked:
-        return act(restrained(decision, pods, observed), observed, None, node, ())
     return act(decision, observed, cluster, node, pods)
 
 
@@ -133,9 +131,9 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
 def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
     """One run that trusts a plan's addresses and tells no Pod."""
     decision, observed, *_ = review_plan(node, settings, plan)
-    if decision.foreign:
+    if decision.unusable:
         return Result(decision)
-    return act(restrained(decision, None, observed) if decision.blocked else decision, observed, None, node, ())
+    return act(decision, observed, None, node, ())
 
 
 def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
@@ -185,8 +183,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
             failures += unwritten
     if writes:
         problems += keep(node, replace(decision.next_state, writing=False), text)[1]
-    if not decision.blocked:
-        failures += outcome.absent(decision, (*in_place, *gone), failures, observed)
+    failures += outcome.absent(decision, (*in_place, *gone), failures, observed)
     written = published if pods is before else patches.final(before, in_place)
     return Result(
         decision=decision,

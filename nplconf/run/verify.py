@@ -85,8 +85,10 @@ def _rules(decision: Decision, observed: Observed) -> Callable[[PortMapping], Fa
     return fact
 
 
-def _extra(decision: Decision) -> Iterator[Change]:
-    return (change for change in decision.diff.changes if change.action == "delete")
+def _extra(decision: Decision) -> tuple[Change, ...]:
+    """The removals, those that a limit blocks among them."""
+    blocked = decision.blocked.removals if decision.blocked else ()
+    return (*decision.removals, *blocked)
 
 
 def _annotated(mapping: PortMapping, told: set[Entry]) -> Fact:

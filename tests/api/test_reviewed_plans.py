@@ -172,7 +172,7 @@ def _goes_and_leaves_its_address(repository: Repository, reviewed: dict[str, int
     assert asked(node, reviewed["web-1"]) == "refused"
     assert node.corner.annotation("web-2") is None
     assert "pending until the next review" in repository.told("explain", f"{node.corner.namespace}/web-2")
-    assert "is withheld" in repository.told("explain", f"tcp/{reviewed['web-1']}")
+    assert "is stale" in repository.told("explain", f"tcp/{reviewed['web-1']}")
     assert repository.apply().counts == (1, 0, 0), "the next run has nothing to do"
 
 

@@ -1,4 +1,4 @@
-"""A reviewed plan against today's cluster: what holds, what is withheld, what waits."""
+"""A reviewed plan against today's cluster: what holds, what is stale, what waits."""
 
 from dataclasses import replace
 
@@ -30,18 +30,18 @@ def test_a_pod_that_comes_back_under_its_name_has_its_reviewed_number_with_its_n
     assert not found.pending
 
 
-def test_a_row_whose_pod_is_gone_is_withheld() -> None:
+def test_a_row_whose_pod_is_gone_is_stale() -> None:
     found = resolved(REVIEWED, service())
     assert found.plan.mappings == ()
     assert reasons(found) == ["pod-gone"]
 
 
-def test_a_row_whose_pod_has_ended_is_withheld() -> None:
+def test_a_row_whose_pod_has_ended_is_stale() -> None:
     assert reasons(resolved(REVIEWED, pod(phase="Succeeded"), service())) == ["pod-gone"]
 
 
 @pytest.mark.parametrize(("where", "reason"), [("worker-2", "other-node"), ("", "pod-gone")])
-def test_a_row_whose_pod_runs_elsewhere_is_withheld(where: str, reason: str) -> None:
+def test_a_row_whose_pod_runs_elsewhere_is_stale(where: str, reason: str) -> None:
     assert reasons(resolved(REVIEWED, service(), elsewhere={"shop/web-0": where})) == [reason]
 
 
@@ -50,7 +50,7 @@ def test_a_pod_that_ended_here_and_runs_elsewhere_now_is_on_another_node() -> No
     assert reasons(found) == ["other-node"]
 
 
-def test_a_row_that_no_service_asks_for_any_more_is_withheld() -> None:
+def test_a_row_that_no_service_asks_for_any_more_is_stale() -> None:
     assert reasons(resolved(REVIEWED, pod(), service(enabled=False))) == ["not-selected"]
 
 

@@ -283,7 +283,7 @@ def test_what_waits_for_a_review_is_told_of_those_it_concerns() -> None:
 def test_what_is_stale_is_told_of_those_it_concerns() -> None:
     other = worlds.mapping(61045, pod=SECOND.ref, pod_ip="10.244.3.18", services=["shop/api"])
     known = facts(service(), service("api"), at=nodes.observed(), bounds=Bounds(worlds.plan(LIVE, other)))
-    stale = "  tcp/61044 for shop/web-0:8080 is stale in the reviewed plan, and withheld: pod-gone"
+    stale = "  tcp/61044 for shop/web-0:8080 is stale in the reviewed plan: pod-gone"
     for what in ("shop/web-0", "svc/shop/web", "tcp/61044"):
         assert [line for line in asked(what, known) if "stale" in line] == [stale]
         assert asked(what, known)[-1] == REVIEW

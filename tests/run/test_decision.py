@@ -8,13 +8,13 @@ from worlds import BOTH, RANGE, cluster, mapping, node, pod, ref, service
 from worlds import plan as planned
 
 from nplconf.errors import BadDataError
-from nplconf.model import ContainerPort, Failure, Holds, Pod, PortMapping, PortRange, Service, Skipped, Taken
+from nplconf.model import ContainerPort, Holds, Pod, PortMapping, PortRange, Service, Skipped, Taken
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import NOBODY
 from nplconf.plan.policy import Policy
 from nplconf.plan.state import State
 from nplconf.rules.iptables.table import read
-from nplconf.run.decision import Bounds, Decision, decide, heal, restrained, trust
+from nplconf.run.decision import Bounds, Decision, decide, heal, trust
 
 REVIEWED = planned(mapping(61044))
 
@@ -33,7 +33,7 @@ def test_a_pod_of_another_node_is_told_nothing_and_is_no_pod_of_this_one() -> No
 
 
 @pytest.mark.parametrize(
-    ("in_snapshot", "remembered", "in_plan", "foreign"),
+    ("in_snapshot", "remembered", "in_plan", "unusable"),
     [
         ("a", "a", "a", False),
         ("a", "b", "a", True),
@@ -46,14 +46,14 @@ def test_a_pod_of_another_node_is_told_nothing_and_is_no_pod_of_this_one() -> No
     ],
 )
 def test_two_identities_of_a_cluster_that_are_known_and_differ_stop_everything(
-    in_snapshot: str | None, remembered: str | None, in_plan: str | None, *, foreign: bool
+    in_snapshot: str | None, remembered: str | None, in_plan: str | None, *, unusable: bool
 ) -> None:
     state = cluster(node(), pod(), service(), identity=in_snapshot)
     live = observed(mapping(61001), state=State(boot="boot-1", cluster=remembered))
     found = decide(state, live, SETTINGS, Bounds(replace(REVIEWED, cluster=in_plan)))
-    assert found.foreign is foreign
-    assert bool(found.diff.changes) is not foreign
-    if foreign:
+    assert found.unusable is unusable
+    assert bool(found.diff.changes) is not unusable
+    if unusable:
         assert found.next_state == live.state
         assert found.eligible == found.live == found.diff.unchanged
 
@@ -65,17 +65,17 @@ def test_a_file_without_the_node_is_bad_data_and_an_api_server_without_it_is_not
     found = decide(replace(state, served=True), observed(mapping()), SETTINGS)
     assert found.blocked
     assert found.blocked.kind == "no-node"
-    assert found.foreign
+    assert found.unusable
     assert found.diff.changes == ()
 
 
-def test_a_limit_is_no_foreign_cluster() -> None:
+def test_a_limit_leaves_the_snapshot_usable() -> None:
     live = [mapping(61000 + i, pod=ref(f"web-{i}"), pod_ip=f"10.244.3.{i + 1}") for i in range(10)]
     pods = [pod(f"web-{i}", [f"10.244.3.{i + 1}"]) for i in range(10)]
     found = decided(*pods, on=observed(*live))
     assert found.blocked
     assert found.blocked.kind == "max-delete"
-    assert not found.foreign
+    assert not found.unusable
 
 
 # --- a reviewed plan -------------------------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ def test_exactly_minds_a_number_that_is_gone_though_nothing_waits_for_a_review()
     reviewed = replace(REVIEWED, skipped=(kept_out,))
     found = decided(pod(), service(), service("lb", node_port=61044, enabled=False), plan=reviewed, exact=True)
     assert (found.pending, found.stale) == ((), ())
-    assert found.withheld
+    assert found.inexact
 
 
 @pytest.mark.parametrize(
@@ -105,15 +105,15 @@ def test_exactly_minds_a_number_that_is_gone_though_nothing_waits_for_a_review()
 )
 def test_exactly_changes_nothing_and_tells_nobody_where_anything_differs(objects: tuple[Pod | Service, ...]) -> None:
     found = decided(*objects, plan=REVIEWED, exact=True)
-    assert found.withheld
+    assert found.inexact
     assert (found.diff.changes, found.patches) == ((), ())
     found = decided(*objects, plan=REVIEWED)
-    assert not found.withheld
+    assert not found.inexact
 
 
 def test_exactly_what_fits_is_applied() -> None:
     found = decided(pod(), service(), plan=REVIEWED, exact=True)
-    assert not found.withheld
+    assert not found.inexact
     assert len(found.diff.changes) == len(found.patches) == 1
 
 
@@ -157,7 +157,7 @@ def test_a_run_without_a_cluster_has_not_seen_an_empty_one(*, seen: bool) -> Non
 
 def test_a_plan_of_another_cluster_is_not_trusted() -> None:
     found = trust(REVIEWED, observed(state=State(cluster="another")), SETTINGS)
-    assert found.foreign
+    assert found.unusable
     assert found.diff.changes == ()
 
 
@@ -289,19 +289,61 @@ TEN_PODS = [pod(m.pod.name, [m.pod_ip], annotation="[]") for m in TEN]
 
 
 @pytest.mark.parametrize("gone", [0, 2])
-def test_a_blocked_run_removes_the_rules_of_pods_that_are_gone_and_nothing_else(gone: int) -> None:
+def test_a_blocked_run_carries_out_everything_but_the_doubted_removals(gone: int) -> None:
     rest = [mapping(61100 + i, pod=ref(f"gone-{i}"), pod_ip=f"10.244.4.{i + 1}") for i in range(gone)]
-    live = observed(*TEN, *rest, state=State(boot="boot-1", cooling=(Cooling(61999, mapping().owner, 5.0),)))
-    asked = pod("new", ["10.244.3.99"], ports=[ContainerPort(1, host_port=61500)])
-    blocked = decided(*TEN_PODS, asked, service(selector={"app": "none"}), on=live)
-    assert blocked.blocked
-    failed = replace(blocked, failures=(Failure("number", "tcp/61044", "gone"),))
-    found = restrained(failed, (*TEN_PODS, asked), live)
-    assert reasons(found) == [("delete", "pod-gone", 61100 + i) for i in range(gone)]
-    assert [m.key for m in found.eligible] == [m.key for m in TEN]
-    assert (found.patches, found.failures) == ((), ())
-    assert found.next_state == live.state
-    assert bool(found.wanted) is bool(gone)
+    live = observed(*TEN, *rest, state=State(boot="boot-1", plan=planned(*TEN, *rest)))
+    new = pod("new", ["10.244.3.99"], labels={"app": "new"})
+    found = decided(*TEN_PODS, new, service("other", selector={"app": "new"}), on=live)
+    assert found.blocked
+    assert [c.mapping.key for c in found.blocked.removals] == [m.key for m in TEN]
+    removed = [("delete", "pod-gone", 61100 + i) for i in range(gone)]
+    assert [row for row in reasons(found) if row[0] == "delete"] == removed
+    assert [c.mapping.pod.name for c in found.diff.changes if c.action == "add"] == ["new"]
+    assert {m.key for m in TEN} < {m.key for m in found.eligible}
+    assert set(TEN) < set(found.next_state.plan.mappings)  # type: ignore[union-attr]
+    assert {p.pod.name for p in found.patches} == {"new", *(m.pod.name for m in TEN)}
+
+
+@pytest.mark.parametrize("cool_down", [0, 1800])
+def test_the_number_of_a_mapping_that_stays_is_given_to_nobody(cool_down: int) -> None:
+    tight = PortRange(61000, 61010)
+    live = observed(*TEN, state=State(boot="boot-1", plan=planned(*TEN)), holds=Holds(True, (tight,)))
+    new = [pod(f"new-{i}", [f"10.244.5.{i}"], labels={"app": "new"}) for i in range(4)]
+    settings = replace(SETTINGS, cool_down=cool_down, port_range=tight)
+    state = cluster(node(), *TEN_PODS, *new, service("other", selector={"app": "new"}))
+    found = decide(state, live, settings)
+    assert found.blocked
+    assert [m.node_port for m in found.plan.mappings] == [61010]
+    assert found.failures == ()
+
+
+def test_a_reviewed_row_with_the_number_of_a_mapping_that_stays_is_a_failure() -> None:
+    live = observed(*TEN, state=State(boot="boot-1", plan=planned(*TEN)))
+    taker = mapping(61000, pod=ref("new"), pod_ip="10.244.3.99")
+    new = pod("new", ["10.244.3.99"], labels={"app": "new"})
+    found = decided(*TEN_PODS, new, service(selector={"app": "new"}), on=live, plan=planned(taker))
+    assert found.blocked is None, "the Service is there and selects other Pods now"
+    found = decided(*TEN_PODS, new, service("new", selector={"app": "new"}), on=live, plan=planned(taker))
+    assert found.blocked
+    assert [f.step for f in found.failures] == ["number"]
+    assert set(found.eligible) == set(TEN)
+
+
+def test_an_emptied_plan_is_doubted_while_a_service_asks() -> None:
+    live = observed(*TEN, state=State(boot="boot-1", plan=planned(*TEN)))
+    found = decided(*TEN_PODS, service(), on=live, plan=planned())
+    assert found.blocked
+    assert set(found.eligible) == set(TEN)
+    assert decided(*TEN_PODS, service(enabled=False), on=live, plan=planned()).blocked is None
+    assert trust(planned(), live, SETTINGS).blocked
+
+
+def test_a_service_that_no_longer_asks_is_believed() -> None:
+    live = observed(*TEN, state=State(boot="boot-1", plan=planned(*TEN)))
+    for there in (service(enabled=False), service(selector={"app": "none"}), service(ports=[(1, "TCP")])):
+        found = decided(*TEN_PODS, there, on=live)
+        assert found.blocked is None
+        assert len(found.removals) == 10
 
 
 def test_a_pod_that_ended_is_gone_though_the_snapshot_still_has_it() -> None:
@@ -310,12 +352,11 @@ def test_a_pod_that_ended_is_gone_though_the_snapshot_still_has_it() -> None:
     assert found.blocked is None
 
 
-def test_an_empty_snapshot_that_is_not_believed_changes_nothing_and_is_remembered() -> None:
-    live = observed(*TEN)
-    blocked = decided(on=live)
-    assert blocked.blocked
-    assert blocked.blocked.kind == "empty"
-    found = restrained(blocked, (), live)
+def test_an_empty_snapshot_removes_nothing_at_first_and_is_remembered() -> None:
+    found = decided(on=observed(*TEN))
+    assert found.blocked
+    assert found.blocked.kind == "empty"
     assert (found.diff.changes, found.eligible) == ((), found.live)
-    assert found.wanted == {}
     assert found.next_state.empty_seen
+    assert found.next_state.plan
+    assert found.next_state.plan.mappings == found.live

@@ -318,25 +318,58 @@ def test_healing_without_a_last_plan_is_impossible() -> None:
     assert heal_to_last(World().node, SETTINGS, "because") is None
 
 
-def test_a_mass_removal_of_running_pods_is_blocked_and_changes_nothing() -> None:
+def test_a_mass_removal_without_the_service_that_asked_is_blocked() -> None:
     world = World(*many(12), service())
     world.apply()
     numbers = world.node.numbers()
-    world.pods(*(replace(p, labels={}) for p in world.cluster.state.pods))
-    result = world.apply()
-    assert result.exit_code == 4
-    assert world.node.numbers() == numbers
-    assert world.journal == []
+    world.change(services=())
+    for _ in range(2):
+        result = world.apply()
+        assert result.exit_code == 4
+        assert result.done == ()
+        assert world.node.numbers() == numbers
+        assert world.entries("web-3")
+    assert world.journal == [], "a second run finds nothing to do"
 
 
-def test_a_blocked_run_still_removes_the_rules_of_pods_that_are_gone() -> None:
+def test_a_tenant_that_switches_off_its_service_blocks_nobody() -> None:
     world = World(*many(12), service())
     world.apply()
-    world.pods(*(replace(p, labels={}) for p in world.cluster.state.pods[2:]))
+    world.change(services=(service(enabled=False),))
+    assert world.apply().exit_code == 0
+    assert world.node.numbers() == []
+
+
+def test_a_blocked_run_serves_everybody_else() -> None:
+    others = [pod(f"db-{i}", (f"10.244.4.{i + 1}",), labels={"app": "db"}) for i in range(2)]
+    world = World(*many(12), *others, service(), service("db", selector={"app": "db"}))
+    world.apply()
+    moved = replace(world.cluster.state.pods[12], ips=("10.244.4.77",))
+    new = pod("db-9", ("10.244.4.9",), labels={"app": "db"})
+    world.change(pods=(*world.cluster.state.pods[2:12], moved, new), services=(service("db", selector={"app": "db"}),))
     result = world.apply()
     assert result.exit_code == 4
-    assert len(world.node.numbers()) == 10
-    assert {c.reason for c in result.done} == {"pod-gone"}
+    assert sorted((c.action, c.reason, c.mapping.pod.name) for c in result.done) == [
+        ("add", "new", "db-9"),
+        ("change", "pod-ip-changed", "db-0"),
+        ("delete", "pod-gone", "db-1"),
+        ("delete", "pod-gone", "web-0"),
+        ("delete", "pod-gone", "web-1"),
+    ]
+    assert len(world.node.numbers()) == 12
+    assert world.entries("db-9")
+    assert result.failures == ()
+
+
+def test_the_chains_of_a_blocked_run_are_repaired() -> None:
+    world = World(*many(12), service())
+    world.apply()
+    tables = dict(world.node.tables)
+    broken = replace(tables["IPv4"], bases={**tables["IPv4"].bases, "PREROUTING": EMPTY.bases["PREROUTING"]})
+    world.node.tables["IPv4"] = broken
+    world.change(services=())
+    assert world.apply().exit_code == 4
+    assert world.node.tables == tables
 
 
 def test_pods_that_are_gone_are_never_kept_however_many() -> None:

@@ -47,7 +47,7 @@ class World:
         return keep_last(self.cluster, self.node, SETTINGS, "no plan")
 
 
-def test_a_gone_pod_is_withheld_and_the_rest_is_applied() -> None:
+def test_a_gone_pod_is_stale_and_the_rest_is_applied() -> None:
     world = World("web-1")
     result = world.apply()
     assert result.exit_code == 3

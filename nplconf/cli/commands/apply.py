@@ -100,7 +100,7 @@ def report(result: Result, settings: Settings) -> None:
         say.warning("--no-hold: nothing keeps other programs from the node ports in use")
     for message in result.warnings:
         say.warning(message)
-    plan_command.say_held_back(decision)
+    plan_command.say_blocked(decision)
     for message in result.degraded:
         say.error(message)
     if settings.output != "table":
@@ -117,6 +117,7 @@ def _lines(result: Result) -> list[table.Line]:
         *table.changes(result.done),
         *table.patches(result.patches),
         *table.skipped(decision.plan.skipped),
+        *table.blocked(decision.blocked),
         *table.stale(decision.stale),
         *table.pending(decision.pending),
         *table.failures(result.failures),

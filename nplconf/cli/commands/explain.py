@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     seen = look(settings, bounds)
     if seen.cluster is None:
         raise UsageError("without a cluster nothing is known of Pods and Services; nplconf verify tells of the plan")
-    if seen.decision.blocked and seen.decision.foreign:
+    if seen.decision.blocked and seen.decision.unusable:
         found = Explanation(f"nothing is known of {arguments.what}: {seen.decision.blocked.message}")
     else:
         verified = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         table.write(_lines(found), settings)
     else:
         print(structured.text(_data(arguments.what, found), settings.output), end="")
-    return 4 if seen.decision.foreign else 0
+    return 4 if seen.decision.unusable else 0
 
 
 def _lines(found: Explanation) -> list[table.Line]:

@@ -44,7 +44,7 @@ def check(arguments: argparse.Namespace, settings: Settings) -> None:
 
 def save(decision: Decision, out: str | None) -> None:
     """Write the plan to a file. Of what is not for this node there is none: it would read as one without mappings."""
-    if out and not decision.foreign:
+    if out and not decision.unusable:
         write_output(out, document.dump(decision.plan))
 
 
@@ -55,16 +55,18 @@ def say_figures(decision: Decision) -> None:
     say.info(f"{asked}, {len(decision.live)} are live, {len(decision.diff.changes)} differ")
 
 
-def say_held_back(decision: Decision) -> None:
-    """Why a run changes nothing, or less than it was to."""
+def say_blocked(decision: Decision) -> None:
+    """Say why a run changes nothing, or not everything."""
     if decision.blocked:
-        say.error(decision.blocked.message)
-    elif decision.withheld:
-        say.error("the plan is not exactly what there is now: with --exact nothing is changed")
+        say.error(f"blocked: {decision.blocked.message}")
+    elif decision.inexact:
+        say.error(
+            "the plan differs from the cluster (see stale and pending), and --exact is given: nothing was changed"
+        )
 
 
 def _report(decision: Decision, settings: Settings) -> None:
-    say_held_back(decision)
+    say_blocked(decision)
     for failure in decision.failures:
         say.warning(f"{failure.step}: {failure.subject}: {failure.message}")
     if settings.output == "table":
@@ -78,6 +80,7 @@ def _lines(decision: Decision) -> list[table.Line]:
         *table.changes(decision.diff.changes),
         *table.patches(decision.patches),
         *table.skipped(decision.plan.skipped),
+        *table.blocked(decision.blocked),
         *table.stale(decision.stale),
         *table.pending(decision.pending),
         *table.findings(decision.findings),
@@ -88,6 +91,6 @@ def _lines(decision: Decision) -> list[table.Line]:
 def _exit_code(decision: Decision, *, detailed: bool) -> int:
     if decision.blocked:
         return 4
-    if decision.stale or decision.withheld:
+    if decision.stale or decision.inexact:
         return 3
     return 2 if detailed and (decision.diff.changes or decision.patches or decision.findings) else 0

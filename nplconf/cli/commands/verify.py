@@ -23,14 +23,14 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     found = verify(decision, seen.observed, seen.pods, no_hold=settings.no_hold)
     if seen.observed.loaded.warning:
         say.warning(seen.observed.loaded.warning)
-    if decision.blocked and decision.foreign:
+    if decision.blocked and decision.unusable:
         say.error(decision.blocked.message)
         found = Verified((), (), comparable=False)
     if settings.output == "table":
         table.write(_lines(found), settings)
     else:
         print(structured.text(_data(found, settings.node), settings.output), end="")
-    if decision.foreign:
+    if decision.unusable:
         return 4
     return 0 if found.ok else 2
 
