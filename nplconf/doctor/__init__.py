@@ -1,38 +1,30 @@
-"""What is well on this node and what is not: facts in, verdicts out, nothing touched.
+"""`nplconf doctor`: checks of this node, each with the command that fixes what is wrong. Nothing is changed.
 
-One cause is named once: a check whose fact could not be read because of what another check names says so, and is ok.
+    checks/    one small module per subject: pure judgement over facts. How to add one is said there.
+    facts/     what the node and the cluster say, read when a check first asks
+    verdict    what a check is, and what it returns
+    forward    which way a packet takes through filter tables (pure)
+
+May import everything below `cli` but `run`. One cause is reported once: a check whose facts could not be read because
+of a problem that another check reports says "not checked" and names that check. It is never "ok" then.
 """
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Mapping
 
-from nplconf.doctor import cluster, installation, network
+from nplconf.doctor.checks import every
 from nplconf.doctor.facts import Facts
-from nplconf.doctor.verdict import Verdict
-
-CHECKS: Mapping[str, Callable[[Facts], Verdict]] = MappingProxyType(
-    {
-        "backend": installation.backend,
-        "backend-leftovers": installation.backend_leftovers,
-        "capabilities": installation.capabilities,
-        "ip-forward": network.ip_forward,
-        "forward-policy": network.forward_policy,
-        "route-localnet": network.route_localnet,
-        "port-range": network.port_range,
-        "hold": installation.hold,
-        "hold-store": installation.hold_store,
-        "units": installation.units,
-        "last-success": installation.last_success,
-        "config": installation.config,
-        "service-node-ports": cluster.service_node_ports,
-        "api-rights": cluster.api_rights,
-        "antrea": network.antrea,
-        "datapath": network.datapath,
-    }
-)
-"""In the order in which they are told."""
+from nplconf.doctor.verdict import Check, Verdict, warn
+from nplconf.errors import NplconfError
 
 
-def judge(facts: Facts) -> dict[str, Verdict]:
-    """Every check's verdict."""
-    return {name: check(facts) for name, check in CHECKS.items()}
+def judge(facts: Facts) -> Mapping[str, Verdict]:
+    """Return the verdict of every check, by its name."""
+    return {check.name: _judge(check, facts) for check in every()}
+
+
+def _judge(check: Check, facts: Facts) -> Verdict:
+    """Run one check; an error of its readers is no reason to lose the other checks."""
+    try:
+        return check.judge(facts)
+    except NplconfError as err:
+        return warn(f"not checked: {err}", "nplconf doctor -v")

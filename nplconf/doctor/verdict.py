@@ -1,37 +1,57 @@
-"""What a check comes to."""
+"""What a check is, and what it returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from nplconf.doctor.facts import Unknown
+from nplconf.doctor.facts import Facts, Unknown
 
 Status = Literal["ok", "warn", "fail"]
+NOT_CHECKED = "not checked"
+"""How the message of a check starts that could not read its facts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """warn: it works, or will for now. fix: the command that mends it, None when nothing is to be mended."""
+    """The result of a check. warn: it works now, or nobody can say. fix: the command that fixes it, None when ok."""
 
     status: Status
     message: str
     fix: str | None = None
 
+    @property
+    def checked(self) -> bool:
+        """Whether the facts could be read."""
+        return not self.message.startswith(NOT_CHECKED)
+
+
+class Check(NamedTuple):
+    """One check of `nplconf doctor`. name: as users see it. order: its position in the output, lowest first."""
+
+    name: str
+    order: int
+    judge: Callable[[Facts], Verdict]
+
 
 def ok(message: str) -> Verdict:
-    """All is well."""
+    """Return a verdict without a problem."""
     return Verdict("ok", message)
 
 
 def warn(message: str, fix: str) -> Verdict:
-    """Somebody should look at it."""
+    """Return a verdict that does not make `doctor` fail."""
     return Verdict("warn", message, fix)
 
 
 def fail(message: str, fix: str) -> Verdict:
-    """It does not work, or will not."""
+    """Return a verdict that makes `doctor` end with exit code 5."""
     return Verdict("fail", message, fix)
 
 
-def unknown(fact: Unknown) -> Verdict:
-    """Nothing was seen, and so nothing is said against it: what is in the way is named where it belongs."""
-    return Verdict("ok", f"not checked: {fact.why}")
+def unchecked(fact: Unknown) -> Verdict:
+    """Return the verdict on a fact that could not be read: never "ok", as nothing was seen."""
+    if fact.see == "capabilities":
+        fix = "sudo nplconf doctor"
+    else:
+        fix = f"nplconf doctor  # after the fix of {fact.see}" if fact.see else "nplconf doctor -v"
+    return warn(f"{NOT_CHECKED}: {fact.why}", fact.fix or fix)

@@ -1,24 +1,36 @@
 """One broken thing, one check that names it; of a node on which all is well every check is ok."""
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
+import worlds
 
-from nplconf.doctor import CHECKS, judge
-from nplconf.doctor.facts import (
-    Facts,
-    Filter,
-    Forwarding,
-    Iptables,
-    LastSuccess,
-    Ports,
-    Store,
-    Unit,
-    Units,
-    Unknown,
-)
-from nplconf.model import Holds, PortRange, Right, Taken
+from nplconf.doctor import checks, judge
+from nplconf.doctor import facts as reading
+from nplconf.doctor.checks import every
+from nplconf.doctor.checks.antrea import Antrea, agent
+from nplconf.doctor.checks.backend import Iptables, iptables, leftovers
+from nplconf.doctor.checks.config import faults
+from nplconf.doctor.checks.datapath import bypass
+from nplconf.doctor.checks.forward_policy import Forwarding, forwarding
+from nplconf.doctor.checks.ip_forward import forwards
+from nplconf.doctor.checks.last_success import LastSuccess, last_good_run
+from nplconf.doctor.checks.port_range import Ports, ports
+from nplconf.doctor.checks.route_localnet import devices
+from nplconf.doctor.facts import Facts, Fault, Unknown
+from nplconf.doctor.facts.cluster import UNREAD, Answers, answers
+from nplconf.doctor.facts.holds import holds
+from nplconf.doctor.facts.kernel import missing_capabilities
+from nplconf.doctor.facts.netfilter import Filter, Live, filters, live
+from nplconf.doctor.facts.units import Store, Unit, Units, store, units
+from nplconf.doctor.verdict import Verdict
+from nplconf.errors import UnavailableError
+from nplconf.model import Holds, LiveRule, PortRange, Right, RuleKey, Service, Taken
+from nplconf.node import datapath
+from nplconf.node.datapath import Datapath
+from nplconf.settings import Settings
 
 RANGE = PortRange(61000, 62000)
 INSTALL, RESTART = "nplconf install-units --now", "systemctl restart nplconf-hold.service"
@@ -27,27 +39,55 @@ ABSENT = Unit("not-found", "", "inactive", reload=False)
 STATES = dict.fromkeys(("nplconf-hold.socket", "nplconf-hold.service", "nplconf.timer"), RUNNING)
 FORWARD = Forwarding((Filter("iptables-nft", "IPv4", (":FORWARD ACCEPT [0:0]",)),), (), frozenset({"eth0"}), {})
 LOCALNET = Filter("iptables-nft", "IPv4", ("-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -j DROP",))
-HEALTHY = Facts(
-    port_range=RANGE,
-    no_hold=False,
-    capabilities=frozenset(),
-    iptables=Iptables(("nft", "legacy"), "auto", "nft", {}),
-    leftovers={},
-    forwarding=FORWARD,
-    ip_forward={"IPv4": True},
-    route_localnet=(),
-    ports=Ports(PortRange(32768, 60999), (), 1024),
-    holds=Holds(available=True, ranges=(RANGE,)),
-    served=frozenset({61044}),
-    store=Store(812, 2),
-    units=Units((), (), STATES),
-    last_success=LastSuccess(12.0, ever=True, timer=True),
-    config=(),
-    node_ports=(("web/front", "nodePort", 30080),),
-    rights=(Right("list pods", allowed=True),),
-    antrea=(False, ""),
-    datapath=None,
-)
+CLUSTER = worlds.cluster(worlds.node())
+RIGHTS = (Right("list pods", allowed=True),)
+READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
+    "capabilities": (missing_capabilities, frozenset()),
+    "iptables": (iptables, Iptables(("nft", "legacy"), "auto", "nft", {})),
+    "live": (live, Live((LiveRule(RuleKey(61044, "IPv4", "tcp"), "10.244.3.7", 80, ""),), {})),
+    "leftovers": (leftovers, {}),
+    "forwarding": (forwarding, FORWARD),
+    "filters": (filters, FORWARD.filters),
+    "ip_forward": (forwards, {"IPv4": True}),
+    "route_localnet": (devices, ()),
+    "ports": (ports, Ports(PortRange(32768, 60999), (), 1024)),
+    "holds": (holds, Holds(available=True, ranges=(RANGE,))),
+    "store": (store, Store(812, 2)),
+    "units": (units, Units((), (), STATES)),
+    "last_success": (last_good_run, LastSuccess(12.0, ever=True, timer=True)),
+    "config": (faults, ()),
+    "cluster": (answers, Answers(CLUSTER, RIGHTS)),
+    "antrea": (agent, Antrea(runs=False, removal="")),
+    "datapath": (bypass, None),
+}
+"""Each fact that checks look at: its reader, and what it returns on a healthy node."""
+
+
+def examined(**broken: Any) -> Facts:
+    """The facts of a healthy node but for these: by name in READERS, or an option of Settings."""
+    options = {name: broken.pop(name) for name in ("port_range", "no_hold") if name in broken}
+    if tables := broken.get("forwarding"):
+        broken["filters"] = tables if isinstance(tables, Unknown) else tables.filters
+    known = {reader: broken.pop(name, healthy) for name, (reader, healthy) in READERS.items()}
+    assert not broken
+    sources = reading.Sources(cluster=unread, node=unread, units=unread)
+    return Facts(Settings("worker-1", **options), sources, known)
+
+
+def unread() -> Any:
+    raise AssertionError("nothing is read here")
+
+
+def claiming(*claims: tuple[str, str, int]) -> Answers:
+    """A cluster whose Services have these node ports: (Service, kind, port)."""
+    return Answers(worlds.cluster(worlds.node(), *map(claiming_service, claims)), RIGHTS)
+
+
+def claiming_service(claim: tuple[str, str, int]) -> Service:
+    (namespace, _, name), kind, port = claim[0].partition("/"), claim[1], claim[2]
+    ports = {"node_port": port} if kind == "nodePort" else {"health_check_node_port": port}
+    made: Service = worlds.service(name, namespace=namespace, **ports)
+    return made
 
 
 def unit(name: str, **changed: Any) -> Units:
@@ -58,9 +98,11 @@ def dropping(*native: str) -> Forwarding:
     return FORWARD._replace(filters=(Filter("iptables-legacy", "IPv6", (":FORWARD DROP [0:0]",)),), native=native)
 
 
+FRONT = ("web/front", "nodePort", 61500)
+NOT_ALLOWED = Right("get nodes", allowed=False)
 BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("backend", "fail", {"iptables": Iptables((), "auto", None, {})}, "not installed"),
-    ("backend", "fail", {"iptables": Iptables(("nft",), "legacy", None, {})}, "iptables-legacy is configured"),
+    ("backend", "fail", {"iptables": Iptables(("nft",), "legacy", None, {})}, "backend legacy is configured"),
     ("backend", "fail", {"iptables": Iptables(("nft",), "auto", None, {"IPv4": "no support"})}, "no support"),
     ("backend", "warn", {"iptables": Iptables(("nft", "legacy"), "nft", "legacy", {})}, "kubelet"),
     ("backend-leftovers", "warn", {"leftovers": {"iptables-legacy": ("IPv4",)}}, "IPv4"),
@@ -69,14 +111,14 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("forward-policy", "fail", {"forwarding": dropping()}, "iptables-legacy (IPv6)"),
     ("forward-policy", "warn", {"forwarding": FORWARD._replace(native=("inet fw forward",))}, "inet fw forward"),
     ("route-localnet", "warn", {"route_localnet": ("all",)}, "127.0.0.1"),
-    ("port-range", "warn", {"ports": Ports(PortRange(32768, 61099), (), 1024)}, "100 numbers"),
-    ("port-range", "warn", {"ports": Ports(PortRange(1024, 65535), (PortRange(61000, 61999),), 1024)}, "1 numbers"),
+    ("port-range", "warn", {"ports": Ports(PortRange(32768, 61099), (), 1024)}, "100 ports"),
+    ("port-range", "warn", {"ports": Ports(PortRange(1024, 65535), (PortRange(61000, 61999),), 1024)}, "1 ports"),
     ("hold", "fail", {"holds": Holds(available=False, message="there is none")}, "there is none"),
-    ("hold", "fail", {"holds": Holds(available=True, ranges=(PortRange(61000, 61999),))}, "1 numbers"),
+    ("hold", "fail", {"holds": Holds(available=True, ranges=(PortRange(61000, 61999),))}, "1 ports"),
     ("hold", "warn", {"holds": Holds(True, (RANGE,), (Taken(61001, "tcp", "nginx[7]"),))}, "61001/tcp by nginx[7]"),
     ("hold", "fail", {"holds": Holds(True, (RANGE,), (Taken(61044, "udp"),))}, "61044/udp by an unknown process"),
     ("hold-store", "fail", {"store": Store(812, 0)}, "0 of 2"),
-    ("hold-store", "warn", {"store": Store(0, 0)}, "not systemd's"),
+    ("hold-store", "warn", {"store": Store(0, 0)}, "systemd did not start it"),
     ("units", "warn", {"units": Unknown("systemd does not run here")}, "systemd does not run here"),
     ("units", "warn", {"units": Units(("/a",), (), dict.fromkeys(STATES, ABSENT))}, "not installed"),
     ("units", "warn", {"units": Units(("/a",), ("/b",), STATES)}, "/a, /b"),
@@ -88,53 +130,73 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("last-success", "warn", {"last_success": LastSuccess(None, ever=True, timer=True)}, "this boot"),
     ("last-success", "fail", {"last_success": LastSuccess(6000.0, ever=True, timer=True)}, "100 minutes"),
     ("last-success", "warn", {"last_success": LastSuccess(600.0, ever=True, timer=False)}, "10 minutes"),
-    ("config", "fail", {"config": (("line 1: bogus", "editor x"),)}, "bogus"),
-    ("service-node-ports", "fail", {"node_ports": (("web/front", "nodePort", 61500),)}, "web/front (nodePort 61500)"),
-    ("api-rights", "fail", {"rights": (Right("list pods", True), Right("get nodes", False))}, "not allowed: get nodes"),
-    ("antrea", "fail", {"antrea": (True, "iptables -X")}, "live Antrea agent"),
-    ("antrea", "warn", {"antrea": (False, "iptables -X")}, "gone"),
-    ("datapath", "fail", {"datapath": ("Calico's eBPF data plane", True)}, "past netfilter"),
-    ("datapath", "warn", {"datapath": ("Cilium's eBPF host routing", None)}, "does not say"),
+    ("config", "fail", {"config": (Fault("line 1: bogus", "editor x"),)}, "bogus"),
+    ("service-node-ports", "fail", {"cluster": claiming(FRONT)}, "web/front (nodePort 61500)"),
+    ("api-rights", "fail", {"cluster": Answers(CLUSTER, (*RIGHTS, NOT_ALLOWED))}, "not allowed: get nodes"),
+    ("antrea", "fail", {"antrea": Antrea(True, "iptables -X")}, "Antrea agent with NodePortLocal runs"),
+    ("antrea", "warn", {"antrea": Antrea(False, "iptables -X")}, "no longer runs"),
+    ("datapath", "fail", {"datapath": Datapath("Calico's eBPF data plane", True)}, "bypasses netfilter"),
+    ("datapath", "warn", {"datapath": Datapath("Cilium's eBPF host routing", None)}, "does not say"),
 ]  # fmt: skip
 
 
-def test_the_checks_are_those_of_the_contract_in_its_order() -> None:
-    assert list(CHECKS) == [
+def test_the_checks_are_in_the_documented_order() -> None:
+    assert [check.name for check in every()] == [
         *("backend", "backend-leftovers", "capabilities", "ip-forward", "forward-policy", "route-localnet"),
         *("port-range", "hold", "hold-store", "units", "last-success", "config", "service-node-ports", "api-rights"),
         *("antrea", "datapath"),
     ]
 
 
+def test_a_check_is_added_by_one_module_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = """from nplconf.doctor.verdict import Check, ok
+CHECKS = (Check("extra", 75, lambda facts: ok(facts.settings.node)),)
+"""
+    (tmp_path / "extra.py").write_text(module)
+    monkeypatch.setattr(checks, "__path__", [*checks.__path__, str(tmp_path)])
+    names = [check.name for check in every.__wrapped__()]
+    assert names.index("extra") == names.index("port-range") + 1
+
+
 def test_a_healthy_node_has_nothing_to_mend() -> None:
-    for name, verdict in judge(HEALTHY).items():
+    for name, verdict in judge(examined()).items():
         assert (name, verdict.status, verdict.fix) == (name, "ok", None)
         assert verdict.message
 
 
 @pytest.mark.parametrize(("check", "status", "broken", "said"), BROKEN)
 def test_what_is_broken_is_named_and_nothing_else(check: str, status: str, broken: dict[str, Any], said: str) -> None:
-    found = judge(replace(HEALTHY, **broken))
-    assert {name: v.status for name, v in found.items() if v.status != "ok"} == {check: status}
+    found = judge(examined(**broken))
+    assert {name: v.status for name, v in found.items() if v.status != "ok" and v.checked} == {check: status}
     assert said in found[check].message
     assert found[check].fix
 
 
 def test_a_clock_that_went_back_makes_no_time_less_than_nothing() -> None:
-    found = judge(replace(HEALTHY, last_success=LastSuccess(-86398.0, ever=True, timer=True)))["last-success"]
-    assert found.message == "a run ended well 0 s ago, or since"
+    found = judge(examined(last_success=LastSuccess(-86398.0, ever=True, timer=True)))["last-success"]
+    assert found.message == "the last run that ended well was at most 0 s ago"
 
 
 def test_every_check_can_fail_or_warn() -> None:
-    assert {check for check, *_ in BROKEN} == set(CHECKS)
+    assert {check for check, *_ in BROKEN} == {check.name for check in every()}
 
 
-def test_what_cannot_be_seen_is_named_where_it_is_to_be_mended() -> None:
-    blind = Unknown("without CAP_NET_ADMIN")
-    found = judge(replace(HEALTHY, capabilities=frozenset({"CAP_NET_ADMIN"}), leftovers=blind, forwarding=blind))
-    assert [name for name, v in found.items() if v.status != "ok"] == ["capabilities"]
-    mute = judge(replace(HEALTHY, rights=Unknown("no credentials"), node_ports=Unknown("see api-rights")))
-    assert [name for name, v in mute.items() if v.status != "ok"] == ["api-rights"]
+def test_what_cannot_be_read_is_named_by_one_check_and_is_not_ok_in_the_others() -> None:
+    blind = Unknown("without CAP_NET_ADMIN", see="capabilities")
+    found = judge(examined(capabilities=frozenset({"CAP_NET_ADMIN"}), leftovers=blind, forwarding=blind))
+    assert [name for name, v in found.items() if v.status == "fail"] == ["capabilities"]
+    assert unchecked(found) == ["backend", "backend-leftovers", "forward-policy"]
+    mute = judge(examined(cluster=Answers(UNREAD, Unknown("no credentials"))))
+    assert [name for name, v in mute.items() if v.status == "fail"] == ["api-rights"]
+    assert unchecked(mute) == ["service-node-ports"]
+
+
+def unchecked(found: Mapping[str, Verdict]) -> list[str]:
+    """The checks that saw nothing, each of which says so and is not ok."""
+    unseen = [name for name, verdict in found.items() if not verdict.checked]
+    assert all(found[name].status == "warn" and found[name].fix for name in unseen)
+    assert all(not found[name].message.startswith("not checked") for name in found if name not in unseen)
+    return unseen
 
 
 @pytest.mark.parametrize(
@@ -142,44 +204,58 @@ def test_what_cannot_be_seen_is_named_where_it_is_to_be_mended() -> None:
     [
         {"route_localnet": ("all",), "forwarding": FORWARD._replace(filters=(LOCALNET,))},
         {"ports": Ports(PortRange(1024, 65535), (RANGE,), 1024)},
-        {"datapath": ("Cilium's eBPF host routing", False)},
-        {"antrea": (True, "")},
+        {"datapath": Datapath("Cilium's eBPF host routing", False)},
+        {"antrea": Antrea(True, "")},
         {"no_hold": True, "holds": Holds(available=False), "store": Store(0, 0)},
         {"units": unit("nplconf-hold.service", active="activating")},
         {"iptables": Iptables(("nft",), "auto", None, {})},
     ],
 )
 def test_what_is_as_it_may_be_is_not_named(harmless: dict[str, Any]) -> None:
-    assert [name for name, v in judge(replace(HEALTHY, **harmless)).items() if v.status != "ok"] == []
+    assert [name for name, v in judge(examined(**harmless)).items() if v.status != "ok"] == []
 
 
-def test_what_only_root_may_read_is_no_fault_of_the_node() -> None:
-    closed = Unknown("not ours to read", closed=True)
-    lacking = {"capabilities": frozenset({"CAP_NET_ADMIN"}), "node_ports": closed}
-    found = judge(replace(HEALTHY, **lacking, holds=closed, last_success=closed, rights=closed))
-    assert [name for name, v in found.items() if v.status != "ok"] == ["capabilities"]
+def test_what_only_root_may_read_is_no_fault_of_the_node_and_not_ok() -> None:
+    closed = Unknown("no permission", see="capabilities")
+    hidden = {"holds": closed, "last_success": closed, "cluster": Answers(closed, closed), "antrea": closed}
+    found = judge(examined(capabilities=frozenset({"CAP_NET_ADMIN"}), **hidden))
+    assert [name for name, v in found.items() if v.status == "fail"] == ["capabilities"]
+    assert unchecked(found) == [
+        *("backend", "hold", "hold-store", "last-success", "service-node-ports", "api-rights", "antrea")
+    ]
+    assert {found[name].fix for name in unchecked(found)} == {"sudo nplconf doctor"}
+
+
+def test_a_check_whose_reader_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_facts: Facts) -> Any:
+        raise UnavailableError("ip: no answer")
+
+    facts = examined()
+    facts._known.pop(bypass)
+    monkeypatch.setattr(datapath, "found", lambda: broken(facts))
+    found = judge(facts)
+    assert unchecked(found) == ["datapath"]
+    assert "ip: no answer" in found["datapath"].message
 
 
 def test_all_units_that_are_wrong_in_one_way_are_mended_at_once() -> None:
     off = dict.fromkeys(STATES, RUNNING._replace(enabled="disabled", active="inactive"))
-    assert (
-        judge(replace(HEALTHY, units=Units((), (), off)))["units"].fix == f"systemctl enable --now {' '.join(STATES)}"
-    )
+    assert judge(examined(units=Units((), (), off)))["units"].fix == f"systemctl enable --now {' '.join(STATES)}"
     idle = dict.fromkeys(STATES, RUNNING._replace(active="inactive"))
     gone = Holds(available=False, message="none")
-    found = judge(replace(HEALTHY, units=Units((), (), idle), holds=gone))
+    found = judge(examined(units=Units((), (), idle), holds=gone))
     assert (found["units"].fix, found["hold"].status) == ("systemctl start nplconf.timer", "fail")
 
 
 def test_a_daemon_that_is_not_there_is_started_by_what_is_there() -> None:
     gone = {"holds": Holds(available=False, message="none")}
-    assert judge(replace(HEALTHY, **gone))["hold"].fix == "systemctl restart nplconf-hold.service"
-    assert judge(replace(HEALTHY, **gone, units=Unknown("none")))["hold"].fix == "nplconf hold"
+    assert judge(examined(**gone))["hold"].fix == "systemctl restart nplconf-hold.service"
+    assert judge(examined(**gone, units=Unknown("none")))["hold"].fix == "nplconf hold"
 
 
 def test_a_range_that_only_root_may_bind_is_named() -> None:
     low = PortRange(1000, 1100)
-    found = judge(replace(HEALTHY, port_range=low, holds=Holds(available=True, ranges=(low,))))
+    found = judge(examined(port_range=low, holds=Holds(available=True, ranges=(low,))))
     assert {name: v.status for name, v in found.items() if v.status != "ok"} == {"port-range": "fail"}
 
 
@@ -222,12 +298,12 @@ V4_AND_V6 = Forwarding(
         ),
         (
             "datapath",
-            {"datapath": ("Calico's eBPF data plane", True)},
+            {"datapath": Datapath("Calico's eBPF data plane", True)},
             'kubectl patch felixconfiguration default --type=merge -p \'{"spec":{"bpfEnabled":false}}\'',
         ),
         (
             "datapath",
-            {"datapath": ("Cilium's eBPF host routing", True)},
+            {"datapath": Datapath("Cilium's eBPF host routing", True)},
             "cilium config set enable-host-legacy-routing true",
         ),
         ("hold", {"holds": NO_DAEMON, "units": Units(("/a",), (), dict.fromkeys(STATES, ABSENT))}, INSTALL),
@@ -239,15 +315,15 @@ V4_AND_V6 = Forwarding(
             {"last_success": LastSuccess(None, ever=True, timer=True)},
             "systemctl start nplconf.service || journalctl -u nplconf.service -n 50",
         ),
-        ("config", {"config": (("one", "mend one"), ("two", "mend two"))}, "mend one"),
+        ("config", {"config": (Fault("one", "mend one"), Fault("two", "mend two"))}, "mend one"),
         (
             "service-node-ports",
-            {"node_ports": (("a/b", "nodePort", 80), ("web/front", "nodePort", 61500), ("c/d", "nodePort", 61501))},
+            {"cluster": claiming(("a/b", "nodePort", 8), ("web/front", "nodePort", 61500), ("c/d", "nodePort", 61501))},
             "kubectl -n web edit service front  # or choose another portRange",
         ),
-        ("api-rights", {"rights": (Right("get nodes", allowed=False, fix="allow it"),)}, "allow it"),
-        ("api-rights", {"rights": Unknown("no credentials", fix="log in")}, "log in"),
-        ("api-rights", {"rights": Unknown("no credentials")}, "nplconf plan --kubeconfig FILE"),
+        ("api-rights", {"cluster": Answers(CLUSTER, (Right("get nodes", allowed=False, fix="allow it"),))}, "allow it"),
+        ("api-rights", {"cluster": Answers(UNREAD, Unknown("no credentials", fix="log in"))}, "log in"),
+        ("api-rights", {"cluster": Answers(UNREAD, Unknown("no credentials"))}, "nplconf plan --kubeconfig FILE"),
         ("units", {"units": Units((), (), IDLE)}, "systemctl start nplconf-hold.socket nplconf.timer"),
         ("units", {"units": Units((), (), IDLE), "holds": Unknown("closed")}, "systemctl start nplconf.timer"),
         (
@@ -258,28 +334,28 @@ V4_AND_V6 = Forwarding(
     ],
 )
 def test_the_command_that_mends_it_is_one_that_can_be_pasted(check: str, broken: dict[str, Any], fix: str) -> None:
-    assert judge(replace(HEALTHY, **broken))[check].fix == fix
+    assert judge(examined(**broken))[check].fix == fix
 
 
 def test_of_many_the_first_five_are_named_and_the_others_counted() -> None:
-    taken = judge(replace(HEALTHY, holds=Holds(True, (RANGE,), MANY)))["hold"].message
+    taken = judge(examined(holds=Holds(True, (RANGE,), MANY)))["hold"].message
     assert taken.endswith("61004/tcp by nginx[3], 61005/tcp by nginx[4] and 2 more")
     ports = tuple((f"web/s{i}", "nodePort", 61001 + i) for i in range(7))
-    message = judge(replace(HEALTHY, node_ports=ports))["service-node-ports"].message
+    message = judge(examined(cluster=claiming(*ports)))["service-node-ports"].message
     assert message.endswith("web/s3 (nodePort 61004), web/s4 (nodePort 61005) and 2 more")
-    assert "more" not in judge(replace(HEALTHY, holds=Holds(True, (RANGE,), MANY[:5])))["hold"].message
-    assert "more" not in judge(replace(HEALTHY, node_ports=ports[:5]))["service-node-ports"].message
+    assert "more" not in judge(examined(holds=Holds(True, (RANGE,), MANY[:5])))["hold"].message
+    assert "more" not in judge(examined(cluster=claiming(*ports[:5])))["service-node-ports"].message
 
 
 def test_one_number_that_pods_were_served_on_makes_it_a_failure_whatever_else_is_taken() -> None:
     taken = (*MANY, Taken(61044, "tcp"))
-    assert judge(replace(HEALTHY, holds=Holds(True, (RANGE,), taken)))["hold"].status == "fail"
+    assert judge(examined(holds=Holds(True, (RANGE,), taken)))["hold"].status == "fail"
 
 
 def test_only_a_rule_that_drops_what_goes_to_127_guards_it_and_one_family_that_has_it_is_enough() -> None:
     def found(*filters: Filter) -> str:
         forwarding = FORWARD._replace(filters=filters)
-        return judge(replace(HEALTHY, route_localnet=("all",), forwarding=forwarding))["route-localnet"].status
+        return judge(examined(route_localnet=("all",), forwarding=forwarding))["route-localnet"].status
 
     other = ("-A KUBE-FIREWALL -m mark --mark 0x8000 -j DROP", "-A INPUT -d 127.0.0.0/8 -j ACCEPT")
     assert found(LOCALNET._replace(lines=other)) == "warn"
@@ -291,31 +367,31 @@ def test_only_a_rule_that_drops_what_goes_to_127_guards_it_and_one_family_that_h
 def test_on_a_node_without_a_pod_a_rule_for_pods_may_let_them_through() -> None:
     lines = (":FORWARD DROP [0:0]", "-A FORWARD -d 10.244.0.0/16 -o cni0 -j ACCEPT")
     forwarding = FORWARD._replace(filters=(Filter("iptables-nft", "IPv4", lines),), pods={})
-    assert judge(replace(HEALTHY, forwarding=forwarding))["forward-policy"].status == "ok"
+    assert judge(examined(forwarding=forwarding))["forward-policy"].status == "ok"
 
 
 def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
-    blind = judge(replace(HEALTHY, route_localnet=("all",), forwarding=Unknown("without CAP_NET_ADMIN")))
-    assert (blind["route-localnet"].status, blind["forward-policy"].status) == ("warn", "ok")
+    blind = judge(examined(route_localnet=("all",), forwarding=Unknown("without CAP_NET_ADMIN")))
+    assert (blind["route-localnet"].status, blind["forward-policy"].checked) == ("warn", False)
     lacking = {"iptables": Iptables(("nft",), "auto", None, {"IPv4": "Permission denied"})}
-    told = judge(replace(HEALTHY, **lacking, capabilities=frozenset({"CAP_NET_RAW", "CAP_NET_ADMIN"})))
-    assert told["backend"].message == "not checked: without CAP_NET_ADMIN, CAP_NET_RAW iptables gives no answer"
-    assert judge(replace(HEALTHY, store=Unknown("no systemd")))["hold-store"].status == "warn"
-    assert judge(replace(HEALTHY, holds=NO_DAEMON))["hold-store"].message.endswith("answers, see hold")
-    assert judge(replace(HEALTHY, no_hold=True))["hold-store"].message.endswith("no hold daemon is used")
+    told = judge(examined(**lacking, capabilities=frozenset({"CAP_NET_RAW", "CAP_NET_ADMIN"})))
+    assert told["backend"].message == "not checked: iptables does not answer without CAP_NET_ADMIN, CAP_NET_RAW"
+    assert judge(examined(store=Unknown("no systemd")))["hold-store"].status == "warn"
+    assert judge(examined(holds=NO_DAEMON))["hold-store"].message.endswith("(see hold)")
+    assert judge(examined(no_hold=True))["hold-store"].message.endswith("no hold daemon is used (noHold)")
 
 
 @pytest.mark.parametrize(
     ("check", "harmless", "said"),
     [
-        ("antrea", {"antrea": (True, "")}, "an Antrea agent without NodePortLocal"),
+        ("antrea", {"antrea": Antrea(True, "")}, "an Antrea agent without NodePortLocal"),
         ("antrea", {}, "no Antrea agent"),
-        ("port-range", {"port_range": PortRange(1024, 1024)}, "1024-1024: no number is given to a connection"),
+        ("port-range", {"port_range": PortRange(1024, 1024)}, "1024-1024 lies outside"),
         ("backend", {"iptables": Iptables(("nft",), "nft", None, {})}, "nft installed, nft configured"),
-        ("last-success", {"last_success": LastSuccess(300.0, ever=True, timer=True)}, "a run ended well 300 s ago"),
+        ("last-success", {"last_success": LastSuccess(300.0, ever=True, timer=True)}, "at most 300 s ago"),
     ],
 )
 def test_what_is_well_says_what_was_found(check: str, harmless: dict[str, Any], said: str) -> None:
-    found = judge(replace(HEALTHY, **harmless))[check]
+    found = judge(examined(**harmless))[check]
     assert found.status == "ok"
     assert said in found.message

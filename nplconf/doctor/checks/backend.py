@@ -1,0 +1,67 @@
+"""Checks `backend` and `backend-leftovers`: one iptables answers, and all rules are in it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from nplconf.doctor.facts import Facts, Unknown
+from nplconf.doctor.facts.kernel import missing_capabilities
+from nplconf.doctor.facts.netfilter import blind, live, node
+from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked, warn
+from nplconf.model import Backend, Family, IptablesKind
+from nplconf.node import backend as programs
+
+
+class Iptables(NamedTuple):
+    """The iptables of the node. hinted: the one that the kubelet uses. unreadable: the error, by family."""
+
+    installed: tuple[IptablesKind, ...]
+    configured: str
+    hinted: IptablesKind | None
+    unreadable: Mapping[Family, str]
+
+
+def iptables(facts: Facts) -> Iptables:
+    """Return which are installed, and whether the one in use answers. One that hangs is not asked again."""
+    unreadable = facts.read(live).unreadable
+    hinted = None if unreadable else programs.hinted()
+    return Iptables(programs.installed(), facts.settings.backend.removeprefix("iptables-"), hinted, unreadable)
+
+
+def leftovers(facts: Facts) -> Mapping[Backend, tuple[Family, ...]] | Unknown:
+    """Return the families in which a backend that is not used has rules of nplconf."""
+    if unknown := facts.read(blind):
+        return unknown
+    machine = facts.read(node)
+    return machine.leftovers() if machine else {}
+
+
+def backend(facts: Facts) -> Verdict:
+    """Some iptables is installed, answers, and is the one of the kubelet."""
+    found = facts.read(iptables)
+    if not found.installed:
+        return fail("iptables is not installed", "apt-get install iptables")
+    if found.configured != "auto" and found.configured not in found.installed:
+        return fail(f"backend {found.configured} is configured, but not installed", "apt-get install iptables")
+    if lacking := facts.read(missing_capabilities):
+        return unchecked(Unknown(f"iptables does not answer without {', '.join(sorted(lacking))}", "capabilities"))
+    if found.unreadable:
+        said = "; ".join(dict.fromkeys(found.unreadable.values()))
+        return fail(said, "modprobe -a nf_tables nft_compat ip_tables ip6_tables")
+    if found.hinted and found.configured not in ("auto", found.hinted):
+        message = f"backend {found.configured} is configured, but the kubelet uses iptables-{found.hinted}"
+        return warn(message, f"sed -i 's/^backend:.*/backend: auto/' {facts.settings.config}")
+    return ok(f"{' and '.join(found.installed)} installed, {found.configured} configured")
+
+
+def backend_leftovers(facts: Facts) -> Verdict:
+    """No rule of nplconf is in a backend that is not used."""
+    found = facts.read(leftovers)
+    if isinstance(found, Unknown):
+        return unchecked(found)
+    if found:
+        places = (f"{name} ({', '.join(families)})" for name, families in found.items())
+        return warn(f"rules of nplconf in a backend that is not in use: {', '.join(places)}", "nplconf apply")
+    return ok("no rules of nplconf in a backend that is not in use")
+
+
+CHECKS = (Check("backend", 10, backend), Check("backend-leftovers", 20, backend_leftovers))
