@@ -32,6 +32,11 @@ class PodPort(NamedTuple):
     """namespace/name"""
     port: int
 
+    @property
+    def namespace(self) -> str:
+        """The Pod's namespace."""
+        return self.pod.partition("/")[0]
+
 
 class PodRef(NamedTuple):
     """A Pod's identity. Two Pods with one name and two UIDs are two Pods."""

@@ -240,6 +240,13 @@ class Settings:
             SECONDS, _LIMITS, DECIDE, "How long a released port stays reserved before another Pod can get it."
         ),
     )
+    namespace_share: int = field(
+        default=50,
+        metadata=_option(
+            PERCENT, _LIMITS, ("render", *DECIDE),
+            "A namespace that has more than this percentage of the port range gets no new port.",
+        ),
+    )  # fmt: skip
     # output
     output: Literal["table", "json", "yaml", "markdown"] = field(
         default="table",

@@ -13,6 +13,8 @@ REASONS = (
     "pod-ip-shared",
     "node-ip-missing",
     "range-full",
+    "namespace-share",
+    "terminating",
     "policy",
     "pin-taken",
     "name-invalid",

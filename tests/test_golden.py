@@ -1,8 +1,9 @@
 """Golden worlds: what goes in and what must come out, byte for byte, by pure code and on a real kernel.
 
 A directory of tests/golden is a world named by what it shows. In: cluster.yaml, and node.yaml where the node is not a
-new one (portRange, taken numbers, bridges, and the rules that are there, as iptables-save prints them). Out: plan.yaml,
-the text for iptables-restore per family, the annotation of each Pod. `pytest --update-golden` writes what comes out.
+new one (portRange, namespaceShare, taken numbers, bridges, and the rules that are there, as iptables-save prints them).
+Out: plan.yaml, the text for iptables-restore per family, the annotation of each Pod. `pytest --update-golden` writes
+what comes out.
 """
 
 import contextlib
@@ -43,6 +44,7 @@ class Given:
     taken: tuple[int, ...]
     bridges: dict[str, str]
     rules: dict[Family, str]
+    namespace_share: int
 
     @classmethod
     def load(cls, name: str) -> "Given":
@@ -50,7 +52,8 @@ class Given:
         data: dict[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
         first, last = data.get("portRange", str(DEFAULT_RANGE)).split("-")
         taken, bridges = tuple(data.get("taken", ())), data.get("bridges", {})
-        return cls(GOLDEN / name, PortRange(int(first), int(last)), taken, bridges, data.get("rules", {}))
+        ports, share = PortRange(int(first), int(last)), data.get("namespaceShare", 50)
+        return cls(GOLDEN / name, ports, taken, bridges, data.get("rules", {}), share)
 
     @property
     def cluster(self) -> Path:
@@ -75,7 +78,7 @@ class Given:
 def came_out(given: Given) -> dict[str, str]:
     """File name -> content, by pure code."""
     observed = given.observed()
-    settings = Settings(node=NODE, port_range=given.port_range)
+    settings = Settings(node=NODE, port_range=given.port_range, namespace_share=given.namespace_share)
     decision = decide(FileCluster([str(given.cluster)], None).snapshot(NODE), observed, settings)
     assert decision.blocked is None
     restores = {f"restore-{f}.txt": transaction(decision.wanted[f], observed.found[f]) for f in FAMILIES}
@@ -135,9 +138,10 @@ def test_a_real_kernel_is_told_the_same_and_then_nothing_more(kernel: World, nam
     kernel.shims.forget()
 
     with taken(kernel, given.taken):
-        applied = kernel.apply("--port-range", str(given.port_range))
+        options = ("--port-range", str(given.port_range), "--namespace-share", str(given.namespace_share))
+        applied = kernel.apply(*options)
         writes = [call for call in kernel.shims.seen() if not call.reads]
-        again = kernel.apply("--port-range", str(given.port_range))
+        again = kernel.apply(*options)
 
     assert applied.code == 0, applied.said
     wanted = {family: (given.directory / f"restore-{family}.txt").read_text() for family in FAMILIES}

@@ -11,6 +11,7 @@ from itertools import chain
 
 from nplconf.desired.pods import Numbers, PortRequest, Refusal, unserved
 from nplconf.desired.ports import Previous, allocate
+from nplconf.desired.shares import Share
 from nplconf.model import FAMILIES, Family, PodPort, PortRange, Skipped
 from nplconf.plan.policy import Pin, Policy, Reserved
 
@@ -71,11 +72,17 @@ def _sources_rule(namespace: str, policy: Policy) -> str:
 
 
 def numbered(
-    wanted: Iterable[PortRequest], policy: Policy, port_range: PortRange, others: Mapping[int, str], past: Previous
+    wanted: Iterable[PortRequest],
+    policy: Policy,
+    port_range: PortRange,
+    others: Mapping[int, str],
+    past: Previous,
+    share: Share,
 ) -> Numbers:
     """A number for each asking (Pod, port) within what the policy allows. others: who has numbers without us.
 
     A pinned number is its owner's or nobody's; a namespace with ranges draws from them alone, and nobody else does.
+    A cap per namespace replaces the share, and so do ranges of its own.
     """
     asking: dict[PodPort, str | None] = {}
     services: dict[PodPort, set[str]] = {}
@@ -90,7 +97,11 @@ def numbered(
     given = {owner: pin.node_port for owner, pin in pins.items() if owner in eligible}
     for owners, ranges in _pools(eligible - given.keys(), policy):
         span, between = _span(ranges, port_range)
-        given |= allocate({o: asking[o] for o in owners}, span, gone | between | _kept_from(ranges, policy), past)
+        avoid = gone | between | _kept_from(ranges, policy)
+        most = None if ranges or policy.per_namespace else share.most
+        found = allocate({o: asking[o] for o in owners}, span, avoid, past, most)
+        given |= found.given
+        refused |= {owner: share.refusal(owner) for owner in found.over_share}
     left = asking.keys() - given.keys() - refused.keys()
     return Numbers(given, refused | dict(_reasons(left, given, policy, port_range)))
 
@@ -119,7 +130,7 @@ def pinned(
 def _having_first(owners: Iterable[PodPort], number: int, past: Previous) -> list[PodPort]:
     """Who has the number, else by name."""
     names = sorted(owners)
-    return [*(o for source in past.numbers for o in names if source.get(o) == number), *names]
+    return [*(o for source in past.sources for o in names if source.get(o) == number), *names]
 
 
 def _with_nothing_to_lose(owners: Iterable[PodPort], number: int, past: Previous) -> list[PodPort]:
@@ -148,7 +159,7 @@ class _Counts:
 
     def add(self, owner: PodPort) -> bool:
         self._pods[owner.pod] += 1
-        self._namespaces[_namespace(owner)] += 1
+        self._namespaces[owner.namespace] += 1
         return True
 
     def over(self, owner: PodPort) -> Refusal | None:
@@ -156,7 +167,7 @@ class _Counts:
         per_pod, per_namespace = self._policy.per_pod, self._policy.per_namespace
         if per_pod is not None and self._pods[owner.pod] >= per_pod:
             return Refusal("policy", f"the policy gives a Pod at most {per_pod} numbers", "spec.caps.perPod")
-        if per_namespace is not None and self._namespaces[_namespace(owner)] >= per_namespace:
+        if per_namespace is not None and self._namespaces[owner.namespace] >= per_namespace:
             message = f"the policy gives a namespace at most {per_namespace} numbers of a node"
             return Refusal("policy", message, "spec.caps.perNamespace")
         return None
@@ -168,17 +179,13 @@ def _reasons(
     """Why each of those has no number: said of what was given in the end, so that the next run says the same."""
     counts = _Counts(policy, given)
     for owner in owners:
-        yield owner, counts.over(owner) or _full(policy.ranges_of(_namespace(owner)), port_range)
-
-
-def _namespace(owner: PodPort) -> str:
-    return owner.pod.partition("/")[0]
+        yield owner, counts.over(owner) or _full(policy.ranges_of(owner.namespace), port_range)
 
 
 def _last_seen(owner: PodPort, past: Previous, besides: int | None = None) -> int:
     """Which source knows a number of it (another one than `besides`), the most trusted first."""
-    known = (source.get(owner, besides) for source in past.numbers)
-    return next((place for place, number in enumerate(known) if number != besides), len(past.numbers))
+    known = (source.get(owner, besides) for source in past.sources)
+    return next((place for place, number in enumerate(known) if number != besides), len(past.sources))
 
 
 def _pools(owners: Iterable[PodPort], policy: Policy) -> Iterator[tuple[list[PodPort], tuple[Reserved, ...]]]:
@@ -186,7 +193,7 @@ def _pools(owners: Iterable[PodPort], policy: Policy) -> Iterator[tuple[list[Pod
     own = {reserved.namespace for reserved in policy.ranges}
     groups: dict[str, list[PodPort]] = {}
     for owner in sorted(owners):
-        namespace = _namespace(owner)
+        namespace = owner.namespace
         groups.setdefault(namespace if namespace in own else "", []).append(owner)
     for namespace in sorted(groups):
         yield groups[namespace], policy.ranges_of(namespace)

@@ -1,63 +1,107 @@
 """Node port numbers: a pure function of who asks, who had what, and what cannot be had.
 
-Trusted in this order: who had the number before (`Past.numbers`, the live rules first), a number that still cools down
-for its last owner, the Pod's own annotation, which any tenant may have written and which only gets what is free.
-Whoever is left starts at a stable hash of its name, so that the same Pod finds the same number again, and probes
-upwards. A number that cools for somebody else is taken only when nothing else is left, the longest cooled first.
+Trusted in this order: who has the number (`Previous.numbers`, the live rules first), and a number that still cools down
+for its last owner. Those are given whatever else is asked for. All others are new requests: `shares` says which of them
+get a number. A new request prefers the number that its (Pod, port) had before, then the one that its annotation claims,
+then a stable hash of its name, from which it probes upwards. A cooling number is never given to another namespace;
+within the namespace it is the last resort, the longest cooled first.
 """
 
-import json
-from collections.abc import Container, Iterator, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 from zlib import crc32
 
+from nplconf.desired.hints import hints
+from nplconf.desired.shares import Stock, share_out
 from nplconf.model import PodPort, PortRange
 from nplconf.plan.cooling import Cooling
-
-_ANNOTATION_CHARACTERS = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Previous:
     """What allocation knows beside the cluster: the numbers of before and the node's sockets.
 
-    numbers: who had which number, most trusted source first (live rules, then the state file or the previous plan).
-    taken: numbers that cannot be had. cooling: those whose time is not over.
+    numbers: who has which number, most trusted source first (live rules, then the state file or the previous plan).
+    taken: numbers that cannot be had. cooling: those whose time is not over. before: who had which number once.
     """
 
     numbers: tuple[Mapping[PodPort, int], ...] = field(default=(), hash=False)
     taken: frozenset[int] = frozenset()
     cooling: tuple[Cooling, ...] = ()
+    before: Mapping[PodPort, int] = field(default_factory=dict, hash=False)
+
+    @property
+    def sources(self) -> tuple[Mapping[PodPort, int], ...]:
+        """All that is known of numbers, the most trusted first."""
+        return (*self.numbers, self.before)
+
+
+class Allocation(NamedTuple):
+    """given: the numbers. over_share: who has none because its namespace has its share already."""
+
+    given: dict[PodPort, int]
+    over_share: frozenset[PodPort] = frozenset()
 
 
 def allocate(
-    asking: Mapping[PodPort, str | None], port_range: PortRange, avoid: frozenset[int], past: Previous
-) -> dict[PodPort, int]:
-    """A number for each asking (Pod, port), none twice; who is missing in the result finds the range full.
+    asking: Mapping[PodPort, str | None],
+    port_range: PortRange,
+    avoid: frozenset[int],
+    past: Previous,
+    most: int | None = None,
+) -> Allocation:
+    """A number for each asking (Pod, port), none twice; who has none and is not over its share finds the range full.
 
-    asking: the Pod's annotation as it is. avoid: numbers that somebody else on the node has or may get.
+    Args:
+        asking: the Pod's annotation as it is.
+        port_range: the numbers to give.
+        avoid: numbers that somebody else on the node has or may get.
+        past: the numbers of before.
+        most: how many numbers one namespace may have; no number in use is taken away for it.
+
     """
     pool = _Pool(port_range, avoid | past.taken)
-    waiting = sorted(asking)
     given: dict[PodPort, int] = {}
     for source in past.numbers:
-        _give(given, waiting, source, pool)
+        _give(given, sorted(asking), source, pool)
     _give_back(given, asking, past, pool)
-    withheld = [number for number in _longest_cooled(past) if pool.take(number)]
-    _give(given, waiting, _hints({owner: asking[owner] for owner in waiting if owner not in given}, pool), pool)
-    last_resort = iter(withheld)
-    for owner in (o for o in waiting if o not in given):
-        number = pool.probe(preferred(owner, port_range)) or next(last_resort, None)
-        if number is None:
-            break
-        given[owner] = number
-    return given
+    cooling = _set_aside(past, pool)
+    waiting = {owner: asking[owner] for owner in sorted(asking) if owner not in given}
+    full_share = _give_new(given, waiting, cooling, pool, past, most) if waiting else frozenset()
+    over = (owner for owner in waiting if owner not in given and owner.namespace in full_share)
+    return Allocation(given, frozenset(over))
 
 
 def preferred(owner: PodPort, port_range: PortRange) -> int:
     """The number that a (Pod, port) has when nothing stands in the way; the same on every node and in every release."""
     return port_range.first + crc32(f"{owner.pod}/{owner.port}".encode()) % len(port_range)
+
+
+def _give_new(
+    given: dict[PodPort, int],
+    waiting: Mapping[PodPort, str | None],
+    cooling: Mapping[str, list[int]],
+    pool: "_Pool",
+    past: Previous,
+    most: int | None,
+) -> frozenset[str]:
+    """Give numbers to new requests, as far as there are any; the namespaces that would need a larger share."""
+    claimed = hints(waiting, pool.free)
+    order = sorted(waiting, key=lambda owner: (owner not in past.before, owner not in claimed.numbers, owner))
+    held = Counter(owner.namespace for owner in given)
+    shared = share_out(order, Stock(pool.count(), cooling, held, most))
+    given |= shared.reused
+    fresh = sorted(shared.fresh)
+    _give(given, fresh, past.before, pool)
+    _give(given, fresh, claimed.numbers, pool)
+    # A contested number is probed last, or a claimant could get it by a name with the right hash.
+    contested = iter([number for number in claimed.contested if pool.take(number)])
+    for owner in (o for o in fresh if o not in given):
+        number = pool.probe(owner)
+        given[owner] = next(contested) if number is None else number
+    return shared.over
 
 
 class _Pool:
@@ -70,6 +114,7 @@ class _Pool:
     def __init__(self, port_range: PortRange, gone: frozenset[int]) -> None:
         self._range = port_range
         self._next = list(range(len(port_range) + 1))
+        self._count = len(port_range)
         for number in gone:
             self.take(number)
 
@@ -83,16 +128,22 @@ class _Pool:
             return False
         place = number - self._range.first
         self._next[place] = place + 1
+        self._count -= 1
         return True
 
-    def probe(self, start: int) -> int | None:
-        """Take the first free number from start upwards, then from the range's beginning; None when there is none."""
+    def count(self) -> int:
+        """How many numbers are free."""
+        return self._count
+
+    def probe(self, owner: PodPort) -> int | None:
+        """Take the first free number from the preferred one upwards, then from the beginning; None without any."""
         end = len(self._range)
-        place = self._first(start - self._range.first)
+        place = self._first(preferred(owner, self._range) - self._range.first)
         place = place if place < end else self._first(0)
         if place == end:
             return None
         self._next[place] = place + 1
+        self._count -= 1
         return self._range.first + place
 
     def _first(self, place: int) -> int:
@@ -103,8 +154,8 @@ class _Pool:
         return place
 
 
-def _give(given: dict[PodPort, int], waiting: list[PodPort], source: Mapping[PodPort, int], pool: _Pool) -> None:
-    """Give those without a number the one that a source says they had, where it is free."""
+def _give(given: dict[PodPort, int], waiting: Iterable[PodPort], source: Mapping[PodPort, int], pool: _Pool) -> None:
+    """Give those without a number the one that a source says, where it is free."""
     for owner in waiting:
         if owner not in given and (number := source.get(owner)) is not None and pool.take(number):
             given[owner] = number
@@ -117,34 +168,11 @@ def _give_back(given: dict[PodPort, int], asking: Container[PodPort], past: Prev
             given[c.owner] = c.number
 
 
-def _longest_cooled(past: Previous) -> list[int]:
-    """The cooling numbers, each once, the one that was freed first in front."""
-    freed = {c.number: c.freed_at for c in sorted(past.cooling, key=lambda c: c.freed_at)}
-    return sorted(freed, key=lambda number: (freed[number], number))
-
-
-def _hints(annotations: Mapping[PodPort, str | None], pool: _Pool) -> dict[PodPort, int]:
-    """For each (Pod, port) the first number of its annotation that can be had; each text is read once."""
-    claims = {text: _claims(text, pool) for text in {text for text in annotations.values() if text}}
-    hints = ((owner, claims[text].get(owner.port)) for owner, text in annotations.items() if text)
-    return {owner: number for owner, number in hints if number is not None}
-
-
-def _claims(annotation: str, pool: _Pool) -> dict[int, int]:
-    """The first free number per podPort that a text of anybody's making claims; none when it is no annotation."""
-    if len(annotation) > _ANNOTATION_CHARACTERS:
-        return {}
-    try:
-        entries = json.loads(annotation)
-    except (ValueError, RecursionError):
-        return {}
-    free = [(port, number) for port, number in _pairs(entries) if pool.free(number)]
-    return dict(reversed(free))
-
-
-def _pairs(entries: Any) -> Iterator[tuple[int, int]]:
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, dict):
-            port, number = entry.get("podPort"), entry.get("nodePort")
-            if type(port) is int and type(number) is int:
-                yield port, number
+def _set_aside(past: Previous, pool: _Pool) -> dict[str, list[int]]:
+    """Take the cooling numbers out of the pool: by the namespace that had each last, the longest cooled first."""
+    last = {c.number: c for c in sorted(past.cooling, key=lambda c: (c.freed_at, c.owner))}
+    found: dict[str, list[int]] = {}
+    for c in sorted(last.values(), key=lambda c: (c.freed_at, c.number)):
+        if pool.take(c.number):
+            found.setdefault(c.owner.namespace, []).append(c.number)
+    return found

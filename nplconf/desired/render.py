@@ -19,6 +19,7 @@ from nplconf.desired.pods import (
 )
 from nplconf.desired.ports import Previous, allocate
 from nplconf.desired.services import Selection, select, selecting
+from nplconf.desired.shares import Share
 from nplconf.model import ClusterState, Family, Node, Plan, Pod, PodPort, PortMapping, PortRange, Skipped
 
 if TYPE_CHECKING:
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What the administrator decides. node_ips: addresses to advertise instead of the Node object's."""
+    """What the administrator decides.
+
+    node_ips: addresses to advertise instead of the Node object's. namespace_share: how many percent of the range one
+    namespace may have.
+    """
 
     port_range: PortRange
     node_ips: Mapping[Family, str] = field(default_factory=dict, hash=False)
     policy: "Policy | None" = None
+    namespace_share: int = 50
 
 
 def find_node(cluster: ClusterState, name: str) -> Node | None:
@@ -116,14 +122,15 @@ def _mapping(request: PortRequest, number: int) -> PortMapping:
 
 def _numbers(wanted: Iterable[PortRequest], settings: Desired, others: Mapping[int, str], past: Previous) -> Numbers:
     """A number for each (Pod, port) that needs one. others: who has numbers of the node without us."""
+    share = Share(settings.namespace_share, settings.port_range)
     if settings.policy:
         from nplconf.desired.policy import numbered
 
-        return numbered(wanted, settings.policy, settings.port_range, others, past)
+        return numbered(wanted, settings.policy, settings.port_range, others, past, share)
     asking = {request.owner: request.pod.annotation for request in wanted if not request.host_port}
-    given = allocate(asking, settings.port_range, frozenset(others), past)
-    refusal = Refusal("range-full", f"no number of {settings.port_range} is free")
-    return Numbers(given, dict.fromkeys(asking.keys() - given.keys(), refusal))
+    given, over_share = allocate(asking, settings.port_range, frozenset(others), past, share.most)
+    refused = dict.fromkeys(asking, Refusal("range-full", f"no number of {settings.port_range} is free"))
+    return Numbers(given, refused | {owner: share.refusal(owner) for owner in over_share})
 
 
 def _unnumbered(wanted: Iterable[PortRequest], numbers: Numbers) -> Iterator[Skipped]:

@@ -37,7 +37,8 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     exact: another UID or address than the reviewed one makes a row stale, too, and so does a row that is skipped now.
     """
     bound = {m.owner: m.node_port for m in reviewed.mappings if m.via == "dnat"}
-    asked = render(cluster, node, settings, Previous(numbers=(bound,)))
+    # What a review gives a namespace is the reviewers' decision, so that no share counts here.
+    asked = render(cluster, node, replace(settings, namespace_share=100), Previous(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
     others = claims.on_node(cluster.services, running(cluster.pods, node.name), node, settings.node_ips)
     skipped = _skipped(asked, cluster)

@@ -1,6 +1,6 @@
 """What the kernel has, as mappings: the rules' own words, completed by what is remembered of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from nplconf.model import Family, LiveRule, PodPort, PodRef, PortMapping, RuleKey
 from nplconf.rules import owner
@@ -10,31 +10,49 @@ NOBODY = PodRef("", "", "")
 
 
 def live_mappings(
-    rules: Iterable[LiveRule], known: Iterable[PortMapping], node_ips: Mapping[Family, str]
+    rules: Iterable[LiveRule],
+    known: Iterable[PortMapping],
+    node_ips: Mapping[Family, str],
+    pods: Iterable[PodRef] = (),
 ) -> tuple[PortMapping, ...]:
     """One mapping per DNAT rule, sorted by key.
 
     known: mappings that say what a rule cannot (services, the address advertised, the owner behind a hashed tag), the
-    best first.
+    best first. pods: this node's, the possible owners behind the hashed tags that no mapping explains.
     """
+    rules = tuple(rules)
     by_tag: dict[str, PortMapping] = {}
     by_place: dict[tuple[RuleKey, str], PortMapping] = {}
     for mapping in known:
         tag = owner.tag(mapping.pod, mapping.pod_port)
         by_tag.setdefault(tag, mapping)
         by_place.setdefault((mapping.key, tag), mapping)
+    unknown = {(rule.tag, rule.pod_port) for rule in rules if owner.hashed(rule.tag) and rule.tag not in by_tag}
+    by_hash = _by_hash(unknown, pods) if unknown else {}
     found = []
     for rule in rules:
         same_place = by_place.get((rule.key, rule.tag))
         if same_place and _says(same_place, rule):
             found.append(same_place)
         else:
-            found.append(_mapping(rule, same_place, by_tag.get(rule.tag), node_ips))
+            found.append(_mapping(rule, same_place, by_tag.get(rule.tag), node_ips, by_hash.get(rule.tag, NOBODY)))
     return tuple(sorted(found, key=lambda m: (m.key, m.pod, m.pod_ip)))
 
 
+def _by_hash(unknown: Collection[tuple[str, int]], pods: Iterable[PodRef]) -> dict[str, PodRef]:
+    """The Pods whose tag for one of these ports is one of these hashes; other Pods have no hashed tag."""
+    tags = {tag for tag, _ in unknown}
+    ports = {port for _, port in unknown}
+    found = ((owner.tag(pod, port), pod) for pod in pods for port in ports if owner.too_long(pod, port))
+    return {tag: pod for tag, pod in found if tag in tags}
+
+
 def _mapping(
-    rule: LiveRule, same_place: PortMapping | None, same_owner: PortMapping | None, node_ips: Mapping[Family, str]
+    rule: LiveRule,
+    same_place: PortMapping | None,
+    same_owner: PortMapping | None,
+    node_ips: Mapping[Family, str],
+    behind_hash: PodRef,
 ) -> PortMapping:
     number, family, protocol = rule.key
     if same_owner:
@@ -43,7 +61,7 @@ def _mapping(
         named = owner.parse(rule.tag)
         # a tag that does not fit the rule it stands on says nothing about who the rule is for
         fits = named is not None and named.pod_port == rule.pod_port
-        pod = _pod(named) if named and fits else NOBODY
+        pod = _pod(named) if named and fits else behind_hash
     return PortMapping(
         node_port=number,
         protocol=protocol,

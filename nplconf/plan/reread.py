@@ -21,6 +21,8 @@ _REASONS = (
     "pod-ip-(?:missing|invalid|shared)",
     "node-ip-missing",
     "range-full",
+    "namespace-share",
+    "terminating",
     "policy",
     "pin-taken",
     "name-invalid",

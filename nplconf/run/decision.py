@@ -137,9 +137,9 @@ def _attempt(
     reserved: frozenset[int] = frozenset(),
 ) -> Decision:
     """Return what a run would do. stay: live mappings whose removal is blocked; reserved: their numbers."""
-    live = live_now(observed, settings)
     pods = tuple(pod for pod in cluster.pods if pod.node == settings.node)
-    requests = Desired(settings.port_range, settings.node_ips, bounds.policy)
+    live = live_now(observed, settings, (pod.ref for pod in pods))
+    requests = Desired(settings.port_range, settings.node_ips, bounds.policy, settings.namespace_share)
     if bounds.plan is None:
         previous = previous_of(live, observed, settings)
         plan = render(cluster, node, requests, replace(previous, taken=previous.taken | reserved))

@@ -1,11 +1,11 @@
 """A node as a run has read it, and what follows from that: live mappings, the numbers of before, the held ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from nplconf.desired.ports import Previous
-from nplconf.model import Backend, Family, Holds, Plan, PortMapping
+from nplconf.model import Backend, Family, Holds, Plan, PodRef, PortMapping
 from nplconf.plan import cooling
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import live_mappings, numbers
@@ -45,12 +45,12 @@ class Observed:
         return self.state.plan if self.state.boot == self.boot else None
 
 
-def live_now(observed: Observed, settings: Settings) -> tuple[PortMapping, ...]:
-    """The mappings that the kernel has, completed from the state file."""
+def live_now(observed: Observed, settings: Settings, pods: Iterable[PodRef] = ()) -> tuple[PortMapping, ...]:
+    """The mappings that the kernel has, completed from the state file, and from this node's Pods where it is lost."""
     rules = [rule for family, found in observed.found.items() for rule in observed.rules.live(found, family)]
     known = observed.state.plan.mappings if observed.state.plan else ()
     advertised = observed.state.plan.node_ips if observed.state.plan else settings.node_ips
-    return live_mappings(rules, known, advertised)
+    return live_mappings(rules, known, advertised, pods)
 
 
 def orphaned(observed: Observed, plan: Plan) -> tuple[PortMapping, ...]:
@@ -77,7 +77,7 @@ def previous_of(live: tuple[PortMapping, ...], observed: Observed, settings: Set
     # A number in use is its owner's until this run ends: nobody else may have it in the same breath.
     used = {number: Cooling(number, owner, observed.now) for owner, number in (of_plan | of_rules).items()}
     reserved = {c.number: c for c in waiting} | (used if settings.cool_down else {})
-    return Previous((of_rules, of_plan, of_before), _taken(observed.holds, settings), tuple(reserved.values()))
+    return Previous((of_rules, of_plan), _taken(observed.holds, settings), tuple(reserved.values()), of_before)
 
 
 def held(holds: Holds) -> frozenset[int]:

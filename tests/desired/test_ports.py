@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections import Counter
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -21,7 +23,7 @@ A, B, C, D, E = (PodPort(f"shop/{name}", 80) for name in "abcde")
 def given_numbers(
     *owners: PodPort, past: Previous | None = None, avoid: tuple[int, ...] = (), port_range: PortRange = SMALL
 ) -> dict[PodPort, int]:
-    return allocate(dict.fromkeys(owners), port_range, frozenset(avoid), past or Previous())
+    return allocate(dict.fromkeys(owners), port_range, frozenset(avoid), past or Previous()).given
 
 
 def cooling(number: int, owner: PodPort, freed_at: float = 0.0) -> Cooling:
@@ -104,6 +106,31 @@ def test_when_nothing_else_is_free_the_longest_cooled_number_is_used() -> None:
     assert given_numbers(A, B, past=past) == {A: 61001, B: 61002}
 
 
+VICTIM = PodPort("bank/a", 80)
+
+
+@pytest.mark.parametrize("annotation_of_attacker", [None, '[{"podPort":80,"nodePort":61000}]'])
+def test_a_cooling_number_never_goes_to_another_namespace(annotation_of_attacker: str | None) -> None:
+    for freed in range(61000, 61004):
+        past = Previous(cooling=(cooling(freed, VICTIM),))
+        asking = dict.fromkeys((A, B, C, D, E), annotation_of_attacker)
+        numbers = allocate(asking, SMALL, frozenset(), past).given
+        assert freed not in numbers.values()
+        assert len(numbers) == 3
+
+
+def test_a_cooling_number_goes_back_to_its_owner_though_the_range_is_full() -> None:
+    past = Previous(cooling=(cooling(61002, VICTIM),))
+    assert given_numbers(A, B, C, D, E, VICTIM, past=past)[VICTIM] == 61002
+
+
+def test_a_number_that_two_namespaces_freed_stays_with_the_later_one() -> None:
+    freed = (cooling(61000, A, 1.0), cooling(61000, VICTIM, 8.0))
+    for order in (freed, freed[::-1]):
+        past = Previous(cooling=order)
+        assert given_numbers(B, past=past, avoid=(61001, 61002, 61003)) == {}
+
+
 def test_a_number_that_was_freed_twice_has_cooled_since_the_second_time() -> None:
     freed = (cooling(61000, E, 1.0), cooling(61000, D, 8.0), cooling(61001, E, 5.0))
     for order in (freed, freed[::-1]):
@@ -116,7 +143,7 @@ def test_a_cooling_number_that_is_taken_is_not_used() -> None:
 
 
 def hinted(text: str | None, past: Previous | None = None, avoid: tuple[int, ...] = ()) -> int | None:
-    return allocate({A: text}, SMALL, frozenset(avoid), past or Previous()).get(A)
+    return allocate({A: text}, SMALL, frozenset(avoid), past or Previous()).given.get(A)
 
 
 OTHER = next(n for n in range(61000, 61004) if n != preferred(A, SMALL))
@@ -164,12 +191,37 @@ def test_an_annotation_that_is_not_ours_is_no_hint(text: str) -> None:
     assert hinted(text) == preferred(A, SMALL)
 
 
+@given(st.permutations([A, B, C, D, VICTIM]), st.integers(61000, 61003))
+def test_a_number_that_two_annotations_claim_goes_to_none_of_them(order: list[PodPort], number: int) -> None:
+    claim = annotation((80, number))
+    asking: dict[PodPort, str | None] = {owner: claim if owner in (A, VICTIM) else None for owner in order}
+    numbers = allocate(asking, PortRange(61000, 61009), frozenset(), Previous()).given
+    assert number not in numbers.values()
+
+
+def test_contested_numbers_are_given_when_no_other_is_left() -> None:
+    claims = {owner: annotation((80, n)) for owner, n in zip((A, B, C, D), (61000, 61000, 61001, 61001), strict=True)}
+    assert len(allocate(claims, SMALL, frozenset(), Previous()).given) == 4
+
+
+def test_a_forged_annotation_does_not_move_who_has_a_number() -> None:
+    claim = annotation((80, OTHER))
+    numbers = allocate({A: claim, VICTIM: claim}, SMALL, frozenset(), Previous(({VICTIM: OTHER},))).given
+    assert numbers[VICTIM] == OTHER
+
+
+def test_a_number_of_before_is_preferred_and_cannot_be_claimed() -> None:
+    past = Previous(before={VICTIM: OTHER})
+    numbers = allocate({A: annotation((80, OTHER)), VICTIM: None}, SMALL, frozenset(), past).given
+    assert numbers[VICTIM] == OTHER
+
+
 def test_an_annotation_does_not_get_a_number_that_cools_for_another_pod() -> None:
     assert hinted(annotation((80, OTHER)), Previous(cooling=(cooling(OTHER, B),))) != OTHER
 
 
 def test_an_annotation_does_not_get_a_number_that_another_pod_had() -> None:
-    numbers = allocate({A: annotation((80, OTHER)), B: None}, SMALL, frozenset(), Previous(({B: OTHER},)))
+    numbers = allocate({A: annotation((80, OTHER)), B: None}, SMALL, frozenset(), Previous(({B: OTHER},))).given
     assert numbers[B] == OTHER
     assert numbers[A] != OTHER
 
@@ -185,7 +237,9 @@ def test_a_range_of_one_number_serves_one() -> None:
     assert given_numbers(B, A, port_range=PortRange(61000, 61000)) == {A: 61000}
 
 
-OWNERS = st.builds(PodPort, st.sampled_from([f"shop/{c}" for c in "abcdefgh"]), st.integers(79, 81))
+OWNERS = st.builds(
+    PodPort, st.sampled_from([f"{n}/{c}" for n in ("shop", "bank") for c in "abcd"]), st.integers(79, 81)
+)
 NUMBERS = st.integers(60998, 61010)
 WIDE = PortRange(61000, 61007)
 PASTS = st.builds(
@@ -193,6 +247,7 @@ PASTS = st.builds(
     st.lists(st.dictionaries(OWNERS, NUMBERS), max_size=2).map(tuple),
     st.frozensets(NUMBERS, max_size=3),
     st.lists(st.builds(Cooling, NUMBERS, OWNERS, st.floats(0, 99)), max_size=6).map(tuple),
+    st.dictionaries(OWNERS, NUMBERS, max_size=3),
 )
 
 
@@ -200,35 +255,55 @@ PASTS = st.builds(
 def test_numbers_are_unique_free_and_the_same_in_any_order(
     owners: list[PodPort], avoid: frozenset[int], past: Previous, random: Random
 ) -> None:
-    numbers = allocate(dict.fromkeys(owners), WIDE, avoid, past)
+    numbers = allocate(dict.fromkeys(owners), WIDE, avoid, past).given
     assert len(set(numbers.values())) == len(numbers)
     assert all(n in WIDE and n not in avoid | past.taken for n in numbers.values())
     shuffled = random.sample(owners, len(owners))
-    assert allocate(dict.fromkeys(shuffled), WIDE, avoid, past) == numbers
+    assert allocate(dict.fromkeys(shuffled), WIDE, avoid, past).given == numbers
 
 
 @given(st.lists(OWNERS, unique=True), st.frozensets(NUMBERS, max_size=3), PASTS)
-def test_somebody_goes_without_only_when_no_number_is_left(
+def test_somebody_goes_without_only_when_its_namespace_can_have_no_number(
     owners: list[PodPort], avoid: frozenset[int], past: Previous
 ) -> None:
-    numbers = allocate(dict.fromkeys(owners), WIDE, avoid, past)
-    free = [n for n in range(WIDE.first, WIDE.last + 1) if n not in avoid | past.taken]
-    assert len(numbers) == min(len(owners), len(free))
+    found = allocate(dict.fromkeys(owners), WIDE, avoid, past)
+    free = {n for n in range(WIDE.first, WIDE.last + 1) if n not in avoid | past.taken} - set(found.given.values())
+    last = {c.number: c.owner.namespace for c in sorted(past.cooling, key=lambda c: (c.freed_at, c.owner))}
+    for owner in set(owners) - found.given.keys():
+        assert all(last.get(number, owner.namespace) != owner.namespace for number in free)
+    assert found.over_share == frozenset()
+
+
+@given(st.lists(OWNERS, unique=True), st.frozensets(NUMBERS, max_size=3), PASTS, st.integers(1, 9))
+def test_a_cooling_number_and_a_share_are_kept_to_whatever_the_past(
+    owners: list[PodPort], avoid: frozenset[int], past: Previous, most: int
+) -> None:
+    found = allocate(dict.fromkeys(owners), WIDE, avoid, past, most)
+    last = {c.number: c.owner.namespace for c in sorted(past.cooling, key=lambda c: (c.freed_at, c.owner))}
+    known = {(owner, number) for source in past.numbers for owner, number in source.items()}
+    known |= {(c.owner, c.number) for c in past.cooling}
+    new = [(owner, number) for owner, number in found.given.items() if (owner, number) not in known]
+    assert all(last.get(number, owner.namespace) == owner.namespace for owner, number in new)
+    held = Counter(owner.namespace for owner in found.given)
+    assert all(held[owner.namespace] <= most for owner, _ in new)
+    assert all(held[owner.namespace] >= most for owner in found.over_share)
+    again = allocate(dict.fromkeys(owners), WIDE, avoid, replace(past, numbers=(found.given,)), most)
+    assert again == found
 
 
 @given(st.lists(OWNERS, unique=True), st.lists(OWNERS, unique=True), PASTS)
 def test_who_stays_keeps_the_number_whoever_comes_and_goes(
     before: list[PodPort], after: list[PodPort], past: Previous
 ) -> None:
-    was = allocate(dict.fromkeys(before), WIDE, frozenset(), past)
-    now = allocate(dict.fromkeys(after), WIDE, frozenset(), Previous((was,), past.taken, past.cooling))
+    was = allocate(dict.fromkeys(before), WIDE, frozenset(), past).given
+    now = allocate(dict.fromkeys(after), WIDE, frozenset(), Previous((was,), past.taken, past.cooling)).given
     assert all(now[owner] == was[owner] for owner in after if owner in was)
 
 
 def test_a_nearly_full_range_of_ten_thousand_is_filled_in_linear_time() -> None:
     owners = dict.fromkeys(PodPort(f"shop/web-{i}", 80) for i in range(10_000))
     started = time.process_time()
-    numbers = allocate(owners, PortRange(50000, 59999), frozenset(), Previous())
+    numbers = allocate(owners, PortRange(50000, 59999), frozenset(), Previous()).given
     assert sorted(numbers.values()) == list(range(50000, 60000))
     assert time.process_time() - started < 0.5
 
@@ -237,5 +312,5 @@ def test_ten_thousand_names_that_hash_to_one_number_are_served_as_fast(mocker: M
     mocker.patch("nplconf.desired.ports.preferred", return_value=50000)
     owners = dict.fromkeys(PodPort(f"shop/web-{i}", 80) for i in range(10_000))
     started = time.process_time()
-    assert len(allocate(owners, PortRange(50000, 59999), frozenset(), Previous())) == 10_000
+    assert len(allocate(owners, PortRange(50000, 59999), frozenset(), Previous()).given) == 10_000
     assert time.process_time() - started < 0.5

@@ -23,7 +23,7 @@ def past(boot: str = "boot-1", cool_down: int = 1800) -> Previous:
 
 
 def test_live_rules_are_trusted_first_then_the_last_plan_then_who_had_a_number_before() -> None:
-    assert past().numbers == ({A: 61001}, {B: 61002}, {C: 61003})
+    assert past().sources == ({A: 61001}, {B: 61002}, {C: 61003})
 
 
 @pytest.mark.parametrize(("boot", "freed_at"), [("boot-1", 5.0), ("boot-0", 1000.0)])

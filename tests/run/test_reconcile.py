@@ -8,7 +8,7 @@ from seams import EMPTY, FakeCluster, FakeNode
 from worlds import NODE, cluster, node, pod, ref, service
 
 from nplconf.errors import BadDataError, UnavailableError
-from nplconf.model import ClusterState, Pod
+from nplconf.model import ClusterState, Pod, PortRange
 from nplconf.plan.state import State
 from nplconf.run.cleanup import clean
 from nplconf.run.decision import UNBOUND, Bounds
@@ -238,6 +238,36 @@ def test_a_number_that_cools_is_not_given_to_another_pod() -> None:
     world.pods(pod("other", ("10.244.3.20",)))
     world.apply(small)
     assert world.entries("other")[0][1] != number
+
+
+def test_a_freed_number_never_goes_to_another_namespace_though_the_range_is_full() -> None:
+    small = replace(SETTINGS, port_range=PortRange(61000, 61001), namespace_share=100)
+    world = World(pod(), pod("neighbour", ("10.244.3.18",)), service(), held=small.port_range)
+    world.apply(small)
+    freed = world.entries()[0][1]
+    attacker = (pod("attacker", ("10.244.3.20",), namespace="evil"), service(namespace="evil"))
+    world.cluster.state = cluster(node(), pod("neighbour", ("10.244.3.18",)), service(), *attacker)
+    for _ in range(3):
+        result = world.apply(small)
+        assert [(row.pod, row.reason) for row in result.decision.plan.skipped] == [("evil/attacker", "range-full")]
+        assert freed not in [m.node_port for m in result.in_place]
+    world.node.clock += 10_000
+    assert freed in [m.node_port for m in world.apply(small).in_place]
+
+
+def test_a_lost_state_file_moves_no_number_though_owner_tags_are_hashed() -> None:
+    named = "x" * 250
+    hint = json.dumps([{"podPort": 8080, "nodePort": 61900}])
+    others = pod("y" * 250, ("10.244.3.18",), uid="other")
+    world = World(pod(named, uid="one", annotation=hint), others, service())
+    world.apply()
+    before = world.entries(named)
+    assert before == [(8080, 61900)]
+    world.node.state = State()
+    world.pods(*(replace(p, annotation=None) for p in world.cluster.state.pods))
+    result = world.apply()
+    assert result.done == ()
+    assert world.entries(named) == before
 
 
 def test_a_lost_state_file_moves_no_number() -> None:

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     node = find_node(cluster, settings.node)
     if node is None:
         raise BadDataError(f"the cluster state has no Node {settings.node}")
-    requests = Desired(settings.port_range, settings.node_ips, plans.policy(settings))
+    requests = Desired(settings.port_range, settings.node_ips, plans.policy(settings), settings.namespace_share)
     before = _previous(arguments.previous, arguments.out)
     past = Previous(numbers=(numbers(before.mappings),)) if before else Previous()
     plan = render(cluster, node, requests, past)

@@ -39,7 +39,7 @@ class Outcome:
 
 def run(directory: str, settings: Settings, *, prune: bool) -> int:
     """0 when every node has its plan; 65 when some could not have one, the others have theirs then; 4: nothing done."""
-    requests = Desired(settings.port_range, settings.node_ips, plans.policy(settings))
+    requests = Desired(settings.port_range, settings.node_ips, plans.policy(settings), settings.namespace_share)
     with _reading(settings):
         cluster = open_cluster(settings).snapshot(None)
     outcome = Outcome()

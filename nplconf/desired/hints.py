@@ -1,0 +1,52 @@
+"""Which numbers the Pods' annotations claim. Any tenant can write one, so a claim only names a free number to prefer.
+
+A number that two (Pod, port)s claim is a hint for neither: after a lost state file nobody can tell the forged claim
+from the true one.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from nplconf.model import PodPort
+
+_ANNOTATION_CHARACTERS = 256 * 1024
+
+
+class Hints(NamedTuple):
+    """numbers: the number that each (Pod, port) alone claims. contested: numbers that several claim, sorted."""
+
+    numbers: dict[PodPort, int]
+    contested: tuple[int, ...]
+
+
+def hints(annotations: Mapping[PodPort, str | None], free: Callable[[int], bool]) -> Hints:
+    """For each (Pod, port) the first free number of its annotation; each text is read once."""
+    claims = {text: _claims(text, free) for text in {text for text in annotations.values() if text}}
+    found = ((owner, claims[text].get(owner.port)) for owner, text in annotations.items() if text)
+    claimed = {owner: number for owner, number in found if number is not None}
+    count = Counter(claimed.values())
+    return Hints(
+        {owner: number for owner, number in claimed.items() if count[number] == 1},
+        tuple(sorted(number for number, times in count.items() if times > 1)),
+    )
+
+
+def _claims(annotation: str, free: Callable[[int], bool]) -> dict[int, int]:
+    """The first free number per podPort that a text claims; none when it is no annotation."""
+    if len(annotation) > _ANNOTATION_CHARACTERS:
+        return {}
+    try:
+        entries = json.loads(annotation)
+    except (ValueError, RecursionError):
+        return {}
+    return dict(reversed([(port, number) for port, number in _pairs(entries) if free(number)]))
+
+
+def _pairs(entries: Any) -> Iterator[tuple[int, int]]:
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict):
+            port, number = entry.get("podPort"), entry.get("nodePort")
+            if type(port) is int and type(number) is int:
+                yield port, number
