@@ -1,11 +1,16 @@
-"""net.ipv4.ip_local_reserved_ports: the numbers that the kernel gives to no outgoing connection.
+"""net.ipv4.ip_local_reserved_ports: the ports that the kernel does not use for outgoing connections.
 
-The sysctl is one list for everybody. What the administrator has in it is kept: our range is added to it at every boot,
-and taken out again when nplconf goes. A record beside it tells the two apart. What the administrator changed since is
-his newer word, our range apart where he left it as it was; a list without it is all his.
+All programs share this one list. Ports that the administrator reserved stay in it: nplconf adds its range at every boot
+and removes it when it is uninstalled. A record beside the list tells the two apart. Later changes of the administrator
+are respected; a list that does not contain the range is taken as the administrator's alone.
+
+The kernel returns the list to the first read of an open file and nothing to the next ones: whatever does not fit into
+the first buffer is lost. With Python's buffer of 8 KiB a list of 189,041 characters lost all but 1,635 ports. It is
+therefore read in one call, and compared with what was written.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +22,8 @@ from nplconf.model import PortRange
 SYSCTL = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 RECORD = Path("/run/nplconf/reserved-ports.json")
 """{"administrator": ..., "range": ...}, both as the kernel prints them; a reboot ends both it and the value."""
+_LONGEST = 2**18
+"""Bytes. The longest list, every second port, has 192 KiB."""
 
 
 def parse(text: str) -> tuple[PortRange, ...]:
@@ -43,16 +50,46 @@ def without(ranges: Sequence[PortRange], gone: PortRange) -> tuple[PortRange, ..
     return tuple(one for one in (*below, *above) if one.first <= one.last)
 
 
+def read(sysctl: Path = SYSCTL) -> tuple[PortRange, ...]:
+    """Return the reserved ports, ascending. Raises OSError."""
+    return parse(_read(sysctl))
+
+
+def _read(sysctl: Path) -> str:
+    handle = os.open(sysctl, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(handle, _LONGEST).decode("ascii")
+    finally:
+        os.close(handle)
+
+
+def _write(sysctl: Path, ranges: Iterable[PortRange]) -> None:
+    """Replace the list and compare; when the kernel has another list then, restore the one from before.
+
+    Raises OSError, PermissionDeniedError.
+    """
+    before, wanted = _read(sysctl), text(ranges)
+    try:
+        sysctl.write_text(f"{wanted}\n")
+        if text(read(sysctl)) == wanted:
+            return
+    except OSError:
+        sysctl.write_text(before)
+        raise
+    sysctl.write_text(before)
+    raise PermissionDeniedError(f"{sysctl}: the kernel did not take the list as written; it is as before")
+
+
 def reserve(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD) -> None:
     """Add the range to what the administrator reserved; a range that was added before and is another now, goes.
 
     Raises PermissionDeniedError where the sysctl or the record cannot be written.
     """
     with _named(sysctl):
-        administrator = _administrators(parse(sysctl.read_text()), _recorded(record))
-        # recorded first: between the two writes the sysctl is the administrator's still
+        administrator = _administrators(read(sysctl), _recorded(record))
+        # The record comes first: between the two writes the list still belongs to the administrator alone.
         _remember(record, Known(administrator, port_range))
-        sysctl.write_text(text((*administrator, port_range)) + "\n")
+        _write(sysctl, (*administrator, port_range))
 
 
 def release(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD) -> None:
@@ -64,7 +101,7 @@ def release(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD)
         return
     with _named(sysctl):
         known = _recorded(record) or Known((), port_range)
-        sysctl.write_text(text(_administrators(parse(sysctl.read_text()), known)) + "\n")
+        _write(sysctl, _administrators(read(sysctl), known))
         record.unlink(missing_ok=True)
 
 

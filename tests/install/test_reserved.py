@@ -1,7 +1,9 @@
 """The administrator's reserved ports, with ours among them."""
 
+import subprocess
+import sys
 from itertools import pairwise
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import pytest
 from hypothesis import given
@@ -103,3 +105,72 @@ def test_a_damaged_record_is_none(tmp_path: Path, damage: str) -> None:
 def test_a_sysctl_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(PermissionDeniedError, match="none/sysctl"):
         reserve(OURS, tmp_path / "none" / "sysctl", tmp_path / "record")
+
+
+# --- a long list -----------------------------------------------------------------------------------------------------
+
+EVERY_SECOND = tuple(PortRange(number, number) for number in range(1025, 61000, 2))
+
+
+class Truncating(PosixPath):
+    """A list of which the first write keeps only the beginning."""
+
+    written = 0
+
+    def write_text(self, data: str, *_: object, **__: object) -> int:  # type: ignore[override]
+        Truncating.written += 1
+        return super().write_text(data[:1000] if Truncating.written == 1 else data)
+
+
+def test_a_list_that_is_not_as_written_is_put_back(tmp_path: Path) -> None:
+    before = text(EVERY_SECOND)
+    (tmp_path / "sysctl").write_text(before)
+    with pytest.raises(PermissionDeniedError, match="as before"):
+        reserve(OURS, Truncating(tmp_path / "sysctl"), tmp_path / "record.json")
+    assert (tmp_path / "sysctl").read_text() == before
+
+
+def test_a_list_that_cannot_be_written_whole_is_put_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, write = text(EVERY_SECOND), Path.write_text
+    sysctl = tmp_path / "sysctl"
+    sysctl.write_text(before)
+
+    def full(path: Path, data: str) -> int:
+        if path == sysctl and data != before:
+            write(path, data[:500])
+            raise OSError(28, "No space left on device")
+        return write(path, data)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(PermissionDeniedError, match="No space left"):
+        reserve(OURS, sysctl, tmp_path / "record.json")
+    assert sysctl.read_text() == before
+
+
+PROGRAM = """\
+import sys
+from pathlib import Path
+from nplconf.install.reserved import SYSCTL, read, release, reserve, text
+from nplconf.model import PortRange
+
+record, ours = Path(sys.argv[1]), PortRange(61000, 62000)
+for numbers in (range(8000, 8010, 2), range(1025, 61000, 2), range(1025, 65535, 2)):
+    SYSCTL.write_text(",".join(map(str, numbers)))
+    reserve(ours, record=record)
+    assert {n for one in read() for n in range(one.first, one.last + 1)} == {*numbers, *range(61000, 62001)}
+    reserve(ours, record=record)
+    release(ours, record=record)
+    assert read() == tuple(PortRange(n, n) for n in numbers)
+    print(len(text(read())))
+"""
+
+
+@pytest.mark.kernel
+def test_the_kernels_list_keeps_every_port_of_the_administrator_at_any_length(tmp_path: Path) -> None:
+    """The kernel returns its list to the first read alone; what exceeds 8 KiB was lost."""
+    argv = ["unshare", "--net", sys.executable, "-c", PROGRAM, str(tmp_path / "record.json")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    lengths = [int(line) for line in done.stdout.split()]
+    assert lengths[0] < 100
+    assert min(lengths[1:]) > 8192

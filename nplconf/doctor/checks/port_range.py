@@ -1,5 +1,6 @@
 """Check `port-range`: the hold daemon can bind the range, and the kernel does not use its ports."""
 
+import contextlib
 from typing import NamedTuple
 
 from nplconf.doctor.facts import Facts
@@ -20,7 +21,9 @@ class Ports(NamedTuple):
 def ports(_facts: Facts) -> Ports:
     """Return the kernel's own use of ports."""
     first, last = map(int, sysctl("ipv4/ip_local_port_range").split())
-    listed = reserved.parse(sysctl("ipv4/ip_local_reserved_ports"))
+    listed: tuple[PortRange, ...] = ()
+    with contextlib.suppress(OSError):
+        listed = reserved.read()
     return Ports(PortRange(first, last), listed, int(sysctl("ipv4/ip_unprivileged_port_start") or 1024))
 
 
