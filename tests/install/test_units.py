@@ -143,6 +143,18 @@ def converged(machine: Machine) -> bool:
 
 
 @pytest.mark.systemd
+@pytest.mark.parametrize("unit", [HOLD, JOB])
+def test_no_unit_needs_a_user_namespace(machine: Machine, unit: str) -> None:
+    """With user.max_user_namespaces=0 (hardened nodes) a unit that needs one does not start: 217/USER."""
+    assert machine.state(HOLD)["ActiveState"] == "active"
+    shown = machine.run("systemctl", "show", unit, "--property=PrivateUsers").stdout.strip()
+    assert shown == "PrivateUsers=no"
+    pid = machine.run("systemctl", "show", HOLD, "--property=MainPID", "--value").stdout.strip()
+    namespaces = [machine.run("readlink", f"/proc/{number}/ns/user").stdout for number in ("1", pid)]
+    assert namespaces[0] == namespaces[1]
+
+
+@pytest.mark.systemd
 def test_the_timer_converges_the_node(machine: Machine) -> None:
     machine.wait_until(lambda: converged(machine), "both mappings of the example published")
     assert len(rules(machine)) == 2
