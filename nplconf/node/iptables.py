@@ -8,13 +8,13 @@ from functools import partial
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Backend, Family, IptablesKind, PortMapping
-from nplconf.node import command
+from nplconf.node import command, nft, piecewise
 from nplconf.node.backend import legacy_has, program
 from nplconf.node.halving import Fault, write_most
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.rule import Rule
-from nplconf.rules.iptables.table import BASES, INDEX, Table, linked
+from nplconf.rules.iptables.table import BASES, INDEX, JUMPS, Table, linked
 from nplconf.rules.iptables.table import read as parse
 from nplconf.rules.iptables.transaction import obsolete, removal, transaction
 from nplconf.rules.iptables.tree import differs
@@ -42,6 +42,9 @@ SYNC = 60.0
 NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
 """A transaction that leaves no trace: whoever refuses it refuses everything."""
 
+INCOMPATIBLE = "is incompatible"
+"""What iptables-nft says of a table with native nftables rules, and prints nothing else."""
+
 Build = Callable[[Sequence[PortMapping]], Table | None]
 
 
@@ -62,10 +65,11 @@ def read(family: Family, backend: IptablesKind, *, whole: bool = False) -> Table
     whole: also find chains that nothing leads to. Raises UnavailableError when there is no trustworthy answer,
     PermissionDeniedError when we may not ask.
     """
-    if backend == "legacy":
-        # a save is faster there than the look for a chain, which goes through all of them
-        return _save(family, backend) if legacy_has("nat", family) else _nothing(family, backend)
-    return (None if whole else _by_index(family, backend)) or _save(family, backend)
+    if backend == "legacy" and not legacy_has("nat", family):
+        return _nothing(family, backend)
+    # a save is faster in legacy than the look for a chain, which goes through all of them
+    found = None if whole or backend == "legacy" else _by_index(family, backend)
+    return found or _save(family, backend) or _piecewise(family, backend)
 
 
 def _nothing(family: Family, backend: IptablesKind) -> Table:
@@ -92,14 +96,32 @@ def _list(family: Family, backend: IptablesKind, chains: Sequence[str]) -> str |
     return done.text if done.code == 0 and named == len(chains) else None
 
 
-def _save(family: Family, backend: IptablesKind) -> Table:
+def _save(family: Family, backend: IptablesKind) -> Table | None:
+    """The whole table; None where native nftables rules keep iptables from printing it."""
     name = program(family, backend, "save")
     done = _patiently(name, "-t", "nat", text="")
     if done.code != 0:
         raise UnavailableError(f"{name}: {done.complaint}")
+    if "*nat" not in done.text and INCOMPATIBLE in done.text:
+        return None
     if "*nat" not in done.text:  # it prints the base chains of an empty table, too
         raise UnavailableError(f"{name}: {' '.join(done.text.split())[:200] or 'says nothing, so it is broken'}")
     return parse(done.text)
+
+
+def _piecewise(family: Family, backend: IptablesKind) -> Table:
+    def has_jump(base: str) -> bool:
+        question = f"*nat\n-C {base} {JUMPS[base]}\nCOMMIT\n"
+        return _patiently(program(family, backend, "restore"), "--noflush", text=question).code == 0
+
+    def targets(base: str) -> list[str] | None:
+        rules = nft.expressions(family, "nat", base)
+        return [nft.target(rule) for rule in rules] if rules else None
+
+    try:
+        return piecewise.read(partial(_list, family, backend), has_jump, targets)
+    except UnavailableError as err:
+        raise UnavailableError(f"{program(family, backend, 'save')}: table `nat' {INCOMPATIBLE}: {err}") from err
 
 
 def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bound: bool = False) -> command.Completed:

@@ -30,6 +30,7 @@ from nplconf.errors import UnavailableError
 from nplconf.model import Holds, LiveRule, PortRange, Right, RuleKey, Service, Taken
 from nplconf.node import datapath
 from nplconf.node.datapath import Datapath
+from nplconf.node.nft import NativeRule
 from nplconf.settings import Settings
 
 RANGE = PortRange(61000, 62000)
@@ -105,6 +106,12 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("backend", "fail", {"iptables": Iptables(("nft",), "legacy", None, {})}, "backend legacy is configured"),
     ("backend", "fail", {"iptables": Iptables(("nft",), "auto", None, {"IPv4": "no support"})}, "no support"),
     ("backend", "warn", {"iptables": Iptables(("nft", "legacy"), "nft", "legacy", {})}, "kubelet"),
+    (
+        "backend",
+        "warn",
+        {"iptables": Iptables(("nft",), "auto", "nft", {}, (NativeRule("ip nat POSTROUTING", "masquerade", 12),))},
+        "ip nat POSTROUTING: masquerade",
+    ),
     ("backend-leftovers", "warn", {"leftovers": {"iptables-legacy": ("IPv4",)}}, "IPv4"),
     ("capabilities", "fail", {"capabilities": frozenset({"CAP_NET_RAW"})}, "CAP_NET_RAW"),
     ("ip-forward", "fail", {"ip_forward": {"IPv4": True, "IPv6": False}}, "net.ipv6.conf.all.forwarding"),

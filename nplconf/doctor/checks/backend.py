@@ -1,30 +1,39 @@
 """Checks `backend` and `backend-leftovers`: one iptables answers, and all rules are in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from nplconf.doctor.facts import Facts, Unknown
 from nplconf.doctor.facts.kernel import missing_capabilities
 from nplconf.doctor.facts.netfilter import blind, live, node
 from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked, warn
-from nplconf.model import Backend, Family, IptablesKind
+from nplconf.model import FAMILIES, Backend, Family, IptablesKind
 from nplconf.node import backend as programs
+from nplconf.node.nft import NativeRule, native_rules
+
+NAMED = 5
+"""How many rules a message names."""
 
 
 class Iptables(NamedTuple):
-    """The iptables of the node. hinted: the one that the kubelet uses. unreadable: the error, by family."""
+    """The iptables of the node. hinted: the one that the kubelet uses. unreadable: the error, by family.
+
+    native: nftables rules in base chains of iptables-nft.
+    """
 
     installed: tuple[IptablesKind, ...]
     configured: str
     hinted: IptablesKind | None
     unreadable: Mapping[Family, str]
+    native: tuple[NativeRule, ...] = ()
 
 
 def iptables(facts: Facts) -> Iptables:
     """Return which are installed, and whether the one in use answers. One that hangs is not asked again."""
     unreadable = facts.read(live).unreadable
     hinted = None if unreadable else programs.hinted()
-    return Iptables(programs.installed(), facts.settings.backend.removeprefix("iptables-"), hinted, unreadable)
+    native = tuple(rule for family in FAMILIES for rule in native_rules(family))
+    return Iptables(programs.installed(), facts.settings.backend.removeprefix("iptables-"), hinted, unreadable, native)
 
 
 def leftovers(facts: Facts) -> Mapping[Backend, tuple[Family, ...]] | Unknown:
@@ -35,7 +44,7 @@ def leftovers(facts: Facts) -> Mapping[Backend, tuple[Family, ...]] | Unknown:
     return machine.leftovers() if machine else {}
 
 
-def backend(facts: Facts) -> Verdict:
+def backend(facts: Facts) -> Verdict:  # noqa: PLR0911 - one return for each thing that can be wrong
     """Some iptables is installed, answers, and is the one of the kubelet."""
     found = facts.read(iptables)
     if not found.installed:
@@ -47,10 +56,19 @@ def backend(facts: Facts) -> Verdict:
     if found.unreadable:
         said = "; ".join(dict.fromkeys(found.unreadable.values()))
         return fail(said, "modprobe -a nf_tables nft_compat ip_tables ip6_tables")
+    if found.native:
+        return _native(found.native)
     if found.hinted and found.configured not in ("auto", found.hinted):
         message = f"backend {found.configured} is configured, but the kubelet uses iptables-{found.hinted}"
         return warn(message, f"sed -i 's/^backend:.*/backend: auto/' {facts.settings.config}")
     return ok(f"{' and '.join(found.installed)} installed, {found.configured} configured")
+
+
+def _native(rules: Sequence[NativeRule]) -> Verdict:
+    names = "; ".join(f"{rule.place}: {rule.text}" for rule in rules[:NAMED])
+    message = f"native nftables rules in chains of iptables-nft, which cannot list these chains any more: {names}"
+    removals = (f"nft delete rule {rule.place} handle {rule.handle}" for rule in rules)
+    return warn(message, f"{' && '.join(removals)}  # and add them to a table of their own")
 
 
 def backend_leftovers(facts: Facts) -> Verdict:

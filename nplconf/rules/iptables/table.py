@@ -1,7 +1,7 @@
 """All that is ours in one family's nat table, as values: our chains, and what leads to them."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -76,6 +76,34 @@ def read(text: str) -> Table:
         {name: tuple(rules) for name, rules in chains.items()},
         {name: _base(name, rules) for name, rules in bases.items()},
     )
+
+
+def is_own(chain: str) -> bool:
+    """Return whether a chain has a name of ours."""
+    return _NAME.fullmatch(chain) is not None
+
+
+def unlisted(name: str, targets: Sequence[str] | None, *, there: bool) -> Base:
+    """Return what is known of a base chain whose rules iptables cannot print.
+
+    Args:
+        name: the base chain.
+        targets: where each of its rules leads, in order ("" for one that leads to no chain); None: unknown.
+        there: our jump is in it.
+
+    """
+    if name not in JUMPS:
+        return Base((), "right")
+    if not there:
+        return Base((), "missing")
+    places = [i for i, target in enumerate(targets or ()) if is_own(target)]
+    if targets is None or not places:
+        return Base((JUMPS[name],), "right")
+    jumps = (JUMPS[name],) * len(places)
+    if len(places) > 1:
+        return Base(jumps, "doubled")
+    late = places != [0] if name == "POSTROUTING" else "KUBE-SERVICES" in (targets or ())[places[0] :]
+    return Base(jumps, "moved" if late else "right")
 
 
 def linked(table: Table) -> bool:
