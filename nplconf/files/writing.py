@@ -1,91 +1,216 @@
-"""Writing a file that others read: they find the old text or the new one, also when the run is killed in its midst."""
+"""The one way to write a file: readers find the old text or the new one, also when the run is killed in between.
+
+There are two kinds of files:
+
+- `replace` writes a file that a person names (a plan, the metrics, a cluster file). A link is followed, a device or a
+  pipe is written to, and the file keeps its mode and owner.
+- `put` writes a file of nplconf's own (the state, a unit). A link at the path is replaced and not followed, the mode is
+  exact, the owner is the user who runs, and the text is on the disk when the function returns.
+
+Both open each directory of the path one after the other, and work on the open directory. Therefore nobody can put a
+link in its place meanwhile. Root follows no link that another user owns, nor one in a directory that another user owns:
+such a link could lead root to any file of the system. Other users have their own rights alone, and follow every link.
+"""
 
 import contextlib
+import errno
 import os
 import re
 import stat
-from functools import cache
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 _END = ".nplconf"
 _NAME = 60
 """Characters of a file's name that its temporary file's has: a file system takes 255 bytes, and one has up to four."""
 _LEFT = re.compile(rf"\..{{1,{_NAME}}}\.(\d{{1,10}})" + re.escape(_END), re.DOTALL)
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_LINKS = 40
+"""Links in one path, as many as the kernel follows."""
+_NO_PATH = re.compile(r"[a-z_]+:.*")
+"""What /proc/self/fd/1 leads to where standard output is a pipe or a socket."""
+_swept: set[tuple[int, int]] = set()
+"""Device and inode of the directories that this process has swept."""
 
 
 def replace(path: Path, data: bytes, *, mode: int | None = None, durable: bool = False) -> None:
-    """Put data at path in one step, under the mode and the owner of what was there.
+    """Replace a file that a person names.
 
-    mode: to be had whatever was there. durable: on the disk when this returns. What is there and no regular file, as
-    /dev/stdout, is written to; a symlink is followed. Raises OSError.
+    Args:
+        path: May lead over links, see above.
+        data: The new content.
+        mode: The new mode. Without it the file keeps its own; a new file gets 0644 less the umask.
+        durable: Return only when the data is on the disk.
+
+    Raises:
+        OSError: The file cannot be written, or a link is not to be followed. What was there is whole.
     """
-    before = _status(path)
-    if before and not stat.S_ISREG(before.st_mode):
-        _write_to(path, data)
-        return
-    path = Path(os.path.realpath(path))
-    _sweep(path.parent)
-    temporary = path.with_name(f".{path.name[:_NAME]}.{os.getpid()}{_END}")
-    # O_EXCL: in a directory that others may write to, the file must be one that we have made
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            _give(descriptor, before, mode)
-            file.flush()
-            if durable:
-                os.fsync(descriptor)
-        temporary.replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    if durable:
-        sync_directory(path.parent)
+    with _place(path, follow=True) as place:
+        if place.status and not stat.S_ISREG(place.status.st_mode):
+            _write_to(place, data)
+        else:
+            _put(place, data, mode, durable=durable)
 
 
-def sync_directory(path: Path) -> None:
-    """Have the names in a directory on the disk, too; some file systems refuse, where a rename is done all the same."""
+def put(path: Path, data: bytes, mode: int) -> None:
+    """Write a file of nplconf's own. Raises OSError; what was there is whole then."""
+    with _place(path, follow=False) as place:
+        _put(place._replace(status=None), data, mode, durable=True)
+
+
+def sweep(directory: Path) -> None:
+    """Remove what killed runs left in a directory, without raising where that is not possible."""
     with contextlib.suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(directory, _DIRECTORY)
         try:
-            os.fsync(descriptor)
+            _sweep(descriptor)
         finally:
             os.close(descriptor)
 
 
-def _status(path: Path) -> os.stat_result | None:
+# --- where a path leads ----------------------------------------------------------------------------------------------
+
+
+class _Place(NamedTuple):
+    """A name in an open directory.
+
+    Attributes:
+        directory: The descriptor of the directory.
+        name: The name of the file in it.
+        status: What is there; None for nothing.
+        magic: The name is a link of /proc to an open pipe or socket, which only the kernel can follow.
+    """
+
+    directory: int
+    name: str
+    status: os.stat_result | None
+    magic: bool = False
+
+
+@contextlib.contextmanager
+def _place(path: Path, *, follow: bool) -> Iterator[_Place]:
+    """Open the directory that the file is in. follow: follow a link at the end of the path, too."""
+    with contextlib.ExitStack() as opened:
+        directory = _enter("/" if path.is_absolute() else ".", None, opened)
+        steps, links = _steps(str(path)), 0
+        while steps:
+            name = steps.pop()
+            status = _status(name, directory)
+            if status and stat.S_ISLNK(status.st_mode) and (steps or follow):
+                links += 1
+                target = _target(path, name, status, directory, links)
+                if _NO_PATH.fullmatch(target):
+                    yield _Place(directory, name, os.stat(name, dir_fd=directory), magic=True)
+                    return
+                if target.startswith("/"):
+                    directory = _enter("/", None, opened)
+                steps += _steps(target)
+            elif steps or name == "..":
+                directory = _enter(name, directory, opened)
+            else:
+                yield _Place(directory, name, status)
+                return
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+
+
+def _steps(path: str) -> list[str]:
+    """The names of a path, the last one first."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
+
+
+def _enter(name: str, directory: int | None, opened: contextlib.ExitStack) -> int:
+    descriptor = os.open(name, _DIRECTORY, dir_fd=directory)
+    opened.callback(os.close, descriptor)
+    return descriptor
+
+
+def _status(name: str, directory: int) -> os.stat_result | None:
     try:
-        return path.stat()
+        return os.lstat(name, dir_fd=directory)
     except FileNotFoundError:
         return None
 
 
-def _write_to(path: Path, data: bytes) -> None:
-    """O_NONBLOCK: a FIFO that nobody reads is an error, and nothing to wait for."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+def _target(path: Path, name: str, status: os.stat_result, directory: int, links: int) -> str:
+    """Where a link leads. Raises OSError for one that is not to be followed."""
+    if links > _LINKS:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    owners = {status.st_uid, os.fstat(directory).st_uid}
+    if os.geteuid() == 0 and owners != {0}:
+        other = max(owners)
+        raise OSError(errno.ELOOP, f"root does not follow the link {name!r}: user {other} controls it", str(path))
+    return os.readlink(name, dir_fd=directory)
+
+
+# --- writing there ---------------------------------------------------------------------------------------------------
+
+
+def _put(place: _Place, data: bytes, mode: int | None, *, durable: bool) -> None:
+    """Write a temporary file beside the name, then rename it. O_EXCL: it must be one that this process has made."""
+    _sweep(place.directory)
+    temporary = f".{place.name[:_NAME]}.{os.getpid()}{_END}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    private = mode is not None or place.status
+    descriptor = os.open(temporary, flags, 0o600 if private else 0o644, dir_fd=place.directory)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            _give(descriptor, place.status, mode)
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(descriptor)
+        os.rename(temporary, place.name, src_dir_fd=place.directory, dst_dir_fd=place.directory)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary, dir_fd=place.directory)
+        raise
+    if durable:
+        _sync(place.directory)
+
+
+def _write_to(place: _Place, data: bytes) -> None:
+    """Write to a device or a pipe. O_NONBLOCK: a FIFO that nobody reads is an error, and nothing to wait for."""
+    flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | (0 if place.magic else os.O_NOFOLLOW)
+    descriptor = os.open(place.name, flags, dir_fd=place.directory)
     os.set_blocking(descriptor, True)
     with os.fdopen(descriptor, "wb") as file:
         file.write(data)
 
 
 def _give(descriptor: int, before: os.stat_result | None, mode: int | None) -> None:
+    """Give a new file the owner of the file that it replaces, and its mode without the bits that change the user."""
     mine = os.fstat(descriptor)
     if before and (mine.st_uid, mine.st_gid) != (before.st_uid, before.st_gid):
         with contextlib.suppress(PermissionError):  # only root may give files away, and the text matters more
             os.fchown(descriptor, before.st_uid, before.st_gid)
-    if mode is not None or before:
-        os.fchmod(descriptor, stat.S_IMODE(before.st_mode) if mode is None and before else mode or 0)
+    if mode is None and before:
+        mode = before.st_mode & 0o777
+    if mode is not None:
+        os.fchmod(descriptor, mode)
 
 
-@cache
-def _sweep(directory: Path) -> None:
+def _sync(directory: int) -> None:
+    """Have the names in a directory on the disk, too; some file systems refuse, where a rename is done all the same."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _sweep(directory: int) -> None:
     """Remove what killed runs left in a directory; a run that still goes on keeps its own.
 
     Once for each process: who writes 5,000 plans shall not look through 5,000 names each time.
     """
+    status = os.fstat(directory)
+    if (status.st_dev, status.st_ino) in _swept:
+        return
+    _swept.add((status.st_dev, status.st_ino))
     with contextlib.suppress(OSError):  # no right to look, or to remove: that is no reason not to write
-        for other in directory.iterdir():
+        for other in Path("/proc/self/fd", str(directory)).iterdir():
             found = _LEFT.fullmatch(other.name)
             if found and (int(found[1]) == os.getpid() or not Path("/proc", found[1]).exists()):
-                other.unlink()
+                os.unlink(other.name, dir_fd=directory)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nplconf.errors import PermissionDeniedError
+from nplconf.files import writing
 from nplconf.model import PortRange
 
 SYSCTL = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
@@ -150,6 +151,5 @@ def _recorded(record: Path) -> Known | None:
 
 def _remember(record: Path, known: Known) -> None:
     record.parent.mkdir(mode=0o755, exist_ok=True)
-    new = record.with_suffix(".new")
-    new.write_text(json.dumps({"administrator": text(known.administrator), "range": str(known.added)}))
-    new.replace(record)
+    data = json.dumps({"administrator": text(known.administrator), "range": str(known.added)})
+    writing.put(record, data.encode(), 0o644)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
+from nplconf.files import writing
 from nplconf.install import units
 from nplconf.node import command
 
@@ -106,15 +107,7 @@ def _put(path: Path, text: str) -> bool:
         if not path.is_symlink() and path.read_text("utf-8") == text and stat.S_IMODE(path.stat().st_mode) == 0o644:
             return False
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        os.fchmod(handle, 0o644)
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    new.replace(path)
+    writing.put(path, text.encode(), 0o644)
     return True
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from nplconf.errors import BadDataError
 from nplconf.files import trusted as own
+from nplconf.files import writing
 
 FILE = "last-success.json"
 LIMIT = 1000
@@ -39,8 +40,4 @@ def note(directory: str, now: Success) -> None:
     before = last(directory)
     if before and before.boot == now.boot and 0 <= now.at - before.at < PERIOD and now.when >= before.when:
         return
-    # No fsync: after a power cut it is an older one, and the next run writes anew.
-    temporary = Path(directory, f".{FILE}.new")
-    temporary.unlink(missing_ok=True)
-    temporary.write_text(json.dumps(now._asdict()) + "\n", "utf-8")
-    temporary.replace(Path(directory, FILE))
+    writing.put(Path(directory, FILE), f"{json.dumps(now._asdict())}\n".encode(), 0o600)

@@ -5,7 +5,6 @@ damaged it is rebuilt from the live rules' tags and the Pods' annotations.
 """
 
 import json
-import os
 import zlib
 from dataclasses import replace
 from functools import lru_cache
@@ -14,7 +13,7 @@ from typing import Any
 
 from nplconf.errors import BadDataError, PermissionDeniedError
 from nplconf.files import trusted as own
-from nplconf.files.writing import sync_directory
+from nplconf.files import writing
 from nplconf.model import FAMILIES, PROTOCOLS, Family, Plan, PodPort, PodRef, PortMapping
 from nplconf.node import last_success as success
 from nplconf.plan import document
@@ -50,16 +49,7 @@ def save(directory: str, state: State, before: str) -> str:
     text = _text(state)
     if text == before:
         return text
-    # The lock makes us the only writer, so one fixed name will do: what a killed run left there is replaced.
-    temporary = Path(directory, f".{FILE}.new")
-    temporary.unlink(missing_ok=True)
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(handle)
-    temporary.replace(Path(directory, FILE))
-    sync_directory(Path(directory))
+    writing.put(Path(directory, FILE), text.encode(), 0o600)
     return text
 
 
@@ -78,7 +68,7 @@ def remove(directory: str) -> None:
     """Forget everything. What is not ours in the directory stays. Raises OSError."""
     for name in (FILE, success.FILE):
         Path(directory, name).unlink(missing_ok=True)
-        Path(directory, f".{name}.new").unlink(missing_ok=True)
+    writing.sweep(Path(directory))
 
 
 def boot_id() -> str:

@@ -48,6 +48,16 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     assert path.is_fifo()
 
 
+@pytest.mark.kernel
+def test_a_link_of_another_user_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("root's")
+    (tmp_path / "plan.yaml").symlink_to("precious")
+    os.lchown(tmp_path / "plan.yaml", 65_534, 65_534)
+    with pytest.raises(PermissionDeniedError, match=r"plan\.yaml: cannot be written: root does not follow the link"):
+        write_output(str(tmp_path / "plan.yaml"), "a\n")
+    assert (tmp_path / "precious").read_text() == "root's"
+
+
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").mkdir()
     with pytest.raises(PermissionDeniedError, match=r"plan\.yaml: cannot be written"):

@@ -1,6 +1,7 @@
 """What a run leaves behind: the metrics of the contract, and the clock of the last good one."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from math import isnan
@@ -188,6 +189,17 @@ def test_metrics_that_cannot_be_written_stop_nothing(node: Node) -> None:
     done = node.world.nplconf("apply", "--textfile=/nowhere/nplconf.prom")
     assert done.returncode == 0
     assert "/nowhere/nplconf.prom: the metrics cannot be written" in done.stderr
+
+
+def test_metrics_are_never_written_over_a_link_of_another_user(node: Node, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("root's")
+    precious.chmod(0o600)
+    node.file.symlink_to(precious)
+    os.lchown(node.file, 65_534, 65_534)
+    done = node.world.nplconf("apply", f"--textfile={node.file}")
+    assert f"{node.file}: the metrics cannot be written: root does not follow the link" in done.stderr
+    assert (precious.read_text(), precious.stat().st_mode & 0o777) == ("root's", 0o600)
 
 
 def test_only_a_good_run_renews_the_clock_and_not_within_a_minute(node: Node) -> None:

@@ -1,5 +1,6 @@
 """Files that others read."""
 
+import contextlib
 import os
 import select
 import signal
@@ -8,11 +9,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from pytest_mock import MockerFixture
 
-from nplconf.files.writing import replace
+from nplconf.files import writing
+from nplconf.files.writing import put, replace
 
 
 def mode(path: Path) -> int:
@@ -136,3 +139,163 @@ def test_a_directory_is_looked_through_once_however_many_files_are_written_there
     for number in range(3):
         replace(tmp_path / f"worker-{number}.yaml", b"plan")
     assert look.call_count == 1
+
+
+# --- links, and directories of others --------------------------------------------------------------------------------
+
+OTHER = 65_534
+"""The user nobody."""
+
+
+class Trap(NamedTuple):
+    """A path that leads over a link to a file of root's, which must stay as it is."""
+
+    path: Path
+    target: Path
+
+
+def _link(tmp_path: Path, kind: str) -> Trap:
+    """A link of each kind that root must not follow."""
+    safe, place = tmp_path / "safe", tmp_path / "place"
+    for directory in (safe, place):
+        directory.mkdir()
+    target = safe / "precious"
+    target.write_text("root's")
+    target.chmod(0o600)
+    path = place / "precious"
+    if kind == "a link that another user made":
+        path.symlink_to(target)
+        os.lchown(path, OTHER, OTHER)
+    elif kind == "a link in the directory of another user":
+        path.symlink_to(target)
+        os.chown(place, OTHER, OTHER)
+    elif kind == "a link that leads to a link of another user":
+        path.symlink_to("second")
+        (place / "second").symlink_to(target)
+        os.lchown(place / "second", OTHER, OTHER)
+    elif kind == "a directory that is a link of another user":
+        (place / "inside").symlink_to(safe)
+        os.lchown(place / "inside", OTHER, OTHER)
+        path = place / "inside" / "precious"
+    elif kind == "a link to what is not there yet":
+        path.symlink_to(safe / "new")
+        os.chown(place, OTHER, OTHER)
+    return Trap(path, target)
+
+
+LINKS = [
+    "a link that another user made",
+    "a link in the directory of another user",
+    "a link that leads to a link of another user",
+    "a directory that is a link of another user",
+    "a link to what is not there yet",
+]
+
+
+def _untouched(trap: Trap) -> bool:
+    return (trap.target.read_text(), mode(trap.target)) == ("root's", 0o600) and list(trap.target.parent.iterdir()) == [
+        trap.target
+    ]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("kind", LINKS)
+def test_root_follows_no_link_that_another_user_controls(tmp_path: Path, kind: str) -> None:
+    trap = _link(tmp_path, kind)
+    with pytest.raises(OSError, match=f"root does not follow the link .*: user {OTHER} controls it"):
+        replace(trap.path, b"new", mode=0o644)
+    assert _untouched(trap)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("kind", LINKS)
+def test_a_file_of_nplconfs_own_takes_the_place_of_a_link_and_never_follows_one(tmp_path: Path, kind: str) -> None:
+    trap = _link(tmp_path, kind)
+    with contextlib.suppress(OSError):
+        put(trap.path, b"new", 0o644)
+        assert (trap.path.is_symlink(), trap.path.read_bytes(), mode(trap.path)) == (False, b"new", 0o644)
+        assert trap.path.owner() == "root"
+    assert _untouched(trap)
+
+
+def test_links_of_the_user_who_runs_are_followed_wherever_they_are_in_the_path(tmp_path: Path) -> None:
+    (tmp_path / "real" / "deep").mkdir(parents=True)
+    (tmp_path / "absolute").symlink_to(tmp_path / "real")
+    (tmp_path / "relative").symlink_to("absolute/deep/../deep")
+    (tmp_path / "real" / "deep" / "file").symlink_to("../end")
+    replace(tmp_path / "relative" / "file", b"new")
+    assert (tmp_path / "real" / "end").read_bytes() == b"new"
+    put(tmp_path / "relative" / "own", b"own", 0o600)
+    assert (tmp_path / "real" / "deep" / "own").read_bytes() == b"own"
+
+
+def test_a_path_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    replace(Path("plan.yaml"), b"new")
+    replace(Path("./../") / tmp_path.name / "other.yaml", b"new")
+    assert {path.name for path in tmp_path.iterdir()} == {"plan.yaml", "other.yaml"}
+
+
+def test_links_in_a_circle_and_paths_that_are_directories_are_errors(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        replace(tmp_path / "a", b"new")
+    for directory in (tmp_path, tmp_path / "..", Path("/"), Path()):
+        with pytest.raises(IsADirectoryError):
+            replace(directory, b"new")
+
+
+@pytest.mark.kernel
+def test_a_directory_that_becomes_a_link_meanwhile_leads_nowhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    safe, place, moved = (tmp_path / name for name in ("safe", "place", "moved"))
+    safe.mkdir()
+    place.mkdir()
+    os.chown(place, OTHER, OTHER)
+    real = os.lstat
+
+    def swapped(name: str, *, dir_fd: int) -> os.stat_result:
+        found = real(name, dir_fd=dir_fd)
+        if name == "place":
+            place.rename(moved)
+            place.symlink_to(safe)
+        return found
+
+    monkeypatch.setattr(os, "lstat", swapped)
+    with pytest.raises(NotADirectoryError):
+        replace(place / "file", b"new")
+    assert list(safe.iterdir()) == []
+
+
+@pytest.mark.kernel
+def test_the_mode_of_a_program_that_changes_the_user_is_not_given_to_a_text(tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    path.write_text("old")
+    path.chmod(0o4755)
+    replace(path, b"new")
+    assert mode(path) == 0o755
+
+
+@pytest.mark.kernel
+def test_a_file_of_nplconfs_own_is_of_who_runs_whatever_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    path.write_text("old")
+    os.chown(path, OTHER, OTHER)
+    path.chmod(0o666)
+    put(path, b"new", 0o600)
+    assert (path.owner(), path.group(), mode(path)) == ("root", "root", 0o600)
+
+
+def test_a_file_of_nplconfs_own_is_on_the_disk_with_its_name(tmp_path: Path, mocker: MockerFixture) -> None:
+    sync = mocker.spy(os, "fsync")
+    put(tmp_path / "state.json", b"new", 0o600)
+    assert sync.call_count == 2, "the file, then its directory"
+
+
+def test_what_a_killed_run_left_can_be_swept_without_writing(tmp_path: Path) -> None:
+    (tmp_path / f".state.json.{_ended()}.nplconf").write_text("half")
+    writing.sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    writing.sweep(tmp_path / "missing")

@@ -144,7 +144,7 @@ def test_what_is_no_regular_file_is_not_read(tmp_path: Path, make: object) -> No
 def test_a_link_at_the_temporary_name_is_not_followed(tmp_path: Path) -> None:
     precious = tmp_path / "precious"
     precious.write_text("mine")
-    (tmp_path / f".{state.FILE}.new").symlink_to(precious)
+    (tmp_path / f".{state.FILE}.{os.getpid()}.nplconf").symlink_to(precious)
     state.save(str(tmp_path), FULL, "")
     assert precious.read_text() == "mine"
     assert state.load(str(tmp_path)).state == FULL

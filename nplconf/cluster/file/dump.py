@@ -137,7 +137,9 @@ class FileCluster:
         if changes:
             contents = {name: formats.replaced(self._contents[name], changes.get(name, {})) for name in names}
             every = list(contents.values())
-            _replace(target, formats.dump(every[0] if len(every) == 1 else formats.merged(every)))
+            _replace(
+                Path(self._write_back or target), formats.dump(every[0] if len(every) == 1 else formats.merged(every))
+            )
             self._contents |= contents
             self._stamps |= {name: _stamp(Path(name).stat()) for name in own}
         return failures

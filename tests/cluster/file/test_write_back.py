@@ -224,6 +224,17 @@ def test_a_symlink_stays_and_its_target_is_replaced(path: Path, tmp_path: Path) 
     assert annotations(target) == {"web-0": TEXT}
 
 
+@pytest.mark.kernel
+def test_a_link_of_another_user_is_not_followed(path: Path, tmp_path: Path) -> None:
+    target = write(tmp_path / "real.yaml", WORLD)
+    before = target.read_bytes()
+    path.symlink_to(target)
+    os.lchown(path, 65_534, 65_534)
+    (failure,) = opened(target, write_back=path).patch([patch()])
+    assert "root does not follow the link" in failure.message
+    assert target.read_bytes() == before
+
+
 def test_a_write_back_file_that_cannot_be_written_is_a_failure_of_each_patch(path: Path, tmp_path: Path) -> None:
     write(path, WORLD)
     for target in (tmp_path, tmp_path / "missing" / "out.yaml", path / "x", Path("/proc/nplconf.yaml")):
