@@ -271,7 +271,7 @@ def test_a_token_that_stays_unknown_is_no_permission_and_asked_once(
 ) -> None:
     cluster = opened(proxy.kubeconfig(corner.node, token="unknown"))
 
-    assert "does not know us (401" in why(cluster, corner, PermissionDeniedError)
+    assert "rejected our token (401)" in why(cluster, corner, PermissionDeniedError)
     assert proxy.statuses == [401]
 
 

@@ -100,7 +100,7 @@ class ApiCluster:
         reply = self._session.ask("GET", f"/api/v1/nodes/{quote(name, safe='')}", deadline)
         said = refusal(reply) if reply.status == 404 else None
         if not (said and said.reason == "NotFound" and said.kind == "nodes"):
-            yield "Node", whole(_granted(reply, "get", "nodes"), "Node")
+            yield "Node", whole(self._granted(reply, "get", "nodes"), "Node")
 
     def _list(self, resource: str, kind: str, selection: Mapping[str, str], deadline: Deadline) -> _Objects:
         """Every item, over as many pages as the server makes of it."""
@@ -111,10 +111,24 @@ class ApiCluster:
             reply = self._session.ask("GET", path, deadline)
             if reply.status == 410 and "continue" in query:
                 raise _ExpiredError
-            yield from listing.items(_granted(reply, "list", resource))
+            yield from listing.items(self._granted(reply, "list", resource))
             if not listing.pending:
                 return
             query["continue"] = listing.pending
+
+    def _granted(self, reply: Reply, verb: str, resource: str) -> Reply:
+        """Return a reply of success. Raises PermissionDeniedError (401, 403), UnavailableError."""
+        if reply.status == 200:
+            return reply
+        said = refusal(reply)
+        message = said.message if said else "and not from an API server"
+        if reply.status == 401:
+            raise PermissionDeniedError(self._session.rejected())
+        if reply.status == 403:
+            raise PermissionDeniedError(
+                f"the right to {verb} {resource} is missing: {message}; see examples/kubernetes"
+            )
+        raise UnavailableError(f"the API server cannot {verb} {resource}: {reply.status} {message}")
 
     # --- writing
 
@@ -165,6 +179,8 @@ def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | No
         reply = session.ask("PATCH", publishing.path(patch), deadline, publishing.body(patch), **publishing.HEADERS)
     except NplconfError as err:
         return Failure(publishing.STEP, patch.pod.key, str(err))
+    if reply.status == 401:
+        return Failure(publishing.STEP, patch.pod.key, session.rejected())
     return publishing.verdict(reply, patch)
 
 
@@ -178,16 +194,3 @@ def _told(session: Session, event: Event, node: str, deadline: Deadline) -> bool
 
 def _silent(_message: str) -> None:
     """Nothing is said twice."""
-
-
-def _granted(reply: Reply, verb: str, resource: str) -> Reply:
-    """A reply of success. Raises PermissionDeniedError naming the right that is missing, UnavailableError."""
-    if reply.status == 200:
-        return reply
-    said = refusal(reply)
-    message = said.message if said else "and not from an API server"
-    if reply.status == 401:
-        raise PermissionDeniedError(f"the API server does not know us (401 {message}); see --kubeconfig")
-    if reply.status == 403:
-        raise PermissionDeniedError(f"the right to {verb} {resource} is missing: {message}; see examples/kubernetes")
-    raise UnavailableError(f"the API server cannot {verb} {resource}: {reply.status} {message}")

@@ -40,5 +40,6 @@ def _in_cluster(environ: Mapping[str, str]) -> Access:
         server=f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}",
         source=f"the ServiceAccount in {directory}",
         token=token(directory / "token"),
+        token_file=str(directory / "token"),
         ca=text(directory / "ca.crt"),
     )

@@ -1,32 +1,32 @@
-"""Kubeconfig files: of one or several, what the current context says.
+"""Kubeconfig files: what the current context of one file or of several says.
 
-What names files, tokens or data is read here. An exec plugin or an auth provider is left to the `kubernetes` package,
-in a process of its own (`cluster.plugins`): its import alone costs 220 ms of CPU and 43 MB, it sets no end to a plugin
-that hangs, and it leaves keys in temporary files.
+Files, tokens and data that a kubeconfig names are read here. An exec plugin or an auth provider is left to
+`credential_plugin`. Messages name the key that is wrong (`users[0].user.tokenFile`) and never quote its value.
 """
 
 import base64
-import json
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from nplconf.cluster.api import credential_plugin
 from nplconf.cluster.api.access import Access, text, token
-from nplconf.deadline import current
-from nplconf.errors import BadConfigError, NplconfError, UnavailableError
+from nplconf.errors import BadConfigError, NplconfError
 
-PLUGINS = {"exec", "auth-provider"}
-"""What a kubeconfig's user has when credentials must be asked for."""
-REFUSED = {"as": "acts as another user", "username": "logs in with a password"}
-PLUGIN_SECONDS = 15
-SAID = 500
-"""Characters of what a plugin says that are handed on."""
+PLUGINS = ("exec", "auth-provider")
+"""Keys of a user whose credentials a program returns."""
+REFUSED = {
+    "as": "acts as another user",
+    "as-uid": "acts as another user",
+    "as-groups": "acts as another user",
+    "as-user-extra": "acts as another user",
+    "username": "logs in with a password",
+}
+LONGEST_PATH = 4096
+"""Bytes of a path that Linux accepts."""
 
 
 class _File(NamedTuple):
@@ -36,39 +36,81 @@ class _File(NamedTuple):
     content: Mapping[str, Any]
 
 
+class _Part(NamedTuple):
+    """A mapping inside a kubeconfig. place: its path for messages ("users[0].user"); directory: of its file."""
+
+    place: str
+    content: Mapping[str, Any]
+    directory: Path = Path()
+
+    def wrong(self, key: str, what: str) -> ValueError:
+        """Return the error that names a key."""
+        return ValueError(f"{self.place}.{key} {what}")
+
+    def text(self, key: str) -> str:
+        """Return a text; "" where the key is missing, null or empty."""
+        found = self.content.get(key)
+        if found is None:
+            return ""
+        if not isinstance(found, str):
+            raise self.wrong(key, "is not a text")
+        return found.strip()
+
+    def demanded(self, key: str) -> str:
+        """Return a text that must be there."""
+        found = self.text(key)
+        if not found:
+            raise self.wrong(key, "is missing")
+        return found
+
+    def flag(self, key: str) -> bool:
+        """Return a boolean; False where the key is missing or null."""
+        found = self.content.get(key)
+        if found is not None and not isinstance(found, bool):
+            raise self.wrong(key, "is neither true nor false")
+        return bool(found)
+
+    def file(self, key: str) -> tuple[Path, str]:
+        """Return the file that a key names, and its name for messages: a secret may stand there by mistake."""
+        named = self.demanded(key)
+        path = self.directory / named
+        with suppress(OSError, ValueError):
+            if path.exists() or (named.startswith("/") and path.parent.is_dir()):
+                return path, f"{self.place}.{key} ({path})"
+        return path, f"{self.place}.{key}"
+
+
 def read(named: str) -> Access:
-    """The current context of a kubeconfig file, or of several joined by colons: what comes first counts.
+    """Return the current context of a kubeconfig file, or of several joined by colons: the first one takes precedence.
 
     Raises BadConfigError, PermissionDeniedError, UnavailableError when a plugin fails.
     """
+    if len(named) > LONGEST_PATH or not named.isprintable():
+        raise BadConfigError("--kubeconfig (or $KUBECONFIG) is not the name of a file")
     try:
         files = list(_files(named))
-        return _current(files, f"--kubeconfig {':'.join(str(file.path) for file in files)}")
-    except NplconfError:
-        raise
-    except (LookupError, TypeError, ValueError, AttributeError) as err:
-        raise BadConfigError(f"--kubeconfig {named}: {_missing(err)}") from None
-
-
-def _missing(err: Exception) -> str:
-    if isinstance(err, KeyError):
-        return f"no {err.args[0]}"
-    if isinstance(err, TypeError | AttributeError):
-        return "its contexts, clusters or users are not as in a kubeconfig"
-    return str(err)
+    except ValueError as err:
+        raise BadConfigError(f"--kubeconfig {named}: {err}") from None
+    source = f"--kubeconfig {':'.join(str(file.path) for file in files)}"
+    try:
+        return _current(files, source)
+    except NplconfError as err:
+        raise err if str(err).startswith(source) else type(err)(f"{source}: {err}") from None
+    except ValueError as err:
+        raise BadConfigError(f"{source}: {err}") from None
 
 
 # --- the files -------------------------------------------------------------------------------------------------------
 
 
 def _files(named: str) -> Iterator[_File]:
-    """The files that are there. One alone must be, and must not be empty."""
-    paths = [Path(part).expanduser() for part in _parts(named) if part]
+    """The files that are there. One alone must be there, and must not be empty."""
+    paths = [Path(part).expanduser().absolute() for part in _parts(named) if part]
     several = [path for path in paths if os.path.lexists(path)] if len(paths) > 1 else []
     for path in several or paths[:1]:
         content = _parsed(path)
         if content is None and not several:
-            raise ValueError("empty")
+            raise ValueError("the file is empty")
         if content is not None and not isinstance(content, dict):
             raise BadConfigError(f"--kubeconfig {path}: no kubeconfig")
         if content:
@@ -80,13 +122,16 @@ def _parts(named: str) -> list[str]:
 
 
 def _parsed(path: Path) -> Any:
-    """The file's YAML (or JSON)."""
+    """Return the content of a YAML (or JSON) file. PyYAML's messages quote the file: only the line is used."""
     import yaml
 
+    content = text(path, f"--kubeconfig {path}")
     try:
-        return yaml.load(text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    except yaml.YAMLError as err:
-        raise BadConfigError(f"--kubeconfig {path}: no YAML: {' '.join(str(err).split())}") from None
+        return yaml.load(content, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except Exception as err:  # noqa: BLE001 - tags make PyYAML raise KeyError, ValueError, RecursionError and others
+        mark = getattr(err, "problem_mark", None)
+        where = f" (line {mark.line + 1})" if mark else ""
+        raise BadConfigError(f"--kubeconfig {path}: no YAML{where}") from None
 
 
 # --- the current context ---------------------------------------------------------------------------------------------
@@ -95,65 +140,85 @@ def _parsed(path: Path) -> Any:
 def _current(files: list[_File], source: str) -> Access:
     chosen = next((f.content["current-context"] for f in files if f.content.get("current-context")), None)
     if chosen is None:
-        raise KeyError("current-context")
-    context = _named(files, "contexts", chosen).content["context"]
-    of_cluster = _named(files, "clusters", context["cluster"])
-    of_user = _named(files, "users", context["user"]) if context.get("user") else _File(Path(), {"user": None})
-    cluster, user = of_cluster.content["cluster"], of_user.content["user"] or {}
+        raise ValueError("current-context is missing")
+    context = _entry(files, "context", chosen, "current-context")
+    cluster = _entry(files, "cluster", context.demanded("cluster"), f"{context.place}.cluster")
+    named = context.text("user")
+    user = _entry(files, "user", named, f"{context.place}.user") if named else _Part("user", {})
     for key, what in REFUSED.items():
-        if key in user:
-            raise ValueError(f"{what} ({user[key]}), which is not supported")
-    if PLUGINS & user.keys():
-        return _from_plugin(user, files, source)
-    server = str(cluster["server"]).rstrip("/")
+        if user.content.get(key):
+            raise user.wrong(key, f"is set: the user {what}, which is not supported")
+    server = cluster.demanded("server").rstrip("/")
     return Access(
         server=server,
         source=source,
-        token=_token(user, of_user.path),
-        ca=_pem(cluster, "certificate-authority", of_cluster.path) or None,
-        certificate=_pem(user, "client-certificate", of_user.path),
-        key=_pem(user, "client-key", of_user.path),
-        verify=not _flag(cluster, "insecure-skip-tls-verify"),
-        server_name=cluster.get("tls-server-name") or "",
-        proxy=cluster.get("proxy-url") or _proxy(server),
+        ca=_pem(cluster, "certificate-authority") or None,
+        verify=not cluster.flag("insecure-skip-tls-verify"),
+        server_name=cluster.text("tls-server-name"),
+        proxy=cluster.text("proxy-url") or _proxy(server),
+        **_credentials(user, files, source),
     )
 
 
-def _named(files: list[_File], section: str, name: object) -> _File:
-    """The first entry of that name, and the file that it is in."""
+def _credentials(user: _Part, files: list[_File], source: str) -> dict[str, Any]:
+    """Return the fields of an `Access` that identify the user."""
+    plugin = next((key for key in PLUGINS if user.content.get(key)), None)
+    if plugin:
+        settings = user.content[plugin]
+        if not isinstance(settings, dict):
+            raise user.wrong(plugin, "is not a mapping")
+        _Part(f"{user.place}.{plugin}", settings).demanded("command" if plugin == "exec" else "name")
+        found = credential_plugin.ask([str(file.path) for file in files], source, user.content)
+        return {**found, "renewed": True}
+    fields = {
+        "certificate": _pem(user, "client-certificate"),
+        "key": _pem(user, "client-key"),
+    }
+    if user.text("tokenFile"):  # it takes precedence over `token`, as it is renewed
+        path, name = user.file("tokenFile")
+        return {**fields, "token": token(path, name), "token_file": str(path)}
+    return {**fields, "token": user.text("token")}
+
+
+def _entry(files: list[_File], kind: str, name: object, reference: str) -> _Part:
+    """Return the first entry of that name. kind: "context", "cluster", "user"; reference: the key with the name."""
     for path, content in files:
-        for entry in content.get(section) or ():
+        entries = content.get(f"{kind}s") or ()
+        if not isinstance(entries, list | tuple):
+            raise ValueError(f"{kind}s is not a list")  # noqa: TRY004 - one kind of error for all
+        for index, entry in enumerate(entries):
+            place = f"{kind}s[{index}]"
+            if not isinstance(entry, dict) or "name" not in entry:
+                raise ValueError(f"{place}.name is missing")
             if entry["name"] == name:
-                return _File(path, entry)
-    raise LookupError(f"no {name!r} among its {section}")
+                return _part(entry, kind, place, path.parent)
+    raise ValueError(f"{reference} names an entry that is missing in {kind}s")
 
 
-def _token(user: Mapping[str, Any], path: Path) -> str:
-    """The file's, which is renewed, before one that is written down."""
-    if user.get("tokenFile"):
-        return token(path.parent / user["tokenFile"])
-    return str(user.get("token") or "").strip()
+def _part(entry: Mapping[str, Any], kind: str, place: str, directory: Path) -> _Part:
+    content = entry.get(kind)
+    if content is None and kind == "user":
+        content = {}
+    if not isinstance(content, dict):
+        raise ValueError(f"{place}.{kind} is missing")  # noqa: TRY004 - one kind of error for all
+    return _Part(f"{place}.{kind}", content, directory)
 
 
-def _pem(part: Mapping[str, Any], name: str, path: Path) -> str:
-    """What stands in the kubeconfig in base64, or in a file that it names, relative to its own place."""
-    if data := part.get(f"{name}-data"):
+def _pem(part: _Part, name: str) -> str:
+    """Return what the kubeconfig holds in base64, or in a file that it names, relative to its own place.
+
+    Comments around PEM blocks may have any encoding, so bytes that are not UTF-8 are replaced.
+    """
+    if data := part.text(f"{name}-data"):
         try:
-            return base64.b64decode("".join(data.split()), validate=True).decode()
-        except ValueError as err:
-            raise ValueError(f"{name}-data is no base64 of a PEM: {err}") from None
-    return text(path.parent / part[name]) if part.get(name) else ""
-
-
-def _flag(part: Mapping[str, Any], name: str) -> bool:
-    found = part.get(name) or False
-    if not isinstance(found, bool):
-        raise ValueError(f"{name} is {found!r}, neither true nor false")  # noqa: TRY004 - one kind of error for all
-    return found
+            return base64.b64decode("".join(data.split()), validate=True).decode(errors="replace")
+        except ValueError:
+            raise part.wrong(f"{name}-data", "is no base64") from None
+    return text(*part.file(name), errors="replace") if part.text(name) else ""
 
 
 def _proxy(server: str) -> str:
-    """The HTTP proxy that the environment names, unless it or the server's being on this machine excludes that."""
+    """Return the HTTP proxy that the environment names, unless NO_PROXY or a loopback address excludes the server."""
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return ""
     import urllib.request
@@ -162,7 +227,8 @@ def _proxy(server: str) -> str:
     proxies = urllib.request.getproxies()
     if urllib.request.proxy_bypass(target.netloc) or _near(target.hostname or "", proxies.get("no", "")):
         return ""
-    return proxies.get(target.scheme, "")
+    found = proxies.get(target.scheme, "")
+    return found if "://" in found or not found else f"http://{found}"
 
 
 def _near(host: str, excluded: str) -> bool:
@@ -178,39 +244,3 @@ def _near(host: str, excluded: str) -> bool:
             if "/" in part and address in ipaddress.ip_network(part.strip(), strict=False):
                 return True
     return address.is_loopback
-
-
-# --- plugins ---------------------------------------------------------------------------------------------------------
-
-
-def _from_plugin(user: Mapping[str, Any], files: list[_File], source: str) -> Access:
-    """What `cluster.plugins` finds, in a process that is ended with all its children when it takes too long."""
-    if "exec" in user and not user["exec"].get("command"):
-        raise ValueError("its exec names no command")
-    named = os.pathsep.join(str(file.path) for file in files)
-    code, out, said = _ended([sys.executable, "-m", "nplconf.cluster.api.plugins", named], source)
-    message = " ".join(said.split())
-    message = message if len(message) <= SAID else f"{message[:SAID]}..."
-    if code == BadConfigError.exit_code:
-        raise BadConfigError(f"{source}: {message}")
-    if code != 0:
-        raise UnavailableError(f"{source}: no credentials from its plugin: {message or 'it says nothing'}")
-    return Access(source=source, **json.loads(out))
-
-
-def _ended(command: list[str], source: str) -> tuple[int, str, str]:
-    """Run to its end, which comes in time: (exit code, stdout, stderr)."""
-    seconds = current().left(PLUGIN_SECONDS)
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-    ) as process:
-        try:
-            out, said = process.communicate(timeout=seconds)
-        except BaseException as err:
-            os.killpg(process.pid, signal.SIGKILL)
-            with suppress(subprocess.TimeoutExpired):  # its children have our pipes, until they are gone
-                process.communicate(timeout=1)
-            if isinstance(err, subprocess.TimeoutExpired):
-                raise UnavailableError(f"{source}: its plugin gave no credentials in {seconds:.0f} s") from None
-            raise
-    return process.returncode, out.decode(errors="replace"), said.decode(errors="replace")

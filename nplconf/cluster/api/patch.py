@@ -71,8 +71,6 @@ def _unentitled(status: int, said: Refusal) -> bool:
 def _explained(status: int, said: Refusal) -> str:
     if "metadata.annotations" in said.causes:
         return f"the Pod's annotations would be too long: {said.message}"
-    if status == 401:
-        return f"the API server does not know us (401): {said.message}"
     if _unentitled(status, said):
         return f"the right to patch pods/status is missing: {said.message}; see examples/kubernetes"
     if status in (400, 403, 422):

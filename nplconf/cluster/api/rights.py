@@ -40,11 +40,17 @@ def _allowed(attributes: dict[str, Any], ask: Ask) -> bool:
     }
     reply = ask(json.dumps(review).encode())
     if reply.status != 201:
-        said = refusal(reply)
-        raise UnavailableError(
-            f"the API server reviews no rights: {reply.status} {said.message if said else ''}".rstrip()
-        )
+        raise UnavailableError(f"Cannot check permissions: the API server answered {_answer(reply)}")
     try:
         return json.loads(reply.body)["status"]["allowed"] is True
     except (ValueError, LookupError, TypeError) as err:
-        raise UnavailableError("the API server's review of our rights is not understood") from err
+        raise UnavailableError(
+            "Cannot check permissions: the API server's answer is not a SelfSubjectAccessReview"
+        ) from err
+
+
+def _answer(reply: Reply) -> str:
+    if reply.status == 401:
+        return "401 Unauthorized (token expired or invalid)"
+    said = refusal(reply)
+    return f"{reply.status} {said.message if said else ''}".rstrip()

@@ -54,6 +54,10 @@ class Session:
             else:
                 return _here(reply, self._ready().server)
 
+    def rejected(self) -> str:
+        """Return what to say of a 401."""
+        return self.access.rejected() if self.access else "The API server rejected our credentials (401)"
+
     def _attempt(
         self, method: str, path: str, deadline: Deadline, body: bytes | None, headers: dict[str, str]
     ) -> tuple[Reply | None, UnavailableError | None]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import worlds
 
-from nplconf.cluster.api import kubeconfig
+from nplconf.cluster.api import credential_plugin, kubeconfig
 from nplconf.cluster.api.access import Access
 from nplconf.errors import BadConfigError, PermissionDeniedError, UnavailableError
 
@@ -135,7 +135,7 @@ def test_what_a_kubeconfig_names_and_is_not_there_is_bad_configuration(
 def test_a_token_file_that_is_empty_is_bad_configuration(write: Write, tmp_path: Path) -> None:
     (tmp_path / "token").write_text("\n")
 
-    with pytest.raises(BadConfigError, match="no token in it; --kubeconfig"):
+    with pytest.raises(BadConfigError, match="no token in it; see --kubeconfig"):
         read(write({"tokenFile": "token"}))
 
 
@@ -221,11 +221,11 @@ def test_what_a_plugin_says_is_handed_on(write: Write, tmp_path: Path) -> None:
 def test_a_plugin_that_hangs_is_ended_with_its_children(
     write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kubeconfig, "PLUGIN_SECONDS", 3)
+    monkeypatch.setattr(credential_plugin, "PLUGIN_SECONDS", 8)
     mark = tmp_path / "pid"
     code = f"import os, pathlib, time; pathlib.Path({str(mark)!r}).write_text(str(os.getpid())); time.sleep(99)"
 
-    with pytest.raises(UnavailableError, match="no credentials in 3 s"):
+    with pytest.raises(UnavailableError, match="no credentials in 8 s"):
         read(write(plugin(tmp_path, code)))
 
     status, until = Path("/proc", mark.read_text(), "status"), time.monotonic() + 20
@@ -239,6 +239,66 @@ def test_a_plugin_that_says_much_is_cut_short(write: Write, tmp_path: Path) -> N
         read(write(plugin(tmp_path, "import sys; sys.exit('x' * 100_000)")))
 
     assert len(str(caught.value)) < 1000
+
+
+def test_a_plugin_does_not_decide_about_the_proxy(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
+    monkeypatch.setenv("NO_PROXY", "10.0.0.0/8")
+
+    assert read(write(plugin(tmp_path, printing(token="from-plugin")))).proxy == ""
+
+
+# --- values that mean absent, and other oddities ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"username": "", "token": "t"},
+        {"username": None, "password": None, "token": "t"},
+        {"as": None, "as-groups": [], "as-user-extra": {}, "token": "t"},
+        {"exec": None, "auth-provider": None, "token": "t"},
+        {"exec": {}, "token": "t"},
+        {"tokenFile": None, "client-certificate": "", "client-key-data": None, "token": "t"},
+    ],
+)
+def test_an_empty_value_of_a_user_means_absent(write: Write, user: dict[str, Any]) -> None:
+    assert read(write(user)).token == "t"
+
+
+@pytest.mark.parametrize("user", [None, {}])
+def test_an_empty_user_has_no_credentials(write: Write, user: dict[str, Any] | None) -> None:
+    assert read(write(user)).headers() == {}
+
+
+@pytest.mark.parametrize("key", ["certificate-authority", "tls-server-name", "proxy-url", "insecure-skip-tls-verify"])
+def test_null_in_a_cluster_means_absent(write: Write, key: str) -> None:
+    assert read(write({}, **{key: None})) == read(write({}))
+
+
+@pytest.mark.parametrize("named", ["proxy:3128", "http://proxy:3128", "HTTP://proxy:3128"])
+def test_the_environments_proxy_needs_no_scheme(write: Write, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", named)
+
+    assert read(write({})).proxy.lower() == "http://proxy:3128"
+
+
+@pytest.mark.parametrize("name", ["a\nb: c", "x" * 5000, "\x00"])
+def test_content_in_place_of_a_file_name_is_bad_configuration_and_not_shown(name: str) -> None:
+    with pytest.raises(BadConfigError, match="--kubeconfig") as caught:
+        kubeconfig.read(name)
+
+    assert name not in str(caught.value)
+
+
+def test_deeply_nested_yaml_is_bad_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "deep"
+    path.write_text("[" * 100_000)
+
+    with pytest.raises(BadConfigError, match="no YAML"):
+        read(path)
 
 
 # --- several files ---------------------------------------------------------------------------------------------------

@@ -1,0 +1,98 @@
+"""Credentials that a program returns: exec plugins and auth providers of a kubeconfig.
+
+The `kubernetes` package runs them, in a process of its own (`plugins`): its import alone costs 220 ms of CPU and 43 MB,
+it sets no end to a plugin that hangs, and it leaves keys in temporary files.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from nplconf.deadline import current
+from nplconf.errors import BadConfigError, UnavailableError
+
+PLUGIN_SECONDS = 15
+LONGEST_MESSAGE = 500
+"""Characters of a plugin's stderr in a message."""
+SHORTEST_SECRET = 4
+"""Characters. Shorter values would black out parts of words, and protect nothing."""
+PUBLIC = ("apiVersion", "command", "interactiveMode", "installHint", "provideClusterInfo")
+"""Keys whose values a message may quote."""
+PYTHON = (sys.executable, "-P", "-s")
+"""No module may come from the current directory or from the home directory."""
+
+
+def ask(files: Sequence[str], source: str, user: Mapping[str, Any]) -> dict[str, str]:
+    """Return token, certificate and key of the current user.
+
+    Args:
+        files: absolute paths of the kubeconfig files.
+        source: names them in messages.
+        user: the current user; its values are removed from what the plugin prints.
+
+    Raises:
+        BadConfigError: the `kubernetes` package cannot read the kubeconfig.
+        UnavailableError: the plugin returns no credentials.
+    """
+    code, out = _output([*PYTHON, "-m", "nplconf.cluster.api.plugins", os.pathsep.join(files)], source)
+    try:
+        found = json.loads(out)
+        problem = found.pop("problem", "")
+    except (ValueError, AttributeError):
+        raise UnavailableError(f"{source}: no credentials from its plugin: exit code {code}") from None
+    message = _redacted(" ".join(problem.split()), user)[:LONGEST_MESSAGE]
+    if code == BadConfigError.exit_code:
+        raise BadConfigError(f"{source}: {message}")
+    if code != 0:
+        raise UnavailableError(f"{source}: no credentials from its plugin: {message or 'it prints no reason'}")
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _redacted(message: str, user: Mapping[str, Any]) -> str:
+    """Replace each value of a user, the longest first: a plugin may print its own environment."""
+    hidden = {" ".join(value.split()) for value in _values(user)}
+    for value in sorted(hidden, key=len, reverse=True):
+        if len(value) >= SHORTEST_SECRET:
+            message = message.replace(value, "***")
+    return message
+
+
+def _values(found: object) -> Iterator[str]:
+    """All scalars as text, except those of public keys and the names of environment variables."""
+    if isinstance(found, dict):
+        for key, value in found.items():
+            if key not in PUBLIC and not (key == "name" and "value" in found):
+                yield from _values(value)
+    elif isinstance(found, list):
+        for value in found:
+            yield from _values(value)
+    elif found is not None:
+        yield str(found)
+
+
+def _output(command: list[str], source: str) -> tuple[int, str]:
+    """Run a program until it ends or the time is over: (exit code, stdout)."""
+    seconds = current().left(PLUGIN_SECONDS)
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # a traceback of the package may quote secrets
+        start_new_session=True,
+        cwd="/",
+    ) as process:
+        try:
+            out, _ = process.communicate(timeout=seconds)
+        except BaseException as err:
+            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(subprocess.TimeoutExpired):  # its children have our pipes until they end
+                process.communicate(timeout=1)
+            if isinstance(err, subprocess.TimeoutExpired):
+                raise UnavailableError(f"{source}: its plugin gave no credentials in {seconds:.0f} s") from None
+            raise
+    return process.returncode, out.decode(errors="replace")
