@@ -296,11 +296,18 @@ class MasqueradeSource(NamedTuple):
 # --- what was decided, and what came of it ---------------------------------------------------------------------------
 
 
+Action = Literal["add", "change", "delete", "repair"]
+ACTIONS: tuple[Action, ...] = get_args(Action)
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One rule to make, change or remove. was: the mapping as it is now; for a delete, mapping is that too."""
+    """One mapping to make, change or remove. was: the mapping as it is now; for a delete, mapping is that too.
 
-    action: Literal["add", "change", "delete"]
+    repair: what the last run left in place was changed by somebody else.
+    """
+
+    action: Action
     reason: str
     mapping: PortMapping
     was: PortMapping | None = None

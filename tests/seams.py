@@ -44,6 +44,7 @@ class FakeCluster:
     refuses: set[str] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
     deaf: bool = False
+    writable: bool = True
 
     def snapshot(self, node: str | None) -> ClusterState:
         if self.error:

@@ -12,6 +12,10 @@ if TYPE_CHECKING:  # only doctor pays for it
 class Cluster(Protocol):
     """Where nodes, Pods and Services are read, and annotations are written."""
 
+    @property
+    def writable(self) -> bool:
+        """Whether annotations are written, and not only reported."""
+
     def snapshot(self, node: str | None) -> ClusterState:
         """What the cluster holds: for a node its Node object, its Pods and all Services; for None everything.
 

@@ -14,7 +14,7 @@ from typing import Any
 from nplconf.errors import BadDataError, PermissionDeniedError
 from nplconf.files import trusted as own
 from nplconf.files import writing
-from nplconf.model import FAMILIES, PROTOCOLS, Family, Plan, PodPort, PodRef, PortMapping
+from nplconf.model import FAMILIES, PROTOCOLS, Family, Plan, PodPort, PodRef, PortMapping, RuleKey
 from nplconf.node import last_success as success
 from nplconf.plan import document
 from nplconf.plan.cooling import Cooling
@@ -79,12 +79,14 @@ def boot_id() -> str:
 def _text(state: State) -> str:
     rest = json.dumps(
         {
+            "annotations": dict(state.annotations),
             "addresses": {family: list(found) for family, found in state.addresses.items()},
             "boot": state.boot,
             "cluster": state.cluster,
             "cooling": [[c.number, c.owner.pod, c.owner.port, c.freed_at] for c in state.cooling],
             "emptySeen": state.empty_seen,
             "said": dict(state.said),
+            "unserved": state.unserved,
             "writing": state.writing,
         },
         sort_keys=True,
@@ -120,6 +122,9 @@ def _parse(text: str) -> State:
         said={subject: _is(str, reason) for subject, reason in data["said"].items()},
         addresses={_family(family): _texts(found) for family, found in data["addresses"].items()},
         writing=_is(bool, data["writing"]),
+        # keys that older versions did not write
+        unserved=tuple(_key(*row) for row in data.get("unserved", ())),
+        annotations={pod: _is(str, digest) for pod, digest in data.get("annotations", {}).items()},
     )
 
 
@@ -148,6 +153,12 @@ def _mapping(row: list[Any]) -> PortMapping:
     return PortMapping(
         number, protocol, _family(family), node_ip, ref, pod_ip, pod_port, _texts(services), via, _texts(sources)
     )
+
+
+def _key(number: Any, family: Any, protocol: Any) -> RuleKey:
+    if protocol not in PROTOCOLS:
+        raise ValueError("a protocol")
+    return RuleKey(_is(int, number), _family(family), protocol)
 
 
 def _cooling(number: Any, pod: Any, port: Any, at: Any) -> Cooling:

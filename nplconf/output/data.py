@@ -132,6 +132,7 @@ def _counts(found: Diff, skipped: Collection[object]) -> dict[str, int]:
         "add": found.count("add"),
         "change": found.count("change"),
         "delete": found.count("delete"),
+        "repair": found.count("repair"),
         "unchanged": len(found.unchanged),
         "skipped": len(skipped),
     }

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from nplconf.model import ACTIONS
 from nplconf.output.text import escaped
 
 BYTES = 60_000
@@ -68,7 +69,8 @@ def cell(value: object) -> str:
 
 def _head(data: dict[str, Any]) -> list[str]:
     counts = data["summary"]
-    words = ", ".join(f"{counts[action]} to {action}" for action in ("delete", "change", "add"))
+    actions = ["delete", "change", *(["repair"] if counts.get("repair") else []), "add"]
+    words = ", ".join(f"{counts[action]} to {action}" for action in actions)
     lines = [f"# nplconf: {_code(data['node'])}", "", f"**{words}**, {counts['unchanged']} unchanged."]
     if "ok" in counts:
         lines += ["", " ".join(f"{name}={counts[name]}" for name in ("ok", "changed", "skipped", "failed"))]
@@ -78,10 +80,11 @@ def _head(data: dict[str, Any]) -> list[str]:
 
 
 def _sections(data: dict[str, Any]) -> Iterable[Section]:
-    changes = {action: [c for c in data["changes"] if c["action"] == action] for action in ("delete", "change", "add")}
+    changes = {action: [c for c in data["changes"] if c["action"] == action] for action in ACTIONS}
     columns = ("Port", "Pod", "Address", "Services", "Why")
     yield Section("To delete", columns, tuple(map(_change, changes["delete"])))
     yield Section("To change", columns, tuple(map(_change, changes["change"])))
+    yield Section("To repair", columns, tuple(map(_change, changes["repair"])))
     yield Section("To add", columns, tuple(map(_change, changes["add"])))
     yield Section("Blocked", columns, tuple(map(_change, data.get("blocked", {}).get("removals", ()))))
     yield Section("Failed", ("Step", "Subject", "Message"), _fields(data.get("failures", ()), "step subject message"))

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from nplconf import __version__
-from nplconf.model import FINDING_KINDS
+from nplconf.model import ACTIONS, FINDING_KINDS
 from nplconf.run.outcome import Result
 
 BLOCKED = 4
 """The exit code of a run that a limit stopped."""
-ACTIONS = ("add", "change", "delete")
 LAST_SUCCESS = "last_success_timestamp_seconds"
 
 

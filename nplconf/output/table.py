@@ -10,11 +10,12 @@ from nplconf.plan.diff import Diff
 from nplconf.plan.limits import Blocked
 from nplconf.settings import Settings
 
-MARKS = {"add": "+", "change": "~", "delete": "-"}
+MARKS = {"add": "+", "change": "~", "delete": "-", "repair": "*"}
 STYLES = {
     "add": "green",
     "change": "yellow",
     "delete": "red",
+    "repair": "magenta",
     "skipped": "bright_black",
     "failed": "bold red",
     "sum": "bold",
@@ -116,7 +117,8 @@ def failures(found: Iterable[Failure]) -> list[Line]:
 
 def summary(found: Diff) -> Line:
     """The last line of `plan`."""
-    counts = ", ".join(f"{found.count(action)} to {action}" for action in ("add", "change", "delete"))
+    actions = ["add", "change", "delete", *(["repair"] if found.count("repair") else [])]
+    counts = ", ".join(f"{found.count(action)} to {action}" for action in actions)
     return "sum", f"Plan: {counts}, {len(found.unchanged)} unchanged."
 
 

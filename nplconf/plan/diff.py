@@ -13,7 +13,7 @@ Why = Callable[[PortMapping], str]
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """changes sorted: deletes, changes, adds, each by number. unchanged: mappings that are as they must be."""
+    """changes: as `ordered`. unchanged: mappings that are as they must be."""
 
     changes: tuple[Change, ...]
     unchanged: tuple[PortMapping, ...]
@@ -50,8 +50,13 @@ def diff(
             changes.append(Change("change", reason, mapping, old))
         else:
             unchanged.append(mapping)
-    rank = {"delete": 0, "change": 1, "add": 2}
-    return Diff(tuple(sorted(changes, key=lambda c: (rank[c.action], _order(c.mapping)))), tuple(unchanged))
+    return Diff(ordered(changes), tuple(unchanged))
+
+
+def ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
+    """Return changes sorted: deletes, changes, repairs, adds, each by number."""
+    rank = {"delete": 0, "change": 1, "repair": 2, "add": 3}
+    return tuple(sorted(changes, key=lambda c: (rank[c.action], _order(c.mapping))))
 
 
 def _split(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from nplconf.model import Family, Plan
+from nplconf.model import Family, Plan, RuleKey
 from nplconf.plan.cooling import Cooling
 
 
@@ -14,6 +14,8 @@ class State:
     cooling: every freed number with its last owner, also when its time is over, for the owner may come back.
     empty_seen: the last run saw no Pod on this node. said: what was told in events, subject -> reason, so that nothing
     is told twice. addresses: the node's, that rules match. writing: a run began to write rules and has not ended.
+    unserved: mappings of the plan that the run did not get in place. annotations: namespace/name of a Pod -> digest of
+    the annotation that the run left on it.
     """
 
     boot: str = ""
@@ -23,6 +25,8 @@ class State:
     empty_seen: bool = False
     said: Mapping[str, str] = field(default_factory=dict, hash=False)
     addresses: Mapping[Family, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    unserved: tuple[RuleKey, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     writing: bool = False
 
 

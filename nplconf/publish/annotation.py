@@ -1,6 +1,7 @@
 """The Pod annotation: mappings -> text, and back with the distrust that a text which any tenant can write deserves."""
 
 import json
+import zlib
 from collections.abc import Iterable
 from functools import cache
 from typing import Any, NamedTuple
@@ -40,6 +41,11 @@ def render(published: Iterable[Entry]) -> str | None:
 
 _quoted = cache(json.dumps)
 """There are two addresses at most, and ten thousand entries."""
+
+
+def digest(text: str | None) -> str:
+    """Return a short word that is another one for another annotation; "" for none."""
+    return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}" if text is not None else ""
 
 
 def parse(text: str | None) -> tuple[Entry, ...]:

@@ -1,6 +1,5 @@
 """What Pods and Services are told in Events: once per change of a reason, as the state file remembers what was said."""
 
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -60,12 +59,14 @@ def _all(outcome: Outcome, last: Plan | None, said: Said) -> Iterator[Event]:
     planned = _planned(last)
     for pod in outcome.pods:
         if last and (note := _forged(pod, planned, said)):
-            yield _event(pod.ref, "forged", _digest(pod.annotation or ""), "AnnotationForged", note, warning=True)
+            yield _event(
+                pod.ref, "forged", annotation.digest(pod.annotation or ""), "AnnotationForged", note, warning=True
+            )
         elif (topic := _topic(pod.ref, "forged")) in said:  # so that a run without a change writes nothing
             yield _event(pod.ref, "forged", said[topic], "AnnotationForged", _FORGED, warning=True)
         text = outcome.told.get(pod.ref)
         if text:
-            yield _event(pod.ref, "mapped", _digest(text), "NodePortMapped", _where(annotation.parse(text)))
+            yield _event(pod.ref, "mapped", annotation.digest(text), "NodePortMapped", _where(annotation.parse(text)))
     yield from _skipped(outcome)
 
 
@@ -101,14 +102,10 @@ def _forged(pod: Pod, planned: Planned, said: Said) -> str:
     text, told = pod.annotation, said.get(_topic(pod.ref, "mapped"))
     if text is None:
         return _REMOVED if told else ""
-    if told == _digest(text):
+    if told == annotation.digest(text):
         return ""
     found = annotation.parse(text)
     return "" if planned(pod.ref).issuperset(found) and annotation.render(found) == text else _FORGED
-
-
-def _digest(text: str) -> str:
-    return f"{zlib.crc32(text.encode('utf-8', 'surrogatepass')):08x}"
 
 
 def _where(entries: Iterable[Entry]) -> str:

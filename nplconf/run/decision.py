@@ -36,7 +36,7 @@ from nplconf.plan.live import numbers
 from nplconf.plan.state import State
 from nplconf.publish import patches
 from nplconf.rules.masquerade import masquerade_sources
-from nplconf.run import reasons
+from nplconf.run import reasons, repairs
 from nplconf.run.observed import Observed, live_now, orphaned, previous_of, usable
 from nplconf.settings import Settings
 
@@ -253,7 +253,7 @@ def _decision(
         plan=plan,
         eligible=eligible,
         live=live,
-        diff=diff(live, eligible, why_add=reasons.coming(observed), why_delete=reasons.going(pods, plan, eligible)),
+        diff=diff(live, eligible, why_add=lambda _: "new", why_delete=reasons.going(pods, plan, eligible)),
         wanted={},
         addresses=addresses,
         patches=patches.final(pods, eligible),
@@ -262,7 +262,7 @@ def _decision(
         next_state=_kept(_with(plan, stay), addresses, live, pods, observed),
     )
     decision = replace(decision, wanted=rules_for(eligible, decision, observed))
-    return replace(decision, findings=_findings(decision, observed))
+    return repairs.marked(replace(decision, findings=_findings(decision, observed)), observed, pods)
 
 
 def rules_for(mappings: Iterable[PortMapping], decision: Decision, observed: Observed) -> dict[Family, Any]:

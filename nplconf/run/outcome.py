@@ -1,12 +1,14 @@
 """What a run came to, judged from what was decided and what was seen afterwards; nothing is done here."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nplconf.model import Change, Failure, Family, LiveRule, Patch, Pod, PodRef, PortMapping, RuleKey
+from nplconf.plan.state import State
 from nplconf.publish import annotation
 from nplconf.rules import RuleBackend, owner
+from nplconf.run import repairs
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
 
@@ -103,14 +105,43 @@ def absent(
     return found
 
 
+def next_state(decision: Decision, in_place: Iterable[PortMapping], told: Mapping[PodRef, str | None] | None) -> State:
+    """Return the state once the run has ended. told: the annotations as they are now, None where none was written."""
+    present = {m.key for m in in_place}
+    state = replace(
+        decision.next_state,
+        writing=False,
+        unserved=tuple(m.key for m in decision.plan.mappings if m.via == "dnat" and m.key not in present),
+    )
+    if told is None:
+        return state
+    annotations = {pod.key: annotation.digest(text) for pod, text in told.items() if text is not None}
+    return replace(state, annotations=annotations)
+
+
 def done(
-    decision: Decision, seen: Mapping[Family, Any], writes: Iterable[Family], backend: RuleBackend[Any]
+    decision: Decision,
+    seen: Mapping[Family, Any],
+    writes: Iterable[Family],
+    backend: RuleBackend[Any],
+    in_place: Iterable[PortMapping] = (),
+    failures: Iterable[Failure] = (),
 ) -> tuple[Change, ...]:
-    """The changes that the kernel shows."""
+    """Return the changes that the kernel, or the answer to the annotation's patch, shows."""
     written = set(writes)
     ports = {c.mapping.node_port for c in decision.diff.changes}
     rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in backend.live(seen[f], f, ports)}
-    return tuple(c for c in decision.diff.changes if c.mapping.family in written and _shows(c, rules))
+    failed = {failure.subject for failure in failures}
+    present = set(in_place) if any(change.action == "repair" for change in decision.diff.changes) else set()
+
+    def shows(change: Change) -> bool:
+        if change.reason == repairs.ANNOTATION_CHANGED:
+            return change.mapping.pod.key not in failed
+        if change.action == "repair" and change.mapping not in present:
+            return False
+        return change.mapping.family in written and _shows(change, rules)
+
+    return tuple(filter(shows, decision.diff.changes))
 
 
 def _facts(key: RuleKey, tag: str, leads: PortMapping | LiveRule) -> _Facts:

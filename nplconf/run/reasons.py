@@ -5,22 +5,11 @@ from dataclasses import replace
 from functools import cache
 
 from nplconf.desired.reviewed import Resolved
-from nplconf.model import Plan, Pod, PodPort, PortMapping, RuleKey
+from nplconf.model import Plan, Pod, PodPort, PortMapping
 from nplconf.plan.diff import Diff
-from nplconf.run.observed import Observed
 
 UNAVAILABLE = "number-unavailable"
 """Why a mapping goes that is asked for: the number that it is to have now is somebody else's."""
-
-
-def coming(observed: Observed) -> Callable[[PortMapping], str]:
-    """Why a mapping is added."""
-
-    @cache
-    def before() -> set[tuple[RuleKey, PodPort]]:
-        return {(m.key, m.owner) for m in observed.remembered.mappings} if observed.remembered else set()
-
-    return lambda mapping: "rule-missing" if (mapping.key, mapping.owner) in before() else "new"
 
 
 def going(pods: Iterable[Pod], plan: Plan, eligible: Iterable[PortMapping]) -> Callable[[PortMapping], str]:

@@ -181,19 +181,21 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
             in_place = tuple(m for m in in_place if m not in gone)
             seen, unwritten = _take_back(gone, decision, replace(observed, found=seen), node)
             failures += unwritten
-    if writes:
-        problems += keep(node, replace(decision.next_state, writing=False), text)[1]
-    failures += outcome.absent(decision, (*in_place, *gone), failures, observed)
     written = published if pods is before else patches.final(before, in_place)
+    told = outcome.told(before, written, failures) if cluster else None
+    final = outcome.next_state(decision, in_place, told if cluster and cluster.writable else None)
+    if writes or final != decision.next_state:
+        problems += keep(node, final, text)[1]
+    failures += outcome.absent(decision, (*in_place, *gone), failures, observed)
     return Result(
-        decision=decision,
-        done=outcome.done(decision, seen, writes, observed.rules),
+        decision=replace(decision, next_state=final),
+        done=outcome.done(decision, seen, writes, observed.rules, in_place, failures),
         in_place=in_place,
         patches=written,
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=_warnings(observed, replaced),
-        told=outcome.told(before, written, failures) if cluster and not problems else None,
+        told=told if not problems else None,
     )
 
 
@@ -250,7 +252,11 @@ def _write(
     rows = [m for m in decision.eligible if m.via == "dnat" and m.family in families]
     if not families:
         return dict(observed.found), []
-    changed = {change.mapping.key for change in decision.diff.changes if change.action != "delete"}
+    changed = {
+        change.mapping.key
+        for change in decision.diff.changes
+        if change.action != "delete" and change.was != change.mapping
+    }
     every = Counter(mapping.family for mapping in rows)
 
     def build(family: Family, mappings: Sequence[PortMapping]) -> Any:

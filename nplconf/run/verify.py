@@ -73,7 +73,9 @@ def _rules(decision: Decision, observed: Observed) -> Callable[[PortMapping], Fa
         )
     }
     there = {m.key for m in decision.live}
-    moved = {(c.mapping.key, c.mapping.owner) for c in decision.diff.changes if c.action == "change"}
+    moved = {
+        (c.mapping.key, c.mapping.owner) for c in decision.diff.changes if c.was and c.action in ("change", "repair")
+    }
 
     def fact(mapping: PortMapping) -> Fact:
         if mapping.via == "hostPort":

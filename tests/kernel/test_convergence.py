@@ -218,7 +218,7 @@ def test_rules_that_somebody_flushed_come_back(runs: Runs) -> None:
     result = runs.apply(FULL)
 
     assert (result.exit_code, len(result.done), result.in_place) == (0, 16, before)
-    assert {change.reason for change in result.done} == {"rule-missing"}
+    assert {(change.action, change.reason) for change in result.done} == {("repair", "rule-missing")}
     assert runs.verify().ok
     foreign.settle_in(runs.world)
 

@@ -134,6 +134,20 @@ def test_a_review_with_everything_in_it_reads_as_reviewers_know_it() -> None:
     assert markdown.text(WHOLE) == (GOLDEN / "review.md").read_text()
 
 
+def test_repairs_and_blocked_removals_have_a_section_of_their_own() -> None:
+    removal = {"action": "delete", "reason": "not-selected", "mapping": ROW, "was": ROW}
+    repair = {"action": "repair", "reason": "rule-missing", "mapping": SIX, "was": None}
+    more = {
+        "changes": [repair],
+        "blocked": {"message": "too much", "removals": [removal]},
+        "summary": WHOLE["summary"] | {"repair": 1},
+    }
+    text = markdown.text(WHOLE | more)
+    assert ", 1 to repair, " in text
+    for title, reason in (("To repair", "rule-missing"), ("Blocked", "not-selected")):
+        assert reason in text.partition(f"## {title} (1)\n")[2].partition("\n## ")[0]
+
+
 def test_a_list_has_the_columns_of_all_its_rows_and_each_value_in_its_own() -> None:
     rows = [{"mapping": SIX, "hold": None}, SIX]
     text = markdown.listing({"none": None, "skipped": WHOLE["skipped"], "rows": rows, "empty": []})

@@ -1,8 +1,12 @@
 """Results for a person."""
 
 import pytest
+from worlds import mapping
 
+from nplconf.model import Change
 from nplconf.output import table
+from nplconf.plan.diff import Diff
+from nplconf.plan.limits import Blocked
 from nplconf.settings import Settings
 
 
@@ -21,3 +25,23 @@ def test_who_says_always_gets_colour_wherever_it_goes(
         monkeypatch.setenv(name, value)
     table.write([("add", "+ one")], Settings(node="worker-1", color=when))  # type: ignore[arg-type]
     assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("repairs", "text"),
+    [
+        (0, "Plan: 0 to add, 0 to change, 0 to delete, 1 unchanged."),
+        (2, "Plan: 0 to add, 0 to change, 0 to delete, 2 to repair, 1 unchanged."),
+    ],
+)
+def test_the_summary_names_repairs_where_there_are_any(repairs: int, text: str) -> None:
+    found = Diff(tuple(Change("repair", "rule-missing", mapping()) for _ in range(repairs)), (mapping(),))
+    assert table.summary(found) == ("sum", text)
+    assert [line.split()[:2] for _, line in table.changes(found.changes)] == [["*", "tcp/61044"]] * repairs
+
+
+def test_each_removal_that_a_limit_blocks_has_its_line() -> None:
+    blocked = Blocked("max-delete", "too much", (Change("delete", "not-selected", mapping(), mapping()),))
+    ((_, line),) = table.blocked(blocked)
+    assert line.startswith("! blocked: tcp/61044 shop/web-0:8080")
+    assert table.blocked(None) == []

@@ -4,48 +4,18 @@ import json
 from dataclasses import replace
 
 import pytest
-from seams import EMPTY, FakeCluster, FakeNode
-from worlds import NODE, cluster, node, pod, ref, service
+from inmemory import SETTINGS, World, many
+from seams import EMPTY
+from worlds import cluster, node, pod, ref, service
 
 from nplconf.errors import BadDataError, UnavailableError
-from nplconf.model import ClusterState, Pod, PortRange
+from nplconf.model import ClusterState, PortRange
 from nplconf.plan.state import State
 from nplconf.run.cleanup import clean
-from nplconf.run.decision import UNBOUND, Bounds
-from nplconf.run.outcome import Result
-from nplconf.run.reconcile import apply, heal_to_last, show
-from nplconf.settings import Settings
+from nplconf.run.decision import Bounds
+from nplconf.run.reconcile import heal_to_last, show
 
-SETTINGS = Settings(node=NODE)
 TWO_PORTS = (service("s1", ((9090, "TCP"),)), service("s2", ((9000, "TCP"),)))
-
-
-class World:
-    """A cluster, a node, and what was written to them."""
-
-    def __init__(self, *objects: object, **kwargs: object) -> None:
-        self.journal: list[str] = []
-        self.cluster = FakeCluster(cluster(node(), *objects), self.journal)  # type: ignore[arg-type]
-        self.node = FakeNode(self.journal, **kwargs)  # type: ignore[arg-type]
-
-    def apply(self, settings: Settings = SETTINGS, bounds: Bounds = UNBOUND) -> Result:
-        self.journal.clear()
-        return apply(self.cluster, self.node, settings, bounds)
-
-    def entries(self, name: str = "web-0") -> list[tuple[int, int]]:
-        """(podPort, nodePort) as a load balancer reads them."""
-        text = self.cluster.annotation(name)
-        return [(e["podPort"], e["nodePort"]) for e in json.loads(text)] if text else []
-
-    def change(self, **changes: object) -> None:
-        self.cluster.state = replace(self.cluster.state, **changes)  # type: ignore[arg-type]
-
-    def pods(self, *pods: Pod) -> None:
-        self.change(pods=pods)
-
-
-def many(count: int) -> list[Pod]:
-    return [pod(f"web-{i}", (f"10.244.3.{i + 1}",)) for i in range(count)]
 
 
 def test_a_partial_removal_leaves_exactly_the_other_mapping() -> None:

@@ -132,6 +132,11 @@ class ApiCluster:
 
     # --- writing
 
+    @property
+    def writable(self) -> bool:
+        """See `Cluster`."""
+        return True
+
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """See `Cluster`. A Pod that is gone, or was created again, is no failure: the next run sees what is there."""
         with Deadline(current().left(WRITE_SECONDS)) as deadline:

@@ -97,6 +97,11 @@ class FileCluster:
         self._stdin = found
         return found
 
+    @property
+    def writable(self) -> bool:
+        """See `Cluster`."""
+        return self._target is not None
+
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """Write the annotations to the write-back file; a file that does not change is not written."""
         if self._target is None or not patches:
