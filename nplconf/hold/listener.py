@@ -14,6 +14,8 @@ from nplconf.errors import BadConfigError, BusyError, PermissionDeniedError
 
 BACKLOG = 128
 LOCK_SECONDS = 2.0
+LOCK = ".nplconf-hold.lock"
+"""The name of the lock file, beside the socket."""
 
 
 def refuse_second(path: str) -> None:
@@ -84,18 +86,41 @@ def _listen(path: str) -> tuple[socket.socket, os.stat_result]:
 
 @contextlib.contextmanager
 def _alone_in(directory: str) -> Iterator[None]:
-    """Two daemons that start at once would both find a dead one's file. A lock on the directory leaves no file."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    """Hold a lock that only root and this user can open: two daemons that start at once would replace one dead file.
+
+    The directory itself is no lock: any user who can read it could hold that for ever. The lock file is removed again.
+    """
+    path = os.path.join(directory, LOCK)  # noqa: PTH118
+    until = time.monotonic() + LOCK_SECONDS
+    while (fd := _locked(path)) is None:
+        if time.monotonic() > until:
+            raise BusyError(f"another program has locked {path}")
+        time.sleep(0.02)
     try:
-        until = time.monotonic() + LOCK_SECONDS
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise BusyError(f"another program has locked {directory}") from None
-                time.sleep(0.02)
         yield
     finally:
+        os.unlink(path)
         os.close(fd)
+
+
+def _require_private(path: str, status: os.stat_result) -> None:
+    if status.st_uid not in (0, os.geteuid()) or status.st_mode & 0o077:
+        raise BadConfigError(f"{path} can be opened by other users. Fix: rm {path}")
+
+
+def _locked(path: str) -> int | None:
+    """Return the lock's descriptor; None while another program has it. Raises OSError, BadConfigError."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        status = os.fstat(fd)
+        _require_private(path, status)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.lstat(path), status):  # or the daemon before us has just removed it
+            return fd
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None

@@ -5,11 +5,13 @@ damaged it is rebuilt from the live rules' tags and the Pods' annotations.
 """
 
 import json
+import os
+import stat
 import zlib
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from nplconf.errors import BadDataError, PermissionDeniedError
 from nplconf.files import trusted as own
@@ -62,6 +64,34 @@ def make_directory(directory: str) -> None:
         Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as err:
         raise PermissionDeniedError(f"{directory}: the state directory cannot be made: {err.strerror}") from err
+
+
+def openness(directory: str) -> "Openness | None":
+    """Return how other users can open the state directory, and so block every run; None when they cannot.
+
+    Raises OSError.
+    """
+    status = os.stat(directory)  # noqa: PTH116 one call for owner and mode
+    fix = f"chown root: {_word(directory)} && chmod 700 {_word(directory)}"
+    if status.st_uid not in (0, os.geteuid()):
+        return Openness(f"{directory} belongs to user {status.st_uid}, who can lock it and so block every run", fix)
+    if status.st_mode & (stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH):
+        mode = f"{stat.S_IMODE(status.st_mode):04o}"
+        return Openness(f"other users can open {directory} (mode {mode}): who locks it blocks every run", fix)
+    return None
+
+
+class Openness(NamedTuple):
+    """What is wrong with the state directory, and the command that fixes it."""
+
+    fault: str
+    fix: str
+
+
+def _word(path: str) -> str:
+    import shlex  # only a fault needs it
+
+    return shlex.quote(path)
 
 
 def remove(directory: str) -> None:

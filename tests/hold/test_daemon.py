@@ -1,6 +1,8 @@
 """The daemon as its clients, its supervisor and a second daemon meet it."""
 
+import fcntl
 import json
+import os
 import resource
 import signal
 import socket
@@ -242,3 +244,29 @@ def test_the_daemon_imports_the_model_and_errors_alone() -> None:
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     ours = {name for name in run.stdout.split() if not name.startswith("nplconf.hold")}
     assert ours == {"nplconf", "nplconf.errors", "nplconf.model"}
+
+
+def test_who_may_only_read_the_directory_cannot_keep_the_daemon_from_starting(space: str, tmp_path: Path) -> None:
+    path = tmp_path / "run" / "hold.sock"
+    path.parent.mkdir(mode=0o755)
+    handle = os.open(path.parent, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    try:
+        with daemon(space, str(path), RANGE) as it:
+            assert it.ask() == ALL_HELD
+            assert [entry.name for entry in path.parent.iterdir()] == ["hold.sock"]
+    finally:
+        os.close(handle)
+
+
+@pytest.mark.parametrize(("mode", "owner"), [(0o644, 0), (0o660, 0), (0o600, 65534)])
+def test_a_lock_that_other_users_can_open_is_refused_with_the_fix(
+    space: str, tmp_path: Path, mode: int, owner: int
+) -> None:
+    lock = tmp_path / ".nplconf-hold.lock"
+    lock.touch()
+    lock.chmod(mode)
+    os.chown(lock, owner, owner)
+    refused = start(space, str(tmp_path / "hold.sock"), RANGE).process
+    _, said = refused.communicate(timeout=30)
+    assert (refused.returncode, f"Fix: rm {lock}" in said) == (78, True), said

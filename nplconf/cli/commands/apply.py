@@ -1,6 +1,7 @@
 """`nplconf apply [PLAN]`: makes the node match, looks again, annotates Pods."""
 
 import argparse
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +51,9 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
     if not settings.force:
         datapath.refuse_bypass()
     state.make_directory(settings.state_dir)
+    with contextlib.suppress(OSError):
+        if found := state.openness(settings.state_dir):
+            say.warning(f"{found.fault}. Fix: {found.fix}")
     with locked(settings.state_dir):
         return _result(arguments, settings)
 
