@@ -273,12 +273,15 @@ class Settings:
         default="text",
         metadata=_option(choice("text", "json"), _OUTPUT, CONFIGURED, "Format of messages on stderr."),
     )
+    # no option
+    node_origin: str = ""
+    """Where the node's name comes from when no option says it: "the host name" or "$NODE_NAME"."""
 
 
 @functools.cache
 def options() -> tuple[Option, ...]:
-    """Return the table: one row per field of `Settings`, in their order."""
-    return tuple(_row(one) for one in fields(Settings))
+    """Return the table: one row per field of `Settings` that is an option, in their order."""
+    return tuple(_row(one) for one in fields(Settings) if one.metadata)
 
 
 def _row(one: Any) -> Option:

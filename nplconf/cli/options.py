@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nplconf import config
+from nplconf.desired import node_name
 from nplconf.errors import BadConfigError, UsageError
 from nplconf.settings import CONFIG, Option, Settings, options
 from nplconf.spelling import suggestion
@@ -70,10 +71,18 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
 def settings(stored: Mapping[str, object], values: dict[str, Any], environ: Mapping[str, str]) -> Settings:
     """Combine a config file's values (by key) with those of flags and environment (by field), which win."""
     merged: dict[str, Any] = {config.KEYS[key].name: value for key, value in stored.items()} | values
-    merged.setdefault("node", environ.get("NODE_NAME") or socket.gethostname())
+    if "node" not in merged:
+        merged["node"], merged["node_origin"] = _node(environ)
     if "plan_dir" in values:  # given for this run, so it is meant to be used, whatever the mode of the file
         merged["mode"] = "reviewed"
     return Settings(**merged)
+
+
+def _node(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return the name of this node's Node object where no option says it, and where that name comes from."""
+    if name := environ.get("NODE_NAME"):
+        return name, "$NODE_NAME"
+    return node_name.of_host(socket.gethostname()), "the host name"
 
 
 def without_config(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:

@@ -32,7 +32,10 @@ MALFORMED = "(malformed)"
 
 
 def state(objects: Iterable[tuple[str, Mapping[str, Any]]], node: str | None) -> ClusterState:
-    """A snapshot of (kind, raw object) pairs; for a node only what it needs. Of two that are one the last counts."""
+    """A snapshot of (kind, raw object) pairs; for a node only what it needs. Of two that are one the last counts.
+
+    Where the cluster does not have the node, the snapshot has the other Nodes: the error names the closest ones.
+    """
     nodes: dict[str, Node] = {}
     pods: dict[PodRef, Pod] = {}
     services: dict[str, Service] = {}
@@ -45,9 +48,10 @@ def state(objects: Iterable[tuple[str, Mapping[str, Any]]], node: str | None) ->
                 elsewhere |= _elsewhere(raw, node)
         elif kind == "Service" and (a_service := read_service(raw)):
             services[a_service.key] = a_service
-        elif kind == "Node" and (a_node := read_node(raw)) and node in (None, a_node.name):
+        elif kind == "Node" and (a_node := read_node(raw)):
             nodes[a_node.name] = a_node
-    found = (tuple(nodes.values()), tuple(pods.values()), tuple(services.values()))
+    mine = (nodes[node],) if node in nodes else tuple(nodes.values())
+    found = (mine, tuple(pods.values()), tuple(services.values()))
     return ClusterState(*found, _identity(services), elsewhere)
 
 

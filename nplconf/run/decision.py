@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nplconf.desired import node_name
 from nplconf.desired.addresses import matched_addresses
 from nplconf.desired.render import Desired, find_node, render
 from nplconf.desired.reviewed import Resolved, resolve
@@ -202,8 +203,10 @@ def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked |
 
 
 def _without_node(cluster: ClusterState, observed: Observed, settings: Settings) -> Decision:
-    """A file without this node is a bad file; an API server that has no such Node is not believed."""
-    message = f"the cluster state has no Node {settings.node}: it is not believed, nothing is changed"
+    """Block a run whose cluster has no Node of this name. Raises BadDataError where the cluster is a file."""
+    known = [node.name for node in cluster.nodes]
+    missing = node_name.missing(settings.node, known, settings.node_origin, settings.config)
+    message = f"{missing} Nothing was changed."
     if not cluster.served:
         raise BadDataError(message)
     return _block_all(Blocked("no-node", message), observed, settings)

@@ -1,5 +1,6 @@
 """Where an option's value comes from."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -98,3 +99,15 @@ def test_every_option_follows_the_precedence(tmp_path: Path) -> None:
 def test_an_empty_config_file_name_is_no_default() -> None:
     with pytest.raises(UsageError, match="--config"):
         options.resolve({"config": ""}, {})
+
+
+@pytest.mark.parametrize("hostname", ["AKS-Pool1-VMSS00000A", "aks-pool1-vmss00000a.", "aks-pool1-vmss00000a"])
+def test_the_host_name_becomes_the_name_that_the_kubelet_registers(
+    monkeypatch: pytest.MonkeyPatch, hostname: str
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: hostname)
+    found = options.without_config({}, {})
+    assert (found.node, found.node_origin) == ("aks-pool1-vmss00000a", "the host name")
+    assert options.without_config({}, {"NODE_NAME": "W-1"}).node_origin == "$NODE_NAME"
+    assert options.without_config({"node": "W-1"}, {"NODE_NAME": "x"}).node == "W-1"
+    assert options.without_config({"node": "W-1"}, {}).node_origin == ""

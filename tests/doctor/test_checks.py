@@ -19,6 +19,7 @@ from nplconf.doctor.checks.ip_forward import forwards
 from nplconf.doctor.checks.last_success import LastSuccess, last_good_run
 from nplconf.doctor.checks.port_range import Ports, ports
 from nplconf.doctor.checks.route_localnet import devices
+from nplconf.doctor.checks.state_dir import openable
 from nplconf.doctor.facts import Facts, Fault, Unknown
 from nplconf.doctor.facts.cluster import UNREAD, Answers, answers
 from nplconf.doctor.facts.holds import holds
@@ -31,7 +32,8 @@ from nplconf.model import Holds, LiveRule, PortRange, Right, RuleKey, Service, T
 from nplconf.node import datapath
 from nplconf.node.datapath import Datapath
 from nplconf.node.nft import NativeRule
-from nplconf.settings import Settings
+from nplconf.node.state import Openness
+from nplconf.settings import CONFIG, Settings
 
 RANGE = PortRange(61000, 62000)
 INSTALL, RESTART = "nplconf install-units --now", "systemctl restart nplconf-hold.service"
@@ -60,6 +62,7 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "cluster": (answers, Answers(CLUSTER, RIGHTS)),
     "antrea": (agent, Antrea(runs=False, removal="")),
     "datapath": (bypass, None),
+    "state_dir": (openable, None),
 }
 """Each fact that checks look at: its reader, and what it returns on a healthy node."""
 
@@ -99,6 +102,7 @@ def dropping(*native: str) -> Forwarding:
     return FORWARD._replace(filters=(Filter("iptables-legacy", "IPv6", (":FORWARD DROP [0:0]",)),), native=native)
 
 
+OTHERS = Answers(worlds.cluster(worlds.node("worker-1.example.com")), RIGHTS)
 FRONT = ("web/front", "nodePort", 61500)
 NOT_ALLOWED = Right("get nodes", allowed=False)
 BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
@@ -142,6 +146,8 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("api-rights", "fail", {"cluster": Answers(CLUSTER, (*RIGHTS, NOT_ALLOWED))}, "not allowed: get nodes"),
     ("antrea", "fail", {"antrea": Antrea(True, "iptables -X")}, "Antrea agent with NodePortLocal runs"),
     ("antrea", "warn", {"antrea": Antrea(False, "iptables -X")}, "no longer runs"),
+    ("node-name", "fail", {"cluster": OTHERS}, "Closest names: worker-1.example.com"),
+    ("state-dir", "fail", {"state_dir": Openness("/s (mode 0755)", "chmod 700 /s")}, "mode 0755"),
     ("datapath", "fail", {"datapath": Datapath("Calico's eBPF data plane", True)}, "bypasses netfilter"),
     ("datapath", "warn", {"datapath": Datapath("Cilium's eBPF host routing", None)}, "does not say"),
 ]  # fmt: skip
@@ -151,7 +157,7 @@ def test_the_checks_are_in_the_documented_order() -> None:
     assert [check.name for check in every()] == [
         *("backend", "backend-leftovers", "capabilities", "ip-forward", "forward-policy", "route-localnet"),
         *("port-range", "hold", "hold-store", "units", "last-success", "config", "service-node-ports", "api-rights"),
-        *("antrea", "datapath"),
+        *("antrea", "datapath", "node-name", "state-dir"),
     ]
 
 
@@ -195,7 +201,7 @@ def test_what_cannot_be_read_is_named_by_one_check_and_is_not_ok_in_the_others()
     assert unchecked(found) == ["backend", "backend-leftovers", "forward-policy"]
     mute = judge(examined(cluster=Answers(UNREAD, Unknown("no credentials"))))
     assert [name for name, v in mute.items() if v.status == "fail"] == ["api-rights"]
-    assert unchecked(mute) == ["service-node-ports"]
+    assert unchecked(mute) == ["service-node-ports", "node-name"]
 
 
 def unchecked(found: Mapping[str, Verdict]) -> list[str]:
@@ -228,7 +234,7 @@ def test_what_only_root_may_read_is_no_fault_of_the_node_and_not_ok() -> None:
     found = judge(examined(capabilities=frozenset({"CAP_NET_ADMIN"}), **hidden))
     assert [name for name, v in found.items() if v.status == "fail"] == ["capabilities"]
     assert unchecked(found) == [
-        *("backend", "hold", "hold-store", "last-success", "service-node-ports", "api-rights", "antrea")
+        *("backend", "hold", "hold-store", "last-success", "service-node-ports", "api-rights", "antrea", "node-name")
     ]
     assert {found[name].fix for name in unchecked(found)} == {"sudo nplconf doctor"}
 
@@ -312,6 +318,11 @@ V4_AND_V6 = Forwarding(
             "datapath",
             {"datapath": Datapath("Cilium's eBPF host routing", True)},
             "cilium config set enable-host-legacy-routing true",
+        ),
+        (
+            "node-name",
+            {"cluster": OTHERS},
+            f"sed -i '/^node:/d' {CONFIG} && echo 'node: worker-1.example.com' >>{CONFIG}",
         ),
         ("hold", {"holds": NO_DAEMON, "units": Units(("/a",), (), dict.fromkeys(STATES, ABSENT))}, INSTALL),
         ("hold", {"holds": NO_DAEMON, "units": Units((), (), dict.fromkeys(STATES, ABSENT))}, RESTART),

@@ -343,3 +343,35 @@ def test_a_cluster_that_cannot_be_read(served: World) -> None:
     assert str(checks(served)["api-rights"]["fix"]).endswith(f">{served.cluster}")
     served.cluster.write_text("{")
     assert named(served) == {"api-rights": "fail"}
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o750, 0o704, 0o720])
+def test_a_state_directory_that_other_users_can_open(served: World, mode: int) -> None:
+    (served.directory / "state").chmod(mode)
+    done = served.apply()
+    assert "blocks every run. Fix: chown root:" in done.said
+    assert named(served) == {"state-dir": "fail"}
+    mend(served, "state-dir")
+    assert "blocks every run" not in served.apply().said
+
+
+def test_a_state_directory_of_another_user(served: World) -> None:
+    os.chown(served.directory / "state", 65534, 65534)
+    assert named(served) == {"state-dir": "fail"}
+    assert "belongs to user 65534" in str(checks(served)["state-dir"]["message"])
+    mend(served, "state-dir")
+
+
+def test_a_name_that_no_node_has_is_fixed_by_the_closest_one(served: World) -> None:
+    config = served.directory / "config.yaml"
+    config.write_text("node: worker1\n")
+    options = [option for option in served._options() if option not in ("--node", "worker-1")]
+    argv = (sys.executable, "-m", "nplconf", "doctor", "-o", "json", *options, f"--config={config}")
+
+    def found() -> dict[str, str | None]:
+        told = json.loads(served.run(*argv).stdout)["checks"]
+        return next(check for check in told if check["check"] == "node-name")
+
+    assert (found()["status"], "Closest names: worker-1." in str(found()["message"])) == ("fail", True)
+    assert served.run("sh", "-c", str(found()["fix"])).returncode == 0
+    assert found()["status"] == "ok"

@@ -60,7 +60,7 @@ def test_two_identities_of_a_cluster_that_are_known_and_differ_stop_everything(
 
 def test_a_file_without_the_node_is_bad_data_and_an_api_server_without_it_is_not_believed() -> None:
     state = cluster(node("worker-2"), pod(), service())
-    with pytest.raises(BadDataError, match="no Node worker-1"):
+    with pytest.raises(BadDataError, match=r'No Node named "worker-1".*Closest names: worker-2'):
         decide(state, observed(), SETTINGS)
     found = decide(replace(state, served=True), observed(mapping()), SETTINGS)
     assert found.blocked

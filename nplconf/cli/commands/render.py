@@ -6,6 +6,7 @@ from pathlib import Path
 from nplconf.cli import plans
 from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
+from nplconf.desired import node_name
 from nplconf.desired.names import subdomain
 from nplconf.desired.ports import Previous
 from nplconf.desired.render import Desired, find_node, render
@@ -44,7 +45,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     cluster = open_cluster(settings).snapshot(settings.node)
     node = find_node(cluster, settings.node)
     if node is None:
-        raise BadDataError(f"the cluster state has no Node {settings.node}")
+        known = [node.name for node in cluster.nodes]
+        raise BadDataError(node_name.missing(settings.node, known, settings.node_origin, settings.config))
     requests = Desired(settings.port_range, settings.node_ips, plans.policy(settings), settings.namespace_share)
     before = _previous(arguments.previous, arguments.out)
     past = Previous(numbers=(numbers(before.mappings),)) if before else Previous()

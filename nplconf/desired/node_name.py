@@ -1,0 +1,45 @@
+"""The name of this node's Node object: how the kubelet makes it, and what to say when no Node has it."""
+
+from collections.abc import Iterable
+
+from nplconf.desired.names import shown
+
+CLOSEST = 3
+"""How many Node names a message names."""
+
+
+def of_host(hostname: str) -> str:
+    """Return the Node name that the kubelet makes of a host name: trimmed, in lower case, without a trailing dot."""
+    return hostname.strip().rstrip(".").lower()
+
+
+def missing(name: str, known: Iterable[str], origin: str, config: str) -> str:
+    """Return the message for a Node that the cluster does not have.
+
+    Args:
+        name: The name that was looked for.
+        known: The names of the Nodes that the cluster has, as far as they could be read.
+        origin: Where the name comes from, "" where the administrator configured it.
+        config: The path of the config file.
+
+    """
+    taken = f" (name taken from {origin})" if origin else ""
+    found = closest(name, known)
+    near = f" Closest names: {', '.join(map(shown, found))}." if found else ""
+    return f'No Node named "{shown(name)}" in the cluster{taken}.{near} Set `node:` in {config} or pass --node.'
+
+
+def closest(name: str, known: Iterable[str]) -> tuple[str, ...]:
+    """Return the names that are most like this one, the closest first: the same host, or almost the same letters."""
+    from difflib import SequenceMatcher  # 3 ms that only a wrong name costs
+
+    def likeness(other: str) -> tuple[bool, float]:
+        return host(other) == host(name), SequenceMatcher(None, name.lower(), other.lower()).ratio()
+
+    ranked = sorted(((likeness(other), other) for other in known), key=lambda pair: (pair[0], pair[1]), reverse=True)
+    return tuple(other for (same, ratio), other in ranked[:CLOSEST] if same or ratio >= 0.5)
+
+
+def host(name: str) -> str:
+    """Return the first label of a name, in lower case."""
+    return name.lower().partition(".")[0]

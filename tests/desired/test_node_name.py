@@ -1,0 +1,50 @@
+"""The name of this node's Node object, and what is said when no Node has it."""
+
+import pytest
+
+from nplconf.desired.node_name import closest, missing, of_host
+
+
+@pytest.mark.parametrize(
+    ("hostname", "name"),
+    [
+        ("worker-1", "worker-1"),
+        ("AKS-Pool1-VMSS00000A", "aks-pool1-vmss00000a"),
+        ("worker-1.example.com.", "worker-1.example.com"),
+        (" Worker-1.\n", "worker-1"),
+    ],
+)
+def test_a_host_name_becomes_the_name_that_the_kubelet_registers(hostname: str, name: str) -> None:
+    assert of_host(hostname) == name
+
+
+def test_the_message_names_the_origin_the_closest_nodes_and_the_key() -> None:
+    known = ["worker-1.example.com", "worker-2.example.com", "gpu"]
+    told = missing("worker-1", known, "the host name", "/etc/nplconf/config.yaml")
+    assert told == (
+        'No Node named "worker-1" in the cluster (name taken from the host name).'
+        " Closest names: worker-1.example.com, worker-2.example.com."
+        " Set `node:` in /etc/nplconf/config.yaml or pass --node."
+    )
+    assert missing("a", [], "", "/c") == 'No Node named "a" in the cluster. Set `node:` in /c or pass --node.'
+
+
+def test_a_name_cannot_forge_a_message() -> None:
+    assert "\n" not in missing("a\nb", ["a\nc"], "", "/c")
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "near"),
+    [
+        ("Worker-1", ["worker-1", "worker-2"], "worker-1"),
+        ("worker-1.internal", ["worker-10", "worker-1"], "worker-1"),
+        ("ip-10-0-0-7", ["ip-10-0-0-8.ec2.internal", "ip-10-0-0-7.ec2.internal"], "ip-10-0-0-7.ec2.internal"),
+    ],
+)
+def test_the_closest_name_is_first(name: str, known: list[str], near: str) -> None:
+    assert closest(name, known)[0] == near
+
+
+def test_names_that_have_nothing_in_common_are_not_close() -> None:
+    assert closest("worker-1", ["xyz", "q"]) == ()
+    assert len(closest("node", [f"node{i}" for i in range(9)])) == 3
