@@ -20,7 +20,7 @@ Family = Literal["IPv4", "IPv6"]
 Protocol = Literal["tcp", "udp"]
 Via = Literal["dnat", "hostPort"]
 IptablesKind = Literal["nft", "legacy"]
-Backend = Literal["iptables-nft", "iptables-legacy"]
+Backend = Literal["iptables-nft", "iptables-legacy", "nftables"]
 FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
 PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
 

@@ -16,7 +16,13 @@ from nplconf.errors import UnavailableError
 
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 ENVIRONMENT = {"PATH": ":".join(PATH), "LC_ALL": "C"}
-PACKAGES = {"conntrack": "conntrack", "systemctl": "systemd", "userdel": "passwd", "groupdel": "passwd"}
+PACKAGES = {
+    "conntrack": "conntrack",
+    "nft": "nftables",
+    "systemctl": "systemd",
+    "userdel": "passwd",
+    "groupdel": "passwd",
+}
 """Debian's packages of what is not in iptables'."""
 OUTPUT_LIMIT = 1 << 28
 """Bytes; a save of 56,000 rules has a thirtieth of it."""

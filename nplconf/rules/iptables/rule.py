@@ -8,6 +8,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from nplconf.rules.grammar import BITS4, BITS6, IPV4, IPV6, PORT
 from nplconf.rules.owner import SAFE
 
 
@@ -40,23 +41,19 @@ class Unknown(NamedTuple):
 
 CHAIN = r"NPLCONF(?:-[A-Za-z0-9]+)*"
 """The names of our chains. iptables allows 28 characters."""
-_PORT = r"(?:0|[1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
-_PORTS = rf"{_PORT}(?::{_PORT})?"
-_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_IPV4 = rf"{_OCTET}(?:\.{_OCTET}){{3}}"
-_IPV6 = r"[0-9a-f:]{2,39}"
-_NETWORK = rf"(?:{_IPV4}/(?:3[0-2]|[12]?[0-9])|{_IPV6}/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))"
+_PORTS = rf"{PORT}(?::{PORT})?"
+_NETWORK = rf"(?:{IPV4}/{BITS4}|{IPV6}/{BITS6})"
 _RULE = re.compile(
     rf"(?:-s (?P<source>{_NETWORK}) )?"
     rf"(?:-d (?P<destination>{_NETWORK}) )?"
     r"(?:-p (?P<protocol>tcp|udp) "
     rf"(?:-m (?P=protocol) --dport (?P<ports>{_PORTS}) )?)?"
     r"(?P<local>-m addrtype --dst-type LOCAL )?"
-    rf"(?:-m conntrack --ctorigdst (?P<original>{_IPV4}|{_IPV6})(?:/32|/128)? "
+    rf"(?:-m conntrack --ctorigdst (?P<original>{IPV4}|{IPV6})(?:/32|/128)? "
     rf"--ctorigdstport (?P<original_ports>{_PORTS}) )?"
     rf"(?:-m comment --comment (?P<quote>\"?)(?P<comment>{SAFE}+)(?P=quote) )?"
     rf"(?:-(?P<verb>[jg]) (?P<chain>{CHAIN})|-j (?P<end>RETURN|MASQUERADE)"
-    rf"|-j DNAT --to-destination (?P<to>{_IPV4}:{_PORT}|\[{_IPV6}\]:{_PORT}))"
+    rf"|-j DNAT --to-destination (?P<to>{IPV4}:{PORT}|\[{IPV6}\]:{PORT}))"
 )
 
 

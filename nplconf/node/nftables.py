@@ -1,0 +1,199 @@
+"""The table `inet nplconf` on this machine: read as a whole, written in one transaction for both families."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nplconf.errors import PermissionDeniedError, UnavailableError
+from nplconf.model import FAMILIES, Backend, Family, PortMapping
+from nplconf.node import command, libnftables
+from nplconf.node.command import Completed
+from nplconf.node.halving import Fault, write_most
+from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.nftables import lookup
+from nplconf.rules.nftables.frame import TABLE
+from nplconf.rules.nftables.lookup import differs
+from nplconf.rules.nftables.table import Table
+from nplconf.rules.nftables.table import read as parse
+from nplconf.rules.nftables.transaction import transaction
+
+DEADLINE = 20.0
+"""Seconds for one call of `nft`."""
+PATIENCE = 8.0
+"""Seconds in which a call is made again that the kernel refused for want of a resource."""
+SYNC = 60.0
+"""Seconds for all attempts to sync."""
+NOTHING = "add table inet nplconf-probe\ndelete table inet nplconf-probe\n"
+"""A transaction that leaves no trace: whoever refuses it refuses everything."""
+TABLES = "list tables inet\n"
+LISTING = f"list table {TABLE}\n"
+_ERROR = re.compile(r"Error: [^\n]*|Operation not permitted[^\n]*")
+_PASSING = re.compile(
+    r"Resource temporarily unavailable|Interrupted system call|Cannot allocate memory|No buffer space available"
+)
+
+
+# --- nft -------------------------------------------------------------------------------------------------------------
+
+
+def installed() -> bool:
+    """Return whether there is libnftables or `nft`."""
+    return libnftables.library() is not None or command.find("nft") is not None
+
+
+def run(text: str) -> Completed:
+    """Run commands, by the library, or by `nft` where it is missing; again a little later while a resource is missing.
+
+    Raises UnavailableError when there is neither, PermissionDeniedError.
+    """
+    end, pause = time.monotonic() + PATIENCE, 0.1
+    while (done := _run(text)).code and _PASSING.search(done.errors) and time.monotonic() + pause < end:
+        time.sleep(pause)
+        pause *= 2
+    if done.code and "Operation not permitted" in done.errors:
+        raise PermissionDeniedError(f"nftables: {complaint(done)}")
+    return done
+
+
+def _run(text: str) -> Completed:
+    loaded = libnftables.library()
+    if loaded is not None:
+        return libnftables.run(loaded, text)
+    return command.run("nft", "-n", "-f", "-", text=text, deadline=DEADLINE, bound=True)
+
+
+def complaint(done: Completed) -> str:
+    """Return the errors that nft named, without the commands that it repeats for each of them."""
+    errors = dict.fromkeys(match[0] for match in _ERROR.finditer(done.errors))
+    return "; ".join(list(errors)[:3]) or done.complaint
+
+
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def read() -> Mapping[Family, Table]:
+    """Read the table, as each family sees it. Raises UnavailableError, PermissionDeniedError."""
+    for _ in range(2):  # it may be deleted between the two questions
+        if f"table {TABLE}" not in _ask(TABLES).text.splitlines():
+            return parse("")
+        done = run(LISTING)
+        if done.code == 0:
+            return parse(done.text)
+    raise UnavailableError(f"nftables: {complaint(done)}")
+
+
+def _ask(question: str) -> Completed:
+    done = run(question)
+    if done.code:
+        raise UnavailableError(f"nftables: {complaint(done)}")
+    return done
+
+
+class _Writer:
+    """The attempts on the table. found: as read last. See `halving.Writer`."""
+
+    left: tuple[str, ...] = ()
+
+    def __init__(self, goal: Goal[Table]) -> None:
+        self.found = goal.have
+        self.fault: Fault = "none"
+        self.complaint = ""
+        self._goal, self._end = goal, time.monotonic() + SYNC
+
+    def reach(self, keep: Sequence[PortMapping], add: Sequence[PortMapping]) -> bool:
+        """See `halving.Writer`."""
+        rows = (*keep, *add)
+        want = {family: self._goal.build(family, [m for m in rows if m.family == family]) for family in self._goal.have}
+        if not self._differs(want):
+            return True
+        if time.monotonic() > self._end:
+            self.fault, self.complaint = "unavailable", f"gave up after {SYNC:.0f} s; {self.complaint}"
+            return False
+        fault, problem = self._write(want)
+        try:
+            # whatever became of it: a transaction that was interrupted may be in force
+            there = read()
+        except UnavailableError as err:
+            fault, problem = "unavailable", str(err)
+        else:
+            self.found = {family: there[family] for family in self._goal.have}
+            if not self._differs(want):
+                return True
+        if fault == "none":
+            fault, problem = "unseen", f"nftables reported success, but table {TABLE} is not as it was written"
+        self.fault, self.complaint = fault, problem
+        return False
+
+    def _differs(self, want: Mapping[Family, Table | None]) -> bool:
+        return any(differs(self.found[family], table) for family, table in want.items())
+
+    def _write(self, want: Mapping[Family, Table | None]) -> tuple[Fault, str]:
+        try:
+            text = transaction([(self.found[family], table) for family, table in want.items()])
+            done = run(text)
+        except ValueError as err:
+            return "refused", str(err)
+        except UnavailableError as err:
+            return "unavailable", str(err)
+        if done.code == 0:
+            return "none", ""
+        return "busy" if _PASSING.search(done.errors) else "refused", f"nftables: {complaint(done)}"
+
+    def takes_anything(self) -> bool:
+        """See `halving.Writer`."""
+        try:
+            return run(NOTHING).code == 0
+        except UnavailableError:
+            return False
+
+
+# --- the driver ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class NftablesDriver:
+    """nftables as a `RuleDriver`."""
+
+    @property
+    def name(self) -> Backend:
+        """See `RuleDriver`."""
+        return "nftables"
+
+    @property
+    def rules(self) -> RuleBackend[Table]:
+        """See `RuleDriver`."""
+        return lookup
+
+    def read(self, *, whole: bool = False) -> Reading[Table]:
+        """See `RuleDriver`. The table is read as a whole in any case; where it cannot be read, no family can."""
+        del whole
+        try:
+            return Reading(read())
+        except UnavailableError as err:
+            return Reading({}, dict.fromkeys(FAMILIES, str(err)))
+
+    def sync(self, goal: Goal[Table]) -> Synced[Table]:
+        """See `RuleDriver`."""
+        writer = _Writer(goal)
+        refused, complaints = write_most(writer, goal.keep, goal.add)
+        errors = tuple((family, text) for text in complaints for family in goal.have)
+        return Synced(writer.found, refused, errors)
+
+    def present(self) -> tuple[Family, ...]:
+        """See `RuleDriver`."""
+        if not installed():
+            return ()
+        try:
+            found = read()
+        except (UnavailableError, PermissionDeniedError):
+            return ()
+        return tuple(family for family, table in found.items() if not table.empty)
+
+    def clear(self, family: Family) -> str:
+        """See `RuleDriver`."""
+        try:
+            synced = self.sync(Goal({family: read()[family]}, lambda *_: None))
+        except (UnavailableError, PermissionDeniedError) as err:
+            return str(err)
+        return "; ".join(message for _, message in synced.errors)

@@ -1,0 +1,194 @@
+"""One lookup per packet at any number of mappings: the pure half of the nftables backend."""
+
+from collections.abc import Container, Iterable, Iterator, Sequence
+
+from nplconf.model import (
+    PROTOCOLS,
+    Family,
+    Finding,
+    FindingKind,
+    LiveRule,
+    MasqueradeSource,
+    PortMapping,
+    PortRange,
+    Protocol,
+    RuleKey,
+)
+from nplconf.rules import HOST, owner
+from nplconf.rules.nftables import frame, table
+from nplconf.rules.nftables.element import MEMBER, Elements, Entry
+from nplconf.rules.nftables.table import Table
+
+WAY = ("", "chain prerouting", "chain output", "chain dispatch")
+"""What every packet to a mapping passes, whatever its family."""
+
+
+def build(
+    mappings: Iterable[PortMapping],
+    addresses: Sequence[str],
+    sources: Iterable[MasqueradeSource],
+    ports: PortRange,
+    family: Family,
+) -> Table:
+    """See `RuleBackend`."""
+    sets: dict[str, dict[str, Entry]] = {name: {} for name in table.names(family)}
+    span = str(ports.first) if len(ports) == 1 else f"{ports.first}-{ports.last}"
+    sets[frame.addresses(family)] = dict.fromkeys(addresses, MEMBER)
+    sets[frame.published(family)] = dict.fromkeys((f"{address} . {span}" for address in addresses), MEMBER)
+    hairpin, bridged = sets[frame.hairpin(family)], sets[frame.bridged(family)]
+    for pod_ip, source in sources:
+        network = source.removesuffix(HOST[family])
+        (hairpin if network == pod_ip else bridged)[f"{network} . {pod_ip}"] = MEMBER
+    for mapping in sorted(mappings, key=lambda m: m.node_port):
+        _add(sets, mapping)
+    return Table(frame.frame(), sets)
+
+
+def _add(sets: dict[str, dict[str, Entry]], mapping: PortMapping) -> None:
+    port, protocol, family = str(mapping.node_port), mapping.protocol, mapping.family
+    tag = owner.tag(mapping.pod, mapping.pod_port)
+    name = frame.restricted if mapping.source_ranges else frame.ports
+    sets[name(protocol, family)][port] = Entry(f"{mapping.pod_ip} . {mapping.pod_port}", tag)
+    allowed = sets[frame.sources(protocol, family)]
+    for network in _disjoint(mapping.source_ranges):
+        allowed[f"{network.removesuffix(HOST[family])} . {port}"] = MEMBER
+
+
+def _disjoint(networks: Sequence[str]) -> Sequence[str]:
+    """The same sources in networks that do not overlap: the kernel refuses one that lies in another."""
+    if len(networks) < 2:
+        return networks
+    from netaddr import cidr_merge  # 50 ms that only a node with such a policy pays
+
+    return tuple(map(str, cidr_merge(networks)))
+
+
+# --- reading back ----------------------------------------------------------------------------------------------------
+
+
+def is_empty(found: Table) -> bool:
+    """See `RuleBackend`."""
+    return found.empty
+
+
+def live(found: Table, family: Family, ports: Container[int] | None = None) -> tuple[LiveRule, ...]:
+    """See `RuleBackend`."""
+    return tuple(sorted(rule for protocol in PROTOCOLS for rule in _live(found, family, protocol, ports)))
+
+
+def _live(found: Table, family: Family, protocol: Protocol, ports: Container[int] | None) -> Iterator[LiveRule]:
+    open_to_all = found.sets.get(frame.ports(protocol, family), {})
+    limited = found.sets.get(frame.restricted(protocol, family), {})
+    ranges = _ranges(found, family, protocol) if limited else {}
+    for elements in (open_to_all, limited):
+        for port, (to, tag) in elements.items():
+            if (ports is None or int(port) in ports) and to:
+                address, _, pod_port = to.partition(" . ")
+                allowed = ranges.get(port, ()) if elements is limited else ()
+                yield LiveRule(RuleKey(int(port), family, protocol), address, int(pod_port), tag, tuple(allowed))
+
+
+def _ranges(found: Table, family: Family, protocol: Protocol) -> dict[str, list[str]]:
+    """The sources of each restricted port, sorted as `cidr_merge` sorts them."""
+    from ipaddress import ip_network
+
+    ranges: dict[str, list[str]] = {}
+    pairs = [key.split(" . ") for key in found.sets.get(frame.sources(protocol, family), {}) if " . " in key]
+    for network, port in sorted(pairs, key=lambda pair: ip_network(pair[0])):  # type: ignore[type-var,unused-ignore]
+        ranges.setdefault(port, []).append(network if "/" in network else network + HOST[family])
+    return ranges
+
+
+def differs(found: Table, want: Table | None) -> bool:
+    """See `RuleBackend`."""
+    if want is None:
+        return not found.empty
+    return found.frame != want.frame or found.sets != want.sets or bool(found.unknown)
+
+
+def in_place(found: Table, want: Table | None, family: Family, advertised: str | None = None) -> frozenset[RuleKey]:
+    """See `RuleBackend`."""
+    if want is None or not _is_led_to(found, want, family, advertised):
+        return frozenset()
+    return frozenset(key for protocol in PROTOCOLS for key in _reached(found, want, family, protocol))
+
+
+def _is_led_to(found: Table, want: Table, family: Family, advertised: str | None) -> bool:
+    """Whether packets to the node come to the maps of a family, and those from loopback addresses do not."""
+    way = (*WAY, f"chain dispatch-{family.lower()}", f"set {frame.addresses(family)}")
+    wanted = want.sets[frame.addresses(family)]
+    concerned = wanted.keys() if advertised is None else wanted.keys() & {advertised}
+    there = found.sets.get(frame.addresses(family), {})
+    return (
+        all(found.frame.get(name) == want.frame[name] for name in way) and bool(concerned) and concerned <= there.keys()
+    )
+
+
+def _reached(found: Table, want: Table, family: Family, protocol: Protocol) -> Iterator[RuleKey]:
+    name, limited, allowed = (kind(protocol, family) for kind in (frame.ports, frame.restricted, frame.sources))
+    there = _declared(found, want, "map", name)
+    for port, entry in want.sets[name].items():
+        if there.get(port) == entry:
+            yield RuleKey(int(port), family, protocol)
+    wanted = want.sets[limited]
+    if not wanted or f"map {name}" not in found.frame:
+        return
+    behind = _declared(found, want, "map", limited)
+    passed, must_pass = _by_port(_declared(found, want, "set", allowed)), _by_port(want.sets[allowed])
+    for port, entry in wanted.items():
+        if behind.get(port) == entry and port not in there and passed.get(port) == must_pass[port]:
+            yield RuleKey(int(port), family, protocol)
+
+
+def _declared(found: Table, want: Table, kind: str, name: str) -> Elements:
+    """The elements of a set that is declared as it must be; none of another one."""
+    place = f"{kind} {name}"
+    return found.sets[name] if found.frame.get(place) == want.frame[place] else {}
+
+
+def _by_port(elements: Elements) -> dict[str, set[str]]:
+    ports: dict[str, set[str]] = {}
+    for key in elements:
+        network, _, port = key.partition(" . ")
+        ports.setdefault(port, set()).add(network)
+    return ports
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------------------
+
+
+def findings(found: Table, want: Table | None, family: Family) -> tuple[Finding, ...]:
+    """See `RuleBackend`. What both families share is named in the same words for each of them."""
+    if found.empty:
+        return ()
+    if want is None:
+        return (Finding("dispatch", family, f"elements in {frame.TABLE} although the node has no {family} address"),)
+    return (*_frame_findings(found, want, family), *_set_findings(found, want, family))
+
+
+def _frame_findings(found: Table, want: Table, family: Family) -> Iterator[Finding]:
+    other = "-ipv6" if family == "IPv4" else "-ipv4"
+    for name in sorted(found.frame.keys() | want.frame.keys()):
+        if other in name or found.frame.get(name) == want.frame.get(name):
+            continue
+        what = name or "table"
+        kind: FindingKind = "jumps" if name.removeprefix("chain ") in frame.BASES else "dispatch"
+        if name not in found.frame:
+            yield Finding(kind, f"{frame.TABLE} {what}", f"the {what.split()[0]} is missing")
+        elif name not in want.frame:
+            yield Finding(kind, f"{frame.TABLE} {what}", f"the {what.split()[0]} is not one of nplconf")
+        else:
+            yield Finding(kind, f"{frame.TABLE} {what}", f"the {what.split()[0]} was changed by another program")
+
+
+def _set_findings(found: Table, want: Table, family: Family) -> Iterator[Finding]:
+    """Sets with other elements. Of a map only elements that this program would not write: the rest are mappings."""
+    maps = {name(protocol, family) for protocol in PROTOCOLS for name in (frame.ports, frame.restricted)}
+    for name, elements in want.sets.items():
+        kind = "map" if name in maps else "set"
+        if name in found.unknown:
+            yield Finding(
+                "dispatch", f"{frame.TABLE} {kind} {name}", f"the {kind} has an element that is not of nplconf"
+            )
+        elif name not in maps and found.sets[name] != elements:
+            yield Finding("dispatch", f"{frame.TABLE} set {name}", "the set has not the elements that it must have")

@@ -1,0 +1,89 @@
+"""The table `inet nplconf` as values, one for each address family, read from what nft lists."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nplconf.model import FAMILIES, PROTOCOLS, Family
+from nplconf.rules.nftables import element, frame
+from nplconf.rules.nftables.element import Elements
+from nplconf.rules.nftables.frame import Frame
+
+Sets = Mapping[str, Elements]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What concerns one family.
+
+    Attributes:
+        frame: the chains and declarations of the whole table; empty where there is no table.
+        sets: the elements of this family's sets, by name of the set.
+        rest: the same of the other family's sets.
+        unknown: this family's sets with elements that this program would never write.
+
+    """
+
+    frame: Frame = field(default_factory=dict, hash=False)
+    sets: Sets = field(default_factory=dict, hash=False)
+    rest: Sets = field(default_factory=dict, hash=False)
+    unknown: frozenset[str] = frozenset()
+
+    @property
+    def alone(self) -> bool:
+        """No element is of the other family."""
+        return not any(self.rest.values())
+
+    @property
+    def empty(self) -> bool:
+        """The family has nothing in the table. An empty table counts as something, so that it is removed."""
+        if not self.frame:
+            return True
+        return not any(self.sets.values()) and not self.unknown and not self.alone
+
+
+_OBJECT = re.compile(r"^\t([a-z]+) ([^\s{]+) \{\n(.*?)^\t\}$\n?", re.MULTILINE | re.DOTALL)
+_ELEMENTS = re.compile(r"^\t\telements = \{ (.*) \}\n\Z", re.MULTILINE | re.DOTALL)
+
+
+def names(family: Family) -> tuple[str, ...]:
+    """Return the names of one family's sets and maps."""
+    kinds = (frame.ports, frame.restricted, frame.sources)
+    of_protocols = (name(protocol, family) for protocol in PROTOCOLS for name in kinds)
+    return (
+        frame.addresses(family),
+        frame.published(family),
+        *of_protocols,
+        frame.hairpin(family),
+        frame.bridged(family),
+    )
+
+
+def read(text: str) -> dict[Family, Table]:
+    """Return the table as each family sees it, from what nft lists; "": there is no table."""
+    if not text:
+        return {family: Table() for family in FAMILIES}
+    found: dict[str, tuple[str, ...]] = {}
+    sets: dict[str, Elements] = {}
+    unknown: set[str] = set()
+    for match in _OBJECT.finditer(text):
+        kind, name, body = match.groups()
+        if kind in ("set", "map"):
+            listed = _ELEMENTS.search(body)
+            body = body[: listed.start()] if listed else body
+            sets[name], other = element.parse(listed[1]) if listed else ({}, False)
+            unknown |= {name} if other else set()
+        found[f"{kind} {name}"] = _lines(body)
+    found[""] = _lines(_OBJECT.sub("", text))[1:-1]  # between `table inet nplconf {` and its end
+    return {family: _of(family, found, sets, unknown) for family in FAMILIES}
+
+
+def _of(family: Family, found: Frame, sets: Sets, unknown: set[str]) -> Table:
+    mine = names(family)
+    own = {name: sets.get(name, {}) for name in mine}
+    rest = {name: sets.get(name, {}) for other in FAMILIES if other != family for name in names(other)}
+    return Table(found, own, rest, frozenset(unknown.intersection(mine)))
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.split("\n") if line.strip())

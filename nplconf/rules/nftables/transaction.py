@@ -1,0 +1,74 @@
+"""The text of one transaction, for both families, that turns what the table has into what it must have."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from nplconf.rules.nftables import element
+from nplconf.rules.nftables.element import Elements
+from nplconf.rules.nftables.frame import TABLE, frame
+from nplconf.rules.nftables.table import Table
+
+REMOVAL = f"add table {TABLE}\ndelete table {TABLE}\n"
+"""Removes the table, whether it is there or not."""
+Pair = tuple[Table, Table | None]
+
+
+def transaction(pairs: Sequence[Pair]) -> str:
+    """Return the text that brings families in line; "" where nothing differs.
+
+    Args:
+        pairs: of each family to write, what it has, and what it must have (None: nothing).
+
+    Raises:
+        ValueError: for an element outside the grammar.
+
+    """
+    if not pairs:
+        return ""
+    if all(want is None for _, want in pairs) and (len(pairs) > 1 or pairs[0][0].alone):
+        return REMOVAL if pairs[0][0].frame else ""
+    if any(have.frame != frame() for have, _ in pairs):
+        return _anew(pairs)
+    return "".join(line for have, want in pairs for line in _changes(have, want))
+
+
+def _anew(pairs: Sequence[Pair]) -> str:
+    """The whole table. Deleted and added in one transaction, it serves packets all the time."""
+    lines = [REMOVAL, f"add table {TABLE} {{ {'; '.join(frame()[''])}; }}\n"]
+    lines += _frame()
+    for have, want in pairs:
+        wanted = [*(want.sets if want else {}).items(), *(have.rest.items() if len(pairs) == 1 else ())]
+        lines += (line for name, elements in wanted for line in _add(name, elements, elements))
+    return "".join(lines)
+
+
+def _frame() -> Iterator[str]:
+    objects = [(name.split(" "), lines) for name, lines in frame().items() if name]
+    for (kind, name), lines in objects:
+        first = lines if kind != "chain" else lines[:1] if lines[0].startswith("type ") else ()
+        yield f"add {kind} {TABLE} {name} {{ {' '.join(line.rstrip(';') + ';' for line in first)} }}\n"
+    for (kind, name), lines in objects:
+        if kind == "chain":
+            yield from (f"add rule {TABLE} {name} {line}\n" for line in lines if not line.startswith("type "))
+
+
+def _changes(have: Table, want: Table | None) -> Iterator[str]:
+    """An element with another value is deleted and added: nft does not replace it."""
+    for name, there in have.sets.items():
+        wanted = want.sets[name] if want else {}
+        if name in have.unknown:
+            yield f"flush {'map' if f'map {name}' in frame() else 'set'} {TABLE} {name}\n"
+            yield from _add(name, wanted, wanted)
+        elif there != wanted:
+            gone = [key for key, entry in there.items() if wanted.get(key) != entry]
+            yield from _command("delete", name, (element.key_to_text(key) for key in gone))
+            yield from _add(name, wanted, (key for key, entry in wanted.items() if there.get(key) != entry))
+
+
+def _add(name: str, elements: Elements, keys: Iterable[str]) -> Iterator[str]:
+    return _command("add", name, (element.to_text(key, elements[key]) for key in keys))
+
+
+def _command(verb: str, name: str, texts: Iterable[str]) -> Iterator[str]:
+    listed = ",\n".join(texts)
+    if listed:
+        yield f"{verb} element {TABLE} {name} {{\n{listed}\n}}\n"
