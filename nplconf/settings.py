@@ -23,7 +23,7 @@ DEFAULT_STATE = "/var/lib/nplconf"
 DEFAULT_RANGE = PortRange(61000, 62000)
 
 BACKEND = choice(
-    "auto", "iptables-nft", "iptables-legacy", aliases={"nft": "iptables-nft", "legacy": "iptables-legacy"}
+    "auto", "iptables-nft", "iptables-legacy", "nftables", aliases={"nft": "iptables-nft", "legacy": "iptables-legacy"}
 )
 """The values of `backend`: a further backend is a word here and in `model.Backend`."""
 
@@ -191,7 +191,7 @@ class Settings:
         default="auto",
         metadata=_option(
             BACKEND, _NODE, (*NODE, "demo"),
-            "What writes the rules. auto detects it as Kubernetes does; nft and legacy mean the iptables ones.",
+            "What writes the rules. auto detects it by kubelet and kube-proxy; nft and legacy mean the iptables ones.",
         ),
     )  # fmt: skip
     hold_socket: str = field(

@@ -30,6 +30,10 @@ CLIENT = {"IPv4": "10.10.10.77", "IPv6": "fd00:10::77"}
 GATEWAY = {"IPv4": "169.254.1.1", "IPv6": "fd00:169::1"}
 BRIDGE = "cni0"
 ON_BRIDGE = ("10.244.4.", "fd00:244:4::")
+IPTABLES = ("nft", "legacy")
+"""The backends that write iptables rules, as `--backend` also takes them."""
+BACKENDS = (*IPTABLES, "nftables")
+BASES = ("prerouting", "output", "postrouting")
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 
@@ -133,6 +137,11 @@ class World:
     def space(self, place: str) -> str:
         """The name of the namespace of a place: node, client, or a Pod's name."""
         return f"{self.places.prefix}-{place}"
+
+    @property
+    def iptables(self) -> str:
+        """The kind of iptables that has the rules of others."""
+        return self.backend if self.backend in IPTABLES else "nft"
 
     # --- building
 
@@ -268,19 +277,43 @@ class World:
 
     def restore(self, text: str, family: str = "IPv4", backend: str | None = None) -> None:
         """Feed `iptables-restore --noflush` on the node."""
-        program = f"{_prefix(family)}-{backend or self.backend}-restore"
+        program = f"{_prefix(family)}-{backend or self.iptables}-restore"
         done = self.run(program, "--noflush", "-w", text=text)
         assert done.returncode == 0, done.stderr
 
     def rules(self, family: str = "IPv4", table: str = "nat", backend: str | None = None) -> list[str]:
         """The rules and chains of a table, without the comments of the dump and without counters."""
-        program = f"{_prefix(family)}-{backend or self.backend}-save"
+        program = f"{_prefix(family)}-{backend or self.iptables}-save"
         lines = self.run(program, "-t", table).stdout.splitlines()
         return [line.split(" [")[0] if line[:1] == ":" else line for line in lines if line[:1] in (":", "-")]
 
     def ours(self, family: str = "IPv4", backend: str | None = None) -> list[str]:
-        """What of the nat table is ours."""
+        """The lines of a listing that are of nplconf; of its table in nftables, those of both families."""
+        if (backend or self.backend) == "nftables":
+            return self.run("nft", "list", "table", "inet", "nplconf").stdout.splitlines()
         return [line for line in self.rules(family, backend=backend) if "NPLCONF" in line]
+
+    def nft(self, *commands: str) -> None:
+        """Run commands of nft on the node."""
+        done = self.run("nft", "-f", "-", text="\n".join((*commands, "")))
+        assert done.returncode == 0, done.stderr
+
+    def lose(self, number: int, protocol: str, family: str) -> None:
+        """Delete the rule of one mapping."""
+        if self.backend == "nftables":
+            self.nft(f"delete element inet nplconf {protocol}-{family.lower()} {{ {number} }}")
+            return
+        way = f"-p {protocol} -m {protocol} --dport {number} "
+        rule = next(line for line in self.ours(family) if way in line and "DNAT" in line)
+        self.restore(f"*nat\n{rule.replace('-A', '-D', 1)}\nCOMMIT\n", family)
+
+    def lose_entry(self) -> None:
+        """Empty the base chains of both families."""
+        if self.backend == "nftables":
+            self.nft(*(f"flush chain inet nplconf {base}" for base in BASES))
+            return
+        for family in ("IPv4", "IPv6"):
+            self.restore("\n".join(("*nat", *(f"-F {base.upper()}" for base in BASES), "COMMIT", "")), family)
 
     # --- traffic
 

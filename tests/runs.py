@@ -8,13 +8,14 @@ from netns import World, inside
 from seams import FakeCluster
 from worlds import NODE, cluster, node, pod, service
 
-from nplconf.model import ClusterState, PortRange
+from nplconf.model import Backend, ClusterState, PortRange
 from nplconf.node.linux import LinuxNode
 from nplconf.run.outcome import Result
 from nplconf.run.reconcile import apply, review
 from nplconf.run.verify import Verified, verify
 from nplconf.settings import Settings
 
+NAMES: dict[str, Backend] = {"nft": "iptables-nft", "legacy": "iptables-legacy", "nftables": "nftables"}
 RANGE = PortRange(61000, 61015)
 FULL = cluster(
     node(),
@@ -43,7 +44,7 @@ class Runs:
             port_range=port_range,
             state_dir=str(state),
             no_hold=True,
-            backend=f"iptables-{world.backend}",  # type: ignore[arg-type]
+            backend=NAMES[world.backend],
             max_delete=100,
             allow_empty=True,
             cool_down=0,

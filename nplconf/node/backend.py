@@ -1,15 +1,18 @@
-"""Which iptables the node's other rules are in: chosen as Kubernetes' iptables-wrappers choose.
+"""Which backend the node's other rules are in.
 
-The kubelet leaves a hint chain in the mangle table of the backend it uses. Rules of two backends in one kernel work,
-but nobody who looks for ours would look in the other one.
+kube-proxy's nftables mode is known by its table. Otherwise the choice is that of Kubernetes' iptables-wrappers: the
+kubelet leaves a hint chain in the mangle table of the iptables that it uses. It does so in any mode of kube-proxy, so
+its chains say nothing against nftables. Rules of two backends in one kernel work, but an operator who looks for the
+rules of nplconf would look in one place.
 """
 
 from pathlib import Path
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Family, IptablesKind
-from nplconf.node import command
+from nplconf.model import FAMILIES, Backend, Family, IptablesKind
+from nplconf.node import command, libnftables
 
+PROXY = frozenset(("table ip kube-proxy", "table ip6 kube-proxy"))
 HINTS = ("KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY")
 DEADLINE = 10.0
 NAMES_FILES: dict[Family, str] = {"IPv4": "/proc/net/ip_tables_names", "IPv6": "/proc/net/ip6_tables_names"}
@@ -21,12 +24,27 @@ def program(family: Family, backend: IptablesKind, what: str) -> str:
     return f"{_PREFIX[family]}-{backend}-{what}"
 
 
-def choose() -> IptablesKind:
-    """nft, unless only legacy has the kubelet's hints. Raises UnavailableError when neither is installed."""
+def choose() -> Backend:
+    """Return nftables where kube-proxy uses it or no iptables is installed; else the kind of iptables.
+
+    That is iptables-nft, unless only legacy has the kubelet's hints. Raises UnavailableError without any of them.
+    """
     found = installed()
+    with_nftables = libnftables.installed()
+    if with_nftables and (not found or proxied_by_nftables()):
+        return "nftables"
     if not found:
-        raise UnavailableError("iptables is not installed: apt-get install iptables")
-    return found[0] if len(found) == 1 else hinted() or "nft"
+        raise UnavailableError("neither nftables nor iptables is installed: apt-get install nftables")
+    kind = found[0] if len(found) == 1 else hinted() or "nft"
+    return "iptables-nft" if kind == "nft" else "iptables-legacy"
+
+
+def proxied_by_nftables() -> bool:
+    """Return whether the table of kube-proxy's nftables mode is there."""
+    try:
+        return not PROXY.isdisjoint(libnftables.ask("list tables\n").splitlines())
+    except (UnavailableError, PermissionDeniedError):
+        return False
 
 
 def installed() -> tuple[IptablesKind, ...]:

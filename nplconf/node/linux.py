@@ -11,6 +11,7 @@ from nplconf.hold import client as holds
 from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping, PortRange
 from nplconf.node import RuleDriver, backend, conntrack, owners, routes, state
 from nplconf.node.iptables import IptablesDriver
+from nplconf.node.nftables import NftablesDriver
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.masquerade import Routes
@@ -22,6 +23,7 @@ CAP_NET_ADMIN = 12
 DRIVERS: dict[Backend, RuleDriver[Any]] = {
     "iptables-nft": IptablesDriver("nft"),
     "iptables-legacy": IptablesDriver("legacy"),
+    "nftables": NftablesDriver(),
 }
 """Every backend of rules, and what drives it on this machine."""
 
@@ -38,10 +40,9 @@ class LinuxNode:
     def open(cls, settings: Settings) -> "LinuxNode":
         """Choose the backend, nothing more. Raises UnavailableError without one, PermissionDeniedError."""
         if not _may_administer():
-            raise PermissionDeniedError("no right to read or write iptables: run as root (CAP_NET_ADMIN)")
-        if settings.backend != "auto":
-            return cls(settings.backend, state.boot_id(), settings)
-        return cls("iptables-nft" if backend.choose() == "nft" else "iptables-legacy", state.boot_id(), settings)
+            raise PermissionDeniedError("no right to read or write rules: run as root (CAP_NET_ADMIN)")
+        chosen = backend.choose() if settings.backend == "auto" else settings.backend
+        return cls(chosen, state.boot_id(), settings)
 
     @property
     def rules(self) -> RuleBackend[Any]:

@@ -1,14 +1,12 @@
 """The table `inet nplconf` on this machine: read as a whole, written in one transaction for both families."""
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Backend, Family, PortMapping
-from nplconf.node import command, libnftables
-from nplconf.node.command import Completed
+from nplconf.node import libnftables
 from nplconf.node.halving import Fault, write_most
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.nftables import lookup
@@ -18,55 +16,12 @@ from nplconf.rules.nftables.table import Table
 from nplconf.rules.nftables.table import read as parse
 from nplconf.rules.nftables.transaction import transaction
 
-DEADLINE = 20.0
-"""Seconds for one call of `nft`."""
-PATIENCE = 8.0
-"""Seconds in which a call is made again that the kernel refused for want of a resource."""
 SYNC = 60.0
 """Seconds for all attempts to sync."""
 NOTHING = "add table inet nplconf-probe\ndelete table inet nplconf-probe\n"
 """A transaction that leaves no trace: whoever refuses it refuses everything."""
 TABLES = "list tables inet\n"
 LISTING = f"list table {TABLE}\n"
-_ERROR = re.compile(r"Error: [^\n]*|Operation not permitted[^\n]*")
-_PASSING = re.compile(
-    r"Resource temporarily unavailable|Interrupted system call|Cannot allocate memory|No buffer space available"
-)
-
-
-# --- nft -------------------------------------------------------------------------------------------------------------
-
-
-def installed() -> bool:
-    """Return whether there is libnftables or `nft`."""
-    return libnftables.library() is not None or command.find("nft") is not None
-
-
-def run(text: str) -> Completed:
-    """Run commands, by the library, or by `nft` where it is missing; again a little later while a resource is missing.
-
-    Raises UnavailableError when there is neither, PermissionDeniedError.
-    """
-    end, pause = time.monotonic() + PATIENCE, 0.1
-    while (done := _run(text)).code and _PASSING.search(done.errors) and time.monotonic() + pause < end:
-        time.sleep(pause)
-        pause *= 2
-    if done.code and "Operation not permitted" in done.errors:
-        raise PermissionDeniedError(f"nftables: {complaint(done)}")
-    return done
-
-
-def _run(text: str) -> Completed:
-    loaded = libnftables.library()
-    if loaded is not None:
-        return libnftables.run(loaded, text)
-    return command.run("nft", "-n", "-f", "-", text=text, deadline=DEADLINE, bound=True)
-
-
-def complaint(done: Completed) -> str:
-    """Return the errors that nft named, without the commands that it repeats for each of them."""
-    errors = dict.fromkeys(match[0] for match in _ERROR.finditer(done.errors))
-    return "; ".join(list(errors)[:3]) or done.complaint
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
@@ -75,19 +30,12 @@ def complaint(done: Completed) -> str:
 def read() -> Mapping[Family, Table]:
     """Read the table, as each family sees it. Raises UnavailableError, PermissionDeniedError."""
     for _ in range(2):  # it may be deleted between the two questions
-        if f"table {TABLE}" not in _ask(TABLES).text.splitlines():
+        if f"table {TABLE}" not in libnftables.ask(TABLES).splitlines():
             return parse("")
-        done = run(LISTING)
+        done = libnftables.run(LISTING)
         if done.code == 0:
             return parse(done.text)
-    raise UnavailableError(f"nftables: {complaint(done)}")
-
-
-def _ask(question: str) -> Completed:
-    done = run(question)
-    if done.code:
-        raise UnavailableError(f"nftables: {complaint(done)}")
-    return done
+    raise UnavailableError(f"nftables: {libnftables.complaint(done)}")
 
 
 class _Writer:
@@ -131,19 +79,19 @@ class _Writer:
     def _write(self, want: Mapping[Family, Table | None]) -> tuple[Fault, str]:
         try:
             text = transaction([(self.found[family], table) for family, table in want.items()])
-            done = run(text)
+            done = libnftables.run(text)
         except ValueError as err:
             return "refused", str(err)
         except UnavailableError as err:
             return "unavailable", str(err)
         if done.code == 0:
             return "none", ""
-        return "busy" if _PASSING.search(done.errors) else "refused", f"nftables: {complaint(done)}"
+        return "busy" if libnftables.is_busy(done) else "refused", f"nftables: {libnftables.complaint(done)}"
 
     def takes_anything(self) -> bool:
         """See `halving.Writer`."""
         try:
-            return run(NOTHING).code == 0
+            return libnftables.run(NOTHING).code == 0
         except UnavailableError:
             return False
 
@@ -182,7 +130,7 @@ class NftablesDriver:
 
     def present(self) -> tuple[Family, ...]:
         """See `RuleDriver`."""
-        if not installed():
+        if not libnftables.installed():
             return ()
         try:
             found = read()

@@ -1,16 +1,16 @@
-"""Every test here is of the kernel, and most are run once for each backend of iptables."""
+"""Every test here is of the kernel, and most are run once for each backend."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import foreign
 import pytest
-from netns import World, world
+from netns import BACKENDS, World, world
 from runs import Runs
 from shims import Shims
 
 
-@pytest.fixture(params=["nft", "legacy"])
+@pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     assert isinstance(request.param, str)
     return request.param
