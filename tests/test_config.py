@@ -16,6 +16,8 @@ from nplconf.files import schema
 from nplconf.model import PortRange
 from nplconf.values import port_range
 
+BACKENDS = "auto, iptables-nft, iptables-legacy, nftables, nft, legacy"
+
 SCHEMA = json.loads(schema.text("config"))
 FULL = """\
 portRange: 61000-62000
@@ -88,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
         ("nohold: true", "line 1: nohold: unknown key; did you mean noHold?"),
         (
             "backend: nfs",
-            'line 1: backend: must be one of auto, iptables-nft, iptables-legacy, nftables, nft, legacy, not "nfs"; did',
+            f'line 1: backend: must be one of {BACKENDS}, not "nfs"; did',
         ),
         ("node: a\nnode: a", 'line 2: node: the key "node" is there already'),
         ("node: a\nnoHold: yes", 'line 2: noHold: must be true or false, not "yes"'),
@@ -105,7 +107,7 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
         ("coolDown: -1", "line 1: coolDown: must be an integer from 0 to 2147483647, not -1"),
         (
             "backend: iptables",
-            'line 1: backend: must be one of auto, iptables-nft, iptables-legacy, nftables, nft, legacy, not "iptables"',
+            f'line 1: backend: must be one of {BACKENDS}, not "iptables"',
         ),
         ("mode: []", "line 1: mode: must be one of auto, reviewed, not a list"),
         ("portRange: 61000", "line 1: portRange: must be FIRST-LAST such as 61000-62000, not 61000"),
