@@ -3,6 +3,7 @@
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from math import nan
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from nplconf.cli.worlds import open_node
 from nplconf.errors import BadDataError, NplconfError
 from nplconf.files import writing
 from nplconf.files.reading import read_text
+from nplconf.model import Failure
+from nplconf.node import counters, state
 from nplconf.node import last_success as success
-from nplconf.node import state
+from nplconf.node.counters import Counters
 from nplconf.output import metrics
 from nplconf.output.metrics import Counts, Run
 from nplconf.run.outcome import Result
@@ -27,9 +30,19 @@ def recorded(settings: Settings, run: Callable[[], Result]) -> tuple[Result, int
     except Exception as err:
         _leave(settings, getattr(err, "exit_code", 1), began)
         raise
-    code = result.exit_code or _note(settings)
-    _leave(settings, code, began, result)
-    return result, code
+    code = result.exit_code
+    if _completed(result):
+        code = code or _note(settings)
+    problem = _leave(settings, code, began, result)
+    if problem:
+        result = replace(result, failures=(*result.failures, problem))
+    return result, code or result.exit_code
+
+
+def _completed(result: Result) -> bool:
+    """Whether a run did all that it could: a stale plan, or removals that a limit blocks, are for people to decide."""
+    blocked = result.exit_code == metrics.BLOCKED and not result.decision.unusable and not result.failures
+    return result.exit_code in (0, metrics.STALE) or blocked
 
 
 def failed(settings: Settings, code: int) -> None:
@@ -50,24 +63,41 @@ def _note(settings: Settings) -> int:
     return 0
 
 
-def _leave(settings: Settings, code: int, began: float, result: Result | None = None) -> None:
+def _leave(settings: Settings, code: int, began: float, result: Result | None = None) -> Failure | None:
+    """Write the metrics; return the failure where that is not possible."""
     if not settings.textfile:
-        return
+        return None
     now = time.time()
+    well = code == 0 or (result is not None and _completed(result))
     run = Run(
         status=code,
         attempted=now,
-        succeeded=now if code == 0 else _last_success(settings.state_dir, Path(settings.textfile), now),
+        succeeded=now if well else _last_success(settings.state_dir, Path(settings.textfile), now),
         seconds=time.monotonic() - began,
         range_ports=len(settings.port_range),
         backend=_backend(settings),
         counts=metrics.counted(result) if result else _rules_alone(settings),
+        counters=_count(settings, code, result),
     )
     try:
         # readable for the collector, which takes files named *.prom only
         writing.replace(Path(settings.textfile), metrics.text(run).encode(), mode=0o644)
     except OSError as err:
-        say.error(f"{settings.textfile}: the metrics cannot be written: {err.strerror}")
+        message = f"the metrics cannot be written: {err.strerror}"
+        if result is None:
+            say.error(f"{settings.textfile}: {message}")
+        return Failure("metrics", settings.textfile, message)
+    return None
+
+
+def _count(settings: Settings, code: int, result: Result | None) -> Counters:
+    """Count this run. Where the state directory cannot be written, the run itself has said so."""
+    done = [change.action for change in result.done] if result else []
+    steps = [failure.step for failure in result.failures] if result else []
+    total = counters.load(settings.state_dir).after(metrics.result_of(code), done, steps)
+    with contextlib.suppress(OSError):
+        counters.save(settings.state_dir, total)
+    return total
 
 
 def _last_success(state_dir: str, textfile: Path, now: float) -> float:

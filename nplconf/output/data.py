@@ -22,6 +22,7 @@ def apply(result: Result) -> dict[str, Any]:
     decision = result.decision
     data = _body(decision, decision.diff.changes, result.patches)
     data["failures"] = [failure(f) for f in result.failures]
+    data["degraded"] = list(result.degraded)
     counts = _counts(decision.diff, decision.plan.skipped)
     return data | {"summary": counts | recap(result)}
 

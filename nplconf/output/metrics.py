@@ -2,13 +2,19 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import nan
 
 from nplconf import __version__
 from nplconf.model import ACTIONS, FINDING_KINDS
+from nplconf.node.counters import Counters
 from nplconf.run.outcome import Result
 
-BLOCKED = 4
-"""The exit code of a run that a limit stopped."""
+BLOCKED, STALE = 4, 3
+"""Exit codes of a run that a limit blocked, and of one with a stale plan."""
+RESULTS = {0: "ok", STALE: "stale", BLOCKED: "blocked", 5: "degraded"}
+"""The results of runs by exit code; every other code is `failed`."""
+STEPS = ("hold", "number", "rule", "publish", "conntrack", "backend", "metrics")
+"""The steps of a run that can fail."""
 LAST_SUCCESS = "last_success_timestamp_seconds"
 
 
@@ -36,6 +42,12 @@ class Run:
     range_ports: int
     backend: str
     counts: Counts
+    counters: Counters
+
+
+def result_of(code: int) -> str:
+    """Return the word for how a run ended."""
+    return RESULTS.get(code, "failed")
 
 
 def counted(result: Result) -> Counts:
@@ -72,8 +84,9 @@ def last_success(before: str) -> float:
 
 def text(run: Run) -> str:
     """The textfile: HELP, TYPE and samples, no timestamps."""
-    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+    from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
 
     def gauge(name: str, about: str, label: str, values: Mapping[str, float]) -> None:
@@ -97,7 +110,18 @@ def text(run: Run) -> str:
     gauge("findings", "What the last run found that was not as it must be.", "kind", kinds)
     gauge("range_ports", "Numbers in the port range.", "", {"": run.range_ports})
     gauge("range_ports_used", "Numbers of the port range that lead to a Pod.", "", {"": counts.used})
-    gauge("blocked", "1 when a limit stopped the last run.", "", {"": run.status == BLOCKED})
+    gauge("blocked", "1 when a limit blocked the last run or a part of it.", "", {"": run.status == BLOCKED})
+    gauge("stale", "Rows of the reviewed plan that no longer hold.", "", {"": counts.mappings.get("stale", nan)})
+
+    def counter(name: str, about: str, label: str, known: Iterable[str], values: Mapping[str, int]) -> None:
+        metric = Counter(f"nplconf_{name}", about, [label], registry=registry)
+        for word, value in (dict.fromkeys(known, 0) | dict(values)).items():
+            metric.labels(word).inc(value)
+
+    totals = run.counters
+    counter("runs_total", "Runs by result.", "result", (*RESULTS.values(), "failed"), totals.runs)
+    counter("changes_total", "Changes that runs made, by action.", "action", ACTIONS, totals.changes)
+    counter("failures_total", "Failures in runs, by step.", "step", STEPS, totals.failures)
     build = Gauge("nplconf_build_info", "Version, and the iptables in use.", ["version", "backend"], registry=registry)
     build.labels(__version__, run.backend).set(1)
     return generate_latest(registry).decode()

@@ -122,9 +122,10 @@ def summary(found: Diff) -> Line:
     return "sum", f"Plan: {counts}, {len(found.unchanged)} unchanged."
 
 
-def recap(node: str, counts: dict[str, int]) -> Line:
-    """The last line of `apply`, as Ansible's."""
-    return "sum", escaped(node) + " : " + " ".join(f"{name}={count}" for name, count in counts.items())
+def recap(node: str, counts: dict[str, int], degraded: Sequence[str] = ()) -> Line:
+    """Return the last line of `apply`, as Ansible's, with what degraded the run."""
+    line = f"{node} : " + " ".join(f"{name}={count}" for name, count in counts.items())
+    return "sum", escaped(f"{line}  degraded: {'; '.join(degraded)}" if degraded else line)
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Line]:

@@ -15,8 +15,10 @@ from shims import Shims
 
 from nplconf import __version__, errors
 from nplconf.cli import record
-from nplconf.model import FINDING_KINDS
+from nplconf.model import ACTIONS, FINDING_KINDS
+from nplconf.node import counters
 from nplconf.node import last_success as success
+from nplconf.node.counters import Counters
 from nplconf.node.last_success import Success
 from nplconf.run.outcome import Result
 from nplconf.settings import Settings
@@ -35,8 +37,13 @@ NAMES = {
     "range_ports",
     "range_ports_used",
     "blocked",
+    "stale",
+    "runs_total",
+    "changes_total",
+    "failures_total",
     "build_info",
 }
+COUNTERS = {"nplconf_runs", "nplconf_changes", "nplconf_failures"}
 
 
 @pytest.fixture
@@ -67,7 +74,7 @@ def samples(text: str) -> Samples:
     found = {}
     for family in text_string_to_metric_families(text):
         assert family.documentation
-        assert family.type == "gauge"
+        assert family.type == ("counter" if family.name in COUNTERS else "gauge")
         for sample in family.samples:
             assert sample.timestamp is None
             found[
@@ -85,14 +92,15 @@ def test_a_good_run_leaves_every_metric(node: Node) -> None:
     assert before <= found["last_success_timestamp_seconds", ()] == found["last_attempt_timestamp_seconds", ()]
     assert 0 < found["run_duration_seconds", ()] < 60
     assert found["mappings", ("live",)] == found["mappings", ("planned",)] == 1
-    assert {action: found["last_run_changes", (action,)] for action in ("add", "change", "delete")} == {
+    assert {action: found["last_run_changes", (action,)] for action in ACTIONS} == {
         "add": 1,
         "change": 0,
         "delete": 0,
+        "repair": 0,
     }
     assert {kind: found["findings", (kind,)] for kind in FINDING_KINDS} == dict.fromkeys(FINDING_KINDS, 0)
     assert (found["range_ports", ()], found["range_ports_used", ()], found["blocked", ()]) == (1001, 1, 0)
-    assert found["build_info", ("nft", __version__)] == 1
+    assert found["build_info", ("iptables-nft", __version__)] == 1
 
 
 def test_the_collector_may_read_it_and_finds_no_half_of_it(node: Node) -> None:
@@ -187,8 +195,47 @@ def test_findings_are_counted_by_kind(node: Node) -> None:
 
 def test_metrics_that_cannot_be_written_stop_nothing(node: Node) -> None:
     done = node.world.nplconf("apply", "--textfile=/nowhere/nplconf.prom")
-    assert done.returncode == 0
-    assert "/nowhere/nplconf.prom: the metrics cannot be written" in done.stderr
+    assert done.returncode == 5
+    assert "x metrics /nowhere/nplconf.prom: the metrics cannot be written: No such file or directory" in done.stdout
+    assert done.stdout.endswith("ok=0 changed=1 skipped=0 failed=1\n")
+    assert node.apply() == 0
+
+
+def test_counters_go_on_over_runs_and_lost_textfiles(node: Node) -> None:
+    assert node.apply() == node.apply() == 0
+    node.world.restore("*nat\n-F NPLCONF-TCP\nCOMMIT\n")
+    node.file.unlink()
+    assert node.apply() == 0
+    assert node.apply("--cluster-state=/nowhere") == 65
+    found = node.metrics()
+    assert {word: found["runs_total", (word,)] for word in ("ok", "stale", "blocked", "degraded", "failed")} == {
+        "ok": 3, "stale": 0, "blocked": 0, "degraded": 0, "failed": 1,
+    }  # fmt: skip
+    assert {action: found["changes_total", (action,)] for action in ACTIONS} == {
+        "add": 1, "change": 0, "delete": 0, "repair": 1,
+    }  # fmt: skip
+    assert found["last_run_changes", ("repair",)] == 0
+    assert sum(value for (name, _), value in found.items() if name == "failures_total") == 0
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"runs": {"ok": -1}}', '{"runs": 1, "changes": {}, "failures": {}}'])
+def test_counters_that_make_no_sense_begin_anew(tmp_path: Path, text: str) -> None:
+    (tmp_path / counters.FILE).write_text(text)
+    (tmp_path / counters.FILE).chmod(0o600)
+    assert counters.load(str(tmp_path)) == Counters()
+    counters.save(str(tmp_path), Counters().after("ok", ["add", "add"], ["rule"]))
+    assert counters.load(str(tmp_path)) == Counters({"ok": 1}, {"add": 2}, {"rule": 1})
+
+
+def test_a_stale_plan_is_a_completed_run_and_counted(node: Node) -> None:
+    plan = node.world.directory / "plan.yaml"
+    assert node.apply(f"--out={plan}") == 0
+    good = node.metrics()
+    node.world.write(worlds.raw_service("web", [(80, 8080, "TCP")]))
+    assert node.apply(str(plan)) == 3
+    found = node.metrics()
+    assert (found["stale", ()], found["runs_total", ("stale",)]) == (1, 1)
+    assert found["last_success_timestamp_seconds", ()] > good["last_success_timestamp_seconds", ()]
 
 
 def test_metrics_are_never_written_over_a_link_of_another_user(node: Node, tmp_path: Path) -> None:
@@ -198,7 +245,8 @@ def test_metrics_are_never_written_over_a_link_of_another_user(node: Node, tmp_p
     node.file.symlink_to(precious)
     os.lchown(node.file, 65_534, 65_534)
     done = node.world.nplconf("apply", f"--textfile={node.file}")
-    assert f"{node.file}: the metrics cannot be written: root does not follow the link" in done.stderr
+    assert f"{node.file}: the metrics cannot be written: root does not follow the link" in done.stdout
+    assert done.returncode == 5
     assert (precious.read_text(), precious.stat().st_mode & 0o777) == ("root's", 0o600)
 
 

@@ -40,6 +40,12 @@ def test_the_summary_names_repairs_where_there_are_any(repairs: int, text: str) 
     assert [line.split()[:2] for _, line in table.changes(found.changes)] == [["*", "tcp/61044"]] * repairs
 
 
+def test_what_degrades_a_run_stands_in_its_last_line() -> None:
+    counts = {"ok": 1, "failed": 0}
+    assert table.recap("worker-1", counts) == ("sum", "worker-1 : ok=1 failed=0")
+    assert table.recap("worker-1", counts, ["no daemon"])[1] == "worker-1 : ok=1 failed=0  degraded: no daemon"
+
+
 def test_each_removal_that_a_limit_blocks_has_its_line() -> None:
     blocked = Blocked("max-delete", "too much", (Change("delete", "not-selected", mapping(), mapping()),))
     ((_, line),) = table.blocked(blocked)

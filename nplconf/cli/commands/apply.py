@@ -125,7 +125,7 @@ def _lines(result: Result) -> list[table.Line]:
         *table.stale(decision.stale),
         *table.pending(decision.pending),
         *table.failures(result.failures),
-        table.recap(decision.plan.node, data.recap(result)),
+        table.recap(decision.plan.node, data.recap(result), result.degraded),
     ]
 
 
