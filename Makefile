@@ -7,7 +7,7 @@ ARGS ?=
 .PHONY: help demo test test-fast bench lint format install uninstall
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the whole story in a minute, in network namespaces of its own (root)
 	@.ci/setup demo

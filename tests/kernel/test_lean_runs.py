@@ -13,7 +13,7 @@ HEAVY = (
     *(
         "nplconf.doctor",
         "nplconf.explain",
-        "nplconf.hold",
+        "nplconf.hold.daemon",
         "nplconf.files.schema",
         "nplconf.plan.policy",
         "nplconf.cli.commands.demo",

@@ -94,10 +94,10 @@ except TimeoutError: print("silence")
 """
 FORGET = """
 import json, os, sys
-from nplconf.node.conntrack import Rerouted, forget
+from nplconf.node.conntrack import Rerouted, flush_flows
 flows, addresses, deadline, user = json.loads(sys.argv[1])
 if user: os.setgroups([]); os.setgid(user); os.setuid(user)
-done = forget([Rerouted(n, family, tuple(to) if to else None) for n, family, to in flows], addresses, deadline)
+done = flush_flows([Rerouted(n, family, tuple(to) if to else None) for n, family, to in flows], addresses, deadline)
 print(json.dumps([done.deleted, [failure.message for failure in done.failures]]))
 """
 

@@ -19,7 +19,8 @@ print("ready", flush=True); sys.stdin.read()
 """
 NAMES = """
 from nplconf.model import PortRange
-from nplconf.node import holds, owners
+from nplconf.hold import client as holds
+from nplconf.node import owners
 got = holds.probe(PortRange(61000, 61010))
 for taken in owners.named(got, {61003, 61004, 61005}).taken: print(taken.number, taken.protocol, ascii(taken.by))
 """
