@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
+from nplconf.characters import escaped
 from nplconf.model import Change, Failure, Finding, Patch, Pending, PortMapping, Skipped, Stale
-from nplconf.output.text import escaped
 from nplconf.plan.diff import Diff
 from nplconf.plan.limits import Blocked
 from nplconf.settings import Settings
