@@ -17,7 +17,7 @@ PROGRAMS = tuple(
     for what in ("restore", "save")
 )
 _SHIM = """#!/bin/bash
-name=${{0##*/}}
+case $0 in *-nft-* | *-legacy-*) name=${{0##*/}} ;; *) name=$(basename "$(readlink -f "$0")") ;; esac
 call=$(mktemp {calls}/XXXXXXXXXX)
 cat >"$call"
 printf '%s\\n' "$name $*" >"$call.argv"

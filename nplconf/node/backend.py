@@ -6,11 +6,13 @@ its chains say nothing against nftables. Rules of two backends in one kernel wor
 rules of nplconf would look in one place.
 """
 
+import os
+from functools import lru_cache
 from pathlib import Path
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Backend, Family, IptablesKind
-from nplconf.node import command, libnftables
+from nplconf.node import command, libnftables, packages
 
 PROXY = frozenset(("table ip kube-proxy", "table ip6 kube-proxy"))
 HINTS = ("KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY")
@@ -20,8 +22,35 @@ _PREFIX: dict[Family, str] = {"IPv4": "iptables", "IPv6": "ip6tables"}
 
 
 def program(family: Family, backend: IptablesKind, what: str) -> str:
-    """The name of a program: iptables-nft-restore."""
-    return f"{_PREFIX[family]}-{backend}-{what}"
+    """Return the name of a program: iptables-nft-restore.
+
+    RHEL 8 and its like have plain names only, such as iptables-restore; `--version` says of which kind that is.
+    """
+    named, plain = f"{_PREFIX[family]}-{backend}-{what}", f"{_PREFIX[family]}-{what}"
+    if command.find(named) is None and _kind(plain) == backend:
+        return plain
+    return named
+
+
+def _kind(plain: str) -> IptablesKind | None:
+    """Return the kind of a program with a plain name; None where there is none, or it does not answer."""
+    path = command.find(plain)
+    if path is None:
+        return None
+    status = os.stat(path)  # noqa: PTH116
+    return _kind_by_version(plain, path, status.st_ino, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _kind_by_version(plain: str, _path: str, _inode: int, _changed: int) -> IptablesKind | None:
+    """Ask once for each file: versions before 1.8 know the legacy kind only and do not name it."""
+    try:
+        done = command.run(plain, "--version", deadline=DEADLINE)
+    except UnavailableError:
+        return None
+    if done.code:
+        return None
+    return "nft" if "(nf_tables)" in done.text else "legacy"
 
 
 def choose() -> Backend:
@@ -34,7 +63,7 @@ def choose() -> Backend:
     if with_nftables and (not found or proxied_by_nftables()):
         return "nftables"
     if not found:
-        raise UnavailableError("neither nftables nor iptables is installed: apt-get install nftables")
+        raise UnavailableError(f"neither nftables nor iptables is installed: {installation('nftables')}")
     kind = found[0] if len(found) == 1 else hinted() or "nft"
     return "iptables-nft" if kind == "nft" else "iptables-legacy"
 
@@ -45,6 +74,12 @@ def proxied_by_nftables() -> bool:
         return not PROXY.isdisjoint(libnftables.ask("list tables\n").splitlines())
     except (UnavailableError, PermissionDeniedError):
         return False
+
+
+def installation(kind: str = "") -> str:
+    """Return the command that installs iptables here; kind: "legacy" or "nftables" where only that will do."""
+    programs = {"": "iptables", "nftables": "nft"}
+    return packages.installation(command.find, programs.get(kind, f"iptables-{kind}-restore"))
 
 
 def installed() -> tuple[IptablesKind, ...]:

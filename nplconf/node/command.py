@@ -13,17 +13,10 @@ from typing import IO, cast
 
 from nplconf.deadline import current
 from nplconf.errors import UnavailableError
+from nplconf.node import packages
 
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 ENVIRONMENT = {"PATH": ":".join(PATH), "LC_ALL": "C"}
-PACKAGES = {
-    "conntrack": "conntrack",
-    "nft": "nftables",
-    "systemctl": "systemd",
-    "userdel": "passwd",
-    "groupdel": "passwd",
-}
-"""Debian's packages of what is not in iptables'."""
 OUTPUT_LIMIT = 1 << 28
 """Bytes; a save of 56,000 rules has a thirtieth of it."""
 CHUNK = 1 << 16
@@ -53,7 +46,7 @@ def located(program: str) -> str:
     """Where a program is. Raises UnavailableError, which says what to install."""
     path = find(program)
     if path is None:
-        raise UnavailableError(f"{program} is not installed: apt-get install {_package(program)}")
+        raise UnavailableError(f"{program} is not installed: {packages.installation(find, program)}")
     return path
 
 
@@ -161,7 +154,3 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
     for stream in (child.stdin, child.stdout, child.stderr):
         if stream:
             stream.close()
-
-
-def _package(program: str) -> str:
-    return PACKAGES.get(program, "iptables")

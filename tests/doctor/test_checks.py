@@ -106,7 +106,7 @@ OTHERS = Answers(worlds.cluster(worlds.node("worker-1.example.com")), RIGHTS)
 FRONT = ("web/front", "nodePort", 61500)
 NOT_ALLOWED = Right("get nodes", allowed=False)
 BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
-    ("backend", "fail", {"iptables": Iptables((), "auto", None, {})}, "not installed"),
+    ("backend", "fail", {"iptables": Iptables((), "auto", None, {})}, "is installed"),
     ("backend", "fail", {"iptables": Iptables(("nft",), "legacy", None, {})}, "backend legacy is configured"),
     ("backend", "fail", {"iptables": Iptables(("nft",), "auto", None, {"IPv4": "no support"})}, "no support"),
     ("backend", "warn", {"iptables": Iptables(("nft", "legacy"), "nft", "legacy", {})}, "kubelet"),

@@ -1,4 +1,4 @@
-"""Checks `backend` and `backend-leftovers`: one iptables answers, and all rules are in it."""
+"""Checks `backend` and `backend-leftovers`: one backend answers, and all rules are in it."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -9,6 +9,7 @@ from nplconf.doctor.facts.netfilter import blind, live, node
 from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked, warn
 from nplconf.model import FAMILIES, Backend, Family, IptablesKind
 from nplconf.node import backend as programs
+from nplconf.node import libnftables
 from nplconf.node.nft import NativeRule, native_rules
 
 NAMED = 5
@@ -16,12 +17,12 @@ NAMED = 5
 
 
 class Iptables(NamedTuple):
-    """The iptables of the node. hinted: the one that the kubelet uses. unreadable: the error, by family.
+    """The backends of the node. hinted: the iptables that the kubelet uses. unreadable: the error, by family.
 
-    native: nftables rules in base chains of iptables-nft.
+    installed: kinds of iptables, and "nftables". native: nftables rules in base chains of iptables-nft.
     """
 
-    installed: tuple[IptablesKind, ...]
+    installed: tuple[str, ...]
     configured: str
     hinted: IptablesKind | None
     unreadable: Mapping[Family, str]
@@ -33,7 +34,8 @@ def iptables(facts: Facts) -> Iptables:
     unreadable = facts.read(live).unreadable
     hinted = None if unreadable else programs.hinted()
     native = tuple(rule for family in FAMILIES for rule in native_rules(family))
-    return Iptables(programs.installed(), facts.settings.backend.removeprefix("iptables-"), hinted, unreadable, native)
+    installed = (*programs.installed(), *(("nftables",) if libnftables.installed() else ()))
+    return Iptables(installed, facts.settings.backend.removeprefix("iptables-"), hinted, unreadable, native)
 
 
 def leftovers(facts: Facts) -> Mapping[Backend, tuple[Family, ...]] | Unknown:
@@ -45,12 +47,14 @@ def leftovers(facts: Facts) -> Mapping[Backend, tuple[Family, ...]] | Unknown:
 
 
 def backend(facts: Facts) -> Verdict:  # noqa: PLR0911 - one return for each thing that can be wrong
-    """Some iptables is installed, answers, and is the one of the kubelet."""
+    """Some backend is installed, answers, and is the one of the kubelet."""
     found = facts.read(iptables)
     if not found.installed:
-        return fail("iptables is not installed", "apt-get install iptables")
+        return fail("neither iptables nor nftables is installed", programs.installation())
     if found.configured != "auto" and found.configured not in found.installed:
-        return fail(f"backend {found.configured} is configured, but not installed", "apt-get install iptables")
+        return fail(
+            f"backend {found.configured} is configured, but not installed", programs.installation(found.configured)
+        )
     if lacking := facts.read(missing_capabilities):
         return unchecked(Unknown(f"iptables does not answer without {', '.join(sorted(lacking))}", "capabilities"))
     if found.unreadable:
@@ -58,7 +62,7 @@ def backend(facts: Facts) -> Verdict:  # noqa: PLR0911 - one return for each thi
         return fail(said, "modprobe -a nf_tables nft_compat ip_tables ip6_tables")
     if found.native:
         return _native(found.native)
-    if found.hinted and found.configured not in ("auto", found.hinted):
+    if found.hinted and found.configured not in ("auto", "nftables", found.hinted):
         message = f"backend {found.configured} is configured, but the kubelet uses iptables-{found.hinted}"
         return warn(message, f"sed -i 's/^backend:.*/backend: auto/' {facts.settings.config}")
     return ok(f"{' and '.join(found.installed)} installed, {found.configured} configured")

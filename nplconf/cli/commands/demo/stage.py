@@ -25,14 +25,15 @@ from typing import Any
 from nplconf.cli.commands.demo import DemoError
 from nplconf.cli.commands.demo.cast import CLIENT_IP, NODE, NODE_IP, PLAYERS, Cluster, objects
 from nplconf.errors import PermissionDeniedError, UnavailableError
+from nplconf.node import command, packages
 
 Place = str
 """node, client, or a Pod's name."""
 PORT_RANGE = "61000-62000"
 GATEWAY = "169.254.1.1"
 """A Pod's next hop on a routed CNI: the node's end of its own link."""
-PROPS = {"ip": "iproute2", "iptables-restore": "iptables", "conntrack": "conntrack"}
-"""Program -> the Debian package that brings it."""
+PROPS = ("conntrack", "ip", "iptables-restore")
+"""The programs that the demo needs."""
 SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 COMMAND_SECONDS = 60
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -42,8 +43,8 @@ def check_props() -> None:
     """What the demo cannot do without: root (PermissionDeniedError) and a few programs (UnavailableError)."""
     if os.geteuid() != 0:
         raise PermissionDeniedError("the demo makes network namespaces: run it as root (sudo nplconf demo)")
-    if missing := {package for program, package in PROPS.items() if not shutil.which(program, path=SEARCH)}:
-        raise UnavailableError(f"the demo lacks programs: apt-get install {' '.join(sorted(missing))}")
+    if missing := [program for program in PROPS if not shutil.which(program, path=SEARCH)]:
+        raise UnavailableError(f"the demo lacks programs: {packages.installation(command.find, *missing)}")
 
 
 @dataclass(slots=True)
