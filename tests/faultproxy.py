@@ -182,6 +182,7 @@ class Proxy:
     sent: int = 0
     """Bytes to the client, of heads and bodies."""
     _rules: list[_Rule] = field(default_factory=list)
+    _streams: set[asyncio.StreamWriter] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -231,9 +232,10 @@ class Proxy:
             asyncio.start_server(self._client, sock=self._listener, ssl=self._tls, limit=1 << 24)
         )
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self._loop.close()
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -254,6 +256,8 @@ class Proxy:
         request = Request(method, path, headers, body)
         self.requests.append(request)
         fault = self._next(request)
+        if fault is None and "watch=1" in path:
+            return await self._stream(upstream, request, writer)
         answer = await (fault(request, lambda: upstream.ask(request)) if fault else upstream.ask(request))
         if answer is None:
             self.statuses.append(0)
@@ -266,6 +270,23 @@ class Proxy:
             await writer.drain()
             await asyncio.sleep(answer.pace)
         return not answer.cut
+
+    async def _stream(self, upstream: "_Upstream", request: Request, writer: asyncio.StreamWriter) -> bool:
+        """Hand a watch on, byte by byte, until one side ends it or `cut_streams` does."""
+        source = await upstream.send(request)
+        self._streams.add(writer)
+        try:
+            while data := await source.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        finally:
+            self._streams.discard(writer)
+        return False
+
+    def cut_streams(self) -> None:
+        """Break all watches off."""
+        for writer in tuple(self._streams):
+            self._loop.call_soon_threadsafe(writer.transport.abort)
 
     def _next(self, request: Request) -> Fault | None:
         for rule in self._rules:
@@ -285,6 +306,10 @@ class _Upstream:
     writer: asyncio.StreamWriter | None = None
 
     async def ask(self, request: Request) -> Answer:
+        return await _answer(await self.send(request))
+
+    async def send(self, request: Request) -> asyncio.StreamReader:
+        """Send a request; where its response is read from."""
         if self.reader is None or self.writer is None:
             with netns.inside(self.plane.namespace) if self.plane.namespace else contextlib.nullcontext():
                 opened = asyncio.open_connection(self.plane.host, self.plane.port, ssl=self.tls, limit=1 << 24)
@@ -294,7 +319,7 @@ class _Upstream:
         lines += [f"host: {self.plane.host}", f"content-length: {len(request.body)}"]
         head = "\r\n".join([f"{request.method} {request.path} HTTP/1.1", *lines])
         self.writer.write(head.encode() + b"\r\n\r\n" + request.body)
-        return await _answer(self.reader)
+        return self.reader
 
     def close(self) -> None:
         if self.writer:

@@ -52,7 +52,7 @@ def state(objects: Iterable[tuple[str, Mapping[str, Any]]], node: str | None) ->
             nodes[a_node.name] = a_node
     mine = (nodes[node],) if node in nodes else tuple(nodes.values())
     found = (mine, tuple(pods.values()), tuple(services.values()))
-    return ClusterState(*found, _identity(services), elsewhere)
+    return ClusterState(*found, identity_of(services.get("default/kubernetes")), elsewhere)
 
 
 def read_node(raw: Mapping[str, Any]) -> Node | None:
@@ -140,10 +140,9 @@ def _elsewhere(raw: Mapping[str, Any], node: str) -> dict[str, str]:
     return {f"{_namespace(metadata)}/{name}": where}
 
 
-def _identity(services: Mapping[str, Service]) -> str | None:
-    """What no API server gives as a UID names no cluster."""
-    kubernetes = services.get("default/kubernetes")
-    return kubernetes.uid if kubernetes and identifier(kubernetes.uid) else None
+def identity_of(kubernetes: object) -> str | None:
+    """Return the cluster's identity: the UID of this Service, if it is one that an API server gives."""
+    return kubernetes.uid if isinstance(kubernetes, Service) and identifier(kubernetes.uid) else None
 
 
 def _namespace(metadata: Mapping[str, Any]) -> str:

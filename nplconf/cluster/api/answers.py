@@ -55,6 +55,7 @@ class Listing:
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self.pending = ""
+        self.version = ""
 
     def items(self, reply: Reply) -> Iterator[tuple[str, Mapping[str, Any]]]:
         """(kind, object) of a page's items. One at a time, so that what they become is all that stays in memory.
@@ -82,6 +83,8 @@ class Listing:
         metadata = head.get("metadata")
         found = metadata.get("continue") if isinstance(metadata, dict) else None
         self.pending = found if isinstance(found, str) else ""
+        version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
+        self.version = version if isinstance(version, str) else ""
 
 
 def _named(item: object) -> TypeGuard[dict[str, Any]]:

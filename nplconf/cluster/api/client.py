@@ -20,10 +20,10 @@ from nplconf.cluster.api.access import Access
 from nplconf.cluster.api.answers import InvalidResponseError, Listing, refusal, whole
 from nplconf.cluster.api.credentials import Note
 from nplconf.cluster.api.session import Session
-from nplconf.cluster.api.transport import Deadline, Reply
+from nplconf.cluster.api.transport import Deadline
 from nplconf.cluster.objects import state
 from nplconf.deadline import current
-from nplconf.errors import NplconfError, PermissionDeniedError, UnavailableError
+from nplconf.errors import NplconfError, UnavailableError
 from nplconf.model import ClusterState, Event, Failure, Patch
 
 if TYPE_CHECKING:  # only doctor pays for it
@@ -61,6 +61,14 @@ class ApiCluster:
         found = credentials.find(self._kubeconfig, self._note)
         self._note = _silent
         return found
+
+    def credentials(self) -> Callable[[], Access]:
+        """Return what finds the credentials, which further connections to this server need.
+
+        Raises BadConfigError where there are none.
+        """
+        self._session.access = self._session.access or self._find()
+        return self._find
 
     def close(self) -> None:
         """Let the connections go; the next request opens another."""
@@ -103,7 +111,7 @@ class ApiCluster:
         reply = self._session.ask("GET", f"/api/v1/nodes/{quote(name, safe='')}", deadline)
         said = refusal(reply) if reply.status == 404 else None
         if not (said and said.reason == "NotFound" and said.kind == "nodes"):
-            yield "Node", whole(self._granted(reply, "get", "nodes"), "Node")
+            yield "Node", whole(self._session.granted(reply, "get", "nodes"), "Node")
         else:
             yield from self._other_nodes(deadline)
 
@@ -123,24 +131,10 @@ class ApiCluster:
             reply = self._session.ask("GET", path, deadline)
             if reply.status == 410 and "continue" in query:
                 raise _ExpiredError
-            yield from listing.items(self._granted(reply, "list", resource))
+            yield from listing.items(self._session.granted(reply, "list", resource))
             if not listing.pending:
                 return
             query["continue"] = listing.pending
-
-    def _granted(self, reply: Reply, verb: str, resource: str) -> Reply:
-        """Return a reply of success. Raises PermissionDeniedError (401, 403), UnavailableError."""
-        if reply.status == 200:
-            return reply
-        said = refusal(reply)
-        message = said.message if said else "and not from an API server"
-        if reply.status == 401:
-            raise PermissionDeniedError(self._session.rejected())
-        if reply.status == 403:
-            raise PermissionDeniedError(
-                f"the right to {verb} {resource} is missing: {message}; see examples/kubernetes"
-            )
-        raise UnavailableError(f"the API server cannot {verb} {resource}: {reply.status} {message}")
 
     # --- writing
 

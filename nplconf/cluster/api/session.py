@@ -1,14 +1,15 @@
 """Asking an API server with patience, up to a deadline: it may be busy, restarting, or no longer know our token."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from urllib.parse import urljoin, urlsplit
 
 from nplconf.cluster.api.access import Access
+from nplconf.cluster.api.answers import refusal
 from nplconf.cluster.api.transport import Deadline, Reply, Transport
-from nplconf.errors import UnavailableError
+from nplconf.errors import PermissionDeniedError, UnavailableError
 
 BUSY = (429, 503)
 """Statuses that ask to come back: as often as the deadline allows."""
@@ -57,6 +58,35 @@ class Session:
     def rejected(self) -> str:
         """Return what to say of a 401."""
         return self.access.rejected() if self.access else "The API server rejected our credentials (401)"
+
+    def granted(self, reply: Reply, verb: str, resource: str) -> Reply:
+        """Return a reply of success. Raises PermissionDeniedError (401, 403), UnavailableError."""
+        if reply.status == 200:
+            return reply
+        said = refusal(reply)
+        message = said.message if said else "and not from an API server"
+        if reply.status == 401:
+            raise PermissionDeniedError(self.rejected())
+        if reply.status == 403:
+            raise PermissionDeniedError(
+                f"the right to {verb} {resource} is missing: {message}; see examples/kubernetes"
+            )
+        raise UnavailableError(f"the API server cannot {verb} {resource}: {reply.status} {message}")
+
+    def stream(self, path: str, seconds: float, silence: float, longest: int) -> Iterator[bytes]:
+        """Open a watch and return its lines. seconds: for the head of the response; the others as `Transport.stream`.
+
+        Rejected credentials are read again once. Raises UnavailableError, PermissionDeniedError, and what finding the
+        credentials raises.
+        """
+        with Deadline(seconds) as deadline:
+            opened = self._ready().stream(path, deadline, silence, longest)
+            if isinstance(opened, Reply) and opened.status == 401 and self._renew():
+                opened = self._ready().stream(path, deadline, silence, longest)
+            if not isinstance(opened, Reply):
+                return opened
+        self.granted(_here(opened, self._ready().server), "watch", path.partition("?")[0])
+        raise UnavailableError("the API server answered a watch with something else")
 
     def _attempt(
         self, method: str, path: str, deadline: Deadline, body: bytes | None, headers: dict[str, str]

@@ -15,7 +15,7 @@ import ssl
 import threading
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -30,6 +30,9 @@ SILENCE_SECONDS = 6.0
 LARGEST = 512 << 20
 """Bytes of one unpacked answer: ten times a cluster of 50,000 Services."""
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"nplconf/{__version__}"}
+
+WATCH_HEADERS = {**HEADERS, "Accept-Encoding": "identity"}
+"""A compressed stream is held back until its compressor has a block full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,41 @@ class Transport:
             self.close()
         return Reply(response.status, found, unpacked)
 
+    def stream(self, path: str, deadline: Deadline, silence: float, longest: int) -> "Reply | Iterator[bytes]":
+        """Open a watch: the lines of its response, or the whole reply where it is refused.
+
+        Args:
+            path: what is watched.
+            deadline: for the head of the response.
+            silence: seconds without a byte after which the stream is dead.
+            longest: bytes of one line.
+
+        Raises UnavailableError, also while the lines are read.
+        """
+        try:
+            connection = self._opened(deadline)
+            connection.request("GET", self._base + path, None, {**WATCH_HEADERS, **self._access.headers()})
+            response = connection.getresponse()
+            if response.status != 200:
+                found = {name.lower(): value for name, value in response.headers.items()}
+                return Reply(response.status, found, _raw(response))
+            connection.sock.settimeout(silence)
+        except (http.client.HTTPException, OSError) as err:
+            self.close()
+            raise UnavailableError(f"{self._place()}: {_why(err, deadline)}") from None
+        return self._lines(response, longest)
+
+    def _lines(self, response: http.client.HTTPResponse, longest: int) -> Iterator[bytes]:
+        try:
+            while line := _line(response, longest):
+                if line.strip():
+                    yield line
+        except (http.client.HTTPException, OSError, ValueError, AttributeError) as err:
+            # ValueError, AttributeError: another thread has closed the connection
+            raise UnavailableError(f"{self._place()}: the watch ended: {str(err) or type(err).__name__}") from None
+        finally:
+            self.close()
+
     def _place(self) -> str:
         hop = urlsplit(self._access.proxy)
         return f"{self._access.server}{f' through the proxy {hop.hostname}:{hop.port or 80}' if hop.hostname else ''}"
@@ -197,6 +235,13 @@ def _connected(connection: Connection, deadline: Deadline) -> Connection:
     if problem:
         raise problem
     return connection
+
+
+def _line(response: http.client.HTTPResponse, longest: int) -> bytes:
+    line = response.readline(longest)
+    if len(line) >= longest:
+        raise http.client.HTTPException(f"a line of its watch is longer than {longest >> 20} MiB")
+    return line
 
 
 def _unpacked(response: http.client.HTTPResponse, encoding: str) -> bytes:
