@@ -15,7 +15,21 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from nplconf.model import Backend, Family, PortRange
-from nplconf.values import DIRECTORY, FILE, FILES, NAME, NODE_IPS, PERCENT, PORTS, SECONDS, SOCKET, SWITCH, Kind, choice
+from nplconf.values import (
+    ADDRESS,
+    DIRECTORY,
+    FILE,
+    FILES,
+    NAME,
+    NODE_IPS,
+    PERCENT,
+    PORTS,
+    SECONDS,
+    SOCKET,
+    SWITCH,
+    Kind,
+    choice,
+)
 
 CONFIG = "/etc/nplconf/config.yaml"
 """The config file that may be missing."""
@@ -29,7 +43,8 @@ BACKEND = choice(
 
 # --- the commands that use an option --------------------------------------------------------------------------------
 
-DECIDE = ("plan", "apply", "verify", "explain", "report")
+APPLY = ("apply", "watch")
+DECIDE = ("plan", *APPLY, "verify", "explain", "report")
 """They decide what a run changes, from cluster and node."""
 LEAVE = ("cleanup", "uninstall-units")
 NODE = (*DECIDE, "show", "diff", "doctor", *LEAVE)
@@ -119,7 +134,7 @@ class Settings:
     write_back: str | None = field(
         default=None,
         metadata=_option(
-            FILE, _CLUSTER, ("apply", "doctor", *LEAVE, *UNITS),
+            FILE, _CLUSTER, (*APPLY, "doctor", *LEAVE, *UNITS),
             "With a cluster state file: write the Pods with their new annotations to this file.",
         ),
     )  # fmt: skip
@@ -138,7 +153,7 @@ class Settings:
         ),
     )  # fmt: skip
     no_events: bool = field(
-        default=False, metadata=_option(SWITCH, _CLUSTER, ("apply", "doctor"), "Create no Kubernetes Events.")
+        default=False, metadata=_option(SWITCH, _CLUSTER, (*APPLY, "doctor"), "Create no Kubernetes Events.")
     )
     # plan and policy
     mode: Literal["auto", "reviewed"] = field(
@@ -161,7 +176,7 @@ class Settings:
         metadata=_option(
             SWITCH,
             _PLAN,
-            ("plan", "apply"),
+            ("plan", *APPLY),
             "With a PLAN: change nothing when the cluster differs from it in anything.",
         ),
     )
@@ -212,13 +227,21 @@ class Settings:
     textfile: str | None = field(
         default=None,
         metadata=_option(
-            FILE, _NODE, ("apply", "doctor", "uninstall-units", *UNITS),
+            FILE, _NODE, (*APPLY, "doctor", "uninstall-units", *UNITS),
             "Write metrics to this file, for the node exporter's textfile collector.",
         ),
     )  # fmt: skip
+    resync: int = field(
+        default=30,
+        metadata=_option(SECONDS, _NODE, ("watch",), "How often the whole node is read although nothing happened."),
+    )
+    listen: str | None = field(
+        default=None,
+        metadata=_option(ADDRESS, _NODE, ("watch",), "Serve /metrics, /healthz and /readyz at ADDRESS:PORT."),
+    )
     force: bool = field(
         default=False,
-        metadata=_option(SWITCH, _NODE, ("apply",), "Apply although the node's datapath bypasses netfilter."),
+        metadata=_option(SWITCH, _NODE, APPLY, "Apply although the node's datapath bypasses netfilter."),
     )
     # limits
     max_delete: int = field(

@@ -116,6 +116,7 @@ def _node_ips(value: object) -> dict[str, str]:
     return value
 
 
+ADDRESS = text("an address and a port", "ADDRESS:PORT")
 NAME = text("a name", "NAME")
 FILE = text("a file", "FILE")
 DIRECTORY = text("a directory", "DIR")

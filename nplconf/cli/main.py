@@ -32,6 +32,7 @@ COMMANDS = {
     "validate": Command("List all problems of plan files, with file and line", "nplconf validate plans/worker-1.yaml"),
     "plan": Command("Show what apply would change on this node", "nplconf plan --detailed-exitcode"),
     "apply": Command("Make this node match the cluster and annotate its Pods", "nplconf apply --check"),
+    "watch": Command("Apply whenever something changes, as a service", "nplconf watch --listen 127.0.0.1:9781"),
     "verify": Command("Compare rule, hold and annotation of every mapping", "nplconf verify -o json"),
     "show": Command("List this node's live mappings", "nplconf show"),
     "explain": Command(
@@ -40,7 +41,7 @@ COMMANDS = {
     "diff": Command("Compare two plans, or a plan and the node", "nplconf diff before.yaml after.yaml -o markdown"),
     "doctor": Command("Check this node and print a fix for each problem", "sudo nplconf doctor"),
     "report": Command("Write an HTML page about this node or a plan", "nplconf report --out node.html"),
-    "cleanup": Command("Remove all rules and annotations of nplconf from this node", "sudo nplconf cleanup --check"),
+    "cleanup": Command("Remove all rules and annotations of nplconf from this node", "sudo nplconf cleanup"),
     "hold": Command("Run the daemon that holds the port range", "nplconf hold --port-range 61000-62000"),
     "install-units": Command("Write the systemd units for this nplconf", "sudo nplconf install-units --now"),
     "uninstall-units": Command("Remove nplconf from this node", "sudo nplconf uninstall-units --purge"),

@@ -22,18 +22,23 @@ from nplconf.run.outcome import Result
 from nplconf.settings import Settings
 
 
-def recorded(settings: Settings, run: Callable[[], Result]) -> tuple[Result, int]:
-    """Do a run and leave behind what came of it; the exit code with it. What it raises goes on."""
+def recorded(
+    settings: Settings, run: Callable[[], Result], publish: Callable[[str], None] | None = None
+) -> tuple[Result, int]:
+    """Carry out a run and record its result. Return the result and the exit code; what the run raises goes on.
+
+    publish: called with the text of the run's metrics.
+    """
     began = time.monotonic()
     try:
         result = run()
     except Exception as err:
-        _leave(settings, getattr(err, "exit_code", 1), began)
+        _leave(settings, getattr(err, "exit_code", 1), began, publish=publish)
         raise
     code = result.exit_code
     if _completed(result):
         code = code or _note(settings)
-    problem = _leave(settings, code, began, result)
+    problem = _leave(settings, code, began, result, publish)
     if problem:
         result = replace(result, failures=(*result.failures, problem))
     return result, code or result.exit_code
@@ -63,30 +68,43 @@ def _note(settings: Settings) -> int:
     return 0
 
 
-def _leave(settings: Settings, code: int, began: float, result: Result | None = None) -> Failure | None:
+def _leave(
+    settings: Settings,
+    code: int,
+    began: float,
+    result: Result | None = None,
+    publish: Callable[[str], None] | None = None,
+) -> Failure | None:
     """Write the metrics; return the failure where that is not possible."""
-    if not settings.textfile:
+    if not settings.textfile and not publish:
         return None
     now = time.time()
     well = code == 0 or (result is not None and _completed(result))
     run = Run(
         status=code,
         attempted=now,
-        succeeded=now if well else _last_success(settings.state_dir, Path(settings.textfile), now),
+        succeeded=now if well else _last_success(settings, now),
         seconds=time.monotonic() - began,
         range_ports=len(settings.port_range),
         backend=_backend(settings),
         counts=metrics.counted(result) if result else _rules_alone(settings),
         counters=_count(settings, code, result),
     )
+    text = metrics.text(run)
+    if publish:
+        publish(text)
+    return _write(settings.textfile, text, result) if settings.textfile else None
+
+
+def _write(textfile: str, text: str, result: Result | None) -> Failure | None:
     try:
         # readable for the collector, which takes files named *.prom only
-        writing.replace(Path(settings.textfile), metrics.text(run).encode(), mode=0o644)
+        writing.replace(Path(textfile), text.encode(), mode=0o644)
     except OSError as err:
         message = f"the metrics cannot be written: {err.strerror}"
         if result is None:
-            say.error(f"{settings.textfile}: {message}")
-        return Failure("metrics", settings.textfile, message)
+            say.error(f"{textfile}: {message}")
+        return Failure("metrics", textfile, message)
     return None
 
 
@@ -100,12 +118,12 @@ def _count(settings: Settings, code: int, result: Result | None) -> Counters:
     return total
 
 
-def _last_success(state_dir: str, textfile: Path, now: float) -> float:
+def _last_success(settings: Settings, now: float) -> float:
     """Seconds since 1970; 0: never. The state directory's word may be a minute older than that of the metrics."""
-    last = success.last(state_dir)
+    last = success.last(settings.state_dir)
     before = 0.0
     with contextlib.suppress(BadDataError, ValueError):
-        before = metrics.last_success(read_text(str(textfile)))
+        before = metrics.last_success(read_text(settings.textfile)) if settings.textfile else 0.0
     return max(last.when if last else 0.0, before if before <= now else 0.0)
 
 

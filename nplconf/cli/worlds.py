@@ -1,7 +1,8 @@
 """The two worlds of a run, as the settings name them, and one look at both."""
 
 import functools
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from nplconf.cli import say
 from nplconf.cluster import Cluster
@@ -10,8 +11,21 @@ from nplconf.node.linux import LinuxNode
 from nplconf.settings import Settings
 
 if TYPE_CHECKING:
+    from nplconf.node import Node
     from nplconf.run.decision import Bounds
     from nplconf.run.reconcile import Review
+
+
+class Worlds(NamedTuple):
+    """How a run gets at both worlds. Each is opened when it is needed: a plan without a cluster needs none."""
+
+    node: "Callable[[], Node]"
+    cluster: Callable[[], Cluster]
+
+
+def worlds(settings: Settings) -> Worlds:
+    """Return the worlds of a run that is a process of its own."""
+    return Worlds(lambda: open_node(settings), lambda: open_cluster(settings))
 
 
 def open_cluster(settings: Settings) -> Cluster:

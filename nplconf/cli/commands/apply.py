@@ -2,18 +2,18 @@
 
 import argparse
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from nplconf.cli import options, plans, record, say
 from nplconf.cli.commands import plan as plan_command
-from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cli.worlds import Worlds, worlds
 from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import BadConfigError, BadDataError, NplconfError
-from nplconf.node import datapath, state
-from nplconf.node.linux import LinuxNode
+from nplconf.node import Node, datapath, state
 from nplconf.node.lock import locked
 from nplconf.output import data, structured, table
+from nplconf.run.decision import Bounds
 from nplconf.run.outcome import Result
 from nplconf.run.reconcile import apply, apply_plan, heal_to_last, keep_last
 from nplconf.settings import Settings
@@ -22,7 +22,7 @@ from nplconf.settings import Settings
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What only this command takes."""
     plan_command.plan_arguments(parser)
-    parser.add_argument("--check", "--dry-run", action="store_true", help="only show what would change, as `plan` does")
+    parser.add_argument("--check", action="store_true", help="only say what would change, as `plan` does")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -48,6 +48,18 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
 
 def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
     plan_command.check(arguments, settings)
+    return carry_out(settings, worlds(settings), lambda: plans.bounds(arguments.plan, settings, exact=settings.exact))
+
+
+def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds]) -> Result:
+    """Carry out one run, under the node's lock.
+
+    Args:
+        settings: of this run.
+        worlds: the cluster and the node.
+        bounds: reads the plan or the policy; called under the lock. Where it raises BadDataError, the node is brought
+            back to the last good plan, and the error goes on.
+    """
     if not settings.force:
         datapath.refuse_bypass()
     state.make_directory(settings.state_dir)
@@ -55,25 +67,21 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
         if found := state.openness(settings.state_dir):
             say.warning(f"{found.fault}. Fix: {found.fix}")
     with locked(settings.state_dir):
-        return _result(arguments, settings)
+        node = worlds.node()
+        try:
+            given = bounds()
+        except BadDataError as err:
+            _keep_last(node, worlds, settings, err)
+            raise
+        if given.plan and settings.no_cluster:
+            return apply_plan(node, settings, given.plan)
+        return apply(worlds.cluster(), node, settings, given)
 
 
-def _result(arguments: argparse.Namespace, settings: Settings) -> Result:
-    node = open_node(settings)
+def _keep_last(node: Node, worlds: Worlds, settings: Settings, why: BadDataError) -> None:
+    """Bring the node back to the last good plan: a plan that cannot be read asks for no change."""
     try:
-        bounds = plans.bounds(arguments.plan, settings, exact=settings.exact)
-    except BadDataError as err:
-        _keep_last(node, settings, err)
-        raise
-    if bounds.plan and settings.no_cluster:
-        return apply_plan(node, settings, bounds.plan)
-    return apply(open_cluster(settings), node, settings, bounds)
-
-
-def _keep_last(node: LinuxNode, settings: Settings, why: BadDataError) -> None:
-    """What cannot be read is no wish to change anything: what was last good is kept in order, as far as that goes."""
-    try:
-        result = _kept(node, settings, str(why))
+        result = _kept(node, worlds, settings, str(why))
     except NplconfError as err:
         say.error(f"the node is left as it is: {err}")
         return
@@ -86,11 +94,11 @@ def _keep_last(node: LinuxNode, settings: Settings, why: BadDataError) -> None:
         say.error(f"{failure.step}: {failure.subject}: {failure.message}")
 
 
-def _kept(node: LinuxNode, settings: Settings, why: str) -> Result | None:
+def _kept(node: Node, worlds: Worlds, settings: Settings, why: str) -> Result | None:
     if settings.no_cluster:
         return heal_to_last(node, settings, why)
     try:
-        cluster = open_cluster(settings)
+        cluster = worlds.cluster()
     except NplconfError:
         return heal_to_last(node, settings, why)
     return keep_last(cluster, node, settings, why)

@@ -1,0 +1,16 @@
+"""Watch mode: the job of `apply` as a service that runs when an event makes it necessary.
+
+    hub       what the threads share: the mirror, its trustworthiness, the causes of the next run
+    source    one thread per resource: list, then watch; events go into the mirror
+    mirror    the cluster as the events describe it: pure, equal to a fresh list
+    pace      when to run, how long to wait after a failure: pure
+    cluster   the mirror behind the `Cluster` seam; patches and Events go to the API server
+    node      the node behind the `Node` seam, with what may be kept in memory between two full readings
+    drift     the kernel's notifications of changed rules
+    loop      waits, runs, reports; decides nothing
+    server    /metrics, /healthz, /readyz
+
+Events only say when to run. A run is `apply` on a snapshot that equals a fresh list, so nothing is decided twice. Two
+things are kept in memory between runs: the mirror, which a new list replaces after a gap, and the fields of
+`node.RememberedNode`, which each resync reads again. `run` and everything below it know nothing of this package.
+"""

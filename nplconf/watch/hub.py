@@ -1,0 +1,121 @@
+"""What the threads of watch mode share: the mirror, whether it can be trusted, and the causes of the next run."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from nplconf.errors import NplconfError, UnavailableError
+from nplconf.model import ClusterState, Patch
+from nplconf.watch import pace
+from nplconf.watch.mirror import RESOURCES, Mirror, Resource
+
+Cause = str
+"""Why a run is due: a resource ("pods"), "drift", or "resync"."""
+
+
+class Hub:
+    """Shared by the sources, the drift monitor and the loop.
+
+    Args:
+        node: the name of the Node.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, node: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.mirror = Mirror(node)
+        self.events: Counter[Cause] = Counter()
+        """Events received, by cause."""
+        self.restarts: Counter[Resource] = Counter()
+        """Lists that were needed after the first, by resource."""
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._problems: dict[Resource, NplconfError | None] = {
+            resource: UnavailableError(f"{resource} have not been listed yet") for resource in RESOURCES
+        }
+        self._unlisted = set(RESOURCES)
+        self._pending: pace.Pending | None = None
+        self.began: float | None = None
+        """When the first event came that the last run was for; None for a resync."""
+        self._causes: set[Cause] = set()
+
+    # --- written by the sources and the drift monitor
+
+    def replace(self, resource: Resource, items: Iterable[Mapping[str, Any]]) -> None:
+        """Take a complete list. The resource can be trusted from now on."""
+        with self._changed:
+            self.restarts[resource] += resource in self.mirror.listed
+            trusted_again = self._problems[resource] is not None
+            self._problems[resource] = None
+            self._unlisted.discard(resource)
+            if self.mirror.replace(resource, items) or trusted_again:
+                self._notice(resource)
+
+    def event(self, resource: Resource, kind: str, raw: Mapping[str, Any]) -> None:
+        """Take one watch event."""
+        with self._changed:
+            self.events[resource] += 1
+            apply = self.mirror.remove if kind == "DELETED" else self.mirror.update
+            if apply(resource, raw):
+                self._notice(resource)
+
+    def lost(self, resource: Resource, problem: NplconfError) -> None:
+        """Say that the resource cannot be followed at present; the next run learns why."""
+        with self._changed:
+            if self._problems[resource] is None:
+                self._notice(resource)
+            self._problems[resource] = problem
+            self._unlisted.discard(resource)
+            self._changed.notify_all()
+
+    def drifted(self) -> None:
+        """Say that another program changed the rules of nplconf."""
+        with self._changed:
+            self.events["drift"] += 1
+            self._notice("drift")
+
+    def edited(self) -> None:
+        """Say that a file that a run depends on was edited or replaced."""
+        with self._changed:
+            self.events["files"] += 1
+            self._notice("files")
+
+    def annotated(self, patches: Iterable[Patch]) -> None:
+        """Take our own patches as written, so that their echo is no change."""
+        with self._changed:
+            self.mirror.annotate(patches)
+
+    def _notice(self, cause: Cause) -> None:
+        self._causes.add(cause)
+        self._pending = pace.noticed(self._pending, self._clock())
+        self._changed.notify_all()
+
+    # --- read by the loop
+
+    def snapshot(self) -> ClusterState:
+        """Return the cluster as it is now. Raises the error of a resource that cannot be followed at present."""
+        with self._changed:
+            problem = next(filter(None, self._problems.values()), None)
+            if problem:
+                raise problem
+            return self.mirror.state()
+
+    def first_lists(self, seconds: float) -> None:
+        """Wait until every resource was listed, or could not be, but not longer than so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._unlisted, seconds)
+
+    def wait(self, until: float) -> frozenset[Cause]:
+        """Wait until a run is due; why. Without an event that is at `until`, with the cause "resync"."""
+        with self._changed:
+            while True:
+                now = self._clock()
+                due = min(self._pending.due(), until) if self._pending else until
+                if now >= due:
+                    break
+                self._changed.wait(due - now)
+            causes = frozenset(self._causes) if self._pending else frozenset()
+            self.began = self._pending.first if self._pending else None
+            self._pending, self._causes = None, set()
+        return causes | ({"resync"} if now >= until else set())

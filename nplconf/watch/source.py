@@ -1,0 +1,64 @@
+"""Following one resource in a thread: list, watch, and list again after a gap."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+
+from nplconf.cluster.api.access import Access
+from nplconf.cluster.api.stream import GoneError, Stream
+from nplconf.errors import NplconfError, UnavailableError
+from nplconf.watch import pace
+from nplconf.watch.hub import Hub
+from nplconf.watch.mirror import Resource
+
+
+def start(hub: Hub, find: Callable[[], Access], node: str) -> None:
+    """Follow Services, the Node and its Pods, each in a daemon thread with a connection of its own."""
+    streams: dict[Resource, Stream] = {
+        "services": Stream(find, "services", "ServiceList", {}),
+        "nodes": Stream(find, "nodes", "NodeList", {"fieldSelector": f"metadata.name={node}"}),
+        "pods": Stream(find, "pods", "PodList", {"fieldSelector": f"spec.nodeName={node}"}),
+    }
+    for resource, stream in streams.items():
+        threading.Thread(target=follow, args=(hub, resource, stream), name=resource, daemon=True).start()
+
+
+def follow(
+    hub: Hub,
+    resource: Resource,
+    stream: Stream,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    dice: Callable[[], float] = random.random,
+) -> None:
+    """Follow one resource for ever. Every failure is the hub's to know, and is retried after a backoff."""
+    failures = 0
+    while True:
+        try:
+            hub.replace(resource, stream.list())
+            while True:
+                failures = _watched(hub, resource, stream, failures)
+        except GoneError:
+            problem: NplconfError | None = None  # what the hub has is a little old, not wrong
+        except NplconfError as err:
+            problem = err
+        except Exception as err:  # noqa: BLE001 whatever a response contains, this thread must go on
+            problem = UnavailableError(f"{resource}: unexpected {type(err).__name__}: {err}")
+        if problem:
+            hub.lost(resource, problem)
+        if problem or failures:
+            sleep(pace.backoff(failures, dice()))
+        failures += 1
+
+
+def _watched(hub: Hub, resource: Resource, stream: Stream, failures: int) -> int:
+    """Hand the events of one watch on, until the server ends it. Return the failures in a row: none after an event."""
+    began = time.monotonic()
+    for event in stream.events():
+        failures = 0
+        if event.type != "BOOKMARK":
+            hub.event(resource, event.type, event.object)
+    if time.monotonic() - began < 1.0 and failures:
+        raise UnavailableError(f"{resource}: the API server ends each watch at once")
+    return failures if time.monotonic() - began < 1.0 else 0
