@@ -106,6 +106,8 @@ class Pod:
     ips: tuple[str, ...] = ()
     ports: tuple[ContainerPort, ...] = ()
     annotation: str | None = None
+    terminating: bool = False
+    """It has a deletionTimestamp; its containers may still run."""
 
     @property
     def terminated(self) -> bool:
@@ -135,6 +137,8 @@ class Service:
     ports: tuple[ServicePort, ...]
     enabled: bool
     health_check_node_port: int = 0
+    enabled_value: str | None = None
+    """The value of the annotation `ENABLED`, quoted for messages; None without the annotation."""
     external_ips: tuple[str, ...] = ()
     """Addresses at which kube-proxy serves each `port`, as given (spec.externalIPs)."""
     ingress_ips: tuple[str, ...] = ()

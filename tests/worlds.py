@@ -103,6 +103,7 @@ def service(
         families=tuple(families),
         ports=tuple(ServicePort(port + i, target, protocol, node_port) for i, (target, protocol) in enumerate(ports)),
         enabled=enabled,
+        enabled_value='"true"' if enabled else None,
         health_check_node_port=health_check_node_port,
         external_ips=tuple(external_ips),
         ingress_ips=tuple(ingress_ips),

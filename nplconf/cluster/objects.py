@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nplconf.desired.names import identifier
+from nplconf.files.strict_yaml import shown
 from nplconf.model import (
     ANNOTATION,
     ENABLED,
@@ -91,6 +92,7 @@ def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
         ports=tuple(_container_ports(spec, host_network=host_network)),
         # a value that is no string still is our key on the Pod: "" equals no annotation of ours, so it is replaced
         annotation=_text(annotations[ANNOTATION]) if ANNOTATION in annotations else None,
+        terminating=bool(metadata.get("deletionTimestamp")),
     )
 
 
@@ -100,6 +102,7 @@ def read_service(raw: Mapping[str, Any]) -> Service | None:
     name = _text(metadata.get("name"))
     if not name:
         return None
+    annotations = _mapping(metadata.get("annotations"))
     return Service(
         namespace=_namespace(metadata),
         name=name,
@@ -108,7 +111,8 @@ def read_service(raw: Mapping[str, Any]) -> Service | None:
         selector=_selector(spec.get("selector")),
         families=_families(spec),
         ports=tuple(_service_port(p) for p in _list(spec.get("ports")) if isinstance(p, dict)),
-        enabled=_mapping(metadata.get("annotations")).get(ENABLED) == "true",
+        enabled=annotations.get(ENABLED) == "true",
+        enabled_value=shown(annotations[ENABLED]) if ENABLED in annotations else None,
         health_check_node_port=_port(spec.get("healthCheckNodePort")),
         external_ips=tuple(filter(None, map(_text, _list(spec.get("externalIPs"))))) if _is_proxied(spec) else (),
         ingress_ips=_ingress_ips(_mapping(raw.get("status"))) if _is_proxied(spec) else (),

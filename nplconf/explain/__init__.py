@@ -1,10 +1,10 @@
-"""Why a Pod, Service or node port is or is not mapped: a few lines that end in the command that mends it. Pure."""
+"""Why a Pod, Service or node port is or is not mapped: a few lines that end in the command that fixes it. Pure."""
 
 from nplconf.explain.numbers import of_number
 from nplconf.explain.objects import of_pod, of_service
-from nplconf.explain.question import LINES, Explanation, Facts, NodePort, PodName, ServiceName, What, parse
+from nplconf.explain.question import FORMS, LINES, Explanation, Facts, NodePort, PodName, ServiceName, What, parse
 
-__all__ = ["LINES", "Explanation", "Facts", "NodePort", "PodName", "ServiceName", "What", "explain", "parse"]
+__all__ = ["FORMS", "LINES", "Explanation", "Facts", "NodePort", "PodName", "ServiceName", "What", "explain", "parse"]
 
 
 def explain(what: What, facts: Facts) -> Explanation:
@@ -16,7 +16,7 @@ def explain(what: What, facts: Facts) -> Explanation:
     else:
         found = of_number(what, facts)
     blocked = facts.decision.blocked
-    if not blocked or not found.mend:
+    if not blocked or not found.fixes:
         return found
     option = "--allow-empty" if blocked.kind == "empty" else "--max-delete 100"
     reasons = (f"blocked: {blocked.message}", *found.reasons)

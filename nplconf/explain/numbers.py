@@ -7,8 +7,8 @@ from nplconf.explain.question import Explanation, Facts, NodePort
 from nplconf.explain.sentences import (
     cooling_now,
     cools,
-    mend,
-    mend_hold,
+    fix_hold,
+    fixes,
     new_plan,
     of_reservations,
     of_rows,
@@ -28,12 +28,12 @@ def of_number(asked: NodePort, facts: Facts) -> Explanation:
     if mine:
         others = _others(asked.number, facts) if any(row.mapping.via == "dnat" for row in mine) else []
         reasons = (*others, *of_rows(mine, facts), *of_stale(stale))
-        commands = (*mend(mine, facts), *([new_plan(facts)] if stale else []))
+        commands = (*fixes(mine, facts), *([new_plan(facts)] if stale else []))
         return Explanation(f"{name} is for {_owners(mine)}", reasons, commands)
     if rows:
         reasons = ("one number is for one Pod port, whatever the protocol", *of_rows(rows, facts))
         return Explanation(
-            f"{name} is not mapped: its number is for {_owners(rows)}", reasons, tuple(mend(rows, facts))
+            f"{name} is not mapped: its number is for {_owners(rows)}", reasons, tuple(fixes(rows, facts))
         )
     if stale:
         return Explanation(f"{name} is not mapped", tuple(of_stale(stale)), (new_plan(facts),))
@@ -64,7 +64,7 @@ def _unused(name: str, number: int, facts: Facts) -> Explanation:
     if facts.observed.holds.available:
         return Explanation(answer, reserved)
     missing = f"the hold is missing: {facts.observed.holds.message}"
-    return Explanation(answer, (*reserved, missing), tuple(mend_hold(number, facts)))
+    return Explanation(answer, (*reserved, missing), tuple(fix_hold(number, facts)))
 
 
 def _owners(rows: list[Row]) -> str:

@@ -5,8 +5,8 @@ from nplconf.explain.question import Explanation, Facts
 from nplconf.explain.sentences import (
     cooling_now,
     cools,
-    mend,
-    mend_policy,
+    fix_policy,
+    fixes,
     new_plan,
     of_pins,
     of_rows,
@@ -27,14 +27,19 @@ def of_pod(key: str, facts: Facts) -> Explanation:
     skipped = [s for s in facts.decision.plan.skipped if s.pod == key]
     waiting = [p for p in facts.decision.pending if p.pod.key == key]
     wanted = [row for row in rows if row.rule != "extra" and row.mapping.pod_ip]
-    reasons = [*of_rows(rows, facts), *of_skipped(skipped), *of_waiting(key, facts), *of_pins("pod", key, facts)]
-    commands = [*mend(rows, facts), *mend_policy(skipped, facts), *([new_plan(facts)] if waiting else [])]
+    reasons = [*_ending(pod), *of_rows(rows, facts), *of_skipped(skipped), *of_waiting(key, facts)]
+    reasons += of_pins("pod", key, facts)
+    commands = [*fixes(rows, facts), *fix_policy(skipped, facts), *([new_plan(facts)] if waiting else [])]
     if not wanted and not skipped and not waiting:
         why, ask = _unselected(pod, facts)
         return Explanation(f"Pod {key} is not mapped: {why}", tuple(reasons), (*ask, *commands))
     whole = "is mapped" if all(row.ok for row in rows) else "is not mapped as it must be"
     answer = f"Pod {key} on {facts.node} {whole if wanted else 'is not mapped'}"
     return Explanation(answer, tuple(reasons), tuple(commands))
+
+
+def _ending(pod: Pod) -> list[str]:
+    return ["it is Terminating: it was deleted, and its containers have not ended yet"] if pod.terminating else []
 
 
 def _no_pod(key: str, rows: list[Row], facts: Facts) -> Explanation:
@@ -45,10 +50,10 @@ def _no_pod(key: str, rows: list[Row], facts: Facts) -> Explanation:
     elif where == "":
         reasons.append("it has no node yet")
     if any(p.ref.key == key and p.node == facts.node for p in facts.cluster.pods):
-        reasons.append("a Pod of that name has ended")
+        reasons.append("a Pod of that name has ended; its object still exists")
     reasons += [*of_rows(rows, facts), *of_waiting(key, facts)]
     reasons += [*of_pins("pod", key, facts), *(cools(c, facts) for c in cooling_now(facts) if c.owner.pod == key)]
-    commands = mend(rows, facts)
+    commands = fixes(rows, facts)
     if any(s.mapping.pod.key == key for s in facts.decision.stale):
         commands.append(new_plan(facts))
     return Explanation(f"no such Pod runs on {facts.node}: {key}", tuple(reasons), tuple(commands))
@@ -61,7 +66,14 @@ def _unselected(pod: Pod, facts: Facts) -> tuple[str, list[str]]:
         return "no Service selects it", []
     if any(s.enabled for s in near):
         return "the Services that select it have no port that could be mapped", []
-    return f"the annotation is missing on Service {', '.join(s.key for s in near)}", [_asking(s) for s in near]
+    return "; ".join(f"Service {s.key} {_unasked(s)}" for s in near), [_asking(s) for s in near]
+
+
+def _unasked(service: Service) -> str:
+    """Say why a Service does not ask for mappings."""
+    if service.enabled_value is None:
+        return f'has no annotation {ENABLED}: "true"'
+    return f'has the annotation {ENABLED}: {service.enabled_value}, which is not exactly "true"'
 
 
 def _selects(service: Service, pod: Pod) -> bool:
@@ -80,12 +92,11 @@ def of_service(key: str, facts: Facts) -> Explanation:
     service = next((s for s in facts.cluster.services if s.key == key), None)
     rows = [row for row in facts.verified.rows if key in row.mapping.services]
     if service is None:
-        return Explanation(f"no such Service: {key}", tuple(of_rows(rows, facts)), tuple(mend(rows, facts)))
+        return Explanation(f"no such Service: {key}", tuple(of_rows(rows, facts)), tuple(fixes(rows, facts)))
     if not service.enabled:
-        missing = f'the annotation {ENABLED}: "true" is missing'
-        commands = (_asking(service), *mend(rows, facts))
-        answer = f"Service {key} is not mapped: it does not ask"
-        return Explanation(answer, (missing, *of_rows(rows, facts)), commands)
+        commands = (_asking(service), *fixes(rows, facts))
+        answer = f"Service {key} is not mapped: it {_unasked(service)}"
+        return Explanation(answer, tuple(of_rows(rows, facts)), commands)
     here = [p for p in running(facts.cluster.pods, facts.node) if p.ref.namespace == service.namespace]
     selected = {p.ref for p in here if service.selector and _selects(service, p)}
     skipped = [s for s in facts.decision.plan.skipped if s.service == key]
@@ -100,5 +111,5 @@ def of_service(key: str, facts: Facts) -> Explanation:
         reasons.append(f"no such Pod runs on {facts.node}: none has its labels")
     count = len({row.mapping.owner for row in rows if row.rule != "extra"})
     answer = f"Service {key} has {count} mapped Pod port{'s' * (count != 1)} on {facts.node}"
-    commands = (*mend(rows, facts), *mend_policy(skipped, facts), *([new_plan(facts)] if waiting or stale else []))
+    commands = (*fixes(rows, facts), *fix_policy(skipped, facts), *([new_plan(facts)] if waiting or stale else []))
     return Explanation(answer, tuple(reasons), commands)

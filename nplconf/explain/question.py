@@ -10,6 +10,7 @@ from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
 from nplconf.run.verify import Verified
 from nplconf.settings import Settings
+from nplconf.spelling import suggestion
 
 if TYPE_CHECKING:
     from nplconf.plan.policy import Policy
@@ -59,15 +60,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """answer: one sentence. reasons: what it rests on, the most telling first. mend: commands that change it."""
+    """answer: one sentence. reasons: what it rests on, the most telling first. fixes: commands that change it."""
 
     answer: str
     reasons: tuple[str, ...] = ()
-    mend: tuple[str, ...] = ()
+    fixes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """At most `LINES` lines; of reasons that are too many the first, and how many more there are."""
-        ends = [f"  mend it: {command}" for command in dict.fromkeys(self.mend)][:3]
+        ends = [f"  Fix: {command}" for command in dict.fromkeys(self.fixes)][:3]
         room = LINES - 1 - len(ends)
         reasons = [f"  {reason}" for reason in dict.fromkeys(self.reasons)]
         if len(reasons) > room:
@@ -75,25 +76,33 @@ class Explanation:
         return [self.answer, *reasons, *ends]
 
 
-_PREFIXES = ("pod", "svc", "sctp")
-"""No namespaces, without `pod/`: what reads as another question is none about a Pod. (tcp and udp are numbers.)"""
+_PODS = ("pod", "pods", "po")
+_SERVICES = ("svc", "service", "services")
+_PREFIXES = (*_PODS, *_SERVICES, "sctp")
+"""Words that are not read as a namespace: a Pod of such a namespace is pod/NAMESPACE/NAME."""
+FORMS = "a Pod (NAMESPACE/NAME or pod/NAMESPACE/NAME), a Service (service/NAMESPACE/NAME) or a node port (tcp/NUMBER)"
+_KINDS = (*_PREFIXES, "tcp", "udp")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 
 
 def parse(text: str) -> What:
-    """What is asked for: namespace/name, svc/namespace/name or tcp/NUMBER. Raises ValueError that says so.
+    """Return what is asked for, in one of `FORMS`. The kind may be in capitals, short or plural, as in kubectl.
 
-    Of a namespace that is called svc or tcp a Pod is pod/namespace/name.
+    Raises:
+        ValueError: The text has none of the forms.
+
     """
-    match text.split("/"):
+    kind, *rest = text.split("/")
+    match (kind.lower() if len(rest) > 1 or kind.lower() in _KINDS else kind, *rest):
         case [("tcp" | "udp") as protocol, number]:
             if _PORT.fullmatch(number) and int(number) < 65536:
                 return NodePort(protocol, int(number))
             raise ValueError(f"{number!r} is no port number")
-        case ["svc", namespace, name] if label(namespace) and label(name):
+        case [service, namespace, name] if service in _SERVICES and label(namespace) and label(name):
             return ServiceName(f"{namespace}/{name}")
-        case ["pod", namespace, name] if label(namespace) and subdomain(name):
+        case [pod, namespace, name] if pod in _PODS and label(namespace) and subdomain(name):
             return PodName(f"{namespace}/{name}")
         case [namespace, name] if namespace not in _PREFIXES and label(namespace) and subdomain(name):
             return PodName(f"{namespace}/{name}")
-    raise ValueError(f"{text!r} is neither a Pod (namespace/name), a Service (svc/namespace/name) nor tcp/NUMBER")
+    hint = "" if kind.lower() in _KINDS else suggestion(kind, _KINDS) if len(rest) == 2 else ""
+    raise ValueError(f"{text!r} is not {FORMS}{hint}")

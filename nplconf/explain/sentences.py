@@ -5,20 +5,22 @@ from itertools import chain
 from typing import Literal
 
 from nplconf.explain.question import Facts
-from nplconf.model import PortMapping, Skipped, Stale
+from nplconf.model import Change, PortMapping, Skipped, Stale
 from nplconf.plan import cooling
 from nplconf.plan.cooling import Cooling
 from nplconf.run.verify import Row
 
 
 def of_rows(rows: Iterable[Row], facts: Facts) -> Iterator[str]:
-    """Each mapping, whether its three facts are as they must be, and what apply will do to it."""
+    """Yield a sentence per mapping: whether rule, hold and annotation are in place, and what apply does with it."""
     failed = {f.subject: f.message for f in facts.decision.failures}
     for row in rows:
         mapping = row.mapping
         services = f" for {', '.join(mapping.services)}" if mapping.services else ""
-        why = failed.get(mapping.subject, "") or _why(mapping, facts)
-        yield f"{_place(mapping)} -> {_target(mapping)}{services}: {_state(row)}{f' ({why})' if why else ''}"
+        change = _change(mapping, facts)
+        does = f"apply {_DOES.get(change.action, change.action)} it ({change.reason})" if change else ""
+        why = failed.get(mapping.subject, "") or does
+        yield f"{_place(mapping)} -> {_target(mapping)}{services}: {_state(row, change)}{f'; {why}' if why else ''}"
 
 
 def _place(mapping: PortMapping) -> str:
@@ -37,21 +39,29 @@ def whose(mapping: PortMapping) -> str:
     return f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "nobody that its rule names"
 
 
-def _state(row: Row) -> str:
-    """In place, or which of the three facts is not as it must be."""
+def _state(row: Row, change: Change | None) -> str:
+    """Say that all is in place, or which of rule, hold and annotation is not."""
     facts = (("rule", row.rule), ("hold", row.hold), ("annotation", row.annotation))
-    wrong = [f"{name} {fact}" for name, fact in facts if fact not in ("ok", "na")]
+    extra = [name for name, fact in facts if fact == "extra"]
+    wrong = [f"{name} {fact}" for name, fact in facts if fact not in ("ok", "na", "extra")]
+    if extra:
+        why = _UNWANTED.get(change.reason if change else "", "nothing asks for it")
+        wrong.insert(0, f"{' and '.join(extra)} exist{'s' * (len(extra) == 1)} but {why}")
     if wrong:
         return ", ".join(wrong)
     return "its own hostPort, advertised" if row.mapping.via == "hostPort" else "rule, hold and annotation are in place"
 
 
-def _why(mapping: PortMapping, facts: Facts) -> str:
-    """What the next run is about to do to a mapping, and why."""
+def _change(mapping: PortMapping, facts: Facts) -> Change | None:
+    """Return what the next run does with a mapping."""
     changes = (
         c for c in facts.decision.diff.changes if c.mapping.key == mapping.key and c.mapping.pod.key == mapping.pod.key
     )
-    return next((f"apply will {c.action} it: {c.reason}" for c in changes), "")
+    return next(changes, None)
+
+
+_DOES = {"add": "adds", "change": "changes", "delete": "removes", "repair": "repairs"}
+_UNWANTED = {"not-selected": "no Service asks for it", "pod-gone": "the Pod is gone"}
 
 
 def of_skipped(skipped: Iterable[Skipped]) -> Iterator[str]:
@@ -111,20 +121,20 @@ def cools(cool: Cooling, facts: Facts) -> str:
 # --- commands -------------------------------------------------------------------------------------------------------
 
 
-def mend(rows: Iterable[Row], facts: Facts) -> list[str]:
+def fixes(rows: Iterable[Row], facts: Facts) -> list[str]:
     """The commands that bring these rows in order; none when they are."""
     rows = tuple(rows)
-    held = (mend_hold(row.mapping.node_port, facts) for row in rows if row.hold == "missing")
+    held = (fix_hold(row.mapping.node_port, facts) for row in rows if row.hold == "missing")
     wrong = any({row.rule, row.annotation} - {"ok", "na"} for row in rows)
     return [*dict.fromkeys(chain.from_iterable(held)), *(["nplconf apply"] if wrong else [])]
 
 
-def mend_hold(number: int, facts: Facts) -> list[str]:
+def fix_hold(number: int, facts: Facts) -> list[str]:
     """A number that is not held although there is a daemon is somebody's: who he is comes first."""
     return [who_has(number)] if facts.observed.holds.available else ["systemctl start nplconf-hold.service"]
 
 
-def mend_policy(skipped: Iterable[Skipped], facts: Facts) -> list[str]:
+def fix_policy(skipped: Iterable[Skipped], facts: Facts) -> list[str]:
     """The rules that would have to be other ones."""
     rules = dict.fromkeys(row.rule for row in skipped if row.rule)
     return [f"change {', '.join(rules)} in {facts.settings.policy}, and have it reviewed"] if rules else []

@@ -1,6 +1,8 @@
 """Raw Kubernetes objects to values."""
 
+import json
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -96,7 +98,19 @@ def test_a_target_port_is_a_number_a_name_or_what_no_port_has(target: object, ex
 def test_only_the_string_true_selects(value: object) -> None:
     raw = worlds.raw_service()
     raw["metadata"]["annotations"][ENABLED] = value
-    assert read_service(raw) == worlds.service(enabled=False)
+    found = read_service(raw)
+    assert found
+    assert replace(found, enabled_value=None) == worlds.service(enabled=False)
+    assert found.enabled_value == (json.dumps(value) if not isinstance(value, list) else "a list")
+
+
+@pytest.mark.parametrize(("stamp", "terminating"), [("2026-01-01T00:00:00Z", True), (None, False)])
+def test_a_pod_with_a_time_of_deletion_is_terminating(stamp: str | None, *, terminating: bool) -> None:
+    raw = worlds.raw_pod()
+    raw["metadata"]["deletionTimestamp"] = stamp
+    found = read_pod(raw)
+    assert found
+    assert found.terminating is terminating
 
 
 @pytest.mark.parametrize("selector", [{"app": "web", "tier": 1}, {"app": None}, "app=web", ["app"], None, {}])

@@ -1,5 +1,7 @@
 """Whole answers of explain, word for word: what is said, in which order, and what is left out."""
 
+from dataclasses import replace
+
 import nodes
 import pytest
 import worlds
@@ -16,8 +18,11 @@ SIX = worlds.mapping(NUMBER, family="IPv6")
 MAPPED = pod(annotation=TOLD)
 SECOND = pod("web-1", ["10.244.3.18"])
 IN_PLACE = "  tcp/61044 -> shop/web-0:8080 at 10.244.3.17 for shop/web: rule, hold and annotation are in place"
-APPLY = "  mend it: nplconf apply"
-REVIEW = "  mend it: nplconf render --node worker-1 --out worker-1.yaml, and have it reviewed"
+NO_ANNOTATION = 'has no annotation nodeportlocal.antrea.io/enabled: "true"'
+STRAY = "rule exists but nothing asks for it; apply removes it (owner-unknown)"
+UNSELECTED = "rule and annotation exist but no Service asks for it; apply removes it (not-selected)"
+APPLY = "  Fix: nplconf apply"
+REVIEW = "  Fix: nplconf render --node worker-1 --out worker-1.yaml, and have it reviewed"
 NO_DAEMON = Holds(available=False, message="there is none")
 
 
@@ -46,17 +51,17 @@ def test_all_that_is_missing_is_named_with_what_stands_in_the_way() -> None:
         "Pod shop/web-0 on worker-1 is not mapped as it must be",
         (
             "  tcp/61512 -> shop/web-0:8080 at 10.244.3.17 for shop/web: rule missing, hold missing, annotation missing"
-            " (number 61512 is not let in: there is none)"
+            "; number 61512 is not let in: there is none"
         ),
-        "  mend it: systemctl start nplconf-hold.service",
+        "  Fix: systemctl start nplconf-hold.service",
         APPLY,
     ]
 
 
 def test_a_process_that_took_the_number_of_a_rule_is_looked_up_before_anything_is_mended() -> None:
     lines = asked("shop/web-0", facts(at=nodes.observed(LIVE, taken=[Taken(NUMBER, "udp", "x[1]")])))
-    assert "rule extra, hold missing (apply will delete it: pod-gone)" in lines[1]
-    assert lines[2:] == ["  mend it: ss -antup 'sport = :61044'", APPLY]
+    assert "rule exists but the Pod is gone, hold missing; apply removes it (pod-gone)" in lines[1]
+    assert lines[2:] == ["  Fix: ss -antup 'sport = :61044'", APPLY]
 
 
 def test_of_two_ports_the_one_that_is_missing_is_the_one_that_apply_will_add() -> None:
@@ -66,7 +71,7 @@ def test_of_two_ports_the_one_that_is_missing_is_the_one_that_apply_will_add() -
         IN_PLACE,
         (
             "  tcp/61756 -> shop/web-0:9090 at 10.244.3.17 for shop/web: rule missing, annotation missing"
-            " (apply will add it: new)"
+            "; apply adds it (new)"
         ),
         APPLY,
     ]
@@ -75,7 +80,7 @@ def test_of_two_ports_the_one_that_is_missing_is_the_one_that_apply_will_add() -
 def test_an_annotation_that_is_left_is_taken_away_from_a_pod_that_is_not_mapped() -> None:
     assert asked("shop/web-0", facts(MAPPED, at=nodes.observed())) == [
         "Pod shop/web-0 is not mapped: no Service selects it",
-        "  tcp/61044 -> shop/web-0:8080: annotation extra",
+        "  tcp/61044 -> shop/web-0:8080: annotation exists but nothing asks for it",
         APPLY,
     ]
 
@@ -95,7 +100,9 @@ def test_only_services_of_its_namespace_whose_whole_selector_fits_could_ask_for_
     ]
     silent = [service("api", enabled=False), service("web", enabled=False)]
     lines = asked("shop/web-0", facts(pod(), *silent, at=nodes.observed()))
-    assert lines[0] == "Pod shop/web-0 is not mapped: the annotation is missing on Service shop/api, shop/web"
+    assert (
+        lines[0] == f"Pod shop/web-0 is not mapped: Service shop/api {NO_ANNOTATION}; Service shop/web {NO_ANNOTATION}"
+    )
     assert len(lines) == 3
 
 
@@ -130,7 +137,7 @@ def test_a_service_tells_of_its_own_pods_and_of_no_other_service() -> None:
         IN_PLACE,
         (
             "  tcp/61125 -> shop/web-1:8080 at 10.244.3.18 for shop/web: rule missing, annotation missing"
-            " (apply will add it: new)"
+            "; apply adds it (new)"
         ),
         APPLY,
     ]
@@ -164,7 +171,7 @@ def test_a_service_without_a_pod_says_why() -> None:
 @pytest.mark.parametrize(
     ("objects", "answer"),
     [
-        ([MAPPED, service(enabled=False)], "Service shop/web is not mapped: it does not ask"),
+        ([MAPPED, service(enabled=False)], f"Service shop/web is not mapped: it {NO_ANNOTATION}"),
         ([MAPPED], "no such Service: shop/web"),
         ([MAPPED, service(selector={"app": "other"})], "Service shop/web has 0 mapped Pod ports on worker-1"),
     ],
@@ -172,9 +179,9 @@ def test_a_service_without_a_pod_says_why() -> None:
 def test_what_is_left_of_a_service_is_shown_though_it_asks_no_more(objects: list[worlds.Pod], answer: str) -> None:
     lines = asked("svc/shop/web", facts(*objects, at=nodes.observed(LIVE, remembered=worlds.plan(LIVE))))
     assert lines[0] == answer
-    assert any("rule extra, annotation extra (apply will delete it: not-selected)" in line for line in lines)
+    assert any(UNSELECTED in line for line in lines)
     assert lines[-1] == APPLY
-    assert ("kubectl annotate" in lines[-2]) == ("does not ask" in answer)
+    assert ("kubectl annotate" in lines[-2]) == (NO_ANNOTATION in answer)
 
 
 # --- a number --------------------------------------------------------------------------------------------------------
@@ -184,10 +191,10 @@ def test_a_number_that_passes_from_one_pod_to_another_is_told_of_both() -> None:
     policy = Policy(pins=(Pin("pod", "shop/web-1", 8080, NUMBER, 0), Pin("pod", "shop/web-2", 8080, 61081, 1)))
     known = facts(SECOND, service(), bounds=Bounds(policy=policy))
     rows = [
-        "  tcp/61044 -> shop/web-0:8080 at 10.244.3.17: rule extra (apply will delete it: pod-gone)",
+        "  tcp/61044 -> shop/web-0:8080 at 10.244.3.17: rule exists but the Pod is gone; apply removes it (pod-gone)",
         (
             "  tcp/61044 -> shop/web-1:8080 at 10.244.3.18 for shop/web: rule wrong, annotation missing"
-            " (apply will add it: new)"
+            "; apply adds it (new)"
         ),
     ]
     owners = "shop/web-0:8080, shop/web-1:8080"
@@ -209,7 +216,7 @@ def test_a_rule_that_names_nobody_is_for_nobody() -> None:
     nameless = LIVE._replace(pod=worlds.ref("", "", ""), pod_ip="10.244.3.9")
     assert asked("tcp/61044", facts(at=nodes.observed(nameless))) == [
         "tcp/61044 is for nobody that its rule names",
-        "  tcp/61044 -> nobody that its rule names at 10.244.3.9: rule extra (apply will delete it: owner-unknown)",
+        f"  tcp/61044 -> nobody that its rule names at 10.244.3.9: {STRAY}",
         APPLY,
     ]
 
@@ -224,7 +231,7 @@ def test_a_rule_that_names_nobody_is_for_nobody() -> None:
 def test_a_taken_number_names_whom_proc_tells(taken: list[tuple[worlds.Protocol, str]], who: str) -> None:
     seen = [Taken(61006, "tcp", "x[1]"), *(Taken(61007, protocol, by) for protocol, by in taken)]
     lines = asked("tcp/61007", facts(at=nodes.observed(taken=seen)))
-    assert lines == [f"tcp/61007 is taken: {who}", "  mend it: ss -antup 'sport = :61007'"]
+    assert lines == [f"tcp/61007 is taken: {who}", "  Fix: ss -antup 'sport = :61007'"]
 
 
 def test_the_service_that_claims_the_number_of_a_mapping_is_named() -> None:
@@ -255,7 +262,7 @@ def test_what_the_policy_keeps_is_told_whoever_has_the_number_now() -> None:
         "tcp/61908 is not mapped, and not free for everybody",
         KEPT,
         "  the hold is missing: there is none",
-        "  mend it: systemctl start nplconf-hold.service",
+        "  Fix: systemctl start nplconf-hold.service",
     ]
     assert asked("tcp/61000", facts(bounds=Bounds(policy=BANK))) == ["tcp/61000 is free"]
 
@@ -287,3 +294,17 @@ def test_what_is_stale_is_told_of_those_it_concerns() -> None:
     for what in ("shop/web-0", "svc/shop/web", "tcp/61044"):
         assert [line for line in asked(what, known) if "stale" in line] == [stale]
         assert asked(what, known)[-1] == REVIEW
+
+
+@pytest.mark.parametrize(("value", "named"), [('"True"', '"True"'), ('"yes"', '"yes"'), ("true", "true"), ('""', '""')])
+def test_a_value_of_the_annotation_that_is_not_exactly_true_is_shown(value: str, named: str) -> None:
+    wrong = replace(service(enabled=False), enabled_value=value)
+    said = f'has the annotation nodeportlocal.antrea.io/enabled: {named}, which is not exactly "true"'
+    assert asked("svc/shop/web", facts(wrong))[0] == f"Service shop/web is not mapped: it {said}"
+    assert asked("shop/web-0", facts(pod(), wrong))[0] == f"Pod shop/web-0 is not mapped: Service shop/web {said}"
+    assert "kubectl annotate service -n shop web" in asked("svc/shop/web", facts(wrong))[1]
+
+
+def test_a_pod_that_is_being_deleted_is_said_to_be_terminating() -> None:
+    lines = asked("shop/web-0", facts(replace(pod(), terminating=True), service()))
+    assert lines[1] == "  it is Terminating: it was deleted, and its containers have not ended yet"

@@ -22,6 +22,14 @@ from nplconf.run.decision import Bounds
         ("udp/53", NodePort("udp", 53)),
         ("tcp/65535", NodePort("tcp", 65535)),
         ("pod/svc/web-0", PodName("svc/web-0")),
+        ("service/shop/web", ServiceName("shop/web")),
+        ("services/shop/web", ServiceName("shop/web")),
+        ("SVC/shop/web", ServiceName("shop/web")),
+        ("pod/shop/web-0", PodName("shop/web-0")),
+        ("pods/shop/web-0", PodName("shop/web-0")),
+        ("Pod/shop/web-0", PodName("shop/web-0")),
+        ("TCP/61044", NodePort("tcp", 61044)),
+        ("Udp/53", NodePort("udp", 53)),
     ],
 )
 def test_names_are_read_as_what_they_name(text: str, what: What) -> None:
@@ -53,12 +61,19 @@ def test_a_number_that_is_none_is_said_to_be_none() -> None:
         "pod/shop/Web-0",
         "svc/Shop/web",
         "svc/web",
+        "service/web",
+        "Shop/Web",
         "sctp/61044",
     ],
 )
 def test_a_malformed_name_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"neither|no port number"):
+    with pytest.raises(ValueError, match=r"is not a Pod|no port number"):
         parse(text)
+
+
+def test_a_misspelled_kind_leads_to_the_closest_one() -> None:
+    with pytest.raises(ValueError, match="did you mean service"):
+        parse("serivce/shop/web")
 
 
 def test_a_mapped_pod_shows_its_number_and_that_all_is_in_place() -> None:
@@ -66,24 +81,24 @@ def test_a_mapped_pod_shows_its_number_and_that_all_is_in_place() -> None:
     assert lines[0] == "Pod shop/web-0 on worker-1 is mapped"
     assert "tcp/61044 -> shop/web-0:8080 at 10.244.3.17 for shop/web" in lines[1]
     assert "in place" in lines[1]
-    assert not any("mend" in line for line in lines)
+    assert not any("Fix" in line for line in lines)
 
 
 def test_a_missing_rule_is_named_with_the_command_that_mends_it() -> None:
     lines = asked("shop/web-0", facts(worlds.pod(annotation=TOLD), worlds.service(), at=nodes.observed()))
     assert "rule missing" in lines[1]
-    assert lines[-1] == "  mend it: nplconf apply"
+    assert lines[-1] == "  Fix: nplconf apply"
 
 
 def test_a_missing_annotation_is_named_with_the_command_that_mends_it() -> None:
     lines = asked("svc/shop/web", facts(worlds.pod(), worlds.service()))
     assert "annotation missing" in lines[1]
-    assert lines[-1] == "  mend it: nplconf apply"
+    assert lines[-1] == "  Fix: nplconf apply"
 
 
 def test_a_pod_whose_service_does_not_ask_is_told_which_annotation_is_missing() -> None:
     lines = asked("shop/web-0", facts(worlds.pod(), worlds.service(enabled=False)))
-    assert "not mapped: the annotation is missing on Service shop/web" in lines[0]
+    assert 'not mapped: Service shop/web has no annotation nodeportlocal.antrea.io/enabled: "true"' in lines[0]
     assert "kubectl annotate service -n shop web nodeportlocal.antrea.io/enabled=true --overwrite" in "".join(lines)
 
 
@@ -107,8 +122,8 @@ def test_a_pod_on_another_node_is_said_to_be_there() -> None:
 def test_a_rule_of_a_pod_that_is_gone_is_found_by_its_name_and_number() -> None:
     known = facts()
     for lines in (asked("shop/web-0", known), asked(f"tcp/{NUMBER}", known)):
-        assert any("rule extra" in line and "pod-gone" in line for line in lines)
-        assert lines[-1] == "  mend it: nplconf apply"
+        assert any("rule exists but the Pod is gone" in line and "pod-gone" in line for line in lines)
+        assert lines[-1] == "  Fix: nplconf apply"
 
 
 def test_what_does_not_exist_is_said_not_to() -> None:
@@ -158,7 +173,7 @@ def test_a_limit_that_stops_apply_is_named_with_the_option_that_lifts_it() -> No
     live = [worlds.mapping(61100 + i, pod=worlds.ref(f"web-{i}"), pod_ip=f"10.244.3.{i + 1}") for i in range(12)]
     lines = asked("shop/web-3", facts(at=nodes.observed(*live)))
     assert "blocked: " in lines[1]
-    assert lines[-1] == "  mend it: nplconf apply --allow-empty"
+    assert lines[-1] == "  Fix: nplconf apply --allow-empty"
 
 
 # --- what was reviewed -----------------------------------------------------------------------------------------------
@@ -169,7 +184,7 @@ def test_a_rule_of_the_policy_is_named_with_what_would_have_to_change() -> None:
     for lines in (asked("shop/web-0", known), asked("svc/shop/web", known)):
         assert "policy" in lines[1]
         assert "[spec.namespaces.deny[0]]" in lines[1]
-        assert lines[-1] == "  mend it: change spec.namespaces.deny[0] in policy.yaml, and have it reviewed"
+        assert lines[-1] == "  Fix: change spec.namespaces.deny[0] in policy.yaml, and have it reviewed"
 
 
 PINS = Policy(pins=(Pin("pod", "shop/web-0", 8080, NUMBER, 0), Pin("service", "shop/web", 80, 61081, 1)))
@@ -212,12 +227,12 @@ def test_many_reasons_are_cut_with_their_count_and_the_command_stays() -> None:
     found = Explanation("no", tuple(f"reason {i}" for i in range(40)), ("nplconf apply",))
     lines = found.lines()
     assert len(lines) == 15
-    assert lines[-2:] == ["  and 28 more", "  mend it: nplconf apply"]
+    assert lines[-2:] == ["  and 28 more", "  Fix: nplconf apply"]
 
 
 def test_what_just_fits_is_not_cut_and_of_many_commands_the_first_three_are_told() -> None:
     found = Explanation("no", tuple(f"reason {i}" for i in range(11)), tuple(f"do {i}" for i in range(4)))
-    assert found.lines()[11:] == ["  reason 10", "  mend it: do 0", "  mend it: do 1", "  mend it: do 2"]
+    assert found.lines()[11:] == ["  reason 10", "  Fix: do 0", "  Fix: do 1", "  Fix: do 2"]
 
 
 def test_an_answer_about_one_pod_says_nothing_of_another() -> None:
@@ -240,7 +255,7 @@ def test_a_pod_of_which_one_mapping_is_lost_is_not_mapped_as_it_must_be() -> Non
 @pytest.mark.parametrize(
     ("pods", "elsewhere", "said"),
     [
-        ((worlds.pod(phase="Failed"),), {}, "a Pod of that name has ended"),
+        ((worlds.pod(phase="Failed"),), {}, "a Pod of that name has ended; its object still exists"),
         ((), {"shop/web-0": ""}, "it has no node yet"),
         ((worlds.pod("web-1", phase="Failed"), worlds.pod(on="worker-2", phase="Failed")), {}, None),
     ],

@@ -5,7 +5,7 @@ import argparse
 from nplconf.cli import plans
 from nplconf.cli.worlds import look
 from nplconf.errors import UsageError
-from nplconf.explain import Explanation, Facts, explain, parse
+from nplconf.explain import FORMS, Explanation, Facts, explain, parse
 from nplconf.output import structured, table
 from nplconf.output.text import escaped
 from nplconf.run.verify import verify
@@ -14,9 +14,7 @@ from nplconf.settings import Settings
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What is asked for."""
-    parser.add_argument(
-        "what", metavar="WHAT", help="namespace/name (also pod/namespace/name), svc/namespace/name or tcp/NUMBER"
-    )
+    parser.add_argument("what", metavar="WHAT", help=FORMS)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -47,4 +45,4 @@ def _lines(found: Explanation) -> list[table.Line]:
 
 
 def _data(what: str, found: Explanation) -> dict[str, object]:
-    return {"what": what, "answer": found.answer, "reasons": list(found.reasons), "mend": list(found.mend)}
+    return {"what": what, "answer": found.answer, "reasons": list(found.reasons), "fix": list(found.fixes)}
