@@ -46,8 +46,10 @@ install: ## nplconf in PREFIX and its units, on this node (root); start them wit
 	ln -sf $(PREFIX)/bin/nplconf $(BINDIR)/nplconf
 	$(BINDIR)/nplconf install-units
 
-uninstall: ## takes all of it away again: rules, annotations, units, PREFIX (root)
+uninstall: ## removes rules, annotations, units and PREFIX from this node (root); PURGE=1: configuration and state, too
 	@[ "$$(id -u)" = 0 ] || { echo "make uninstall: run it as root" >&2; exit 77; }
-	[ ! -x $(BINDIR)/nplconf ] || $(BINDIR)/nplconf uninstall-units
+	[ ! -x $(BINDIR)/nplconf ] || $(BINDIR)/nplconf uninstall-units $(if $(PURGE),--purge)
 	rm -f $(BINDIR)/nplconf
 	rm -rf $(PREFIX)
+	@for path in /etc/nplconf /var/lib/nplconf; do [ ! -e $$path ] || echo "kept: $$path (to remove it: rm -r $$path)"; done
+	@echo "kept: the packages iptables, iproute2 and conntrack"

@@ -4,9 +4,10 @@ Every run on a node reads it, so it is checked with the parsers of the option ta
 whose import takes 70 ms. schemas/config.schema.json, which editors use, is generated from the same table.
 """
 
+from nplconf.characters import escaped
 from nplconf.errors import BadConfigError, BadDataError
 from nplconf.files.reading import MissingFileError, read_text
-from nplconf.files.strict_yaml import Document, Limits, Path, load, printable, show_path, shown
+from nplconf.files.strict_yaml import Document, Limits, Path, load, show_path, shown
 from nplconf.settings import CONFIG, Option, options
 from nplconf.spelling import suggestion
 
@@ -42,7 +43,7 @@ def parse(text: str, file: str) -> dict[str, object]:
     wrong = [(problem.line, problem.path, problem.message) for problem in document.problems]
     wrong += [(document.line(path), show_path(path), message) for path, message in faults]
     if wrong:
-        raise BadConfigError(f"{printable(file)}: {_told(sorted(wrong))}")
+        raise BadConfigError(f"{escaped(file)}: {_told(sorted(wrong))}")
     return found
 
 

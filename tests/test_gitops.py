@@ -51,7 +51,6 @@ class Repository:
 
     def review(self, base: str = "HEAD", code: int = 0) -> dict[str, str]:
         """The job's second step: the page of each node."""
-        shutil.rmtree(self.path / "review", ignore_errors=True)
         self.run("ci/review", base, "review", code=code)
         return {page.stem: page.read_text() for page in sorted((self.path / "review").glob("*.md"))}
 
@@ -135,6 +134,25 @@ def test_a_review_compares_with_the_commit_it_is_given(repository: Repository) -
     repository.commit()
     assert repository.review("HEAD") == {}
     assert set(repository.review("HEAD~1")) == {"worker-1", "worker-2"}
+
+
+def test_pages_that_a_pull_request_brings_are_no_review(repository: Repository, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("a token")
+    repository.render("worker-1", "worker-2", pods=2)
+    out = repository.path / "review"
+    out.mkdir()
+    (out / "approved.md").write_text("# nplconf: nothing changes")
+    (out / "leak.md").symlink_to(secret)
+    (out / "worker-1.md").symlink_to(secret)
+    repository.run("git", "add", "-A")
+    assert set(repository.review()) == {"worker-1", "worker-2"}
+    assert not (out / "worker-1.md").is_symlink()
+    shutil.rmtree(out)
+    out.symlink_to(tmp_path)
+    assert set(repository.review()) == {"worker-1", "worker-2"}
+    assert not out.is_symlink()
+    assert secret.read_text() == "a token"
 
 
 def test_a_plan_with_a_problem_stops_the_job_before_any_page(repository: Repository) -> None:

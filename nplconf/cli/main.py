@@ -41,7 +41,7 @@ COMMANDS = {
     "diff": Command("Compare two plans, or a plan and the node", "nplconf diff before.yaml after.yaml -o markdown"),
     "doctor": Command("Check this node and print a fix for each problem", "sudo nplconf doctor"),
     "report": Command("Write an HTML page about this node or a plan", "nplconf report --out node.html"),
-    "cleanup": Command("Remove all rules and annotations of nplconf from this node", "sudo nplconf cleanup"),
+    "cleanup": Command("Remove all rules and annotations of nplconf from this node", "sudo nplconf cleanup --check"),
     "hold": Command("Run the daemon that holds the port range", "nplconf hold --port-range 61000-62000"),
     "install-units": Command("Write the systemd units for this nplconf", "sudo nplconf install-units --now"),
     "uninstall-units": Command("Remove nplconf from this node", "sudo nplconf uninstall-units --purge"),

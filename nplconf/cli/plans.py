@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from nplconf.characters import escaped
 from nplconf.cli import say
 from nplconf.desired.names import subdomain
 from nplconf.errors import BadConfigError, BadDataError
 from nplconf.model import Plan
-from nplconf.output.text import escaped
 from nplconf.run.decision import Bounds
 from nplconf.settings import Settings
 

@@ -6,8 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from nplconf.characters import escaped
 from nplconf.cli import streams
-from nplconf.output.text import escaped
 from nplconf.settings import Settings
 
 _PRIORITY = {"error": 3, "warning": 4, "notice": 5, "info": 6}

@@ -3,8 +3,9 @@
 import os
 import stat
 
+from nplconf.characters import escaped
 from nplconf.errors import BadDataError
-from nplconf.files.strict_yaml import Limits, printable
+from nplconf.files.strict_yaml import Limits
 
 STDIN = "-"
 
@@ -19,7 +20,7 @@ def read_text(path: str, cap: int = Limits().characters) -> str:
     A FIFO would make us wait for ever, a device feed us for ever. Raises BadDataError that names the file,
     MissingFileError where there is none.
     """
-    name = "stdin" if path == STDIN else printable(path)
+    name = "stdin" if path == STDIN else escaped(path)
     try:
         data = _read_stdin(cap) if path == STDIN else _read_regular(path, cap)
     except FileNotFoundError:

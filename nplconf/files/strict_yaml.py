@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from nplconf.characters import escaped
+
 Path = tuple[str | int, ...]
 """Keys and list indexes from the root of a document."""
 
@@ -100,11 +102,6 @@ def shown(value: object) -> str:
     if isinstance(value, str) and len(value) > _SHOWN:
         return shown(value[:_SHOWN]) + "..."
     return json.dumps(value)
-
-
-def printable(text: str) -> str:
-    """A text without a character that a terminal would act on, else as it is and as long as it is."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def load(text: str, *, source: str, limits: Limits | None = None) -> Document:
@@ -331,7 +328,7 @@ def _syntax(file: str, error: Any, limits: Limits) -> Problem:
     if PARSER_TOO_DEEP in said:
         return Problem(file, line, "", "too-deep", _too_deep(limits))
     message = ": ".join(part for part in said if part) or "this is no YAML"
-    return Problem(file, line, "", "yaml-syntax", printable(message[:200]))
+    return Problem(file, line, "", "yaml-syntax", escaped(message[:200]))
 
 
 def _too_deep(limits: Limits) -> str:

@@ -8,6 +8,7 @@ import contextlib
 import grp
 import os
 import pwd
+import re
 import shutil
 import stat
 import sys
@@ -51,6 +52,13 @@ def properties(unit: str, *names: str) -> dict[str, str]:
     if done.code:
         raise UnavailableError(f"systemctl show {unit}: {done.complaint}")
     return dict(line.split("=", 1) for line in done.text.splitlines() if "=" in line)
+
+
+def rhythm(timer: str) -> str:
+    """Return how long after a run a timer starts the next one, such as "10s"; "" without OnUnitInactiveSec=."""
+    done = command.run("systemctl", "show", timer, "--property=TimersMonotonic", deadline=DEADLINE)
+    found = re.search(r"OnUnitInactiveUSec=(.+?) *;", done.text)
+    return found[1] if found else ""
 
 
 def is_known(unit: str) -> bool:

@@ -1,15 +1,18 @@
 """The files that make nplconf run on a node by itself: what ships in systemd/, fitted to this installation.
 
-The shipped files stay whole and can be read by systemd-analyze; fitting is one placeholder, and a drop-in where the
+The shipped files stay whole and can be read by systemd-analyze; fitting is two placeholders, and a drop-in where the
 hardening would hide the Python that nplconf runs on.
 """
 
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
+from pathlib import Path
 
 UNITS = ("nplconf.service", "nplconf.timer", "nplconf-hold.socket", "nplconf-hold.service")
 PLACEHOLDER = "/usr/bin/nplconf"
 """What the shipped units call; it stands in them as the first word of a command."""
+PAGE = "file:///usr/share/doc/nplconf/README.md"
+"""What the shipped units name as their documentation."""
 UNIT_DIRECTORY = "/etc/systemd/system"
 JOB_REACH = f"{UNIT_DIRECTORY}/nplconf.service.d/10-reach.conf"
 HOLD_REACH = f"{UNIT_DIRECTORY}/nplconf-hold.service.d/10-reach.conf"
@@ -34,20 +37,27 @@ def fitted(
     reads: Sequence[str] = (),
     writes: Sequence[str] = (),
     socket: str = SOCKET,
+    page: str = PAGE,
 ) -> dict[str, str]:
     """Path -> text of every file for a nplconf that is called as `command` (an absolute path, and arguments).
 
     needed: the directories that this command runs from. closed: directories above them that only root may enter.
     reads: what the job's configuration names. writes: directories that the job writes to, beside its state directory.
-    socket: where the daemon answers.
+    socket: where the daemon answers. page: the URI of the page about the units.
     """
-    called = _words(command)
-    made = {f"{UNIT_DIRECTORY}/{unit}": _shipped(unit).replace(PLACEHOLDER, called) for unit in UNITS}
+    called, about = _words(command), page.replace("%", "%%")
+    shipped = {unit: _shipped(unit).replace(PLACEHOLDER, called).replace(PAGE, about) for unit in UNITS}
+    made = {f"{UNIT_DIRECTORY}/{unit}": text for unit, text in shipped.items()}
     listens = f"{UNIT_DIRECTORY}/nplconf-hold.socket"
     made[listens] = made[listens].replace(f"ListenStream={SOCKET}", f"ListenStream={socket.replace('%', '%%')}")
     reach = {JOB_REACH: _job_reach(needed, reads, writes), HOLD_REACH: _hold_reach(needed, closed)}
     made |= {path: f"{REACH_SAYS}{text}" for path, text in reach.items() if text}
     return made | {SYSUSERS: _shipped("sysusers.d/nplconf.conf"), TMPFILES: _shipped("tmpfiles.d/nplconf.conf")}
+
+
+def page() -> str:
+    """Return the URI of the page about the units that is installed with this nplconf."""
+    return Path(str(files("nplconf").joinpath("unit_files", "README.md"))).absolute().as_uri()
 
 
 def _shipped(name: str) -> str:

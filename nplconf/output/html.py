@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Literal, NamedTuple
 
+from nplconf.characters import escaped
 from nplconf.model import Plan, PortMapping, Skipped
 from nplconf.output.table import summary, target
-from nplconf.output.text import escaped
 from nplconf.run.decision import Decision
 
 State = Literal["mapped", "free", "taken", "cooling"]

@@ -1,7 +1,9 @@
 """A review for a pull request: what `plan`, `diff` and `apply` print as JSON, as Markdown that a forge accepts.
 
 Deletes come first and are never cut. Everything else is cut where the comment would become too long, with the number
-of rows that are left out. Names of the cluster are hostile here: a cell is text and nothing else, in every dialect.
+of rows that are left out. Names of the cluster are hostile here. All text that could hold one stands in code: a forge
+looks for mentions, issue numbers and commits in the text that it has rendered, where an entity is the character again,
+but never inside code.
 """
 
 import re
@@ -9,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from nplconf.characters import escaped
 from nplconf.model import ACTIONS
-from nplconf.output.text import escaped
 
 BYTES = 60_000
 """The text is shorter than this: a comment on GitHub may have 65,536 characters."""
@@ -19,6 +21,8 @@ _RESERVE = 200
 
 _MARKUP = re.compile(r"[&<>|`\\*_~\[\]#@$]|(?<=[hHsSpP]):(?=//)|[wW](?=[wW]{2}\.)")
 """Also what is a link without any mark: https:// and www."""
+_WORD = re.compile(r"(?:[a-z]{1,40}(?:-[a-z]{1,40}){0,9}|[0-9]{1,6})?")
+"""Text in which no forge finds a link: no digit stands beside a letter, as in the short name of a commit."""
 
 
 class Section(NamedTuple):
@@ -46,10 +50,10 @@ def text(data: dict[str, Any]) -> str:
 def listing(data: dict[str, Any]) -> str:
     """The data of any other command: each list as a table, all else in the summary. `BYTES` long at most."""
     lists = {name: found for name, found in data.items() if isinstance(found, list)}
-    facts = [f"{name}: {_plain(v)}" for name, v in data.items() if name not in lists and name != "node"]
+    facts = [f"{name}: {_word(v)}" for name, v in data.items() if name not in lists and name != "node"]
     facts += [f"{len(found)} {name}" for name, found in lists.items()]
     title = f"# nplconf: {_code(data['node'])}" if "node" in data else "# nplconf"
-    parts = [title, "", f"**{cell(', '.join(facts))}**", ""]
+    parts = [title, "", f"**{', '.join(facts)}**", ""]
     sections = [_section(name, found) for name, found in lists.items() if found]
     room = BYTES - 1 - _size(parts) - _RESERVE * len(sections)
     for section in sections:
@@ -64,6 +68,17 @@ def cell(value: object) -> str:
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escaped(str(value)))
 
 
+def _code(value: object) -> str:
+    """Any text as code: a forge mentions nobody in there, and links nothing."""
+    return f"<code>{cell(value)}</code>"
+
+
+def _word(value: object) -> str:
+    """A number, or a word of nplconf's own such as a reason, as it is; anything else as code; nothing for null."""
+    plain = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return plain if _WORD.fullmatch(plain) else _code(plain)
+
+
 # --- what there is to say --------------------------------------------------------------------------------------------
 
 
@@ -75,7 +90,7 @@ def _head(data: dict[str, Any]) -> list[str]:
     if "ok" in counts:
         lines += ["", " ".join(f"{name}={counts[name]}" for name in ("ok", "changed", "skipped", "failed"))]
     if "blocked" in data:
-        lines += ["", f"> **Blocked:** {cell(data['blocked']['message'])[:2000]}"]
+        lines += ["", f"> **Blocked:** <code>{cell(data['blocked']['message'])[:2000]}</code>"]
     return [*lines, ""]
 
 
@@ -103,24 +118,24 @@ def _change(found: dict[str, Any]) -> tuple[str, ...]:
     if _address(was) != address:
         address = f"{_address(was)} → {address}"
     services = ", ".join(map(_code, mapping["services"]))
-    why = found["reason"] + (", hostPort" if mapping["via"] == "hostPort" else "")
-    return port, _pod(mapping["pod"], mapping["podPort"]), address, services, cell(why)
+    why = _word(found["reason"]) + (", hostPort" if mapping["via"] == "hostPort" else "")
+    return port, _pod(mapping["pod"], mapping["podPort"]), address, services, why
 
 
 def _stale(found: dict[str, Any]) -> tuple[str, ...]:
     mapping = found["mapping"]
-    return _port(mapping), _pod(mapping["pod"], mapping["podPort"]), _address(mapping), cell(found["reason"])
+    return _port(mapping), _pod(mapping["pod"], mapping["podPort"]), _address(mapping), _word(found["reason"])
 
 
 def _pending(found: dict[str, Any]) -> tuple[str, ...]:
-    return _pod(found["pod"], found["podPort"]), cell(found["protocol"]), cell(found["reason"])
+    return _pod(found["pod"], found["podPort"]), _word(found["protocol"]), _word(found["reason"])
 
 
 def _skipped(found: dict[str, Any]) -> tuple[str, ...]:
     port = f"{found['podPort']}/{found['protocol']}"
     who = f"{found['pod']}:{port}" if found["pod"] else port
     rule = f" ({_code(found['rule'])})" if "rule" in found else ""
-    return _code(who), _code(found["service"]), cell(found["reason"]) + rule, cell(found["message"])
+    return _code(who), _code(found["service"]), _word(found["reason"]) + rule, _code(found["message"])
 
 
 def _patch(found: dict[str, Any]) -> tuple[str, ...]:
@@ -129,7 +144,7 @@ def _patch(found: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _fields(rows: Iterable[dict[str, Any]], names: str) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(cell(row[name]) for name in names.split()) for row in rows)
+    return tuple(tuple(_word(row[name]) for name in names.split()) for row in rows)
 
 
 def _port(mapping: dict[str, Any]) -> str:
@@ -145,11 +160,6 @@ def _address(mapping: dict[str, Any]) -> str:
     return _code(f"[{ip}]:{mapping['podPort']}" if ":" in ip else f"{ip}:{mapping['podPort']}")
 
 
-def _code(value: object) -> str:
-    """As code: a forge mentions nobody in there."""
-    return f"<code>{cell(value)}</code>"
-
-
 # --- any list --------------------------------------------------------------------------------------------------------
 
 
@@ -162,19 +172,14 @@ def _section(name: str, found: list[Any]) -> Section:
 def _fields_of(row: Any) -> dict[str, str]:
     """The cells of a row by the names of their columns; what is a mapping in it has columns of its own."""
     if not isinstance(row, dict):
-        return {"": cell(row)}
+        return {"": _word(row)}
     if "mapping" in row:
-        return _fields_of(row["mapping"]) | {name: cell(_plain(v)) for name, v in row.items() if name != "mapping"}
+        return _fields_of(row["mapping"]) | {name: _word(v) for name, v in row.items() if name != "mapping"}
     if "nodePort" in row:
         services = ", ".join(map(_code, row["services"]))
         pod, address = _pod(row["pod"], row["podPort"]), _address(row)
-        return {"port": _port(row), "pod": pod, "address": address, "services": services, "via": cell(row["via"])}
-    return {name: cell(_plain(value)) for name, value in row.items()}
-
-
-def _plain(value: object) -> object:
-    """As JSON has it; nothing for null."""
-    return "" if value is None else str(value).lower() if isinstance(value, bool) else value
+        return {"port": _port(row), "pod": pod, "address": address, "services": services, "via": _word(row["via"])}
+    return {name: _word(value) for name, value in row.items()}
 
 
 # --- what fits -------------------------------------------------------------------------------------------------------

@@ -4,8 +4,8 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 
+from nplconf.characters import escaped
 from nplconf.model import Change, Failure, Finding, Patch, Pending, PortMapping, Skipped, Stale
-from nplconf.output.text import escaped
 from nplconf.plan.diff import Diff
 from nplconf.plan.limits import Blocked
 from nplconf.settings import Settings
@@ -134,3 +134,8 @@ def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Line]:
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
     return [("sum" if i == 0 else "", line) for i, line in enumerate(lines)]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: "1 mapping", "2 mappings"."""
+    return f"{number} {noun}{'s' * (number != 1)}"

@@ -1,16 +1,18 @@
-"""Leaving a node: every annotation and every rule of ours goes, in both backends."""
+"""Removes every annotation and every rule of nplconf from a node, in all backends, or lists them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from nplconf.cluster import Cluster
-from nplconf.errors import NplconfError
-from nplconf.model import Change, Failure, PortMapping
+from nplconf.errors import NplconfError, UnavailableError
+from nplconf.model import Backend, Change, Failure, Family, Patch, PortMapping
 from nplconf.node import Node
 from nplconf.plan import cooling
 from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
 from nplconf.publish import patches
-from nplconf.rules import Goal
+from nplconf.rules import Goal, Reading
 from nplconf.run.reconcile import keep
 from nplconf.settings import Settings
 
@@ -34,21 +36,24 @@ def unread(why: str) -> Failure:
 def _withdraw(cluster: Cluster, known: str | None, name: str) -> tuple[Failure, ...]:
     """known: the identity of the cluster whose Pods this node's job has annotated."""
     try:
-        snapshot = cluster.snapshot(name)
-        if known and snapshot.identity and known != snapshot.identity:
-            return (unread(f"this is another cluster ({snapshot.identity}) than this node's ({known})"),)
-        gone = patches.final([pod for pod in snapshot.pods if pod.node == name], ())
+        gone = _withdrawals(cluster, known, name)
         return cluster.patch(gone) if gone else ()
     except NplconfError as err:
         return (unread(str(err)),)
 
 
+def _withdrawals(cluster: Cluster, known: str | None, name: str) -> tuple[Patch, ...]:
+    """Return the patches that withdraw all annotations. Raises NplconfError, also for another cluster."""
+    snapshot = cluster.snapshot(name)
+    if known and snapshot.identity and known != snapshot.identity:
+        raise UnavailableError(f"this is another cluster ({snapshot.identity}) than this node's ({known})")
+    return patches.final([pod for pod in snapshot.pods if pod.node == name], ())
+
+
 def _clean_node(node: Node, loaded: Loaded) -> list[Failure]:
     reading = node.read(whole=True)
     failures = [Failure("rule", family, why) for family, why in reading.unreadable.items()]
-    known = loaded.state.plan.mappings if loaded.state.plan else ()
-    rules = [rule for family, have in reading.found.items() for rule in node.rules.live(have, family)]
-    live = live_mappings(rules, known, {})
+    live = _live(node, loaded, reading)
     full = {family: have for family, have in reading.found.items() if not node.rules.is_empty(have)}
     if full:
         synced = node.sync(Goal(full, lambda *_: None))
@@ -59,6 +64,43 @@ def _clean_node(node: Node, loaded: Loaded) -> list[Failure]:
     if loaded.text or live:
         failures += _forget_plan(node, loaded, live, cluster=loaded.state.cluster if failures else None)
     return failures
+
+
+def _live(node: Node, loaded: Loaded, reading: Reading[Any]) -> tuple[PortMapping, ...]:
+    known = loaded.state.plan.mappings if loaded.state.plan else ()
+    rules = [rule for family, have in reading.found.items() for rule in node.rules.live(have, family)]
+    return tuple(live_mappings(rules, known, {}))
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What `clean` would remove.
+
+    Attributes:
+        removals: The live mappings.
+        patches: The annotations that would be withdrawn.
+        leftovers: IP families with rules in a backend that is not in use.
+        failures: What cannot be read.
+
+    """
+
+    removals: tuple[Change, ...]
+    patches: tuple[Patch, ...]
+    leftovers: Mapping[Backend, tuple[Family, ...]] = field(hash=False)
+    failures: tuple[Failure, ...]
+
+
+def preview(node: Node, cluster: Cluster | None, settings: Settings) -> Preview:
+    """Return what `clean` would remove; change nothing."""
+    loaded, reading = node.load(), node.read(whole=True)
+    failures = [Failure("rule", family, why) for family, why in reading.unreadable.items()]
+    withdrawn: tuple[Patch, ...] = ()
+    try:
+        withdrawn = _withdrawals(cluster, loaded.state.cluster, settings.node) if cluster else ()
+    except NplconfError as err:
+        failures.append(unread(str(err)))
+    removals = tuple(Change("delete", "cleanup", mapping, mapping) for mapping in _live(node, loaded, reading))
+    return Preview(removals, withdrawn, node.leftovers(), tuple(failures))
 
 
 def _forget_plan(node: Node, loaded: Loaded, live: Sequence[PortMapping], cluster: str | None) -> list[Failure]:

@@ -23,6 +23,7 @@ writeBack: /tmp/shared/cluster.yaml
 coolDown: 0
 """
 ADMINISTRATORS = "8080,61500"
+UNINSTALLED = "nplconf is uninstalled from worker-1. /etc/nplconf and /var/lib/nplconf are kept (remove with --purge)."
 
 
 @pytest.fixture
@@ -58,7 +59,10 @@ def test_without_now_nothing_is_started(machine: Machine) -> None:
     assert f"ExecStart={PROGRAM} apply" in machine.path("/etc/systemd/system/nplconf.service").read_text()
     assert machine.state("nplconf-hold.service")["ActiveState"] == "inactive"
     assert machine.run("systemctl", "is-enabled", "nplconf.timer", check=False).stdout.strip() == "disabled"
-    assert "Units: 0 files written" in machine.run(PROGRAM, "install-units").stdout
+    assert (
+        machine.run(PROGRAM, "install-units").stdout
+        == "Units are up to date; start them with: nplconf install-units --now\n"
+    )
 
 
 @pytest.mark.systemd
@@ -68,12 +72,13 @@ def test_with_now_the_node_converges_and_uninstalling_leaves_nothing(machine: Ma
     machine.wait_until(lambda: published(machine), "the example published")
     assert len([line for line in rules(machine) if "-j DNAT" in line]) == 2
     held_by = machine.state("nplconf-hold.service")["MainPID"]
-    machine.run(PROGRAM, "install-units", "--now")
+    said = machine.run(PROGRAM, "install-units", "--now").stdout
+    assert said == "Units are up to date; nplconf.timer is enabled and running (a run starts 10s after the last one)\n"
     assert machine.state("nplconf-hold.service")["ActiveState"] == "active"
     assert held_by != "0"
 
     said = machine.run(PROGRAM, "uninstall-units")
-    assert said.stdout == "Uninstall from worker-1: 0 left.\n"
+    assert said.stdout == f"{UNINSTALLED}\n"
     assert rules(machine) == []
     assert not published(machine)
     assert ours(machine) == before
@@ -81,7 +86,7 @@ def test_with_now_the_node_converges_and_uninstalling_leaves_nothing(machine: Ma
     assert machine.run("id", "nplconf-hold", check=False).returncode != 0
     assert machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", "nplconf*").stdout == ""
     assert machine.path("/var/lib/nplconf").exists()
-    assert machine.run(PROGRAM, "uninstall-units", "--purge").returncode == 0, "twice is harmless"
+    assert machine.run(PROGRAM, "uninstall-units", "--purge").stdout == "nplconf is uninstalled from worker-1.\n"
     assert not machine.path("/var/lib/nplconf").exists()
     assert not machine.path("/etc/nplconf").exists()
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.files.strict_yaml import Document, Limits, load, printable, show_path, shown
+from nplconf.files.strict_yaml import Document, Limits, load, show_path, shown
 
 
 def problems(text: str, limits: Limits | None = None) -> list[tuple[int, str, str]]:
@@ -233,10 +233,6 @@ def test_shown_values_are_short_and_of_printable_ascii() -> None:
     assert shown("a\n\x7f\x9b") == r'"a\n\u007f\u009b"'
     assert shown("x" * 1000) == '"' + "x" * 60 + '"...'
     assert [shown(one) for one in (None, True, 5, {}, [])] == ["null", "true", "5", "a mapping", "a list"]
-
-
-def test_printable_keeps_everything_but_what_a_terminal_acts_on() -> None:
-    assert printable("/tmp/ä b\x1b[31m\n\u202e\udcff") == r"/tmp/ä b\x1b[31m\n\u202e\udcff"
 
 
 @given(st.text(alphabet=st.sampled_from("ab1:-?,[]{}&*!|>'\"%#@` \n\t<~\\.x"), max_size=60) | st.text(max_size=60))

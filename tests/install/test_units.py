@@ -4,6 +4,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from machine import NEEDED, ROOT, Machine, command_at, install
@@ -28,6 +29,14 @@ def test_every_unit_calls_the_nplconf_that_installs_it() -> None:
     assert units.PLACEHOLDER not in text
     assert text.count('="/opt/my tools/nplconf 100%%" ') == 2
     assert 'ExecStartPre=-+"/opt/my tools/nplconf 100%%" hold --reserve' in text
+
+
+def test_every_unit_names_the_page_about_the_units_that_is_installed() -> None:
+    uri = units.page()
+    assert Path(unquote(uri.removeprefix("file://"))).read_text().startswith("# The units\n")
+    for unit in units.UNITS:
+        text = units.fitted(["/opt/nplconf"], page="file:///a%20b/README.md")[f"{units.UNIT_DIRECTORY}/{unit}"]
+        assert text.count("\nDocumentation=") == text.count("\nDocumentation=file:///a%%20b/README.md\n") == 1
 
 
 def test_the_command_is_a_path_without_ways_back_and_with_its_links(tmp_path: Path) -> None:

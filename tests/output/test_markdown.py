@@ -1,5 +1,6 @@
 """Reviews as Markdown: hostile names are text, deletes come first and are never cut, what is cut is counted."""
 
+import html
 import re
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_what_other_commands_list_becomes_a_table_of_any_length() -> None:
 
 def test_names_in_a_list_are_text_and_nothing_else() -> None:
     text = markdown.listing({"ok": False, "problems": [{"file": "a|b<i>\n", "line": 0, "fix": None}], "mend": ["x"]})
-    assert "| a&#124;b&#60;i&#62;&#92;x0a | 0 |  |" in text
+    assert "| <code>a&#124;b&#60;i&#62;&#92;x0a</code> | 0 |  |" in text
     assert "## Mend (1)" in text
 
 
@@ -154,7 +155,9 @@ def test_a_list_has_the_columns_of_all_its_rows_and_each_value_in_its_own() -> N
     assert text == (GOLDEN / "listing.md").read_text()
     other = markdown.listing({"skipped": WHOLE["skipped"][::-1]})
     assert "| pod | podPort | protocol | service | reason | message | rule |" in other
-    assert "| shop/web-0 | 9 | sctp | shop/web | policy | no | spec.caps |" in other
+    assert (
+        "| <code>shop/web-0</code> | 9 | sctp | <code>shop/web</code> | policy | no | <code>spec.caps</code> |" in other
+    )
 
 
 def test_of_many_long_sections_each_says_what_it_left_out_and_no_room_is_wasted() -> None:
@@ -167,7 +170,29 @@ def test_of_many_long_sections_each_says_what_it_left_out_and_no_room_is_wasted(
 
 def test_a_message_without_end_does_not_push_out_the_rest() -> None:
     text = markdown.text(WHOLE | {"blocked": {"message": "x" * 5000}})
-    assert f"> **Blocked:** {'x' * 2000}\n\n## To delete" in text
+    assert f"> **Blocked:** <code>{'x' * 2000}</code>\n\n## To delete" in text
+
+
+MENTIONS = ("@team", "#12", "org/repo#12", "GH-12", "deadbeef01", "https://x.y", "www.x.y", "a@b.cd", "!12", "~label")
+
+
+@pytest.mark.parametrize("name", MENTIONS)
+def test_no_mention_or_link_can_arise_from_any_field(name: str) -> None:
+    def hostile(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: inner if key in FIXED else hostile(inner) for key, inner in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [hostile(inner) for inner in value]
+        return name if isinstance(value, str) else value
+
+    for text in (markdown.text(hostile(WHOLE)), markdown.listing(hostile(WHOLE) | {"state": name, "list": [name]})):  # type: ignore[operator,arg-type]
+        assert text.count(html.escape(name)) + text.count("&#") > 10
+        rendered = html.unescape(re.sub(r"<code>.*?</code>|<pre>.*?</pre>", "", text, flags=re.DOTALL))
+        assert name not in rendered
+
+
+FIXED = ("action", "via", "protocol", "summary", "step", "kind")
+"""Fields whose values are words of nplconf's own."""
 
 
 def test_a_review_of_what_was_not_applied_has_no_failures() -> None:
@@ -202,4 +227,4 @@ def test_a_section_of_which_nothing_fits_is_a_heading_and_a_count(monkeypatch: p
     monkeypatch.setattr(markdown, "BYTES", 250)
     assert markdown.listing({"findings": rows}) == "# nplconf\n\n**3 findings**\n\n## Findings (3)\n\n3 more\n\n"
     monkeypatch.setattr(markdown, "BYTES", 600)
-    assert markdown.listing({"findings": rows}).endswith("m |\n\n2 more\n\n")
+    assert markdown.listing({"findings": rows}).endswith("m</code> |\n\n2 more\n\n")

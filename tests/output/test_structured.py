@@ -19,4 +19,4 @@ def test_whatever_a_text_holds_it_comes_back_and_no_byte_of_it_is_a_control_char
 
 
 def test_markdown_is_made_of_any_result() -> None:
-    assert structured.text(DATA, "markdown").startswith("# nplconf\n\n**file: odd")
+    assert structured.text(DATA, "markdown").startswith("# nplconf\n\n**file: <code>odd")

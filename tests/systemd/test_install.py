@@ -14,6 +14,7 @@ from machine import ENVIRONMENT, NPLCONF, ROOT
 from nplconf.install import units
 
 pytestmark = pytest.mark.systemd
+UNINSTALLED = "nplconf is uninstalled from worker-1. /etc/nplconf and /var/lib/nplconf are kept (remove with --purge)."
 TEXTFILE = "/var/lib/node-exporter/nplconf.prom"
 STARTED = ("nplconf-hold.socket", HOLD, TIMER)
 ACCOUNTS = ("passwd", "group", "shadow", "gshadow")
@@ -91,7 +92,7 @@ def test_uninstall_leaves_nothing_and_a_later_install_brings_the_numbers_back(no
     node.machine.write("/etc/systemd/system/nplconf.timer.d/own.conf", "[Timer]\nOnUnitInactiveSec=20s\n")
     node.machine.run("systemctl", "daemon-reload")
     done = node.nplconf("uninstall-units")
-    assert done.stdout.splitlines()[-1] == "Uninstall from worker-1: 0 left."
+    assert done.stdout.splitlines()[-1] == UNINSTALLED
     left = {path: line for path, line in files(node).items() if line != before.get(path)}
     assert set(left) == {
         CLUSTER,
@@ -169,8 +170,8 @@ def of_the_readme() -> list[str]:
     return [line.partition("#")[0].strip() for line in section.splitlines() if line.startswith("    ")]
 
 
-def typed(node: Booted, command: str, *, online: bool = False) -> None:
-    """A command in the checkout, of a root whose files are nobody else's business. online: in the host's network."""
+def typed(node: Booted, command: str, *, online: bool = False) -> str:
+    """What a command in the checkout prints, run by a root with a careful umask. online: in the host's network."""
     spaces = ("--mount", "--pid") if online else ("--all",)
     enter = ("nsenter", f"--target={node.machine.pid}", *spaces, "--root", "--wd")
     done = subprocess.run(
@@ -181,6 +182,7 @@ def typed(node: Booted, command: str, *, online: bool = False) -> None:
         check=False,
     )
     assert done.returncode == 0, f"{command}: {done.stderr}{done.stdout}"
+    return done.stdout
 
 
 def test_the_readme_followed_to_the_letter_makes_a_node_that_works_and_takes_it_away(node: Booted) -> None:
@@ -201,7 +203,8 @@ def test_the_readme_followed_to_the_letter_makes_a_node_that_works_and_takes_it_
     assert isinstance(node.ask(numbers[8080]), Answer)
     told = node.machine.run("nplconf", "doctor", "-o", "json", check=False).stdout
     assert [check for check in json.loads(told)["checks"] if check["status"] != "ok"] == []
-    typed(node, "make uninstall")
+    said = typed(node, "make uninstall")
+    assert "kept: /etc/nplconf (to remove it: rm -r /etc/nplconf)\nkept: /var/lib/nplconf (" in said
     left = {path for path, line in files(node).items() if line != before.get(path)}
     assert left == {
         CLUSTER,

@@ -22,7 +22,7 @@ from nplconf.settings import Settings
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What only this command takes."""
     plan_command.plan_arguments(parser)
-    parser.add_argument("--check", action="store_true", help="only say what would change, as `plan` does")
+    parser.add_argument("--check", "--dry-run", action="store_true", help="only show what would change, as `plan` does")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:

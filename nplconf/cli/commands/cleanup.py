@@ -1,29 +1,35 @@
-"""`nplconf cleanup`: removes every rule and annotation of ours on this node."""
+"""`nplconf cleanup`: removes every rule and annotation of nplconf from this node; with --check it only lists them."""
 
 import argparse
+from collections.abc import Iterable
 
 from nplconf.cli import say
 from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError
 from nplconf.model import Failure
 from nplconf.node import state
 from nplconf.node.lock import locked
 from nplconf.output import data, structured, table
-from nplconf.run.cleanup import clean, unread
+from nplconf.run.cleanup import Preview, clean, preview, unread
 from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing beside the options of every command."""
+    """Declare what only this command takes."""
+    parser.add_argument("--check", "--dry-run", action="store_true", help="only list what would be removed")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """0 when nothing of ours is left, 5 when something is, by name."""
+    """Return 0 when nothing is left (with --check: when everything could be read), else 5 with each failure named."""
+    if arguments.check:
+        return _check(settings)
     failures = clean_up(settings)
-    for failure in failures:
-        say.error(f"{failure.step}: {failure.subject}: {failure.message}")
+    say_failures(failures)
     if settings.output == "table":
-        table.write([("sum", f"Cleanup of {settings.node}: {len(failures)} left.")], settings)
+        done = f"The rules and annotations of nplconf are removed from {settings.node}."
+        left = f"Cleanup of {settings.node} is incomplete: {table.counted(len(failures), 'step')} failed."
+        table.write([("sum", left if failures else done)], settings)
     else:
         found = {"node": settings.node, "failures": [data.failure(f) for f in failures]}
         print(structured.text(found, settings.output), end="")
@@ -31,15 +37,54 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def clean_up(settings: Settings) -> tuple[Failure, ...]:
-    """Clean the node under its lock; a cluster that cannot be read keeps its annotations, and is said."""
+    """Clean the node under its lock. When the cluster cannot be read the annotations stay, which is a failure."""
     state.make_directory(settings.state_dir)
     with locked(settings.state_dir):
-        node = open_node(settings)
-        if settings.no_cluster:
-            say.warning("without a cluster the annotations of Pods are left as they are")
-            return clean(node, None, settings)
-        try:
-            cluster = open_cluster(settings)
-        except NplconfError as err:
-            return (unread(str(err)), *clean(node, None, settings))
-        return clean(node, cluster, settings)
+        cluster, failures = _cluster(settings)
+        return (*failures, *clean(open_node(settings), cluster, settings))
+
+
+def say_failures(failures: Iterable[Failure]) -> None:
+    """Log each failure by name."""
+    for failure in failures:
+        say.error(f"{failure.step}: {failure.subject}: {failure.message}")
+
+
+def _cluster(settings: Settings) -> tuple[Cluster | None, tuple[Failure, ...]]:
+    """Return the cluster, None with --no-cluster or when it cannot be opened, and why it cannot."""
+    if settings.no_cluster:
+        say.warning("--no-cluster: the annotations of Pods are left as they are")
+        return None, ()
+    try:
+        return open_cluster(settings), ()
+    except NplconfError as err:
+        return None, (unread(str(err)),)
+
+
+def _check(settings: Settings) -> int:
+    cluster, failures = _cluster(settings)
+    found = preview(open_node(settings), cluster, settings)
+    failures = (*failures, *found.failures)
+    say_failures(failures)
+    if settings.output == "table":
+        table.write(_lines(found, settings), settings)
+    else:
+        print(structured.text(_data(found, failures, settings), settings.output), end="")
+    return 5 if failures else 0
+
+
+def _lines(found: Preview, settings: Settings) -> list[table.Line]:
+    what = f"{table.counted(len(found.removals), 'mapping')} and {table.counted(len(found.patches), 'annotation')}"
+    left = [("delete", f"- rules in {name} ({', '.join(families)})") for name, families in found.leftovers.items()]
+    total = ("sum", f"Cleanup of {settings.node} would remove {what}. Nothing was changed.")
+    return [*table.changes(found.removals), *left, *table.patches(found.patches), total]
+
+
+def _data(found: Preview, failures: Iterable[Failure], settings: Settings) -> dict[str, object]:
+    return {
+        "node": settings.node,
+        "changes": [data.change(change) for change in found.removals],
+        "patches": [data.patch(patch) for patch in found.patches],
+        "leftovers": {name: list(families) for name, families in found.leftovers.items()},
+        "failures": [data.failure(failure) for failure in failures],
+    }

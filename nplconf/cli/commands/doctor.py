@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nplconf import config, doctor
+from nplconf.characters import escaped
 from nplconf.cli import options, plans
 from nplconf.cli.commands import install_units
 from nplconf.cli.worlds import open_cluster, open_node
@@ -17,7 +18,6 @@ from nplconf.doctor.verdict import Verdict
 from nplconf.errors import BadConfigError, NplconfError
 from nplconf.install import systemd
 from nplconf.output import structured, table
-from nplconf.output.text import escaped
 from nplconf.settings import Settings
 
 STYLES = {"ok": "add", "warn": "change", "fail": "failed"}

@@ -2,12 +2,12 @@
 
 import argparse
 
+from nplconf.characters import escaped
 from nplconf.cli import plans
 from nplconf.cli.worlds import look
 from nplconf.errors import UsageError
 from nplconf.explain import FORMS, Explanation, Facts, explain, parse
 from nplconf.output import structured, table
-from nplconf.output.text import escaped
 from nplconf.run.verify import verify
 from nplconf.settings import Settings
 

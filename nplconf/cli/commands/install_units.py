@@ -1,4 +1,4 @@
-"""`nplconf install-units [--now]`: what makes nplconf run on this node by itself."""
+"""`nplconf install-units [--now]`: writes the systemd units that run nplconf on this node."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from nplconf.cli import say
-from nplconf.errors import UnavailableError
+from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.install import systemd, units
 from nplconf.node import state
 from nplconf.output import structured, table
@@ -22,7 +22,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Writes the units; a second time nothing. Raises PermissionDeniedError, UnavailableError."""
+    """Write the units; a second run changes nothing. Raises PermissionDeniedError, UnavailableError."""
+    if os.geteuid():
+        raise PermissionDeniedError(f"install-units writes to {units.UNIT_DIRECTORY}: run it as root")
     if arguments.now and not systemd.runs():
         raise UnavailableError("systemd does not run here: without --now the units are written for the next boot")
     if settings.config != CONFIG:
@@ -57,6 +59,7 @@ def wanted(settings: Settings, command: tuple[str, ...]) -> dict[str, str]:
         reads=sorted(_read(settings)),
         writes=sorted(written - {DEFAULT_STATE}),
         socket=settings.hold_socket,
+        page=units.page(),
     )
 
 
@@ -90,6 +93,13 @@ def _report(changed: tuple[str, ...], settings: Settings, *, started: bool) -> N
             end="",
         )
         return
-    hint = "" if started else "; start them with: nplconf install-units --now"
+    done = f"{table.counted(len(changed), 'file')} written" if changed else "Units are up to date"
+    then = _running() if started else "start them with: nplconf install-units --now"
     lines = [("change", f"~ {path}") for path in changed]
-    table.write([*lines, ("sum", f"Units: {len(changed)} files written{hint}.")], settings)
+    table.write([*lines, ("sum", f"{done}; {then}")], settings)
+
+
+def _running() -> str:
+    period = systemd.rhythm("nplconf.timer")
+    often = f" (a run starts {period} after the last one)" if period else ""
+    return f"nplconf.timer is enabled and running{often}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nplconf.characters import escaped
 from nplconf.cli import plans, say
 from nplconf.cli.files import write_output
 from nplconf.cli.worlds import open_cluster
@@ -17,7 +18,6 @@ from nplconf.errors import BadDataError, NplconfError, PermissionDeniedError
 from nplconf.files.reading import read_text
 from nplconf.model import Failure
 from nplconf.output import data, structured, table
-from nplconf.output.text import escaped
 from nplconf.plan import document
 from nplconf.plan.live import numbers
 from nplconf.plan.reread import reread

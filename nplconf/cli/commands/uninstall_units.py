@@ -1,4 +1,4 @@
-"""`nplconf uninstall-units [--purge]`: takes everything of ours off this node."""
+"""`nplconf uninstall-units [--purge]`: removes nplconf from this node."""
 
 import argparse
 import contextlib
@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from nplconf.cli import say
-from nplconf.cli.commands.cleanup import clean_up
+from nplconf.cli.commands.cleanup import clean_up, say_failures
 from nplconf.errors import NplconfError, PermissionDeniedError
 from nplconf.install import reserved, systemd, units
 from nplconf.model import Failure
@@ -24,26 +23,40 @@ HOLD = ("nplconf-hold.socket", "nplconf-hold.service")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What only this command takes."""
-    parser.add_argument("--purge", action="store_true", help="remove what is remembered and /etc/nplconf, too")
+    parser.add_argument("--purge", action="store_true", help="remove the state directory and /etc/nplconf, too")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """0 when nothing of ours is left, 5 when something is, by name. Each step is done whatever came of the others."""
+    """Return 0, or 5 when a step failed, each by name. A step that fails does not keep the next ones from running."""
     left = list(_take_away(settings, purge=arguments.purge))
-    for failure in left:
-        say.error(f"{failure.step}: {failure.subject}: {failure.message}")
+    say_failures(left)
+    kept = [path for path in _places(settings) if Path(path).exists()]
     if settings.output == "table":
-        table.write([("sum", f"Uninstall from {settings.node}: {len(left)} left.")], settings)
+        table.write([("sum", _summary(settings.node, left, kept))], settings)
     else:
-        found = {"node": settings.node, "failures": [data.failure(f) for f in left]}
+        found = {"node": settings.node, "failures": [data.failure(f) for f in left], "kept": kept}
         print(structured.text(found, settings.output), end="")
     return 5 if left else 0
+
+
+def _summary(node: str, failures: list[Failure], kept: list[str]) -> str:
+    if failures:
+        return f"nplconf is not fully uninstalled from {node}: {table.counted(len(failures), 'step')} failed."
+    done = f"nplconf is uninstalled from {node}."
+    if not kept:
+        return done
+    return f"{done} {' and '.join(kept)} {'are' if len(kept) > 1 else 'is'} kept (remove with --purge)."
+
+
+def _places(settings: Settings) -> tuple[str, ...]:
+    """Return the directories that only --purge removes."""
+    return tuple(dict.fromkeys((str(Path(CONFIG).parent), settings.state_dir)))
 
 
 def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
     """Each step in its turn: nothing runs that could make anew what was just removed."""
     if os.geteuid():
-        raise PermissionDeniedError("only root can take nplconf off a node")
+        raise PermissionDeniedError("uninstall-units removes units and rules: run it as root")
     bare = _is_bare(settings)
     steps: list[tuple[str, Callable[[], object]]] = [
         ("timer and job", lambda: _stop(JOB)),

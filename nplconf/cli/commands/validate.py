@@ -4,11 +4,11 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
+from nplconf.characters import escaped
 from nplconf.errors import BadDataError, UsageError
 from nplconf.files import reading as files
 from nplconf.files.strict_yaml import Problem
 from nplconf.output import structured, table
-from nplconf.output.text import escaped
 from nplconf.plan import policy, validate
 from nplconf.settings import Settings
 
