@@ -16,7 +16,7 @@ EXAMPLES = ROOT / "examples" / "kubernetes"
 WRITER = "system:serviceaccount:nplconf:nplconf"
 ACCOUNT = "/api/v1/namespaces/nplconf/serviceaccounts/nplconf/token"
 REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-WRITER_POLICIES, KUBELET_POLICIES = "writer", "kubelet"
+WRITER_POLICIES, KUBELET_POLICIES, STRICT_POLICIES = "writer", "kubelet", "strict"
 _COLLECTIONS = {
     "Namespace": "/api/v1/namespaces",
     "ServiceAccount": "/api/v1/namespaces/{namespace}/serviceaccounts",

@@ -21,6 +21,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kube.ControlPlan
         corners.install(found, "rbac.yaml")
         corners.install(found, "policies.yaml", corners.WRITER_POLICIES)
         corners.install(found, "policies-kubelet.yaml", corners.KUBELET_POLICIES)
+        corners.install(found, "policies-strict.yaml", corners.STRICT_POLICIES)
         corners.wait_for_policies(found)
         yield found
 

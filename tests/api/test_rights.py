@@ -7,13 +7,25 @@ from typing import Any
 import kube
 import pytest
 import worlds
-from corner import KUBELET_POLICIES, Corner
+from corner import KUBELET_POLICIES, STRICT_POLICIES, Corner
 
 from nplconf.cluster.api.client import ApiCluster
 from nplconf.model import Patch, PodRef
 
 pytestmark = pytest.mark.api
 OTHER = "example.com/other"
+EVENTS = "/apis/events.k8s.io/v1/namespaces/{}/events"
+
+
+def entry(number: int = 61044, ip: str = "10.10.10.10", protocols: str = "") -> str:
+    """One entry of the annotation, as nplconf writes it."""
+    family = "IPv6" if ":" in ip else "IPv4"
+    head = f'"podPort":8080,"nodeIP":"{ip}","nodePort":{number},"protocol":"tcp","ipFamily":"{family}"'
+    return f"{{{head}{protocols}}}"
+
+
+ONE, TWO = f"[{entry()}]", f"[{entry()},{entry(61045, 'fd00:10::10')}]"
+BOTH = "[" + entry(protocols=',"protocols":["tcp","udp"]') + "]"
 
 
 def patch(corner: Corner, token: str, metadata: dict[str, Any], name: str = "web-0", **parts: Any) -> kube.Answer:
@@ -37,7 +49,7 @@ def test_the_writer_sets_changes_and_removes_the_annotation_of_its_nodes_pods(gu
     guarded.pod()
     token = guarded.token()
 
-    for value in ("[]", "[1]", None):
+    for value in ("[]", ONE, TWO, BOTH, f"[{','.join(entry(61000 + n) for n in range(690))}]", None):
         assert patch(guarded, token, annotations(value)).status == 200
         assert guarded.annotation() == value
 
@@ -101,6 +113,7 @@ def test_an_account_that_only_has_the_writers_name_is_not_the_writer(guarded: Co
         ({"annotations": {worlds.ANNOTATION: "[]", OTHER: None}}, {}),
         ({"labels": {"app": "stolen"}}, {}),
         ({"labels": {"app": None}}, {}),
+        ({"generateName": "web-"}, {}),
         ({"finalizers": ["example.com/hold"]}, {}),
         ({}, {"status": {"podIP": "10.244.9.9", "podIPs": [{"ip": "10.244.9.9"}]}}),
         ({}, {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}),
@@ -117,6 +130,120 @@ def test_the_writer_changes_nothing_else_of_a_pod(
 
     assert answer.status == 422, answer.body
     assert guarded.get("web-0") == before
+
+
+SPECIAL = ["127.0.0.1", "169.254.169.254", "0.0.0.0", "224.0.0.1", "255.255.255.255", "::1", "fe80::1", "ff02::1", "::"]
+WRONG = {
+    **{ip: f"[{entry(ip=ip)}]" for ip in SPECIAL},
+    "one of many": f"[{entry()},{entry(ip='127.0.0.1')}]",
+    "no address": f"[{entry(ip='1.2.3.4.5')}]",
+    "a spelling of its own": ONE.replace(":8080", ": 8080"),
+    "an escape": ONE.replace("nodeIP", "node\\u0049P"),
+    "a key twice": ONE.replace(',"nodePort"', ',"nodeIP":"127.0.0.1","nodePort"'),
+    "no list": "{}",
+    "no entry": "[1]",
+    "no JSON": "x",
+    "nothing": "",
+    "a comma at the end": f"[{entry()},]",
+    "more than 64 KiB": f"[{','.join(entry(61000 + n) for n in range(740))}]",
+}
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
+def test_the_writer_sets_the_annotation_to_nothing_that_it_cannot_be(guarded: Corner, value: str) -> None:
+    guarded.pod()
+    answer = patch(guarded, guarded.token(), annotations(value))
+    assert (answer.status, guarded.annotation()) == (422, None)
+
+
+def event(corner: Corner, **fields: Any) -> dict[str, Any]:
+    """An Event as nplconf creates it, with other fields."""
+    regarding = {"apiVersion": "v1", "kind": "Pod", "namespace": corner.namespace, "name": "web-0"}
+    raw = {
+        "metadata": {"name": "web-0.1"},
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": "nplconf.io/nplconf",
+        "reportingInstance": corner.node,
+        "type": "Normal",
+        "reason": "Mapped",
+        "action": "Map",
+        "regarding": regarding,
+    }
+    return raw | fields
+
+
+def test_the_writer_creates_events_about_pods_and_services(guarded: Corner) -> None:
+    guarded.pod()
+    path, token = EVENTS.format(guarded.namespace), guarded.token()
+    service = event(guarded)["regarding"] | {"kind": "Service", "name": "web"}
+
+    assert guarded.plane.call("POST", path, event(guarded), token=token).status == 201
+    other = event(guarded, metadata={"name": "web.1"}, regarding=service)
+    assert guarded.plane.call("POST", path, other, token=token).status == 201
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reportingController": "kubelet"},
+        {"reportingController": "nplconf.io/other"},
+        {"reportingInstance": "node-other"},
+        {"regarding": {"apiVersion": "v1", "kind": "Secret", "name": "web-0"}},
+        {"regarding": {"apiVersion": "apps/v1", "kind": "Pod", "name": "web-0"}},
+        {"related": {"apiVersion": "v1", "kind": "Pod", "name": "web-0"}},
+    ],
+)
+def test_the_writer_creates_no_event_in_another_name(guarded: Corner, fields: dict[str, Any]) -> None:
+    if "regarding" in fields:
+        fields = {"regarding": fields["regarding"] | {"namespace": guarded.namespace}}
+    answer = guarded.plane.call(
+        "POST", EVENTS.format(guarded.namespace), event(guarded, **fields), token=guarded.token()
+    )
+    assert answer.status == 422, answer.body
+    assert "Event of nplconf" in answer.body["message"] or "the Event is of another" in answer.body["message"]
+
+
+def test_everybody_else_creates_events_as_before(guarded: Corner) -> None:
+    made = event(guarded, reportingController="kubelet", reportingInstance="x")
+    assert guarded.plane.call("POST", EVENTS.format(guarded.namespace), made).status == 201
+
+
+# --- the strict policies ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strict(plane: kube.ControlPlane) -> Corner:
+    """A corner in which the strict policies hold, and no others."""
+    return Corner(plane, STRICT_POLICIES)
+
+
+def test_with_the_strict_policies_a_node_ip_is_an_address_of_the_pods_node(strict: Corner) -> None:
+    strict.pod()
+    strict.add_node(f"{strict.node}-b", (("InternalIP", "10.0.0.99"),))
+    token = strict.token()
+
+    for value in ("[]", ONE, TWO):
+        assert patch(strict, token, annotations(value)).status == 200
+    for ip in ("10.0.0.99", "203.0.113.7"):
+        answer = patch(strict, token, annotations(f"[{entry()},{entry(ip=ip)}]"))
+        assert answer.status == 422
+        assert "an address of the Pod's node" in answer.body["message"]
+
+
+def test_with_the_strict_policies_an_event_is_about_a_pod_of_the_writers_node(strict: Corner) -> None:
+    strict.add_node(f"{strict.node}-b")
+    strict.pod()
+    strict.pod("web-1", on=f"{strict.node}-b")
+    path, token = EVENTS.format(strict.namespace), strict.token()
+    other = event(strict)["regarding"] | {"name": "web-1"}
+
+    assert strict.plane.call("POST", path, event(strict), token=token).status == 201
+    answer = strict.plane.call("POST", path, event(strict, metadata={"name": "b.1"}, regarding=other), token=token)
+    assert answer.status == 422
+    assert "a Pod of its node" in answer.body["message"]
+
+
+# --- what the writer's rights do not cover ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -174,27 +301,27 @@ def edit(corner: Corner, token: str, body: dict[str, Any], subresource: str = ""
 
 def test_an_ephemeral_container_does_not_bring_the_annotation(guarded: Corner, tenant: str) -> None:
     guarded.pod()
-    assert patch(guarded, guarded.token(), annotations("[1]")).status == 200
+    assert patch(guarded, guarded.token(), annotations(ONE)).status == 200
     work = {"spec": {"ephemeralContainers": [{"name": "e", "image": "i"}]}}
 
-    edit(guarded, tenant, {"metadata": annotations("[2]"), **work}, "/ephemeralcontainers")
-    assert guarded.annotation() == "[1]"
+    edit(guarded, tenant, {"metadata": annotations(TWO), **work}, "/ephemeralcontainers")
+    assert guarded.annotation() == ONE
     assert edit(guarded, tenant, work, "/ephemeralcontainers").status == 200
 
 
 @pytest.mark.parametrize("subresource", ["", "/status"])
-@pytest.mark.parametrize("value", ["[2]", None])
+@pytest.mark.parametrize("value", [TWO, None])
 def test_a_pods_owner_neither_changes_nor_removes_its_annotation(
     guarded: Corner, tenant: str, value: str | None, subresource: str
 ) -> None:
     guarded.pod()
-    assert patch(guarded, guarded.token(), annotations("[1]")).status == 200
+    assert patch(guarded, guarded.token(), annotations(ONE)).status == 200
 
     answer = edit(guarded, tenant, {"metadata": annotations(value)}, subresource)
 
     assert answer.status == 422
     assert "written by nplconf alone" in answer.body["message"]
-    assert guarded.annotation() == "[1]"
+    assert guarded.annotation() == ONE
 
 
 def test_a_pods_owner_does_not_set_the_annotation(guarded: Corner, tenant: str) -> None:
@@ -232,11 +359,11 @@ def test_a_binding_does_not_bring_the_annotation_to_its_pod(guarded: Corner, ten
 
 def test_a_pods_owner_and_its_kubelet_do_all_the_rest(guarded: Corner, tenant: str) -> None:
     guarded.pod()
-    patch(guarded, guarded.token(), annotations("[1]"))
+    patch(guarded, guarded.token(), annotations(ONE))
 
     assert edit(guarded, tenant, {"metadata": {**annotations("x", OTHER), "labels": {"a": "b"}}}).status == 200
     assert edit(guarded, tenant, {"status": {"phase": "Failed"}}, "/status").status == 200
-    assert guarded.annotation() == "[1]"
+    assert guarded.annotation() == ONE
 
 
 # --- the kubelet's own identity --------------------------------------------------------------------------------------
@@ -258,11 +385,22 @@ def test_a_kubelets_credentials_are_enough_for_the_job(
     cluster = opened(corner.plane.kubeconfig("kubelet", user))
 
     found = cluster.snapshot(corner.node)
-    told = Patch(PodRef(corner.namespace, "web-0", raw["metadata"]["uid"]), "[1]")
+    told = Patch(PodRef(corner.namespace, "web-0", raw["metadata"]["uid"]), ONE)
 
     assert [pod.ref for pod in found.pods] == [told.pod]
     assert cluster.patch([told]) == ()
-    assert corner.annotation() == "[1]"
+    assert corner.annotation() == ONE
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
+def test_a_kubelet_sets_the_annotation_to_nothing_that_it_cannot_be(
+    kubelet: tuple[Corner, tuple[Path, Path]], value: str
+) -> None:
+    corner, certificate = kubelet
+    corner.pod()
+    path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0/status"
+    answer = corner.plane.call("PATCH", path, {"metadata": annotations(value)}, certificate=certificate)
+    assert (answer.status, corner.annotation()) == (422, None)
 
 
 def test_a_kubelet_lists_no_pods_without_its_node_as_field_selector(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
