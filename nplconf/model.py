@@ -235,6 +235,13 @@ class Skipped:
     message: str
     rule: str | None = None
     """The path in the policy file that decided, where one did."""
+    more: int = 0
+    """How many other ports of the Service, on that Pod and for that reason, the row stands for."""
+
+    @property
+    def ports(self) -> str:
+        """The port it names, and how many others it stands for."""
+        return f"{self.pod_port}/{self.protocol}" + (f" and {self.more:,} more" if self.more else "")
 
 
 @dataclass(frozen=True, slots=True)

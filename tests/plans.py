@@ -15,6 +15,7 @@ REASONS = (
     "range-full",
     "namespace-share",
     "terminating",
+    "and-more",
     "policy",
     "pin-taken",
     "name-invalid",
@@ -82,6 +83,7 @@ skipped = st.builds(
     reason=st.sampled_from(REASONS),
     message=hostile,
     rule=st.none() | hostile,
+    more=st.integers(0, 10**9),
 )
 
 

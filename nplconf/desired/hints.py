@@ -33,6 +33,11 @@ def hints(annotations: Mapping[PodPort, str | None], free: Callable[[int], bool]
     )
 
 
+def claimed_ports(annotation: str | None) -> frozenset[int]:
+    """The podPorts that an annotation has a number for."""
+    return frozenset(_claims(annotation, lambda _: True)) if annotation else frozenset()
+
+
 def _claims(annotation: str, free: Callable[[int], bool]) -> dict[int, int]:
     """The first free number per podPort that a text claims; none when it is no annotation."""
     if len(annotation) > _ANNOTATION_CHARACTERS:

@@ -2,12 +2,13 @@
 
 import re
 
-from nplconf.model import PodRef
+from nplconf.model import PodRef, ServicePort
 
 _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?")
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
 _UID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _SHOWN = 253
+_PROTOCOLS = {"TCP": "tcp", "UDP": "udp"}
 
 
 def label(name: str) -> bool:
@@ -40,6 +41,11 @@ def shown(text: str) -> str:
         return text
     escaped = "".join(c if c.isascii() and c.isprintable() else _escape(c) for c in text[: _SHOWN + 1])
     return escaped if len(escaped) <= _SHOWN else escaped[: _SHOWN - 3] + "..."
+
+
+def protocol_of(port: ServicePort) -> str:
+    """The protocol of a port in lower case, as plans and annotations have it."""
+    return _PROTOCOLS.get(port.protocol) or shown(port.protocol).lower()
 
 
 def _escape(character: str) -> str:

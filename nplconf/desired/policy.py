@@ -6,42 +6,28 @@ refused carries the path of the rule that did it.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from functools import cache
 from itertools import chain
 
-from nplconf.desired.pods import Numbers, PortRequest, Refusal, unserved
+from nplconf.desired.pods import Numbers, PortRequest, Refusal
 from nplconf.desired.ports import Previous, allocate
+from nplconf.desired.requests import EVERYBODY, Audience
 from nplconf.desired.shares import Share
-from nplconf.model import FAMILIES, Family, PodPort, PortRange, Skipped
+from nplconf.model import FAMILIES, Family, PodPort, PortRange
 from nplconf.plan.policy import Pin, Policy, Reserved
 
 # --- who, and reached by whom ----------------------------------------------------------------------------------------
 
 
-def permitted(wanted: Iterable[PortRequest], policy: Policy) -> tuple[list[PortRequest], list[Skipped]]:
-    """The wishes of namespaces that may be exposed, each with the clients that may come; and the others' reasons."""
-    judge = cache(lambda namespace: _judge(namespace, policy))
-    served: list[PortRequest] = []
-    skipped: list[Skipped] = []
-    for request in wanted:
-        found = judge(request.pod.ref.namespace)[request.family]
-        if isinstance(found, Refusal):
-            skipped += unserved(request, found)
-        elif refusal := _open_host_port(request, found, policy):
-            skipped += unserved(request, refusal)
-        else:
-            served.append(request._replace(sources=found) if found else request)
-    return served, skipped
-
-
-def _judge(namespace: str, policy: Policy) -> dict[Family, tuple[str, ...] | Refusal]:
-    """Per family the networks that clients of a namespace must come from (none: anywhere), or why nobody may."""
+def audience(namespace: str, policy: Policy) -> Audience:
+    """Who may reach the Pods of a namespace."""
     if rule := policy.denied(namespace):
-        return dict.fromkeys(FAMILIES, Refusal("policy", f"the policy does not expose namespace {namespace}", rule))
+        return Audience(Refusal("policy", f"the policy does not expose namespace {namespace}", rule))
     networks = policy.networks_of(namespace)
     if not networks:
-        return dict.fromkeys(FAMILIES, ())
-    return {family: _of_family(networks, family) or _nobody(namespace, family, policy) for family in FAMILIES}
+        return EVERYBODY
+    sources = {family: _of_family(networks, family) or _nobody(namespace, family, policy) for family in FAMILIES}
+    message = "the Pod's hostPort is open to every client, which its namespace must not be"
+    return Audience(None, sources, Refusal("policy", message, _sources_rule(namespace, policy)))
 
 
 def _of_family(networks: Iterable[str], family: Family) -> tuple[str, ...]:
@@ -55,13 +41,6 @@ def _nobody(namespace: str, family: Family, policy: Policy) -> Refusal:
     return Refusal(
         "policy", f"the policy lets no {family} client to namespace {namespace}", _sources_rule(namespace, policy)
     )
-
-
-def _open_host_port(request: PortRequest, networks: tuple[str, ...], policy: Policy) -> Refusal | None:
-    if not request.host_port or not networks:
-        return None
-    message = "the Pod's hostPort is open to every client, which its namespace must not be"
-    return Refusal("policy", message, _sources_rule(request.pod.ref.namespace, policy))
 
 
 def _sources_rule(namespace: str, policy: Policy) -> str:

@@ -2,22 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from nplconf.desired import claims
 from nplconf.desired.addresses import node_ips, own_addresses
-from nplconf.desired.pods import (
-    Numbers,
-    PortRequest,
-    Refusal,
-    Site,
-    requests,
-    running,
-    shared_addresses,
-    unserved,
-)
+from nplconf.desired.demand import Demand, demand
+from nplconf.desired.pods import Numbers, PortRequest, Refusal, Site, running, shared_addresses
 from nplconf.desired.ports import Previous, allocate
+from nplconf.desired.requests import unserved, why_not
 from nplconf.desired.services import Selection, select, selecting
 from nplconf.desired.shares import Share
 from nplconf.model import ClusterState, Family, Node, Plan, Pod, PodPort, PortMapping, PortRange, Skipped
@@ -69,33 +62,43 @@ def each_node(cluster: ClusterState, settings: Desired) -> Iterator[Renderer]:
         yield Renderer(node, partial(_render, selection, cluster.identity, node, here, settings))
 
 
+def unserved_reasons(cluster: ClusterState, node: Node, settings: Desired) -> Callable[[PortMapping], str | None]:
+    """Return a function that says why a port is not served to which a plan gives a number; None: no Service asks."""
+
+    @cache
+    def world() -> tuple[Selection, dict[str, Pod], Site]:
+        here = running(cluster.pods, node.name)
+        return select(cluster.services), {pod.ref.key: pod for pod in here}, _site(node, settings, here)
+
+    def why(row: PortMapping) -> str | None:
+        selection, here, site = world()
+        pod = here.get(row.pod.key)
+        place = (row.pod_port, row.protocol, row.family)
+        return why_not(pod, selecting(selection, pod), site, place) if pod else None
+
+    return why
+
+
+def _site(node: Node, settings: Desired, here: Iterable[Pod]) -> Site:
+    advertised = node_ips(node, settings.node_ips)
+    return Site(advertised, own_addresses(node, advertised), shared_addresses(here))
+
+
 def _render(
     selection: Selection, identity: str | None, node: Node, pods: Iterable[Pod], settings: Desired, past: Previous
 ) -> Plan:
-    advertised = node_ips(node, settings.node_ips)
     here = running(pods, node.name)
-    site = Site(advertised, own_addresses(node, advertised), shared_addresses(here))
-    wanted: list[PortRequest] = []
-    skipped: list[Skipped] = list(selection.skipped)
-    for pod in here:
-        if services := selecting(selection, pod):
-            more, without = requests(pod, services, site)
-            wanted += more
-            skipped += without
-    if settings.policy:
-        from nplconf.desired.policy import permitted
-
-        wanted, without = permitted(wanted, settings.policy)
-        skipped += without
-    numbers = _numbers(wanted, settings, claims.numbers(selection.claims, here, site.own), past)
-    skipped += _unnumbered(wanted, numbers)
+    site = _site(node, settings, here)
+    asked = demand(selection, here, site, settings.port_range, settings.policy, past)
+    numbers = _numbers(asked.requests, settings, claims.numbers(selection.claims, here, site.own), past)
+    asked.skips.add(_unnumbered(asked, numbers, settings.port_range))
     return Plan(
         node=node.name,
         cluster=identity,
-        node_ips=advertised,
+        node_ips=dict(site.advertised),
         port_range=settings.port_range,
-        mappings=_mappings(wanted, numbers.given),
-        skipped=tuple(sorted(set(skipped), key=_place)),
+        mappings=_mappings(asked.requests, numbers.given),
+        skipped=asked.skips.rows(),
     )
 
 
@@ -129,17 +132,19 @@ def _numbers(wanted: Iterable[PortRequest], settings: Desired, others: Mapping[i
         return numbered(wanted, settings.policy, settings.port_range, others, past, share)
     asking = {request.owner: request.pod.annotation for request in wanted if not request.host_port}
     given, over_share = allocate(asking, settings.port_range, frozenset(others), past, share.most)
-    refused = dict.fromkeys(asking, Refusal("range-full", f"no number of {settings.port_range} is free"))
+    refused = dict.fromkeys(asking, _full(settings.port_range))
     return Numbers(given, refused | {owner: share.refusal(owner) for owner in over_share})
 
 
-def _unnumbered(wanted: Iterable[PortRequest], numbers: Numbers) -> Iterator[Skipped]:
-    for request in wanted:
+def _unnumbered(asked: Demand, numbers: Numbers, port_range: PortRange) -> Iterator[Skipped]:
+    """What has no number: the requests, and the ports that were not even expanded to requests."""
+    for request in asked.requests:
         if not request.host_port and request.owner not in numbers.given:
             yield from unserved(request, numbers.refused[request.owner])
+    for rest in asked.rest:
+        refusal = numbers.refused.get(rest.like) or _full(port_range)
+        yield Skipped(rest.like.pod, rest.first.port, rest.first.protocol, rest.service, *refusal, more=rest.more)
 
 
-def _place(row: Skipped) -> tuple[str, str, int, str, str, str, str, str]:
-    """Where a row stands among the skipped: a port's number before a name, no Pod before any."""
-    number, name = (row.pod_port, "") if isinstance(row.pod_port, int) else (0, row.pod_port)
-    return row.pod or "", name, number, row.protocol, row.service, row.reason, row.message, row.rule or ""
+def _full(port_range: PortRange) -> Refusal:
+    return Refusal("range-full", f"no number of {port_range} is free")

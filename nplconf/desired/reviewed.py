@@ -11,7 +11,7 @@ from typing import Literal
 from nplconf.desired import claims
 from nplconf.desired.pods import running
 from nplconf.desired.ports import Previous
-from nplconf.desired.render import Desired, render
+from nplconf.desired.render import Desired, render, unserved_reasons
 from nplconf.model import ClusterState, Node, Pending, Plan, PodPort, PortMapping, Stale
 
 _Row = tuple[PodPort, str, str]
@@ -41,7 +41,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     asked = render(cluster, node, replace(settings, namespace_share=100), Previous(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
     others = claims.on_node(cluster.services, running(cluster.pods, node.name), node, settings.node_ips)
-    skipped = _skipped(asked, cluster)
+    why_not = unserved_reasons(cluster, node, settings)
     here = {pod.ref.key for pod in running(cluster.pods, node.name)}
     mappings: list[PortMapping] = []
     stale: list[Stale] = []
@@ -49,7 +49,7 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
     for row in reviewed.mappings:
         now = found.get(_row(row))
         if now is None:
-            reason = skipped.get(_row(row))
+            reason = why_not(row)
             if reason == "range-full":
                 refused.append((row, _whose(row, others)))
             elif exact or reason is None:
@@ -71,17 +71,6 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
 
 def _row(mapping: PortMapping) -> _Row:
     return mapping.owner, mapping.protocol, mapping.family
-
-
-def _skipped(asked: Plan, cluster: ClusterState) -> dict[_Row, str]:
-    """Why what is asked for cannot be had: of each family that its Service asks for."""
-    families = {service.key: service.families for service in cluster.services}
-    return {
-        (PodPort(s.pod, s.pod_port), s.protocol, family): s.reason
-        for s in asked.skipped
-        if s.pod is not None and isinstance(s.pod_port, int)
-        for family in families.get(s.service, ())
-    }
 
 
 def _why(row: PortMapping, skipped: str | None, cluster: ClusterState, *, here: bool) -> _Why:

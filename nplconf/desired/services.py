@@ -1,13 +1,13 @@
 """Which Services ask for NodePortLocal, which of them select a Pod, and which numbers Services have for themselves."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nplconf.desired.claims import Claim, of_services
-from nplconf.desired.names import label, shown
-from nplconf.model import Pod, Service, ServicePort, Skipped
+from nplconf.desired.names import label, protocol_of, shown
+from nplconf.desired.offers import Offer
+from nplconf.model import Pod, Service, Skipped
 
-_PROTOCOLS = {"TCP": "tcp", "UDP": "udp"}
 _SERVED_TYPES = ("ClusterIP", "LoadBalancer")
 
 Trait = tuple[str, str, str]
@@ -23,7 +23,7 @@ class Selection:
     no Pod can be served.
     """
 
-    by_trait: Mapping[Trait, Sequence[Service]]
+    by_trait: Mapping[Trait, Sequence[Offer]]
     claims: tuple[Claim, ...]
     skipped: tuple[Skipped, ...]
 
@@ -38,30 +38,25 @@ def select(services: Iterable[Service]) -> Selection:
     return Selection(_by_trait(served), tuple(of_services(services)), tuple(skipped))
 
 
-def selecting(selection: Selection, pod: Pod) -> list[Service]:
+def selecting(selection: Selection, pod: Pod) -> list[Offer]:
     """The asking Services whose selector the Pod's labels satisfy."""
-    found: list[Service] = []
+    found: list[Offer] = []
     labels = pod.labels
     for name, value in labels.items():
-        for service in selection.by_trait.get((pod.ref.namespace, name, value), ()):
-            if all(labels.get(k) == v for k, v in service.selector.items()):
-                found.append(service)  # noqa: PERF401 - the hot path: most Pods find one Service or none
+        for offer in selection.by_trait.get((pod.ref.namespace, name, value), ()):
+            if all(labels.get(k) == v for k, v in offer.service.selector.items()):
+                found.append(offer)  # noqa: PERF401 - the hot path: most Pods find one Service or none
     return found
 
 
-def protocol_of(port: ServicePort) -> str:
-    """Its protocol, lower case, as plans and annotations have it."""
-    return _PROTOCOLS.get(port.protocol) or shown(port.protocol).lower()
-
-
-def _by_trait(services: Sequence[Service]) -> dict[Trait, list[Service]]:
+def _by_trait(services: Sequence[Service]) -> dict[Trait, list[Offer]]:
     traits = [[(s.namespace, k, v) for k, v in sorted(s.selector.items())] for s in services]
     shared: dict[Trait, int] = {}
     for trait in (t for own in traits for t in own):
         shared[trait] = shared.get(trait, 0) + 1
-    by_trait: dict[Trait, list[Service]] = {}
+    by_trait: dict[Trait, list[Offer]] = {}
     for service, own in zip(services, traits, strict=True):
-        by_trait.setdefault(min(own, key=lambda t: shared[t]), []).append(service)
+        by_trait.setdefault(min(own, key=lambda t: shared[t]), []).append(Offer(service))
     return by_trait
 
 
@@ -74,7 +69,10 @@ def _refusal(service: Service) -> tuple[str, str] | None:
     return None
 
 
-def _skipped(service: Service, reason: str, message: str) -> Iterable[Skipped]:
-    for port in service.ports:
-        target = port.target if isinstance(port.target, int) else shown(port.target)
-        yield Skipped(None, target, protocol_of(port), shown(service.key), reason, message)
+def _skipped(service: Service, reason: str, message: str) -> Iterator[Skipped]:
+    """One row for all ports of a Service that is not served."""
+    found = {(isinstance(p.target, str), str(p.target).rjust(5), p.target, protocol_of(p)) for p in service.ports}
+    if found:
+        *_, target, protocol = min(found)
+        port = shown(target) if isinstance(target, str) else target
+        yield Skipped(None, port, protocol, shown(service.key), reason, message, more=len(found) - 1)

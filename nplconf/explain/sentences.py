@@ -67,9 +67,9 @@ _UNWANTED = {"not-selected": "no Service asks for it", "pod-gone": "the Pod is g
 def of_skipped(skipped: Iterable[Skipped]) -> Iterator[str]:
     """Each port that cannot be had, why, and the rule of the policy that decided."""
     for row in skipped:
-        where = f"{row.pod}:{row.pod_port}" if row.pod else f"port {row.pod_port}"
+        where = f"{row.pod}:{row.ports}" if row.pod else f"port {row.ports}"
         rule = f" [{row.rule}]" if row.rule else ""
-        yield f"{where}/{row.protocol} of {row.service} is skipped: {row.reason}: {row.message}{rule}"
+        yield f"{where} of {row.service} is skipped: {row.reason}: {row.message}{rule}"
 
 
 def of_waiting(key: str, facts: Facts) -> Iterator[str]:

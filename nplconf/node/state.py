@@ -164,7 +164,7 @@ def _plan(data: Any) -> Plan | None:
         return None
     plan = replace(document.from_data(data), mappings=tuple(map(_mapping, data["mappings"])))
     for row in plan.skipped:
-        for value in (row.pod, row.pod_port, row.protocol, row.service, row.reason, row.message, row.rule):
+        for value in (row.pod, row.pod_port, row.protocol, row.service, row.reason, row.message, row.rule, row.more):
             _is(str | int | None, value)
     _is(int, plan.port_range.first + plan.port_range.last)
     _texts((plan.node, plan.cluster or "", *plan.node_ips.values(), *map(_family, plan.node_ips)))

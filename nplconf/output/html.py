@@ -145,7 +145,7 @@ def _port(mapping: PortMapping) -> str:
 def _skipped(rows: Iterable[Skipped]) -> list[Note]:
     found = []
     for row in rows:
-        who = f"{row.pod}:{row.pod_port}" if row.pod else str(row.pod_port)
+        who = f"{row.pod}:{row.ports}" if row.pod else row.ports
         message = f"{row.message} ({row.rule})" if row.rule else row.message
-        found.append(Note(row.reason, f"{who}/{row.protocol} for {row.service}", message))
+        found.append(Note(row.reason, f"{who} for {row.service}" if row.service else "", message))
     return found

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from nplconf.characters import escaped
 from nplconf.model import ACTIONS
+from nplconf.plan.document import skipped_from_data
 
 BYTES = 60_000
 """The text is shorter than this: a comment on GitHub may have 65,536 characters."""
@@ -132,7 +133,7 @@ def _pending(found: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _skipped(found: dict[str, Any]) -> tuple[str, ...]:
-    port = f"{found['podPort']}/{found['protocol']}"
+    port = skipped_from_data(found).ports if found["service"] else ""
     who = f"{found['pod']}:{port}" if found["pod"] else port
     rule = f" ({_code(found['rule'])})" if "rule" in found else ""
     return _code(who), _code(found["service"]), _word(found["reason"]) + rule, _code(found["message"])

@@ -82,14 +82,14 @@ def patches(found: Iterable[Patch]) -> list[Line]:
 
 
 def skipped(found: Iterable[Skipped]) -> list[Line]:
-    """A line per port that cannot be had."""
-    return [
-        (
-            "skipped",
-            escaped(f"! {s.pod or s.service}:{s.pod_port}/{s.protocol} for {s.service}: {s.reason}: {s.message}"),
-        )
-        for s in found
-    ]
+    """A line per row of what is not mapped."""
+    return [("skipped", escaped(f"! {_skipped(row)}")) for row in found]
+
+
+def _skipped(row: Skipped) -> str:
+    if row.reason == "and-more":
+        return row.message
+    return f"{row.pod or row.service}:{row.ports} for {row.service}: {row.reason}: {row.message}"
 
 
 def stale(found: Iterable[Stale]) -> list[Line]:

@@ -66,7 +66,7 @@ def mapping_from_data(data: Mapping[str, Any]) -> PortMapping:
 
 
 def skipped_to_data(skipped: Skipped) -> dict[str, Any]:
-    """The JSON object of something that is not mapped; rule only where a policy decided."""
+    """The JSON object of something that is not mapped; rule only where a policy decided, more only beyond 0."""
     data: dict[str, Any] = {
         "pod": skipped.pod,
         "podPort": skipped.pod_port,
@@ -76,6 +76,8 @@ def skipped_to_data(skipped: Skipped) -> dict[str, Any]:
     }
     if skipped.rule is not None:
         data["rule"] = skipped.rule
+    if skipped.more:
+        data["more"] = skipped.more
     data["message"] = skipped.message
     return data
 
@@ -90,6 +92,7 @@ def skipped_from_data(data: Mapping[str, Any]) -> Skipped:
         reason=data["reason"],
         message=data["message"],
         rule=data.get("rule"),
+        more=data.get("more", 0),
     )
 
 

@@ -23,6 +23,7 @@ _REASONS = (
     "range-full",
     "namespace-share",
     "terminating",
+    "and-more",
     "policy",
     "pin-taken",
     "name-invalid",
@@ -62,9 +63,10 @@ _WORD = re.compile(rf'"?({_LABEL}/{_LABEL}|[0-9a-f.:]+/[0-9]{{1,3}})"?')
 _SKIPPED = re.compile(
     rf'    - \{{pod: (?:null|"?(?P<pod>{_LABEL}/{_NAME})"?),'
     rf' podPort: (?P<pod_port>[0-9]{{1,5}}|"{_PLAIN}+"|[a-zA-Z][-a-zA-Z]*),'
-    rf" protocol: {_text('protocol', '[a-z]+')}, service: {_text('service', f'{_LABEL}/{_LABEL}')},"
+    rf" protocol: {_text('protocol', '[a-z]*')}, service: {_text('service', f'(?:{_LABEL}/{_LABEL})?')},"
     rf" reason: (?P<reason>{'|'.join(_REASONS)}),"
-    rf'(?: rule: "(?P<rule>spec{_PLAIN}+)",)? message: "(?P<message>{_PLAIN}*)"\}}\n'
+    rf'(?: rule: "(?P<rule>spec{_PLAIN}+)",)?(?: more: (?P<more>[1-9][0-9]{{0,9}}),)?'
+    rf' message: "(?P<message>{_PLAIN}*)"\}}\n'
 )
 
 
@@ -122,4 +124,5 @@ def _skipped(found: re.Match[str]) -> Skipped:
         reason=found["reason"],
         message=found["message"],
         rule=found["rule"],
+        more=int(found["more"] or 0),
     )

@@ -123,24 +123,20 @@ def _address(entry: Entry) -> str:
 def _skipped(outcome: Outcome) -> Iterator[Event]:
     """One for each Pod port (or Service) and Service, though it may be skipped twice, once per family."""
     pods = {pod.ref.key: pod.ref for pod in outcome.pods}
+    services = cache(lambda: {service.key: service for service in outcome.cluster.services})
     rows: dict[tuple[str | None, str], list[Skipped]] = {}
     for row in outcome.plan.skipped:
         rows.setdefault((row.pod, f"{row.pod_port}/{row.protocol} {row.service}"), []).append(row)
     for (key, what), found in rows.items():
         first = found[0]
         if key in pods:
-            note = f"{first.pod_port} ({first.protocol}) of Service {first.service} is not mapped: {first.message}"
+            more = f" and {first.more:,} more" if first.more else ""
+            port = f"{first.pod_port} ({first.protocol}){more}"
+            note = f"{port} of Service {first.service} is not mapped: {first.message}"
             yield _event(pods[key], what, _reasons(found), _camel(first.reason), note, warning=True)
-        elif key is None:
-            yield from _of_service(what, found, outcome.cluster)
-
-
-def _of_service(what: str, rows: list[Skipped], cluster: ClusterState) -> Iterator[Event]:
-    first = rows[0]
-    for service in cluster.services:
-        if service.key == first.service:
+        elif key is None and (service := services().get(first.service)):
             topic = f"{service.key} {service.uid} {what}"
-            where = (service.namespace, service.name, service.uid, topic, _reasons(rows))
+            where = (service.namespace, service.name, service.uid, topic, _reasons(found))
             yield Event("Service", *where, _camel(first.reason), first.message, warning=True)
 
 

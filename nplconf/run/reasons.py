@@ -27,7 +27,7 @@ def going(pods: Iterable[Pod], plan: Plan, eligible: Iterable[PortMapping]) -> C
     def served() -> set[tuple[PodPort, str, str]]:
         return {(m.owner, m.protocol, m.family) for m in eligible if m.via == "dnat"}
 
-    skipped = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
+    skipped = _skipped(plan)
 
     def why(mapping: PortMapping) -> str:
         pod = by_name().get(mapping.pod.key)
@@ -42,9 +42,26 @@ def going(pods: Iterable[Pod], plan: Plan, eligible: Iterable[PortMapping]) -> C
             return "doubled"
         if via := asked().get(place):
             return UNAVAILABLE if via == "dnat" else "host-port"
-        return skipped.get((mapping.pod.key, mapping.pod_port), "not-selected")
+        return skipped(mapping) or "not-selected"
 
     return why
+
+
+def _skipped(plan: Plan) -> Callable[[PortMapping], str | None]:
+    """Why a mapping is skipped: by Pod and port, else by Pod and Service, as a row stands for more ports than one."""
+    of_ports = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
+    several = [row for row in reversed(plan.skipped) if row.more]
+    of_services = {(row.pod, row.service): row.reason for row in several}
+    of_pods = {row.pod: row.reason for row in several}
+
+    def reason(mapping: PortMapping) -> str | None:
+        pod = mapping.pod.key
+        found = [of_ports.get((pod, mapping.pod_port)), *(of_services.get((pod, key)) for key in mapping.services)]
+        # Which Services asked is not known of every rule.
+        found += [] if mapping.services else [of_pods.get(pod)]
+        return next(filter(None, found), None)
+
+    return reason
 
 
 def of_review(found: Diff, resolved: Resolved) -> Diff:

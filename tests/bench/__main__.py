@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import all_nodes, cluster, connect, figures, processes
+from bench import all_nodes, bounds, cluster, connect, figures, processes
 from bench.figures import Figure
 
 
@@ -21,6 +21,7 @@ def groups(scale: int, runs: int) -> dict[str, Callable[[], Iterator[Figure]]]:
         "hold": lambda: processes.hold(1_001 // scale, runs),
         "api": lambda: cluster.quiet(-(-110 // scale), 5_000 // scale, runs),
         "publish": lambda: cluster.publish(1_000 // scale, runs),
+        "ports": lambda: bounds.ports(100, 10_000 // scale),
         "all-nodes": lambda: all_nodes.render(5_000 // scale, 150_000 // scale, 5_000 // scale),
     }
 

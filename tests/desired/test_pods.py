@@ -1,20 +1,29 @@
 """What Services ask of one Pod."""
 
+from collections.abc import Sequence
+
 import pytest
 import worlds
 
-from nplconf.desired.pods import PortRequest, Site, requests, running, shared_addresses
+from nplconf.desired.offers import Offer
+from nplconf.desired.pods import PortRequest, Site, running, shared_addresses
+from nplconf.desired.requests import requests
 from nplconf.model import ContainerPort, Pod, Service, Skipped
 
 SITE = Site(worlds.NODE_IPS, frozenset({"10.0.0.1", "10.10.10.10", "fd00::1", "fd00:10::10"}), frozenset())
 
 
+def both(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[PortRequest], list[Skipped]]:
+    found = requests(pod, [Offer(service) for service in services], site)
+    return list(found.requests), list(found.skipped)
+
+
 def asked(pod: Pod, *services: Service, site: Site = SITE) -> list[PortRequest]:
-    return requests(pod, services, site)[0]
+    return both(pod, services, site)[0]
 
 
 def skipped(pod: Pod, *services: Service, site: Site = SITE) -> list[Skipped]:
-    found, rows = requests(pod, services, site)
+    found, rows = both(pod, services, site)
     assert found == [], "nothing was expected to be served"
     return rows
 
@@ -81,15 +90,12 @@ def test_a_protocol_that_cannot_be_mapped_is_skipped(protocol: str) -> None:
 
 def test_an_unsupported_protocol_of_a_named_port_shows_its_number_where_it_is_known() -> None:
     pod = worlds.pod(ports=[ContainerPort(9090, "job", "SCTP")])
-    rows = skipped(pod, worlds.service(ports=(("job", "SCTP"), ("other", "SCTP"))))
-    assert [(r.pod_port, r.protocol, r.reason) for r in rows] == [
-        (9090, "sctp", "protocol-unsupported"),
-        ("other", "sctp", "protocol-unsupported"),
-    ]
+    (row,) = skipped(pod, worlds.service(ports=(("job", "SCTP"), ("other", "SCTP"))))
+    assert (row.pod_port, row.protocol, row.reason, row.more) == (9090, "sctp", "protocol-unsupported", 1)
 
 
 def test_one_bad_port_does_not_keep_the_others_from_being_served() -> None:
-    found, rows = requests(worlds.pod(), [worlds.service(ports=((1, "SCTP"), ("x", "TCP"), (8080, "TCP")))], SITE)
+    found, rows = both(worlds.pod(), [worlds.service(ports=((1, "SCTP"), ("x", "TCP"), (8080, "TCP")))], SITE)
     assert [w.port for w in found] == [8080]
     assert [r.reason for r in rows] == ["protocol-unsupported", "named-port-unresolved"]
 
@@ -137,7 +143,7 @@ def test_the_first_valid_address_of_a_family_is_the_pods() -> None:
 
 
 def test_a_pod_without_an_address_of_the_family_is_skipped_for_that_family_alone() -> None:
-    found, rows = requests(worlds.pod(), [worlds.service(families=worlds.BOTH)], SITE)
+    found, rows = both(worlds.pod(), [worlds.service(families=worlds.BOTH)], SITE)
     assert [w.family for w in found] == ["IPv4"]
     assert [(r.reason, "IPv6" in r.message) for r in rows] == [("pod-ip-missing", True)]
 
@@ -145,13 +151,13 @@ def test_a_pod_without_an_address_of_the_family_is_skipped_for_that_family_alone
 def test_a_node_without_an_address_of_the_family_is_named_for_that_family_alone() -> None:
     pod = worlds.pod(ips=["10.244.3.17", "fd00:244::17"])
     site = Site({"IPv6": "fd00:10::10"}, frozenset(), frozenset())
-    found, rows = requests(pod, [worlds.service(families=worlds.BOTH)], site)
+    found, rows = both(pod, [worlds.service(families=worlds.BOTH)], site)
     assert [w.family for w in found] == ["IPv6"]
     assert [(r.reason, "IPv4" in r.message) for r in rows] == [("node-ip-missing", True)]
 
 
 def test_a_family_that_does_not_exist_asks_for_nothing() -> None:
-    assert requests(worlds.pod(), [worlds.service(families=["IPv5"])], SITE) == ([], [])
+    assert both(worlds.pod(), [worlds.service(families=["IPv5"])], SITE) == ([], [])
 
 
 def test_the_first_bad_address_of_a_family_is_the_one_that_is_told() -> None:

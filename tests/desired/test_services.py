@@ -1,14 +1,17 @@
 """Which Services ask, and whom they select."""
 
+from collections.abc import Sequence
+
 import pytest
 import worlds
 
+from nplconf.desired.offers import Offer
 from nplconf.desired.services import select, selecting
 from nplconf.model import ServicePort
 
 
-def names(services: list[worlds.Service]) -> list[str]:
-    return sorted(s.name for s in services)
+def names(offers: Sequence[Offer]) -> list[str]:
+    return sorted(offer.service.name for offer in offers)
 
 
 @pytest.mark.parametrize(
@@ -49,7 +52,7 @@ def test_services_that_share_a_label_are_all_found() -> None:
 def test_a_service_is_looked_up_by_the_label_that_the_fewest_share_so_that_a_pod_meets_few() -> None:
     services = [worlds.service(f"s{i}", selector={"all": "front", "own": f"o{i}"}) for i in range(3)]
     found = select([*services, worlds.service("loose", selector={"all": "front"})]).by_trait
-    assert {trait[1:]: names(there) for trait, there in found.items()} == {  # type: ignore[arg-type]
+    assert {trait[1:]: names(there) for trait, there in found.items()} == {
         ("own", "o0"): ["s0"],
         ("own", "o1"): ["s1"],
         ("own", "o2"): ["s2"],
@@ -66,12 +69,11 @@ def test_only_cluster_ip_and_load_balancer_services_are_served(kind: str, *, ser
     assert [row.reason for row in selection.skipped] == ([] if served else ["service-type"])
 
 
-def test_a_refused_service_has_one_row_per_port_and_no_pod() -> None:
-    ports = ((8080, "TCP"), ("metrics", "UDP"))
+def test_a_refused_service_has_one_row_for_all_its_ports_and_no_pod() -> None:
+    ports = ((8080, "TCP"), ("metrics", "UDP"), (90, "TCP"))
     rows = select([worlds.service(ports=ports, type="ExternalName", selector={})]).skipped
-    assert [(r.pod, r.pod_port, r.protocol, r.service, r.reason) for r in rows] == [
-        (None, 8080, "tcp", "shop/web", "service-type"),
-        (None, "metrics", "udp", "shop/web", "service-type"),
+    assert [(r.pod, r.pod_port, r.protocol, r.service, r.reason, r.more) for r in rows] == [
+        (None, 90, "tcp", "shop/web", "service-type", 2),
     ]
 
 

@@ -103,7 +103,9 @@ def test_a_plan_with_anything_missing_null_or_of_another_type_is_no_plan(whole: 
     else:
         place[key] = data.draw(st.sampled_from([None, True, [[]], {"a": 1}]))
     found, problems = load(yaml.safe_dump(document), "plan.yaml")
-    optional = key in ("cluster", "sourceRanges", "rule", "IPv4", "IPv6") or (key == "pod" and "service" in place)
+    optional = key in ("cluster", "sourceRanges", "rule", "more", "IPv4", "IPv6") or (
+        key == "pod" and "service" in place
+    )
     assert optional or (found is None and problems)
     assert (found is None) == bool(problems)
 

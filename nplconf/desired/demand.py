@@ -1,0 +1,96 @@
+"""What Services ask of all Pods of a node: requests, bounded by the numbers there are, and what is skipped. Pure."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING
+
+from nplconf.desired.hints import claimed_ports
+from nplconf.desired.offers import Offer
+from nplconf.desired.pods import PortRequest, Site
+from nplconf.desired.ports import Previous
+from nplconf.desired.requests import EVERYBODY, Audience, Bound, Rest, requests
+from nplconf.desired.services import Selection, selecting
+from nplconf.desired.skips import Skips
+from nplconf.model import Pod, PortRange
+
+if TYPE_CHECKING:
+    from nplconf.plan.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """requests: those that may be served. rest: ports for which there is no number. skips: what is not served."""
+
+    requests: list[PortRequest]
+    rest: list[Rest]
+    skips: Skips
+
+
+def demand(
+    selection: Selection,
+    here: Iterable[Pod],
+    site: Site,
+    port_range: PortRange,
+    policy: "Policy | None",
+    past: Previous,
+) -> Demand:
+    """Expand what Services ask, for each namespace up to the numbers that it could have.
+
+    Args:
+        selection: the Services.
+        here: the Pods that run on the node.
+        site: the node's addresses.
+        port_range: the numbers there are.
+        policy: who may have how many, reached by whom.
+        past: the numbers of before. Ports that had one are always expanded.
+
+    """
+    found = Demand([], [], Skips())
+    found.skips.add(selection.skipped)
+    audience, known = _audiences(policy), _Known(policy, past)
+    left: dict[str, int] = {}
+    for pod in sorted(here, key=lambda pod: pod.ref.key):
+        offers = selecting(selection, pod)
+        if not offers:
+            continue
+        namespace = pod.ref.namespace
+        room = left.setdefault(namespace, len(port_range))
+        bound = Bound(min(room, (policy and policy.per_pod) or room), partial(known.ports, pod, offers))
+        asked = requests(pod, offers, site, audience(namespace), bound)
+        left[namespace] = max(0, room - asked.new)
+        found.requests.extend(asked.requests)
+        found.rest.extend(asked.rest)
+        found.skips.add_in_order(asked.skipped)
+    return found
+
+
+def _audiences(policy: "Policy | None") -> Callable[[str], Audience]:
+    """Who may reach each namespace."""
+    if policy is None:
+        return lambda _: EVERYBODY
+    from nplconf.desired.policy import audience
+
+    return cache(partial(audience, policy=policy))
+
+
+class _Known:
+    """The ports that had a number, are pinned to one or claim one: whatever else a Pod has, these are expanded."""
+
+    def __init__(self, policy: "Policy | None", past: Previous) -> None:
+        self._pins = policy.pins if policy else ()
+        self._past = past
+
+    def ports(self, pod: Pod, offers: Iterable[Offer]) -> frozenset[int]:
+        """Those of one Pod."""
+        subjects = {("pod", pod.ref.key), *(("service", offer.key) for offer in offers)}
+        pinned = (pin.pod_port for pin in self._pins if (pin.kind, pin.subject) in subjects)
+        return frozenset((*self._before.get(pod.ref.key, ()), *pinned, *claimed_ports(pod.annotation)))
+
+    @cached_property
+    def _before(self) -> Mapping[str, set[int]]:
+        found: dict[str, set[int]] = {}
+        owners = (owner for source in self._past.sources for owner in source)
+        for owner in (*owners, *(cooling.owner for cooling in self._past.cooling)):
+            found.setdefault(owner.pod, set()).add(owner.port)
+        return found

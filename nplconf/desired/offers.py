@@ -1,0 +1,100 @@
+"""The ports of one Service, made ready once for all Pods that it selects. Pure.
+
+A Service can have ten thousand ports, and a node a hundred Pods that it selects. So nothing here is made per Pod but
+what depends on the Pod: the numbers of named ports.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from functools import cached_property
+from heapq import merge
+from itertools import islice
+from typing import NamedTuple, cast
+
+from nplconf.desired.names import protocol_of
+from nplconf.model import PROTOCOLS, Pod, Protocol, Service, ServicePort
+
+
+class Target(NamedTuple):
+    """A port of a Pod that a Service asks for."""
+
+    port: int
+    protocol: Protocol
+
+
+Name = tuple[str, str]
+"""The name of a container port and its protocol, lower case."""
+
+
+class Offer:
+    """A Service that asks, and its ports by kind, each sorted and once."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        self.key = service.key
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """The ports given by number."""
+        found = {(port.target, protocol_of(port)) for port in self.service.ports if isinstance(port.target, int)}
+        return tuple(sorted(Target(*cast("Target", pair)) for pair in found if pair[1] in PROTOCOLS))
+
+    @cached_property
+    def target_set(self) -> frozenset[Target]:
+        """`targets` to look up in."""
+        return frozenset(self.targets)
+
+    @cached_property
+    def names(self) -> Mapping[Name, ServicePort]:
+        """The ports given by name, sorted."""
+        found = {
+            (port.target, protocol_of(port)): port for port in self.service.ports if not isinstance(port.target, int)
+        }
+        return {name: found[name] for name in sorted(found) if name[1] in PROTOCOLS}
+
+    @cached_property
+    def unsupported(self) -> tuple[ServicePort, ...]:
+        """The ports of protocols that cannot be mapped."""
+        found = {
+            (isinstance(p.target, str), str(p.target).rjust(5), p.protocol): p
+            for p in self.service.ports
+            if protocol_of(p) not in PROTOCOLS
+        }
+        return tuple(found[place] for place in sorted(found))
+
+
+class Asked:
+    """What a Service asks of one Pod. unresolved: how many names no container of the Pod has."""
+
+    def __init__(self, offer: Offer, numbers: Mapping[Name, int]) -> None:
+        self.offer = offer
+        few: Collection[Name] = numbers if len(numbers) < len(offer.names) else offer.names
+        resolved = {name for name in few if name in numbers and name in offer.names}
+        self._named = {Target(numbers[name], cast("Protocol", name[1])) for name in resolved} - offer.target_set
+        self._numbers = numbers
+        self.unresolved = len(offer.names) - len(resolved)
+
+    def __len__(self) -> int:
+        return len(self.offer.targets) + len(self._named)
+
+    def __contains__(self, target: object) -> bool:
+        return target in self.offer.target_set or target in self._named
+
+    def __iter__(self) -> Iterator[Target]:
+        return merge(self.offer.targets, sorted(self._named))
+
+    def first(self) -> tuple[Target, ...]:
+        """The first target, if there is one."""
+        return tuple(islice(self, 1))
+
+    def first_unresolved(self) -> ServicePort:
+        """The first port whose name no container of the Pod has."""
+        return next(port for name, port in self.offer.names.items() if name not in self._numbers)
+
+
+def named_numbers(pod: Pod) -> dict[Name, int]:
+    """The container ports that have a name: the first one of each name and protocol counts."""
+    found: dict[Name, int] = {}
+    for port in pod.ports:
+        if port.name:
+            found.setdefault((port.name, port.protocol.lower()), port.container_port)
+    return found

@@ -1,0 +1,258 @@
+"""What the Services ask of one Pod, expanded to requests only as far as a request can be served. Pure.
+
+The range has a thousand numbers, and a Service may ask for ten thousand ports of each of a hundred Pods. So a Pod's
+ports are expanded up to the numbers that can be had (`room`) and one more, whose refusal is that of all others.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from heapq import merge
+from typing import NamedTuple
+
+from nplconf.addresses import canonical
+from nplconf.desired.names import protocol_of, shown
+from nplconf.desired.offers import Asked, Offer, Target, named_numbers
+from nplconf.desired.pods import PortRequest, Refusal, Site, addresses, unservable
+from nplconf.model import FAMILIES, PROTOCOLS, ContainerPort, Family, Pod, PodPort, Protocol, ServicePort, Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who may reach a namespace.
+
+    denied: why nobody at all. sources: per family the networks of its clients (none: anywhere), or why there are none.
+    host_port: why a hostPort, which is open to every client, cannot be served.
+    """
+
+    denied: Refusal | None = None
+    sources: Mapping[Family, tuple[str, ...] | Refusal] = field(default_factory=dict, hash=False)
+    host_port: Refusal | None = None
+
+
+EVERYBODY = Audience()
+
+
+class Bound(NamedTuple):
+    """How far a Pod's ports are expanded. room: numbers that new ports can get. known: ports to expand in any case."""
+
+    room: int = 65535
+    known: Callable[[], Collection[int]] = frozenset
+
+
+class Rest(NamedTuple):
+    """Ports that were not expanded. like: the port whose refusal is theirs; first: the first of them."""
+
+    service: str
+    first: Target
+    more: int
+    like: PodPort
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """new: how many numbers the requests need that were not known before."""
+
+    requests: tuple[PortRequest, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    rest: tuple[Rest, ...] = ()
+    new: int = 0
+
+
+def requests(
+    pod: Pod, offers: Iterable[Offer], site: Site, audience: Audience = EVERYBODY, bound: Bound | None = None
+) -> Requested:
+    """Requests for what the Services that select a Pod ask of it, and what it cannot have."""
+    numbers = named_numbers(pod) if pod.ports else {}
+    asked = [Asked(offer, numbers) for offer in offers]
+    if refused := unservable(pod) or audience.denied:
+        return Requested(skipped=tuple(row for one in asked for row in _of_all(pod, one, refused)))
+    ways = {family: _way(pod, family, site, audience) for one in asked for family in _families(one.offer)}
+    skipped = [row for one in asked for row in (*_unmappable(pod, one), *_unreachable(pod, one, ways))]
+    served = [one for one in asked if any(not isinstance(ways[family], Refusal) for family in _families(one.offer))]
+    chosen = _choose(served, _host_ports(pod), bound or Bound())
+    wanted = _requests(pod, served, chosen, ways)
+    closed = [request for request in wanted if request.host_port and request.sources and audience.host_port]
+    for request in closed:
+        skipped += unserved(request, audience.host_port or Refusal("", ""))
+    return Requested(
+        requests=tuple(r for r in wanted if r not in closed) if closed else tuple(wanted),
+        skipped=tuple(skipped),
+        rest=tuple(_rest(pod, served, chosen)),
+        new=chosen.new,
+    )
+
+
+def unserved(request: PortRequest, refusal: Refusal) -> Iterator[Skipped]:
+    """A row for each Service whose request is not served."""
+    for service in request.services:
+        yield Skipped(request.pod.ref.key, request.port, request.protocol, service, *refusal)
+
+
+def why_not(pod: Pod, offers: Iterable[Offer], site: Site, place: tuple[int, str, str]) -> str | None:
+    """Why a port, protocol and family that has a number is not served; None where no Service asks for it."""
+    port, protocol, family = place
+    numbers = named_numbers(pod)
+    for offer in offers:
+        if family in offer.service.families and (port, protocol) in Asked(offer, numbers):
+            refused = unservable(pod)
+            found = refused or addresses(pod, "IPv6" if family == "IPv6" else "IPv4", site)
+            return found.reason if isinstance(found, Refusal) else "range-full"
+    return None
+
+
+# --- what is refused for all ports -----------------------------------------------------------------------------------
+
+
+class _Way(NamedTuple):
+    """How a family of a Pod is reached."""
+
+    node_ip: str
+    pod_ip: str
+    sources: tuple[str, ...]
+
+
+def _families(offer: Offer) -> tuple[Family, ...]:
+    return tuple(family for family in FAMILIES if family in offer.service.families)
+
+
+def _way(pod: Pod, family: Family, site: Site, audience: Audience) -> _Way | Refusal:
+    found, sources = addresses(pod, family, site), audience.sources.get(family, ())
+    if isinstance(found, Refusal):
+        return found
+    return sources if isinstance(sources, Refusal) else _Way(*found, sources)
+
+
+def _of_all(pod: Pod, asked: Asked, refusal: Refusal) -> Iterator[Skipped]:
+    """One row for all ports of a Service."""
+    firsts: list[tuple[int | str, str]] = [*asked.first(), *(_shown(pod, port) for port in asked.offer.unsupported[:1])]
+    if asked.unresolved:
+        firsts.append(_shown(pod, asked.first_unresolved()))
+    if firsts:
+        first = min(firsts, key=lambda target: (isinstance(target[0], str), str(target[0]).rjust(5), target[1]))
+        count = len(asked) + asked.unresolved + len(asked.offer.unsupported)
+        yield _row(pod, asked.offer, first, refusal, count - 1)
+
+
+def _unmappable(pod: Pod, asked: Asked) -> Iterator[Skipped]:
+    """The ports that cannot be mapped on any address."""
+    if unsupported := asked.offer.unsupported:
+        first = unsupported[0]
+        refusal = Refusal("protocol-unsupported", f"{shown(first.protocol)} cannot be mapped, TCP and UDP can")
+        yield _row(pod, asked.offer, _shown(pod, first), refusal, len(unsupported) - 1)
+    if asked.unresolved:
+        first = asked.first_unresolved()
+        message = f"no container of the Pod has a {first.protocol} container port named {shown(str(first.target))}"
+        refusal = Refusal("named-port-unresolved", message)
+        yield _row(pod, asked.offer, _shown(pod, first), refusal, asked.unresolved - 1)
+
+
+def _unreachable(pod: Pod, asked: Asked, ways: Mapping[Family, _Way | Refusal]) -> Iterator[Skipped]:
+    """The ports of families in which the Pod is not reached: a row for each reason."""
+    found: dict[str, Refusal] = {}
+    for family in _families(asked.offer):
+        way = ways[family]
+        if isinstance(way, Refusal):
+            found.setdefault(way.reason, way)
+    for refusal in found.values():
+        for first in asked.first():
+            yield _row(pod, asked.offer, first, refusal, len(asked) - 1)
+
+
+def _row(pod: Pod, offer: Offer, target: tuple[int | str, str], refusal: Refusal, more: int) -> Skipped:
+    return Skipped(shown(pod.ref.key), target[0], target[1], offer.key, *refusal, more=more)
+
+
+def _shown(pod: Pod, port: ServicePort) -> tuple[int | str, str]:
+    """The target and protocol of a port; the number of a named one where the Pod has it."""
+    protocol = protocol_of(port)
+    if isinstance(port.target, int):
+        return port.target, protocol
+    return named_numbers(pod).get((port.target, protocol), shown(port.target)), protocol
+
+
+# --- the ports that are expanded -------------------------------------------------------------------------------------
+
+
+class _Chosen(NamedTuple):
+    """ports: those to expand, None for all. like: the port whose refusal is that of all others."""
+
+    ports: frozenset[int] | None
+    new: int
+    like: int = 0
+
+
+_HostPorts = Mapping[tuple[int, str], list[ContainerPort]]
+
+
+def _host_ports(pod: Pod) -> _HostPorts:
+    found: dict[tuple[int, str], list[ContainerPort]] = {}
+    for port in pod.ports:
+        if port.host_port:
+            found.setdefault((port.container_port, port.protocol.lower()), []).append(port)
+    return found
+
+
+def _choose(asked: list[Asked], host_ports: _HostPorts, bound: Bound) -> _Chosen:
+    """Choose the ports that had a number or have a hostPort, and of the others the first that there is room for."""
+    if sum(map(len, asked)) <= bound.room:
+        return _Chosen(None, len({target.port for one in asked for target in one}))
+    certain = {*bound.known(), *(port for port, _ in host_ports)}
+    new: dict[int, None] = {}
+    for target in merge(*asked):
+        if target.port not in certain:
+            new[target.port] = None
+            if len(new) > bound.room:
+                break
+    there = (port for port in certain if any((port, p) in one for one in asked for p in PROTOCOLS))
+    return _Chosen(frozenset((*new, *there)), len(new), next(reversed(new), 0))
+
+
+def _requests(
+    pod: Pod, asked: Iterable[Asked], chosen: _Chosen, ways: Mapping[Family, _Way | Refusal]
+) -> list[PortRequest]:
+    services: dict[tuple[int, Protocol, Family], set[str]] = {}
+    for one in asked:
+        families = [family for family in _families(one.offer) if isinstance(ways[family], _Way)]
+        for target in _expanded(one, chosen):
+            for family in families:
+                services.setdefault((*target, family), set()).add(one.offer.key)
+    host_ports = _host_ports(pod) if pod.ports else {}
+    return [
+        PortRequest(pod, *place, way.node_ip, way.pod_ip, tuple(sorted(keys)), already, way.sources)
+        for place, keys in services.items()
+        if isinstance(way := ways[place[2]], _Way)
+        for already in (_host_port(host_ports.get(place[:2], ()), place[2], way.node_ip),)
+    ]
+
+
+def _expanded(asked: Asked, chosen: _Chosen) -> Iterator[Target]:
+    if chosen.ports is None:
+        yield from asked
+        return
+    for port in chosen.ports:
+        for protocol in PROTOCOLS:
+            if (target := Target(port, protocol)) in asked:
+                yield target
+
+
+def _rest(pod: Pod, asked: Iterable[Asked], chosen: _Chosen) -> Iterator[Rest]:
+    """What was not expanded of each Service."""
+    ports = chosen.ports
+    if ports is None:
+        return
+    for one in asked:
+        left = len(one) - sum(1 for _ in _expanded(one, chosen))
+        if left:
+            first = next(target for target in one if target.port not in ports)
+            yield Rest(one.offer.key, first, left - 1, PodPort(pod.ref.key, chosen.like))
+
+
+def _host_port(ports: Iterable[ContainerPort], family: Family, node_ip: str) -> int:
+    """The hostPort under which a port is reached at the advertised address already, the lowest; 0 without one."""
+    return min((port.host_port for port in ports if _listens(port.host_ip, family, node_ip)), default=0)
+
+
+def _listens(host_ip: str, family: Family, node_ip: str) -> bool:
+    if host_ip in ("", "::"):
+        return True
+    return family == "IPv4" if host_ip == "0.0.0.0" else canonical(host_ip) == node_ip  # noqa: S104 - it is compared
