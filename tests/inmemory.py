@@ -23,6 +23,8 @@ class World:
         self.cluster = FakeCluster(cluster(node(), *objects), self.journal)  # type: ignore[arg-type]
         self.node = FakeNode(self.journal, **kwargs)  # type: ignore[arg-type]
 
+    settings = SETTINGS
+
     def apply(self, settings: Settings = SETTINGS, bounds: Bounds = UNBOUND) -> Result:
         self.journal.clear()
         return apply(self.cluster, self.node, settings, bounds)

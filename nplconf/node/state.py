@@ -114,6 +114,8 @@ def _text(state: State) -> str:
             "addresses": {family: list(found) for family, found in state.addresses.items()},
             "boot": state.boot,
             "cluster": state.cluster,
+            "formerClusters": state.former_clusters,
+            "nodeUID": state.node_uid,
             "cooling": [[c.number, c.owner.pod, c.owner.port, c.freed_at] for c in state.cooling],
             "emptySeen": state.empty_seen,
             "said": dict(state.said),
@@ -154,6 +156,8 @@ def _parse(text: str) -> State:
         addresses={_family(family): _texts(found) for family, found in data["addresses"].items()},
         writing=_is(bool, data["writing"]),
         # keys that older versions did not write
+        former_clusters=_texts(data.get("formerClusters", ())),
+        node_uid=_is(str | None, data.get("nodeUID")),
         unserved=tuple(_key(*row) for row in data.get("unserved", ())),
         annotations={pod: _is(str, digest) for pod, digest in data.get("annotations", {}).items()},
     )

@@ -9,7 +9,9 @@ from nplconf.plan.cooling import Cooling
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """boot: boot_id of the run that wrote it. cluster: UID of Service default/kubernetes. plan: the last good one.
+    """boot: boot_id of the run that wrote it. cluster: UID of Service default/kubernetes;
+    former_clusters: its UIDs before, when it was created again. node_uid: UID of the Node object.
+    plan: the last good one.
 
     cooling: every freed number with its last owner, also when its time is over, for the owner may come back.
     empty_seen: the last run saw no Pod on this node. said: what was told in events, subject -> reason, so that nothing
@@ -20,6 +22,8 @@ class State:
 
     boot: str = ""
     cluster: str | None = None
+    former_clusters: tuple[str, ...] = ()
+    node_uid: str | None = None
     plan: Plan | None = None
     cooling: tuple[Cooling, ...] = ()
     empty_seen: bool = False

@@ -1,10 +1,11 @@
 """Removes every annotation and every rule of nplconf from a node, in all backends, or lists them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nplconf.cluster import Cluster
+from nplconf.desired.render import find_node
 from nplconf.errors import NplconfError, UnavailableError
 from nplconf.model import Backend, Change, Failure, Family, Patch, PortMapping
 from nplconf.node import Node
@@ -13,6 +14,7 @@ from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
 from nplconf.publish import patches
 from nplconf.rules import Goal, Reading
+from nplconf.run import identity
 from nplconf.run.reconcile import keep
 from nplconf.settings import Settings
 
@@ -24,7 +26,7 @@ def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Fail
     that the node may join another one. A cluster that fails keeps its annotations, and stops nothing else.
     """
     loaded = node.load()
-    left = _withdraw(cluster, loaded.state.cluster, settings.node) if cluster else ()
+    left = _withdraw(cluster, loaded.state, settings.node) if cluster else ()
     return (*left, *_clean_node(node, loaded))
 
 
@@ -33,20 +35,20 @@ def unread(why: str) -> Failure:
     return Failure("annotation", "the annotations of this node's Pods", f"left as they are: {why}")
 
 
-def _withdraw(cluster: Cluster, known: str | None, name: str) -> tuple[Failure, ...]:
-    """known: the identity of the cluster whose Pods this node's job has annotated."""
+def _withdraw(cluster: Cluster, state: State, name: str) -> tuple[Failure, ...]:
+    """state: which cluster's Pods this node's job has annotated."""
     try:
-        gone = _withdrawals(cluster, known, name)
+        gone = _withdrawals(cluster, state, name)
         return cluster.patch(gone) if gone else ()
     except NplconfError as err:
         return (unread(str(err)),)
 
 
-def _withdrawals(cluster: Cluster, known: str | None, name: str) -> tuple[Patch, ...]:
+def _withdrawals(cluster: Cluster, state: State, name: str) -> tuple[Patch, ...]:
     """Return the patches that withdraw all annotations. Raises NplconfError, also for another cluster."""
     snapshot = cluster.snapshot(name)
-    if known and snapshot.identity and known != snapshot.identity:
-        raise UnavailableError(f"this is another cluster ({snapshot.identity}) than this node's ({known})")
+    if identity.other_cluster(state, snapshot, find_node(snapshot, name)):
+        raise UnavailableError(f"this is another cluster ({snapshot.identity}) than this node's ({state.cluster})")
     return patches.final([pod for pod in snapshot.pods if pod.node == name], ())
 
 
@@ -62,7 +64,7 @@ def _clean_node(node: Node, loaded: Loaded) -> list[Failure]:
     changes = [Change("delete", "cleanup", mapping, mapping) for mapping in live]
     failures += node.flush_flows(changes, (), loaded.state.addresses, everything=False) if changes else ()
     if loaded.text or live:
-        failures += _forget_plan(node, loaded, live, cluster=loaded.state.cluster if failures else None)
+        failures += _forget_plan(node, loaded, live, same_cluster=bool(failures))
     return failures
 
 
@@ -96,16 +98,19 @@ def preview(node: Node, cluster: Cluster | None, settings: Settings) -> Preview:
     failures = [Failure("rule", family, why) for family, why in reading.unreadable.items()]
     withdrawn: tuple[Patch, ...] = ()
     try:
-        withdrawn = _withdrawals(cluster, loaded.state.cluster, settings.node) if cluster else ()
+        withdrawn = _withdrawals(cluster, loaded.state, settings.node) if cluster else ()
     except NplconfError as err:
         failures.append(unread(str(err)))
     removals = tuple(Change("delete", "cleanup", mapping, mapping) for mapping in _live(node, loaded, reading))
     return Preview(removals, withdrawn, node.leftovers(), tuple(failures))
 
 
-def _forget_plan(node: Node, loaded: Loaded, live: Sequence[PortMapping], cluster: str | None) -> list[Failure]:
+def _forget_plan(node: Node, loaded: Loaded, live: Sequence[PortMapping], *, same_cluster: bool) -> list[Failure]:
     before = numbers(loaded.state.plan.mappings) if loaded.state.plan else {}
     freed = cooling.freed(before | numbers(live), {}, loaded.state.cooling, now=node.now())
-    clean = State(boot=node.boot, cluster=cluster, cooling=freed, addresses=loaded.state.addresses)
+    clean = State(boot=node.boot, cooling=freed, addresses=loaded.state.addresses)
+    if same_cluster:
+        known = loaded.state
+        clean = replace(clean, cluster=known.cluster, former_clusters=known.former_clusters, node_uid=known.node_uid)
     _, problems = keep(node, clean, loaded.text)
     return [Failure("state", "state file", problem) for problem in problems]

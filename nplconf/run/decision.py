@@ -37,7 +37,7 @@ from nplconf.plan.live import numbers
 from nplconf.plan.state import State
 from nplconf.publish import patches
 from nplconf.rules.masquerade import masquerade_sources
-from nplconf.run import reasons, repairs
+from nplconf.run import identity, reasons, repairs
 from nplconf.run.observed import Observed, live_now, orphaned, previous_of, usable
 from nplconf.settings import Settings
 
@@ -63,6 +63,7 @@ class Decision:
         next_state: The state for the next run.
         stale: Rows of the reviewed plan that no longer hold.
         pending: Pod ports that the reviewed plan does not have.
+        warnings: What an operator must know of the snapshot.
 
     """
 
@@ -80,6 +81,7 @@ class Decision:
     pending: tuple[Pending, ...] = ()
     inexact: bool = False
     blocked: Blocked | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def removals(self) -> tuple[Change, ...]:
@@ -113,19 +115,23 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds
     node = find_node(cluster, settings.node)
     if node is None:
         return _without_node(cluster, observed, settings)
-    known = observed.state.cluster
-    if blocked := _other_cluster(known, cluster.identity, "the cluster state"):
-        return _block_all(blocked, observed, settings)
-    reviewed = bounds.plan
-    if reviewed and (blocked := _other_cluster(cluster.identity or known, reviewed.cluster, "the plan")):
+    known = observed.state
+    blocked = identity.other_cluster(known, cluster, node)
+    if bounds.plan and not blocked:
+        blocked = identity.foreign_plan(known, bounds.plan, cluster.identity)
+    if blocked:
         return _block_all(blocked, observed, settings)
     attempt = partial(_attempt, cluster, node, observed, settings, bounds)
     decision = attempt()
     evidence = _evidence(decision, cluster, observed, settings)
     found = limits.limit(decision.live, decision.removals, evidence, max_delete=settings.max_delete)
-    if not found:
-        return decision
-    return replace(attempt(found.mappings, limits.reserved(found.mappings, decision.plan)), blocked=found)
+    if found:
+        decision = replace(attempt(found.mappings, limits.reserved(found.mappings, decision.plan)), blocked=found)
+    return replace(
+        decision,
+        next_state=identity.adopted(decision.next_state, cluster, node),
+        warnings=tuple(filter(None, (identity.renamed(known, cluster),))),
+    )
 
 
 def _attempt(
@@ -169,7 +175,7 @@ def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decisio
 
 def trust(plan: Plan, observed: Observed, settings: Settings) -> Decision:
     """As `decide`, with the plan's own addresses and without a cluster: every Pod is taken to run on."""
-    if blocked := _other_cluster(observed.state.cluster, plan.cluster, "the plan"):
+    if blocked := identity.foreign_plan(observed.state, plan, None):
         return _block_all(blocked, observed, settings)
     addresses = {family: (ip,) for family, ip in plan.node_ips.items()}
     decision = heal(plan, observed, settings, addresses)
@@ -190,16 +196,6 @@ def heal(
     decision = _decision(plan, addresses, live_now(observed, settings), (), observed, settings, stay)
     next_state = replace(decision.next_state, empty_seen=observed.state.empty_seen)
     return replace(decision, next_state=next_state)
-
-
-def _other_cluster(known: str | None, found: str | None, what: str) -> Blocked | None:
-    """A limit where two identities are known and differ."""
-    if not known or not found or known == found:
-        return None
-    message = f"{what} is of another cluster ({found}) than this node's ({known}): nothing is changed"
-    if what == "the cluster state":
-        message += "; after nplconf cleanup the node may join it"
-    return Blocked("cluster", message)
 
 
 def _without_node(cluster: ClusterState, observed: Observed, settings: Settings) -> Decision:
@@ -346,7 +342,7 @@ def _kept(
     return replace(
         state,
         boot=observed.boot,
-        cluster=plan.cluster or state.cluster,
+        cluster=state.cluster or plan.cluster,
         plan=_with(plan, orphaned(observed, plan)),
         cooling=cooling.freed(gone, numbers(plan.mappings), waiting, now=observed.now),
         empty_seen=not pods,

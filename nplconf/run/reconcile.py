@@ -194,7 +194,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         patches=written,
         failures=tuple(failures),
         degraded=(*degraded, *dict.fromkeys(problems)),
-        warnings=_warnings(observed, replaced),
+        warnings=(*decision.warnings, *_warnings(observed, replaced)),
         told=told if not problems else None,
     )
 

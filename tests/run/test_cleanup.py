@@ -49,7 +49,8 @@ def test_a_preview_names_what_cannot_be_read() -> None:
 
 def test_a_preview_withdraws_nothing_in_another_cluster() -> None:
     world = World()
-    world.cluster.state = replace(world.cluster.state, identity="another")
+    other = replace(node(), uid="uid-other")
+    world.cluster.state = replace(world.cluster.state, identity="another", nodes=(other,))
     found = preview(world.node, world.cluster, SETTINGS)
     assert found.patches == ()
     assert "another cluster" in found.failures[0].message

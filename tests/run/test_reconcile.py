@@ -403,16 +403,6 @@ def test_an_empty_node_is_believed_at_once_when_the_user_says_so() -> None:
     assert world.node.numbers() == []
 
 
-def test_the_state_of_another_cluster_is_refused() -> None:
-    world = World(pod(), service())
-    world.apply()
-    world.change(identity="another", pods=())
-    result = world.apply()
-    assert result.exit_code == 4
-    assert "another cluster" in result.decision.blocked.message
-    assert len(world.node.numbers()) == 1
-
-
 def test_a_snapshot_without_this_node_is_never_believed() -> None:
     world = World(pod(), service())
     world.change(nodes=())
@@ -471,19 +461,6 @@ def test_cleanup_cleans_the_node_when_the_cluster_fails_half_way() -> None:
     (failure,) = clean(world.node, world.cluster, SETTINGS)
     assert failure.subject == "the annotations of this node's Pods"
     assert world.node.tables["IPv4"].empty
-
-
-def test_cleanup_leaves_the_annotations_of_another_cluster_and_lets_the_node_join_it() -> None:
-    world = World(pod(), service())
-    world.apply()
-    told = world.cluster.annotation()
-    world.cluster.state = replace(world.cluster.state, identity="another")
-    assert world.apply().exit_code == 4
-    (failure,) = clean(world.node, world.cluster, SETTINGS)
-    assert "another cluster (another)" in failure.message
-    assert world.cluster.annotation() == told
-    assert world.node.tables["IPv4"].empty
-    assert world.apply().exit_code == 0
 
 
 def test_show_tells_what_the_kernel_has() -> None:

@@ -28,8 +28,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Decide, print, change nothing."""
     check(arguments, settings)
     decision, observed, *_ = look(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
-    if observed.loaded.warning:
-        say.warning(observed.loaded.warning)
+    for warning in filter(None, (observed.loaded.warning, *decision.warnings)):
+        say.warning(warning)
     say_figures(decision)
     _report(decision, settings)
     save(decision, arguments.out)
