@@ -280,7 +280,7 @@ class Settings:
     color: Literal["auto", "always", "never"] = field(
         default="auto",
         metadata=_option(
-            choice("auto", "always", "never"), _OUTPUT, (*PRINT, "demo"),
+            choice("auto", "always", "never"), _OUTPUT, (*PRINT, "example", "demo"),
             "Whether to colour the table; auto: on a terminal.",
         ),
     )  # fmt: skip

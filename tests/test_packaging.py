@@ -5,12 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import conftest
 import pytest
 
+from nplconf.cli.commands.example import EXAMPLES
 from nplconf.install import units
 
 ROOT = Path(__file__).parents[1]
@@ -37,15 +39,21 @@ def test_a_test_that_cannot_run_here_fails_and_names_the_package(monkeypatch: py
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from the source archive and unpacked: what pip would install."""
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with the source archive and the wheel that is built from it."""
     out = tmp_path_factory.mktemp("dist")
     built = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", str(out))
     assert built.returncode == 0, built.stdout + built.stderr
-    (file,) = out.glob("*.whl")
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(dist: Path) -> Path:
+    """The wheel, unpacked: what pip would install."""
+    (file,) = dist.glob("*.whl")
     with zipfile.ZipFile(file) as archive:
-        archive.extractall(out / "unpacked")
-    return out / "unpacked"
+        archive.extractall(dist / "unpacked")
+    return dist / "unpacked"
 
 
 def installed(wheel: Path, *argv: str) -> "subprocess.CompletedProcess[str]":
@@ -77,6 +85,24 @@ def test_the_wheel_has_its_licence_and_one_command(wheel: Path) -> None:
     (metadata,) = wheel.glob("*.dist-info")
     assert (metadata / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
     assert "nplconf = nplconf.cli.main:main" in (metadata / "entry_points.txt").read_text()
+
+
+def test_the_source_archive_has_what_make_calls(dist: Path) -> None:
+    (file,) = dist.glob("*.tar.gz")
+    with tarfile.open(file) as archive:
+        found = {name.partition("/")[2]: archive.getmember(name).mode for name in archive.getnames()}
+    called = set(re.findall(r"\.ci/\w+", (ROOT / "Makefile").read_text()))
+    assert called
+    assert all(found[name] & 0o111 for name in called)
+    assert {"schemas/plan.schema.json", "systemd/nplconf.service", "examples/config.yaml", "tests/conftest.py"} <= set(
+        found
+    )
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_wheel_has_the_examples(wheel: Path, name: str) -> None:
+    printed = installed(wheel, "-m", "nplconf", "example", name)
+    assert (printed.returncode, printed.stdout) == (0, (ROOT / "examples" / EXAMPLES[name][0]).read_text())
 
 
 @pytest.mark.kernel

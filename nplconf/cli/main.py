@@ -46,6 +46,7 @@ COMMANDS = {
     "install-units": Command("Write the systemd units for this nplconf", "sudo nplconf install-units --now"),
     "uninstall-units": Command("Remove nplconf from this node", "sudo nplconf uninstall-units --purge"),
     "schema": Command("Print a JSON schema", "nplconf schema config"),
+    "example": Command("Print an example file", "nplconf example config"),
     "demo": Command("Show a complete run in temporary network namespaces", "sudo nplconf demo"),
 }
 """Each is a module of this package with `arguments(parser)` and `run(arguments, settings) -> exit code`."""

@@ -72,7 +72,7 @@ def _explained(status: int, said: Refusal) -> str:
     if "metadata.annotations" in said.causes:
         return f"the Pod's annotations would be too long: {said.message}"
     if _unentitled(status, said):
-        return f"the right to patch pods/status is missing: {said.message}; see examples/kubernetes"
+        return f"the right to patch pods/status is missing: {said.message}; see: nplconf example rbac"
     if status in (400, 403, 422):
         return f"denied: {said.message}"
     return f"{status} {said.message}"

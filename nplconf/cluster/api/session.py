@@ -69,7 +69,7 @@ class Session:
             raise PermissionDeniedError(self.rejected())
         if reply.status == 403:
             raise PermissionDeniedError(
-                f"the right to {verb} {resource} is missing: {message}; see examples/kubernetes"
+                f"the right to {verb} {resource} is missing: {message}; see: nplconf example rbac"
             )
         raise UnavailableError(f"the API server cannot {verb} {resource}: {reply.status} {message}")
 

@@ -4,7 +4,7 @@ from nplconf.doctor.facts import Facts, Unknown
 from nplconf.doctor.facts.cluster import answers
 from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked
 
-GRANT = "kubectl apply -f examples/kubernetes/rbac.yaml  # or bind its ClusterRole to the account of the kubeconfig"
+GRANT = "nplconf example rbac | kubectl apply -f -  # or bind its ClusterRole to the account of the kubeconfig"
 
 
 def api_rights(facts: Facts) -> Verdict:

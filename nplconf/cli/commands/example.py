@@ -1,0 +1,37 @@
+"""`nplconf example [NAME]`: prints an example file that is installed with nplconf, or lists all of them."""
+
+import argparse
+from importlib.resources import files
+
+from nplconf.output import table
+from nplconf.settings import Settings
+
+EXAMPLES = {
+    "config": ("config.yaml", "the config file with every key"),
+    "plan": ("plan.yaml", "a plan"),
+    "cluster": ("cluster-6281.yaml", "a cluster state file"),
+    "policy": ("gitops/policy.yaml", "a policy"),
+    "rbac": ("kubernetes/rbac.yaml", "the rights that nplconf needs"),
+    "policies": ("kubernetes/policies.yaml", "admission policies that limit these rights to the node"),
+    "policies-kubelet": ("kubernetes/policies-kubelet.yaml", "the same for the kubelet's credentials"),
+    "alerts": ("prometheus/alerts.yaml", "alert rules for the metrics"),
+}
+"""Name -> file below examples/, and what it is."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare which example."""
+    parser.add_argument(
+        "name", nargs="?", choices=tuple(EXAMPLES), metavar="NAME", help=f"one of {', '.join(EXAMPLES)}"
+    )
+
+
+def run(arguments: argparse.Namespace, settings: Settings) -> int:
+    """Print the bytes of the file."""
+    if arguments.name:
+        file, _ = EXAMPLES[arguments.name]
+        print(files("nplconf").joinpath("examples", file).read_text("utf-8"), end="")
+    else:
+        rows = ((name, about) for name, (_, about) in EXAMPLES.items())
+        table.write(table.columns(("NAME", "WHAT IT IS"), rows), settings)
+    return 0
