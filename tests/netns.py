@@ -12,6 +12,7 @@ import ctypes
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -292,6 +293,14 @@ class World:
         if (backend or self.backend) == "nftables":
             return self.run("nft", "list", "table", "inet", "nplconf").stdout.splitlines()
         return [line for line in self.rules(family, backend=backend) if "NPLCONF" in line]
+
+    def dispatched(self, family: str = "IPv4") -> set[str]:
+        """The node ports that have a rule."""
+        if self.backend == "nftables":
+            maps = [self.run("nft", "list", "map", "inet", "nplconf", f"{p}-{family.lower()}") for p in ("tcp", "udp")]
+            return set(re.findall(r"(\d+) comment \"nplconf:", "".join(done.stdout for done in maps)))
+        found = (re.search(r"--dport (\d+) .*DNAT", line) for line in self.ours(family))
+        return {match[1] for match in found if match}
 
     def nft(self, *commands: str) -> None:
         """Run commands of nft on the node."""

@@ -13,8 +13,8 @@ from nplconf.node.backend import legacy_has, program
 from nplconf.node.halving import Fault, write_most
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.rule import Rule
-from nplconf.rules.iptables.table import BASES, ENTRY, INDEX, JUMPS, Table, linked
+from nplconf.rules.iptables.rule import CHAIN, Rule
+from nplconf.rules.iptables.table import BASES, INDEX, JUMPS, Table, linked
 from nplconf.rules.iptables.table import read as parse
 from nplconf.rules.iptables.transaction import obsolete, removal, transaction
 from nplconf.rules.iptables.tree import differs
@@ -279,7 +279,7 @@ class IptablesDriver:
 
     def _has_rules(self, family: Family) -> bool:
         if self.kind == "nft" and (names := libnftables.chains(family, "nat")) is not None:
-            return any(name.startswith(ENTRY) for name in names)
+            return any(re.fullmatch(CHAIN, name) for name in names)
         if command.find(program(family, self.kind, "restore")) is None:
             return False
         try:

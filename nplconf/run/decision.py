@@ -289,7 +289,7 @@ def _findings(decision: Decision, observed: Observed) -> tuple[Finding, ...]:
     found += _leftovers(observed)
     concerned = {m.family for m in (*decision.plan.mappings, *orphaned(observed, decision.plan)) if m.via == "dnat"}
     found += [Finding("unreadable", f, text) for f, text in observed.unreadable.items() if f in concerned]
-    return tuple(dict.fromkeys(found))  # families may share what is wrong
+    return tuple(found)
 
 
 def _leftovers(observed: Observed) -> Iterator[Finding]:

@@ -30,7 +30,7 @@ def shims(tmp_path: Path, node: World) -> Shims:
     return node.shims
 
 
-@pytest.fixture(scope="module", params=["nft", "legacy"])
+@pytest.fixture(scope="module", params=BACKENDS)
 def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """A node with the rules of others, on which a module's tests run one after the other."""
     with world(tmp_path_factory.mktemp("runs"), request.param) as made:

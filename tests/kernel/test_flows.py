@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import worlds
 from echo import Answer, Flow
-from netns import CLIENT, World, batch, inside, world
+from netns import CLIENT, IPTABLES, World, batch, inside, world
 from shims import Shims
 
 from nplconf.model import FAMILIES, Family
@@ -143,6 +143,7 @@ def test_innocent_flows_are_not_cut(town: Town, family: Family) -> None:
     assert flows["changed"].send() == Answer("new", 53, CLIENT[family])
 
 
+@pytest.mark.parametrize("backend", IPTABLES, indirect=True)
 def test_a_run_killed_after_its_commit_is_made_up_for_by_the_next(town: Town, tmp_path: Path) -> None:
     town.have("old")
     assert town.apply().code == 0

@@ -5,7 +5,7 @@ import re
 
 import foreign
 import pytest
-from netns import World
+from netns import IPTABLES, World
 from runs import FULL, Runs
 from worlds import cluster, node, pod, service
 
@@ -13,8 +13,11 @@ from nplconf.model import FAMILIES, ClusterState
 from nplconf.rules.iptables.rule import Rule, parse
 
 pytestmark = pytest.mark.kernel
+ONLY_IPTABLES = pytest.mark.parametrize("runs", IPTABLES, indirect=True)
+"""No rule of another table of nftables can lead into a chain of ours."""
 
 
+@ONLY_IPTABLES
 @pytest.mark.parametrize("fewer", [1, 0])
 def test_a_foreign_rule_that_leads_into_a_chain_of_ours_keeps_nothing_else_out(runs: Runs, fewer: int) -> None:
     """A chain that is used cannot be deleted, and the transaction that would delete it must not fail for that."""
@@ -64,6 +67,7 @@ STRANGE = (
 """Ways into our chains, chains that we never made, and rules in ours that we would not write."""
 
 
+@ONLY_IPTABLES
 @pytest.mark.parametrize("after", [FULL, cluster(node())], ids=["all", "none"])
 def test_whatever_others_put_into_and_before_our_chains_one_run_takes_it_out(runs: Runs, after: ClusterState) -> None:
     def place(line: str) -> str:

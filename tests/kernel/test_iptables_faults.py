@@ -14,13 +14,18 @@ from typing import Any
 import pytest
 import worlds
 from echo import Answer
-from netns import CLIENT, World
+from netns import CLIENT, IPTABLES, World
 from shims import PROGRAMS, Shims
 
 pytestmark = pytest.mark.kernel
 NODE_IP = "10.10.10.10"
 WRITES = 'grep -q -e "^:NPLCONF" "$call"'
 """In a shim: whether this call writes."""
+
+
+@pytest.fixture(params=IPTABLES)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def pods(count: int) -> list[dict[str, Any]]:

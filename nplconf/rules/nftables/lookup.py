@@ -17,6 +17,7 @@ from nplconf.model import (
 from nplconf.rules import HOST, owner
 from nplconf.rules.nftables import frame, table
 from nplconf.rules.nftables.element import MEMBER, Elements, Entry
+from nplconf.rules.nftables.frame import TABLE
 from nplconf.rules.nftables.table import Table
 
 WAY = ("", "chain prerouting", "chain output", "chain dispatch")
@@ -158,11 +159,11 @@ def _by_port(elements: Elements) -> dict[str, set[str]]:
 
 
 def findings(found: Table, want: Table | None, family: Family) -> tuple[Finding, ...]:
-    """See `RuleBackend`. What both families share is named in the same words for each of them."""
+    """See `RuleBackend`. What both families share is a finding of each."""
     if found.empty:
         return ()
     if want is None:
-        return (Finding("dispatch", family, f"elements in {frame.TABLE} although the node has no {family} address"),)
+        return (Finding("dispatch", family, f"elements in table {TABLE} although the node has no {family} address"),)
     return (*_frame_findings(found, want, family), *_set_findings(found, want, family))
 
 
@@ -171,24 +172,21 @@ def _frame_findings(found: Table, want: Table, family: Family) -> Iterator[Findi
     for name in sorted(found.frame.keys() | want.frame.keys()):
         if other in name or found.frame.get(name) == want.frame.get(name):
             continue
-        what = name or "table"
         kind: FindingKind = "jumps" if name.removeprefix("chain ") in frame.BASES else "dispatch"
+        what = "changed by another program"
         if name not in found.frame:
-            yield Finding(kind, f"{frame.TABLE} {what}", f"the {what.split()[0]} is missing")
+            what = "missing"
         elif name not in want.frame:
-            yield Finding(kind, f"{frame.TABLE} {what}", f"the {what.split()[0]} is not one of nplconf")
-        else:
-            yield Finding(kind, f"{frame.TABLE} {what}", f"the {what.split()[0]} was changed by another program")
+            what = "not one of nplconf"
+        yield Finding(kind, f"{family} {name or 'table'}", f"{name or 'the table'} in {TABLE} is {what}")
 
 
 def _set_findings(found: Table, want: Table, family: Family) -> Iterator[Finding]:
     """Sets with other elements. Of a map only elements that this program would not write: the rest are mappings."""
     maps = {name(protocol, family) for protocol in PROTOCOLS for name in (frame.ports, frame.restricted)}
     for name, elements in want.sets.items():
-        kind = "map" if name in maps else "set"
+        what = f"map {name}" if name in maps else f"set {name}"
         if name in found.unknown:
-            yield Finding(
-                "dispatch", f"{frame.TABLE} {kind} {name}", f"the {kind} has an element that is not of nplconf"
-            )
+            yield Finding("dispatch", f"{family} {what}", f"{what} in {TABLE} has an element that is not of nplconf")
         elif name not in maps and found.sets[name] != elements:
-            yield Finding("dispatch", f"{frame.TABLE} set {name}", "the set has not the elements that it must have")
+            yield Finding("dispatch", f"{family} {what}", f"{what} in {TABLE} has other elements than it must have")

@@ -169,24 +169,24 @@ def test_nothing_is_wrong_with_what_was_written_nor_with_a_new_node() -> None:
 @pytest.mark.parametrize("base", ["prerouting", "output", "postrouting"])
 def test_a_base_chain_is_a_finding_of_its_own_kind(base: str) -> None:
     for changed in ({**frame(), f"chain {base}": ()}, {k: v for k, v in frame().items() if k != f"chain {base}"}):
-        assert complaints(replace(there(), frame=changed)) == [("jumps", f"inet nplconf chain {base}")]
+        assert complaints(replace(there(), frame=changed)) == [("jumps", f"IPv4 chain {base}")]
 
 
 def test_what_is_changed_missing_or_foreign_is_named_once() -> None:
     changed = {**frame(), "": (), "chain dispatch-ipv4": (), "chain dispatch-ipv6": (), "chain mine": ("accept",)}
     assert complaints(replace(there(), frame=changed)) == [
-        ("dispatch", "inet nplconf table"),
-        ("dispatch", "inet nplconf chain dispatch-ipv4"),
-        ("dispatch", "inet nplconf chain mine"),
+        ("dispatch", "IPv4 table"),
+        ("dispatch", "IPv4 chain dispatch-ipv4"),
+        ("dispatch", "IPv4 chain mine"),
     ]
 
 
 def test_sets_that_lead_to_no_mapping_or_to_none_are_findings_and_mappings_are_not() -> None:
     table = with_set(there(), "hairpin-ipv4", **{"10.9.9.9 . 10.9.9.9": MEMBER})
-    assert complaints(table) == [("dispatch", "inet nplconf set hairpin-ipv4")]
+    assert complaints(table) == [("dispatch", "IPv4 set hairpin-ipv4")]
     assert complaints(with_set(there(), "tcp-ipv4", _61001=None)) == []
     foreign = replace(there(), unknown=frozenset({"tcp-ipv4"}))
-    assert complaints(foreign) == [("dispatch", "inet nplconf map tcp-ipv4")]
+    assert complaints(foreign) == [("dispatch", "IPv4 map tcp-ipv4")]
     assert lookup.differs(foreign, build("IPv4", (OPEN, LIMITED)))
 
 
