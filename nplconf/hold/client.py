@@ -1,25 +1,20 @@
 """What is held of the port range: asked of the hold daemon, or found by trying just now (`--no-hold`).
 
 A daemon that is dead, stuck, not root's, of another version, or talks rubbish never raises: it is a value, and its
-message says what to do. The question and the shape of the answer are in `nplconf.hold.protocol`.
+message says what to do. The question, and what an answer means, are in `nplconf.hold.protocol`.
 """
 
 import contextlib
-import json
 import os
 import socket
 import struct
 import time
 from collections.abc import Iterator
-from typing import Any
 
 from nplconf.deadline import current
+from nplconf.hold import protocol
 from nplconf.model import PROTOCOLS, Holds, PortRange, Protocol, Taken
 
-VERSION = 1
-QUESTION = b"holds %d\n" % VERSION
-MAX_ANSWER = 16 << 20
-"""Bytes: every port of every protocol taken is a third of it."""
 CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 KINDS: dict[Protocol, int] = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
@@ -34,9 +29,11 @@ def ask(socket_path: str, port_range: PortRange, deadline: float = 5.0) -> Holds
     deadline: seconds for all of it. Never raises.
     """
     try:
-        return _understood(_answer(socket_path, time.monotonic() + current().left(deadline)), port_range)
-    except _NoAnswer as error:
+        answer = protocol.read(_answer(socket_path, time.monotonic() + current().left(deadline)))
+    except (_NoAnswer, protocol.UnreadableAnswerError) as error:
         return Holds(available=False, message=f"hold daemon at {socket_path}: {error}")
+    taken = tuple(one for one in answer.taken if one.number in port_range)
+    return Holds(available=True, ranges=(answer.port_range,), taken=taken)
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -49,7 +46,7 @@ def _answer(socket_path: str, until: float) -> bytes:
             _, uid, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
             if uid not in (0, os.geteuid()):
                 raise _NoAnswer(f"it is not root's but of user {uid}, and is not believed")
-            sock.sendall(QUESTION)
+            sock.sendall(protocol.QUESTION + b"\n")
             return b"".join(_received(sock, until))
     except TimeoutError as error:
         raise _NoAnswer("it gives no answer in time: restart nplconf-hold.service") from error
@@ -78,8 +75,8 @@ def _received(sock: socket.socket, until: float) -> Iterator[bytes]:
         size += len(said)
         if not said:
             return
-        if size > MAX_ANSWER:
-            raise _NoAnswer(f"its answer is longer than {MAX_ANSWER} bytes")
+        if size > protocol.MAX_ANSWER:
+            raise _NoAnswer(f"its answer is longer than {protocol.MAX_ANSWER} bytes")
         yield said
 
 
@@ -88,45 +85,6 @@ def _left(until: float) -> float:
     if left <= 0:
         raise TimeoutError
     return left
-
-
-def _understood(answer: bytes, port_range: PortRange) -> Holds:
-    try:
-        data = json.loads(answer)
-    except (ValueError, RecursionError) as error:
-        raise _NoAnswer("its answer is not understood") from error
-    if not isinstance(data, dict):
-        raise _NoAnswer("its answer is not understood")
-    if data.get("version") != VERSION:
-        raise _NoAnswer("it speaks another version: restart nplconf-hold.service")
-    if "error" in data:
-        raise _NoAnswer("it does not understand the question: restart nplconf-hold.service")
-    try:
-        held = _port_range(data["range"])
-        taken = tuple(_taken(entry, held) for entry in data["taken"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise _NoAnswer("its answer is not understood") from error
-    return Holds(available=True, ranges=(held,), taken=tuple(one for one in taken if one.number in port_range))
-
-
-def _number(value: Any) -> int:
-    if type(value) is not int or not 0 < value < 1 << 16:
-        raise ValueError("no port number")
-    return value
-
-
-def _port_range(value: Any) -> PortRange:
-    held = PortRange(_number(value["first"]), _number(value["last"]))
-    if held.first > held.last:
-        raise ValueError("no range")
-    return held
-
-
-def _taken(value: Any, held: PortRange) -> Taken:
-    number, protocol = _number(value["number"]), value["protocol"]
-    if number not in held or protocol not in PROTOCOLS:
-        raise ValueError("not of the range")
-    return Taken(number, protocol)
 
 
 # --- trying ----------------------------------------------------------------------------------------------------------

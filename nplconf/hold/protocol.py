@@ -1,4 +1,4 @@
-"""The one question to the hold daemon, and its answer: a line each, over a stream socket.
+"""The one question to the hold daemon, and its answer: a line each, over a stream socket. For both ends.
 
 The question is `holds 1` (1 is the version); the answer is JSON:
 
@@ -6,21 +6,35 @@ The question is `holds 1` (1 is the version); the answer is JSON:
      "taken": [{"number": 61005, "protocol": "tcp"}]}
 
 A number of the range that is not in `taken` is held for tcp and udp. `held` counts sockets. Any other question is
-answered by `{"version": 1, "error": "..."}`. The JSON is written by hand: it is made of numbers and fixed words.
+answered by `{"version": 1, "error": "..."}`. The daemon writes the JSON by hand, as it is made of numbers and fixed
+words. Only a client imports `json`.
 """
 
 from collections.abc import Iterable
+from typing import Any, NamedTuple
 
-from nplconf.hold.sockets import Identity
-from nplconf.model import PortRange
+from nplconf.model import PROTOCOLS, PortRange, Taken
 
 VERSION = 1
 QUESTION = b"holds %d" % VERSION
 MAX_QUESTION = 64
-"""Bytes that are read of a question, at most."""
+"""Bytes that the daemon reads of a question, at most."""
+MAX_ANSWER = 16 << 20
+"""Bytes that a client reads of an answer, at most: every port of every protocol taken is a third of it."""
 
 
-def answer(port_range: PortRange, held: int, taken: Iterable[Identity]) -> bytes:
+class UnreadableAnswerError(Exception):
+    """An answer that is none of this version. The message says why, and what to do."""
+
+
+class Answer(NamedTuple):
+    """What the daemon holds: every number of the range but those that are taken."""
+
+    port_range: PortRange
+    taken: tuple[Taken, ...]
+
+
+def answer(port_range: PortRange, held: int, taken: Iterable[tuple[int, str]]) -> bytes:
     """What is held, as one line."""
     entries = ", ".join(f'{{"number": {number}, "protocol": "{protocol}"}}' for number, protocol in taken)
     text = (
@@ -33,3 +47,47 @@ def answer(port_range: PortRange, held: int, taken: Iterable[Identity]) -> bytes
 def not_understood() -> bytes:
     """The answer to what is no question of this version."""
     return b'{"version": %d, "error": "the question is: %s"}\n' % (VERSION, QUESTION)
+
+
+def read(line: bytes) -> Answer:
+    """Read an answer. Raises UnreadableAnswerError."""
+    import json
+
+    try:
+        data = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UnreadableAnswerError(_NOT_UNDERSTOOD) from error
+    if not isinstance(data, dict):
+        raise UnreadableAnswerError(_NOT_UNDERSTOOD)
+    if data.get("version") != VERSION:
+        raise UnreadableAnswerError("it speaks another version: restart nplconf-hold.service")
+    if "error" in data:
+        raise UnreadableAnswerError("it does not understand the question: restart nplconf-hold.service")
+    try:
+        held = _port_range(data["range"])
+        return Answer(held, tuple(_taken(entry, held) for entry in data["taken"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableAnswerError(_NOT_UNDERSTOOD) from error
+
+
+_NOT_UNDERSTOOD = "its answer is not understood"
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 < value < 1 << 16:
+        raise ValueError("no port number")
+    return value
+
+
+def _port_range(value: Any) -> PortRange:
+    held = PortRange(_number(value["first"]), _number(value["last"]))
+    if held.first > held.last:
+        raise ValueError("no range")
+    return held
+
+
+def _taken(value: Any, held: PortRange) -> Taken:
+    number, protocol = _number(value["number"]), value["protocol"]
+    if number not in held or protocol not in PROTOCOLS:
+        raise ValueError("not of the range")
+    return Taken(number, protocol)

@@ -12,6 +12,7 @@ import pytest
 from holdspace import daemon, namespace, python, running
 
 from nplconf.hold import client as holds
+from nplconf.hold import protocol
 from nplconf.model import Holds, PortRange, Taken
 
 RANGE = PortRange(61000, 61019)
@@ -101,7 +102,7 @@ def test_a_daemon_that_does_not_know_the_question_says_what_to_restart(saying: C
 
 
 def test_an_answer_without_end_is_cut(saying: Callable[[bytes], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holds, "MAX_ANSWER", 100_000)
+    monkeypatch.setattr(protocol, "MAX_ANSWER", 100_000)
     got = holds.ask(saying(b"[" * 10_000_000), RANGE)
     assert not got.available
     assert "longer than 100000 bytes" in got.message
