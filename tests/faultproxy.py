@@ -138,6 +138,16 @@ def truncated(to: int, *, honest: bool = False) -> Fault:
     return act
 
 
+def bomb(size: int) -> Fault:
+    """A list with so many spaces in it, packed to a thousandth."""
+
+    async def act(_request: Request, _upstream: Upstream) -> Answer:
+        packed = gzip.compress(b'{"kind":"ServiceList","items":[' + b" " * size)
+        return Answer(200, {"content-type": "application/json", "content-encoding": "gzip"}, packed)
+
+    return act
+
+
 def half_a_gzip() -> Fault:
     """The server's answer packed, and cut off inside."""
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import all_nodes, bounds, cluster, connect, figures, processes
+from bench import all_nodes, answers, bounds, cluster, connect, figures, processes
 from bench.figures import Figure
 
 
@@ -22,6 +22,7 @@ def groups(scale: int, runs: int) -> dict[str, Callable[[], Iterator[Figure]]]:
         "api": lambda: cluster.quiet(-(-110 // scale), 5_000 // scale, runs),
         "publish": lambda: cluster.publish(1_000 // scale, runs),
         "ports": lambda: bounds.ports(100, 10_000 // scale),
+        "answers": lambda: answers.refused((480 << 20) // scale, runs),
         "all-nodes": lambda: all_nodes.render(5_000 // scale, 150_000 // scale, 5_000 // scale),
     }
 

@@ -33,15 +33,17 @@ class Cost:
     peak: float
 
 
-def run(argv: Sequence[str], *, environment: Mapping[str, str], text: str = "", out: str = "/dev/null") -> Cost:
-    """Run a program to its end; out: the file that gets its stdout."""
+def run(
+    argv: Sequence[str], *, environment: Mapping[str, str], text: str = "", out: str = "/dev/null", expected: int = 0
+) -> Cost:
+    """Run a program to its end; out: the file that gets its stdout; expected: its exit code."""
     launcher = (sys.executable, "-I", "-S", "-c", _LAUNCHER, out)
     done = subprocess.run(
         (*launcher, *argv), input=text, env=dict(environment), capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     code, seconds, user, system, peak = json.loads(done.stdout.splitlines()[-1])
-    assert code == 0, (code, done.stderr)
+    assert code == expected, (code, done.stderr)
     return Cost(code, seconds, user, system, peak / 1024)
 
 

@@ -30,6 +30,7 @@ def test_one_command_prints_every_figure_beside_what_it_is_compared_with_and_lea
     for what in ("from nothing", "one change", "no change"):
         assert {f"apply: {what}: {of}" for of in ("whole process", "processor", "peak memory")} <= measured
     assert {f"apply: no change: {of}" for of in ("whole process", "from the server")} <= measured
+    assert {f"render: {what}" for what in ("whole process", "processor", "peak memory")} <= measured
     assert {"hold: start to answer", "hold: memory (VmHWM)"} <= measured
     assert {f"render --all-nodes: {when}: peak memory" for when in ("into nothing", "again")} <= measured
     assert all(f["value"] > 0 for f in figures)

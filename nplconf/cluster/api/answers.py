@@ -4,13 +4,21 @@ Between us and the server there may be proxies, load balancers and their error p
 """
 
 import json
-from collections.abc import Generator, Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
-from nplconf.cluster.api.transport import Reply
+from nplconf.cluster.api.transport import Deadline, Reply
+from nplconf.cluster.json_window import JsonError, Window
 from nplconf.errors import UnavailableError
 
-_decoder = json.JSONDecoder()
+LARGEST_OBJECT = 4 << 20
+"""Characters of one object. The API server takes 1.5 MiB. Empty lists need twenty times their text in memory."""
+_HEAD = ("kind", "message", "metadata")
+"""Members of a list that count beside its items."""
+_HALF_PAIR = re.compile(r"\\u[dD][89a-fA-F]")
+"""An escape that may be half of a surrogate pair. JSON can hold that; no file or terminal takes it."""
+_ESCAPE_LENGTH = 6
 
 
 class InvalidResponseError(UnavailableError):
@@ -34,57 +42,112 @@ def refusal(reply: Reply) -> Refusal | None:
         return None
     details = raw.get("details")
     details = details if isinstance(details, dict) else {}
-    causes = tuple(c.get("field", "") for c in details.get("causes") or () if isinstance(c, dict))
-    return Refusal(str(raw.get("message") or ""), str(raw.get("reason") or ""), causes, str(details.get("kind") or ""))
+    causes = details.get("causes")
+    fields = (c.get("field") for c in causes if isinstance(c, dict)) if isinstance(causes, list) else ()
+    return Refusal(
+        message=_text(raw.get("message")),
+        reason=_text(raw.get("reason")),
+        causes=tuple(field for field in fields if isinstance(field, str)),
+        kind=_text(details.get("kind")),
+    )
 
 
 def whole(reply: Reply, kind: str) -> dict[str, Any]:
-    """The one object of this kind that an answer is. Raises UnbelievableError."""
-    try:
-        found = json.loads(_text(reply))
-    except (ValueError, RecursionError) as err:
-        raise InvalidResponseError(_no_json(reply, err)) from None
+    """Return the one object of this kind that an answer is. Raises InvalidResponseError."""
+    found = decoded(reply)
     if not isinstance(found, dict) or found.get("kind") != kind:
         raise InvalidResponseError(f"it answered with {_kind(found)} where a {kind} was asked for")
     return found
 
 
+def decoded(reply: Reply) -> Any:
+    """Return the JSON of an answer that is one object. Raises InvalidResponseError."""
+    try:
+        parts: list[str] = []
+        for part in reply.texts():
+            parts.append(part)
+            if sum(map(len, parts)) > LARGEST_OBJECT:
+                raise InvalidResponseError(f"its answer is larger than {LARGEST_OBJECT >> 20} MiB")
+        text = "".join(parts)
+        return _encodable(json.loads(text)) if _HALF_PAIR.search(text) else json.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise InvalidResponseError(_no_json(reply, err)) from None
+
+
 class Listing:
-    """A list, page by page. pending: where its next page begins, known once `items` is used up; "" after the last."""
+    """A list, page by page.
+
+    Attributes:
+        pending: where the next page begins, known once `items` is used up; "" after the last.
+        version: the resourceVersion of the list, known then, too.
+    """
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
         self.pending = ""
         self.version = ""
 
-    def items(self, reply: Reply) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """(kind, object) of a page's items. One at a time, so that what they become is all that stays in memory.
+    def items(self, reply: Reply, deadline: Deadline) -> Iterator[tuple[str, Mapping[str, Any]]]:
+        """(kind, object) of a page's items, parsed while the answer is unpacked: no more than one is in memory.
 
-        Raises UnbelievableError, at the latest after the last item, for what is no whole list of this kind.
+        Raises UnavailableError when the deadline passes, and InvalidResponseError, at the latest after the last item,
+        for what is not a whole list of this kind.
         """
         kind = self._kind.removesuffix("List")
-        walk = _elements(_text(reply))
+        head: dict[str, Any] = {}
+        parts = _Parts(reply, deadline)
+        window = Window(parts.read, LARGEST_OBJECT)
         try:
-            while True:
-                item = next(walk)
-                if not _named(item):
-                    raise InvalidResponseError(f"its {self._kind} has an item that is no object of a cluster")
-                yield kind, item
-        except StopIteration as end:
-            self._close(end.value)
-        except (ValueError, RecursionError) as err:
+            for name in window.members():
+                if name in head:
+                    raise InvalidResponseError(f"its {self._kind} has {name} twice")
+                if name != "items" or not window.at("["):
+                    value = window.value()
+                    head |= {name: value} if name in _HEAD else {}
+                    continue
+                head[name] = self
+                for _ in window.elements():
+                    deadline.check()
+                    item = self._item(window.value())
+                    yield kind, _encodable(item) if parts.suspicious else item
+            window.end()
+        except ValueError as err:
             raise InvalidResponseError(_no_json(reply, err)) from None
+        self._close(head)
+
+    def _item(self, raw: object) -> Mapping[str, Any]:
+        if not _named(raw):
+            raise InvalidResponseError(f"its {self._kind} has an item that is no object of a cluster")
+        return raw
 
     def _close(self, head: Mapping[str, Any]) -> None:
         if head.get("kind") != self._kind:
             raise InvalidResponseError(f"it answered with {_kind(head)} where a {self._kind} was asked for")
-        if head.get("items") is not _elements:
+        if head.get("items") is not self:
             raise InvalidResponseError(f"its {self._kind} has no items")
         metadata = head.get("metadata")
-        found = metadata.get("continue") if isinstance(metadata, dict) else None
-        self.pending = found if isinstance(found, str) else ""
-        version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
-        self.version = version if isinstance(version, str) else ""
+        metadata = metadata if isinstance(metadata, dict) else {}
+        self.pending = _text(metadata.get("continue"))
+        self.version = _text(metadata.get("resourceVersion"))
+
+
+class _Parts:
+    """The text of an answer, part by part, as long as there is time. suspicious: it may hold half a surrogate pair."""
+
+    def __init__(self, reply: Reply, deadline: Deadline) -> None:
+        self._texts = reply.texts()
+        self._deadline = deadline
+        self._last = ""
+        self.suspicious = False
+
+    def read(self) -> str | None:
+        """Return the next part; None at the end. Raises UnavailableError, ValueError."""
+        self._deadline.check()
+        part = next(self._texts, None)
+        if part is not None and not self.suspicious:
+            self.suspicious = _HALF_PAIR.search(self._last + part) is not None
+            self._last = part[-_ESCAPE_LENGTH:]
+        return part
 
 
 def _named(item: object) -> TypeGuard[dict[str, Any]]:
@@ -93,66 +156,27 @@ def _named(item: object) -> TypeGuard[dict[str, Any]]:
     return isinstance(metadata, dict) and bool(metadata.get("name")) and bool(metadata.get("uid"))
 
 
-def _elements(text: str) -> Generator[object, None, dict[str, Any]]:
-    """The elements of the array "items" of a JSON object; returned: the object's other members.
-
-    Where the array was, the members have this function. Raises ValueError for what is no JSON object.
-    """
-    members: dict[str, Any] = {}
-    at, more = _step(text, 0, "{", "}", first=True)
-    while more:
-        name, at = _decoder.raw_decode(text, at)
-        at, _ = _step(text, at, ":", ":")
-        if name == "items" and name not in members and text[at : at + 1] == "[":
-            members[name] = _elements
-            at, elements = _step(text, at, "[", "]", first=True)
-            while elements:
-                element, at = _decoder.raw_decode(text, at)
-                yield element
-                at, elements = _step(text, at, ",", "]")
-        else:
-            members[name], at = _decoder.raw_decode(text, at)
-        at, more = _step(text, at, ",", "}")
-    if at != len(text):
-        raise ValueError("something follows its end")
-    return members
-
-
-def _step(text: str, at: int, on: str, end: str, *, first: bool = False) -> tuple[int, bool]:
-    """Over one token: where the next begins, and whether it was `on`. first: `end` may follow `on` at once."""
-    at = _skip(text, at)
-    found = text[at : at + 1]
-    if found not in (on, end) or not found:
-        raise ValueError(f"{on!r} or {end!r} is missing at character {at}")
-    at = _skip(text, at + 1)
-    if first and found == on and text[at : at + 1] == end:
-        return _skip(text, at + 1), False
-    return at, found == on
-
-
-def _skip(text: str, at: int) -> int:
-    while text[at : at + 1] in (" ", "\n", "\r", "\t"):
-        at += 1
-    return at
-
-
-def _text(reply: Reply) -> str:
-    try:
-        return reply.body.decode()
-    except UnicodeDecodeError as err:
-        raise InvalidResponseError(_no_json(reply, err)) from None
+def _encodable(found: Any) -> Any:
+    """Return it; raise ValueError for half a surrogate pair."""
+    json.dumps(found, ensure_ascii=False).encode()
+    return found
 
 
 def _no_json(reply: Reply, err: Exception) -> str:
     kind = reply.headers.get("content-type") or "no content type"
     if not reply.json:
         return f"it answered with {kind} instead of JSON: something else than the API server speaks there"
-    return f"its JSON is broken or cut off: {err or type(err).__name__}"
+    line = f" (line {err.line})" if isinstance(err, JsonError) else ""
+    return f"its JSON is broken or cut off: {err or type(err).__name__}{line}"
+
+
+def _text(found: object) -> str:
+    return found if isinstance(found, str) else ""
 
 
 def _kind(found: object) -> str:
     if not isinstance(found, Mapping):
         return "no object"
-    kind, message = found.get("kind"), found.get("message")
-    named = f"a {kind}" if isinstance(kind, str) and kind else "an object of no kind"
+    kind, message = _text(found.get("kind")), _text(found.get("message"))
+    named = f"a {kind}" if kind else "an object of no kind"
     return f"{named} ({message})" if kind == "Status" and message else named

@@ -86,7 +86,12 @@ class ApiCluster:
             try:
                 return self._read(node, deadline)
             except InvalidResponseError as err:
-                raise UnavailableError(f"the API server is not believed: {err}") from None
+                raise UnavailableError(f"invalid response of the API server: {err}") from None
+            except NplconfError:
+                raise
+            except Exception as err:
+                # whatever an answer contains: the caller then restores the last good plan
+                raise UnavailableError(f"invalid response of the API server: {type(err).__name__}: {err}") from err
 
     def _read(self, node: str | None, deadline: Deadline) -> ClusterState:
         try:
@@ -120,7 +125,7 @@ class ApiCluster:
         reply = self._session.ask("GET", f"/api/v1/nodes?limit={OTHER_NODES}", deadline)
         if reply.status == 200:
             with contextlib.suppress(InvalidResponseError):
-                yield from Listing("NodeList").items(reply)
+                yield from Listing("NodeList").items(reply, deadline)
 
     def _list(self, resource: str, kind: str, selection: Mapping[str, str], deadline: Deadline) -> _Objects:
         """Every item, over as many pages as the server makes of it."""
@@ -131,7 +136,7 @@ class ApiCluster:
             reply = self._session.ask("GET", path, deadline)
             if reply.status == 410 and "continue" in query:
                 raise _ExpiredError
-            yield from listing.items(self._session.granted(reply, "list", resource))
+            yield from listing.items(self._session.granted(reply, "list", resource), deadline)
             if not listing.pending:
                 return
             query["continue"] = listing.pending
@@ -188,18 +193,21 @@ class ApiCluster:
 def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | None:
     try:
         reply = session.ask("PATCH", publishing.path(patch), deadline, publishing.body(patch), **publishing.HEADERS)
+        if reply.status != 401:
+            return publishing.verdict(reply, patch)
+        message = session.rejected()
     except NplconfError as err:
-        return Failure(publishing.STEP, patch.pod.key, str(err))
-    if reply.status == 401:
-        return Failure(publishing.STEP, patch.pod.key, session.rejected())
-    return publishing.verdict(reply, patch)
+        message = str(err)
+    except Exception as err:  # noqa: BLE001 - it is this patch's failure, and no other's
+        message = f"invalid response of the API server: {type(err).__name__}: {err}"
+    return Failure(publishing.STEP, patch.pod.key, message)
 
 
 def _told(session: Session, event: Event, node: str, deadline: Deadline) -> bool:
-    data = telling.body(event, node, time.time())
     try:
+        data = telling.body(event, node, time.time())
         return telling.told(session.ask("POST", telling.path(event), deadline, data, Content_Type="application/json"))
-    except NplconfError:
+    except Exception:  # noqa: BLE001 - it is this Event's failure, and no other's; the next run creates it
         return False
 
 

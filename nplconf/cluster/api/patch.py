@@ -3,7 +3,7 @@
 import json
 from urllib.parse import quote
 
-from nplconf.cluster.api.answers import Refusal, refusal
+from nplconf.cluster.api.answers import InvalidResponseError, Refusal, decoded, refusal
 from nplconf.cluster.api.transport import Reply
 from nplconf.model import ANNOTATION, Failure, Patch
 
@@ -43,10 +43,10 @@ def verdict(reply: Reply, patch: Patch) -> Failure | None:
 def _confirmed(reply: Reply, patch: Patch) -> Failure | None:
     """200 alone proves nothing: what came back has to say what was sent."""
     try:
-        metadata = json.loads(reply.body)["metadata"]
+        metadata = decoded(reply)["metadata"]
         found = (metadata.get("annotations") or {}).get(ANNOTATION)
         uid = metadata["uid"]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except (InvalidResponseError, LookupError, TypeError, AttributeError):
         return _failure(patch, "the answer to the patch is no Pod: it may or may not have been written")
     if (uid, found) != (patch.pod.uid, patch.annotation):
         return _failure(patch, "the API server took the patch, and the annotation is not as it was to be")

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from nplconf.cluster.api.answers import refusal
+from nplconf.cluster.api.answers import InvalidResponseError, decoded, refusal
 from nplconf.cluster.api.transport import Reply
 from nplconf.errors import UnavailableError
 from nplconf.model import Right
@@ -42,8 +42,8 @@ def _allowed(attributes: dict[str, Any], ask: Ask) -> bool:
     if reply.status != 201:
         raise UnavailableError(f"Cannot check permissions: the API server answered {_answer(reply)}")
     try:
-        return json.loads(reply.body)["status"]["allowed"] is True
-    except (ValueError, LookupError, TypeError) as err:
+        return decoded(reply)["status"]["allowed"] is True
+    except (InvalidResponseError, LookupError, TypeError) as err:
         raise UnavailableError(
             "Cannot check permissions: the API server's answer is not a SelfSubjectAccessReview"
         ) from err

@@ -126,7 +126,7 @@ def _asked(text: str) -> float:
     """Seconds that a Retry-After asks to wait, as a number or a date; 0 for what is neither."""
     if text.isascii() and text.isdigit():
         return float(text)
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError, TypeError, IndexError):  # each of them is raised for some text
         return parsedate_to_datetime(text).timestamp() - time.time()
     return 0.0
 
@@ -135,5 +135,12 @@ def _here(reply: Reply, server: str) -> Reply:
     """Raises UnavailableError for a redirect: an API server sends none, and our token is for nobody else."""
     if reply.status not in REDIRECTS:
         return reply
-    target = urlsplit(urljoin(server, reply.headers.get("location", "")))
-    raise UnavailableError(f"{server}: redirects to {target.scheme}://{target.netloc}{target.path}: refused")
+    raise UnavailableError(f"{server}: redirects to {_target(reply, server)}: refused")
+
+
+def _target(reply: Reply, server: str) -> str:
+    try:
+        target = urlsplit(urljoin(server, reply.headers.get("location", "")))
+    except ValueError:
+        return "what is no URL"
+    return f"{target.scheme}://{target.netloc.rpartition('@')[2]}{target.path}"

@@ -70,7 +70,8 @@ class Stream:
                 reply = self._session.ask("GET", self._path(query), deadline)
                 if reply.status == 410:
                     raise GoneError
-                found += (item for _, item in listing.items(self._session.granted(reply, "list", self._resource)))
+                granted = self._session.granted(reply, "list", self._resource)
+                found += (item for _, item in listing.items(granted, deadline))
                 if not listing.pending:
                     break
                 query["continue"] = listing.pending

@@ -14,21 +14,21 @@ import socket
 import ssl
 import threading
 import time
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from nplconf import __version__
+from nplconf.cluster.api import unpacking
 from nplconf.cluster.api.access import Access
-from nplconf.errors import UnavailableError
+from nplconf.errors import NplconfError, UnavailableError
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 6.0
 """Without a byte for so long a connection is given up for another one: one server of several may be dead."""
-LARGEST = 512 << 20
-"""Bytes of one unpacked answer: ten times a cluster of 50,000 Services."""
+LARGEST = 256 << 20
+"""Bytes of one answer as it comes over the wire: five times a cluster of 50,000 Services that nobody packed."""
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"nplconf/{__version__}"}
 
 WATCH_HEADERS = {**HEADERS, "Accept-Encoding": "identity"}
@@ -37,16 +37,29 @@ WATCH_HEADERS = {**HEADERS, "Accept-Encoding": "identity"}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. headers: in lower case. body: unpacked."""
+    """An answer.
+
+    Attributes:
+        headers: their names are in lower case.
+        body: as it came over the wire; whole.
+        packed: the body is gzip.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    packed: bool = False
 
     @property
     def json(self) -> bool:
         """It says that it is JSON."""
         return self.headers.get("content-type", "").partition(";")[0].strip().endswith("json")
+
+    def texts(self) -> Iterator[str]:
+        """Return the unpacked body, part by part. Raises ValueError: not UTF-8, or beyond the bound of `unpacking`."""
+        starts = range(0, len(self.body), unpacking.PIECE)
+        plain = (self.body[start : start + unpacking.PIECE] for start in starts)
+        return unpacking.texts(unpacking.pieces(self.body) if self.packed else plain)
 
 
 class Deadline:
@@ -70,6 +83,11 @@ class Deadline:
     def left(self) -> float:
         """Seconds; 0 when it is over."""
         return max(0.0, self._end - time.monotonic())
+
+    def check(self) -> None:
+        """Raise UnavailableError when it is over."""
+        if not self.left:
+            raise UnavailableError(f"the API server gave no whole answer in {self.seconds:.0f} s")
 
     def watch(self, found: socket.socket) -> None:
         """Cut this socket off, too."""
@@ -133,33 +151,36 @@ class Transport:
             self._connection.close()
         self._connection = None
 
-    def send(self, method: str, path: str, deadline: Deadline, body: bytes | None = None, **headers: str) -> Reply:
+    def send(self, method: str, path: str, deadline: Deadline, data: bytes | None = None, **headers: str) -> Reply:
         """One request and its answer. headers: `Content_Type` for Content-Type.
 
         Raises UnavailableError; then the next request opens a new connection.
         """
         try:
-            return self._send(method, path, deadline, body, headers)
-        except (http.client.HTTPException, OSError, zlib.error) as err:
+            return self._send(method, path, deadline, data, headers)
+        except NplconfError:
+            raise
+        except Exception as err:  # noqa: BLE001 - http.client raises what it likes for an answer that is none
             self.close()
             raise UnavailableError(f"{self._place()}: {_why(err, deadline)}") from None
 
     def _send(
-        self, method: str, path: str, deadline: Deadline, body: bytes | None, headers: Mapping[str, str]
+        self, method: str, path: str, deadline: Deadline, data: bytes | None, headers: Mapping[str, str]
     ) -> Reply:
         if not deadline.left:
             raise TimeoutError
         connection = self._opened(deadline)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, self._base + path, body, {**HEADERS, **self._access.headers(), **given})
-        response = connection.getresponse()
-        found = {name.lower(): value for name, value in response.headers.items()}
-        unpacked = _unpacked(response, found.get("content-encoding", ""))
+        connection.request(method, self._base + path, data, {**HEADERS, **self._access.headers(), **given})
+        with connection.getresponse() as response:
+            found = {name.lower(): value for name, value in response.headers.items()}
+            packed = _is_packed(found.get("content-encoding", ""))
+            body = _whole(response, packed=packed)
         if not deadline.left:  # what was cut off in its head reads like an answer without a body
             raise TimeoutError
         if response.will_close:
             self.close()
-        return Reply(response.status, found, unpacked)
+        return Reply(response.status, found, body, packed)
 
     def stream(self, path: str, deadline: Deadline, silence: float, longest: int) -> "Reply | Iterator[bytes]":
         """Open a watch: the lines of its response, or the whole reply where it is refused.
@@ -180,7 +201,9 @@ class Transport:
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status, found, _raw(response))
             connection.sock.settimeout(silence)
-        except (http.client.HTTPException, OSError) as err:
+        except NplconfError:
+            raise
+        except Exception as err:  # noqa: BLE001 - as for `send`
             self.close()
             raise UnavailableError(f"{self._place()}: {_why(err, deadline)}") from None
         return self._lines(response, longest)
@@ -244,16 +267,20 @@ def _line(response: http.client.HTTPResponse, longest: int) -> bytes:
     return line
 
 
-def _unpacked(response: http.client.HTTPResponse, encoding: str) -> bytes:
-    """The whole body, or an error: what was cut off in transit is no answer."""
-    if encoding in ("", "identity"):
-        return _raw(response)
-    if encoding.lower() not in ("gzip", "x-gzip"):
+def _is_packed(encoding: str) -> bool:
+    if encoding.lower() not in ("", "identity", "gzip", "x-gzip"):
         raise http.client.HTTPException(f"its answer has the encoding {encoding!r}, which was not asked for")
-    unpacker = zlib.decompressobj(wbits=31)
-    data = unpacker.decompress(_raw(response), LARGEST)
-    if not unpacker.eof:
-        raise http.client.HTTPException("the gzip of its answer ends too early, or is too large")
+    return encoding.lower().endswith("gzip")
+
+
+def _whole(response: http.client.HTTPResponse, *, packed: bool) -> bytes:
+    """Return the body, or raise an error: what was cut off in transit is no answer."""
+    data = _raw(response)
+    if packed:
+        try:
+            unpacking.check(data)
+        except EOFError:
+            raise http.client.HTTPException("the gzip of its answer ends too early") from None
     return data
 
 

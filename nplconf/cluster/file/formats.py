@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nplconf.cluster.documents import Located, Place, check, objects_of
+from nplconf.cluster.json_window import no_constant
 from nplconf.errors import BadDataError
 from nplconf.files.reading import foreign_encoding
 
@@ -117,11 +118,6 @@ def _parse_json(text: str, source: str) -> list[Any]:
 def too_large(source: str) -> BadDataError:
     """What is said of a file that is no JSON and beyond YAML's limit."""
     return BadDataError(f"{source}: YAML of more than {YAML_BYTES >> 20} MiB; JSON may be larger")
-
-
-def no_constant(name: str) -> None:
-    """NaN and its like, which are no JSON."""
-    raise ValueError(f"{name} is no number")
 
 
 def _parse_yaml(text: str, size: int, source: str) -> list[Any]:
