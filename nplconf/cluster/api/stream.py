@@ -107,7 +107,8 @@ class Stream:
         version = metadata.get("resourceVersion") if isinstance(metadata, dict) else None
         if not isinstance(version, str) or not version:
             raise GoneError
-        if version.isdecimal() and self.version.isdecimal() and int(version) < int(self.version):
+        numbers = version.isdecimal() and self.version.isdecimal()
+        if numbers and (len(version), version) < (len(self.version), self.version):  # int() refuses 5,000 digits
             raise GoneError
         self.version = version
 
