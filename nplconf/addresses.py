@@ -12,10 +12,21 @@ from nplconf.model import Family
 if TYPE_CHECKING:
     from ipaddress import IPv6Address
 
+Misleading = Literal["metadata", "translated"]
 Special = Literal["unspecified", "loopback", "link-local", "multicast", "broadcast"]
 
 _SPECIAL_FIRST: dict[str, Special] = {"0": "unspecified", "127": "loopback"}
 _SPECIAL_FIRST |= dict.fromkeys(map(str, range(224, 240)), "multicast")
+_METADATA = frozenset(("168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"))
+"""Azure's; Amazon's for machines and for Pods; Google's. The others' are link-local."""
+_TRANSLATED = (
+    (0x0064_FF9B << 64, 32),  # 64:ff9b::/96, NAT64
+    (0x0064_FF9B_0001, 80),  # 64:ff9b:1::/48, NAT64 with a prefix of the site
+    (0x2002, 112),  # 2002::/16, 6to4
+    (0x2001_0000, 96),  # 2001::/32, Teredo
+    (0xFFFF_0000, 32),  # ::ffff:0:0:0/96, SIIT
+)
+"""(prefix, bits after it)."""
 _OCTETS = {str(value): value for value in range(256)}
 
 
@@ -67,6 +78,20 @@ def special(text: str) -> Special | None:
     if address.is_multicast:
         return "multicast"
     return "link-local" if address.is_link_local else None
+
+
+def misleading(text: str) -> Misleading | None:
+    """Why a canonical address that could be a machine's is never a Pod's; None when it can be.
+
+    metadata: a cloud's service that gives credentials to whoever asks from the node. translated: a network that turns
+    the address into an IPv4 one, which may be any, also the node's own.
+    """
+    if ":" not in text:
+        return "metadata" if text in _METADATA else None
+    address = _ipv6(text)
+    if address is None or text in _METADATA:
+        return "metadata"
+    return "translated" if any(int(address) >> shift == prefix for prefix, shift in _TRANSLATED) else None
 
 
 def address_fault(text: str, family: Family) -> str | None:

@@ -84,6 +84,7 @@ class FakeNode:
     broken: set[Family] = field(default_factory=set)
     state: State = field(default_factory=State)
     unwritable: bool = False
+    own: frozenset[str] = frozenset()
     before_write: Callable[[], None] = lambda: None
 
     def now(self) -> float:
@@ -108,6 +109,9 @@ class FakeNode:
 
     def routes(self) -> Routes:
         return ()
+
+    def addresses(self) -> frozenset[str]:
+        return self.own
 
     @property
     def rules(self) -> RuleBackend[Table]:

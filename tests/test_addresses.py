@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.addresses import address_fault, family_of, network_fault
+from nplconf.addresses import address_fault, family_of, misleading, network_fault
 
 
 @given(st.ip_addresses())
@@ -44,6 +44,20 @@ def test_a_fault_says_how_the_address_is_to_be_written() -> None:
 )
 def test_what_is_no_single_machines_address_is_called_what_it_is(kind: str, texts: list[str]) -> None:
     assert {address_fault(text, family_of(text)) for text in texts} == {f"is a {kind} address"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [
+        ("metadata", ["168.63.129.16", "fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254"]),
+        ("translated", ["64:ff9b::a0a:a0a", "64:ff9b::ffff:ffff", "64:ff9b:1:2::1", "2002:a0a:a0a::1", "2001::1"]),
+        ("translated", ["::ffff:0:a0a:a0a", "2001:0:ffff:ffff:ffff:ffff:ffff:ffff"]),
+        (None, ["10.10.10.10", "168.63.129.17", "fd00:ec2::253", "64:ff9b::1:a0a:a0a", "64:ff9a::1", "64:ff9b:2::1"]),
+        (None, ["2003::1", "2001:1::1", "2001:db8::1", "::ffff:1:a0a:a0a", "fd00:244::17"]),
+    ],
+)
+def test_an_address_that_leads_elsewhere_is_called_what_it_is(kind: str | None, texts: list[str]) -> None:
+    assert {misleading(text) for text in texts} == {kind}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nplconf.addresses import canonical, family_of, special
+from nplconf.addresses import canonical, family_of, misleading, special
 from nplconf.desired.names import invalid_part, shown
 from nplconf.model import Family, Pod, PodPort, Protocol
 
@@ -102,7 +102,7 @@ def _bad_address(text: str, site: Site) -> Refusal | None:
         return Refusal(
             "pod-ip-invalid", f"the Pod's {family_of(text)} address {shown(text)!r} is not in canonical form"
         )
-    if kind := special(text):
+    if kind := special(text) or misleading(text):
         return Refusal("pod-ip-invalid", f"the Pod's {family_of(text)} address {text} is {kind}")
     if text in site.own:
         return Refusal("pod-ip-invalid", f"the Pod's {family_of(text)} address {text} is the node's own")

@@ -66,6 +66,9 @@ class Node(Protocol):
     def routes(self) -> Routes:
         """Read which networks are on a bridge that bypasses conntrack."""
 
+    def addresses(self) -> frozenset[str]:
+        """Read the addresses of all devices of this node."""
+
     def read(self, *, whole: bool = False) -> Reading[Any]:
         """See `RuleDriver.read`."""
 

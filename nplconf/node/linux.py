@@ -72,6 +72,10 @@ class LinuxNode:
         """See `Node`."""
         return routes.read()
 
+    def addresses(self) -> frozenset[str]:
+        """See `Node`."""
+        return routes.local_addresses()
+
     def read(self, *, whole: bool = False) -> Reading[Any]:
         """See `Node`."""
         return DRIVERS[self.backend].read(whole=whole)

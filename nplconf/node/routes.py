@@ -48,6 +48,21 @@ def _ipv6(bypassed: Bypassed) -> tuple[Route, ...]:
     return tuple(found)
 
 
+def local_addresses() -> frozenset[str]:
+    """Return every address of this node that the kernel knows, of all devices."""
+    found = set()
+    last = ""
+    for line in _lines("/proc/net/fib_trie"):
+        word = line.strip()
+        if word.startswith("|-- "):
+            last = word[4:]
+        elif word == "/32 host LOCAL":
+            found.add(last)
+    for line in _lines("/proc/net/if_inet6"):
+        found.add(socket.inet_ntop(socket.AF_INET6, bytes.fromhex(line.split()[0])))
+    return frozenset(found)
+
+
 def _bypassed(device: str, family: Family) -> bool:
     """A bridge whose packets do not pass iptables: neither the node's switch nor its own is on."""
     bridge = Path("/sys/class/net", device, "bridge")

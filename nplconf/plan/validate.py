@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import Any
 
-from nplconf.addresses import address_fault, network_fault
+from nplconf.addresses import address_fault, misleading, network_fault
 from nplconf.files import schema
 from nplconf.files.strict_yaml import Document, Path, Problem
 from nplconf.files.strict_yaml import load as read
@@ -111,6 +111,8 @@ def _row(row: _Row, ports: PortRange | None, addresses: Mapping[Family, str] | N
     for key, address in (("nodeIP", mapping.node_ip), ("podIP", mapping.pod_ip)):
         if fault := address_fault(address, mapping.family):
             yield (*path, key), "address", f"{address} {fault}"
+    if address_fault(mapping.pod_ip, mapping.family) is None and (kind := misleading(mapping.pod_ip)):
+        yield (*path, "podIP"), "address", f"{mapping.pod_ip} is a {kind} address"
     if mapping.via == "dnat":
         yield from _dnat(row, ports, addresses)
     if addresses is not None and mapping.pod_ip in addresses.values():

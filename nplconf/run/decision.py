@@ -3,7 +3,7 @@
 `reconcile` acts on a `Decision`, `plan` prints one, `verify` holds one against the node.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -173,16 +173,22 @@ def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decisio
     return replace(decision, diff=_nothing(decision.live), patches=())
 
 
-def trust(plan: Plan, observed: Observed, settings: Settings) -> Decision:
-    """As `decide`, with the plan's own addresses and without a cluster: every Pod is taken to run on."""
+def trust(plan: Plan, observed: Observed, settings: Settings, own: Collection[str] = ()) -> Decision:
+    """As `decide`, with the plan's own addresses and without a cluster: every Pod is taken to run on.
+
+    own: the node's addresses. A row that leads to one of them fails: it would open a service of the node itself.
+    """
     if blocked := identity.foreign_plan(observed.state, plan, None):
         return _block_all(blocked, observed, settings)
     addresses = {family: (ip,) for family, ip in plan.node_ips.items()}
+    inward = [row for row in plan.mappings if row.via == "dnat" and row.pod_ip in own]
+    plan = replace(plan, mappings=tuple(row for row in plan.mappings if row not in inward)) if inward else plan
     decision = heal(plan, observed, settings, addresses)
     found = limits.limit(decision.live, decision.removals, Evidence(), max_delete=settings.max_delete)
-    if not found:
-        return decision
-    return replace(heal(plan, observed, settings, addresses, found.mappings), blocked=found)
+    if found:
+        decision = replace(heal(plan, observed, settings, addresses, found.mappings), blocked=found)
+    failures = (Failure("rule", m.subject, f"{m.pod_ip} is this node's own address", refused=True) for m in inward)
+    return replace(decision, failures=(*decision.failures, *failures))
 
 
 def heal(

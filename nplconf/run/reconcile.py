@@ -66,7 +66,7 @@ def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UN
 def review_plan(node: Node, settings: Settings, plan: Plan) -> Review:
     """As `review`, with the plan's own addresses and without any cluster."""
     observed = observe(node)
-    return Review(trust(plan, observed, settings), observed)
+    return Review(trust(plan, observed, settings, node.addresses()), observed)
 
 
 # --- the runs --------------------------------------------------------------------------------------------------------

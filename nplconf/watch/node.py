@@ -98,6 +98,10 @@ class RememberedNode:
         """See `Node`."""
         return self._node.routes()
 
+    def addresses(self) -> frozenset[str]:
+        """See `Node`."""
+        return self._node.addresses()
+
     def read(self, *, whole: bool = False) -> Reading[Any]:
         """See `Node`. A reading of which a part failed is not kept."""
         self.load()  # before the rules: another run may have changed both

@@ -2,7 +2,7 @@
 
 import pytest
 from echo import Answer
-from netns import CLIENT, World
+from netns import CLIENT, World, batch
 from worlds import NODE, raw_service
 
 pytestmark = pytest.mark.kernel
@@ -32,6 +32,19 @@ def test_its_plan_is_applied_verified_and_shown(alone: World) -> None:
     assert alone.ask("client", "10.10.10.10", row["mapping"]["nodePort"]) == Answer("web-0", 8080, CLIENT["IPv4"])
     assert alone.nplconf("plan", *options, "--detailed-exitcode").returncode == 0
     assert 'data-state="mapped"' in alone.nplconf("report", *options).stdout
+
+
+def test_a_row_that_leads_to_the_node_itself_fails_alone(alone: World) -> None:
+    options = ("--no-cluster", f"--plan-dir={alone.directory}")
+    batch(f"-n {alone.node}", "addr add 192.0.2.50/32 dev lo")
+    plan = alone.directory / f"{NODE}.yaml"
+    plan.write_text(plan.read_text().replace("podIP: 10.244.3.17", "podIP: 192.0.2.50"))
+
+    applied = alone.apply(*options)
+
+    assert (applied.code, applied.data["summary"]["changed"]) == (5, 0)
+    assert "192.0.2.50 is this node's own address" in applied.said
+    assert alone.told("show").data["mappings"] == []
 
 
 def test_what_only_a_cluster_knows_is_not_made_up(alone: World) -> None:

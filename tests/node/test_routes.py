@@ -16,6 +16,13 @@ print(json.dumps([[route.network, route.bridged] for route in routes.read()]))
 """
 
 
+def test_every_address_of_the_node_is_read(bare: World) -> None:
+    batch(f"-n {bare.node}", "addr add 192.0.2.50/32 dev cni0", "addr add fd00:50::1/64 dev eth0 nodad")
+    code = "import json; from nplconf.node import routes; print(json.dumps(sorted(routes.local_addresses())))"
+    done = bare.run(sys.executable, "-c", code)
+    assert {"192.0.2.50", "fd00:50::1"} <= set(json.loads(done.stdout))
+
+
 @pytest.fixture
 def bare(tmp_path: Path) -> Iterator[World]:
     """A namespace with a bridge, whose packets pass iptables by, and a link."""

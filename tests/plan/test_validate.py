@@ -382,6 +382,12 @@ def test_an_advertised_address_is_of_its_family_and_can_be_reached() -> None:
     ]
 
 
+@pytest.mark.parametrize("address", ["64:ff9b::a0a:a0a", "2002:a0a:a0a::1", "fd00:ec2::254", "fe80::1"])
+def test_a_pod_does_not_have_an_address_that_leads_elsewhere(address: str) -> None:
+    row = mapping(family="IPv6", node_ip="fd12::10", pod_ip=address)
+    assert of_rows(row) == [("spec.mappings[0].podIP", "address")]
+
+
 def test_a_pod_does_not_have_the_nodes_address() -> None:
     assert of_rows(mapping(pod_ip="10.10.10.10")) == [("spec.mappings[0].podIP", "pod-ip-of-node")]
 

@@ -155,6 +155,16 @@ def test_a_run_without_a_cluster_has_not_seen_an_empty_one(*, seen: bool) -> Non
         assert reasons(found) == [("add", "new", 61044)]
 
 
+def test_a_trusted_plan_leads_to_no_address_of_the_node_itself() -> None:
+    inward = mapping(61050, pod=ref("web-1"), pod_ip="192.0.2.50")
+    plan = replace(REVIEWED, mappings=(*REVIEWED.mappings, inward))
+    found = trust(plan, observed(), SETTINGS, {"192.0.2.50", "127.0.0.1"})
+    assert [m.node_port for m in found.eligible] == [61044]
+    assert [(f.subject, f.message) for f in found.failures] == [
+        (inward.subject, "192.0.2.50 is this node's own address")
+    ]
+
+
 def test_a_plan_of_another_cluster_is_not_trusted() -> None:
     found = trust(REVIEWED, observed(state=State(cluster="another")), SETTINGS)
     assert found.unusable
