@@ -332,7 +332,7 @@ class Patch:
     annotation: str | None
 
 
-FindingKind = Literal["jumps", "dispatch", "backend", "unreadable", "annotation"]
+FindingKind = Literal["jumps", "dispatch", "backend", "unreadable", "annotation", "foreign"]
 FINDING_KINDS: tuple[FindingKind, ...] = get_args(FindingKind)
 
 

@@ -2,22 +2,23 @@
 
 import re
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Backend, Family, IptablesKind, PortMapping
-from nplconf.node import command, libnftables, nft, piecewise
+from nplconf.node import command, foreign, libnftables, nft, piecewise, routes
 from nplconf.node.backend import legacy_has, program
 from nplconf.node.halving import Fault, write_most
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
-from nplconf.rules.iptables import tree
+from nplconf.rules.iptables import ending, tree
 from nplconf.rules.iptables.rule import CHAIN, Rule
-from nplconf.rules.iptables.table import BASES, INDEX, JUMPS, Table, linked
+from nplconf.rules.iptables.table import BASES, INDEX, JUMPS, Table, linked, rules_of
 from nplconf.rules.iptables.table import read as parse
 from nplconf.rules.iptables.transaction import obsolete, removal, transaction
 from nplconf.rules.iptables.tree import differs
+from nplconf.rules.masquerade import devices_to
 
 READ = 20.0
 """Seconds for one reading call: a save beside 50,000 foreign lines takes up to 7."""
@@ -69,7 +70,8 @@ def read(family: Family, backend: IptablesKind, *, whole: bool = False) -> Table
         return _nothing(family, backend)
     # a save is faster in legacy than the look for a chain, which goes through all of them
     found = None if whole or backend == "legacy" else _by_index(family, backend)
-    return found or _save(family, backend) or _piecewise(family, backend)
+    found = found or _save(family, backend) or _piecewise(family, backend)
+    return _accepted(found, family, backend) if found.bases["POSTROUTING"].place == "moved" else found
 
 
 def _nothing(family: Family, backend: IptablesKind) -> Table:
@@ -94,6 +96,26 @@ def _list(family: Family, backend: IptablesKind, chains: Sequence[str]) -> str |
     done = _patiently(program(family, backend, "restore"), "--noflush", text=question)
     named = sum(line.startswith(("-N ", "-P ")) for line in done.text.split("\n"))
     return done.text if done.code == 0 and named == len(chains) else None
+
+
+def _accepted(table: Table, family: Family, backend: IptablesKind) -> Table:
+    """The table; its jump in POSTROUTING is right where nothing before it could end or masquerade our packets."""
+    base = table.bases["POSTROUTING"]
+    pods = frozenset(rule.pod_ip for rule in tree.live(table, family))
+    flows = ending.Flows(pods, devices_to(routes.read(), pods))
+    step = partial(ending.ends, base.ahead, flows=flows)
+    if not base.ahead or foreign.walked(step, partial(_others, family, backend)).possible:
+        return table
+    return replace(table, bases={**table.bases, "POSTROUTING": replace(base, place="right")})
+
+
+def _others(family: Family, backend: IptablesKind, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Rules of chains of others; those of a chain that cannot be listed are left out."""
+    if backend == "legacy":
+        text = _patiently(program(family, backend, "save"), "-t", "nat", text="").text
+    else:
+        text = "".join(piecewise.listed(partial(_list, family, backend), names).values())
+    return rules_of(text, frozenset(names))
 
 
 def _save(family: Family, backend: IptablesKind) -> Table | None:

@@ -26,7 +26,7 @@ def read(listing: Listing, has_jump: HasJump, targets: Targets) -> Table:
 
     A chain of ours that cannot be listed is as good as missing: it is written again.
     """
-    bases = _listed(listing, BASES)
+    bases = listed(listing, BASES)
     if not bases:
         raise UnavailableError("no chain of the nat table can be listed")
     table = parse("".join((*bases.values(), *_own(listing))))
@@ -34,7 +34,7 @@ def read(listing: Listing, has_jump: HasJump, targets: Targets) -> Table:
     return replace(table, bases={**table.bases, **hidden})
 
 
-def _listed(listing: Listing, names: Sequence[str]) -> dict[str, str]:
+def listed(listing: Listing, names: Sequence[str]) -> dict[str, str]:
     """The listing of each chain that has one, by the first name of those that were listed together."""
     if not names:
         return {}
@@ -44,7 +44,7 @@ def _listed(listing: Listing, names: Sequence[str]) -> dict[str, str]:
     if len(names) == 1:
         return {}
     half = len(names) // 2
-    return _listed(listing, names[:half]) | _listed(listing, names[half:])
+    return listed(listing, names[:half]) | listed(listing, names[half:])
 
 
 def _own(listing: Listing) -> Iterable[str]:
@@ -53,7 +53,7 @@ def _own(listing: Listing) -> Iterable[str]:
     names: list[str] = [INDEX, ENTRY, POST]
     while names:
         known.update(names)
-        text = "".join(_listed(listing, names).values())
+        text = "".join(listed(listing, names).values())
         yield text
         rules = (rule for chain in parse(text).chains.values() for rule in chain if isinstance(rule, Rule))
         names = [name for name in dict.fromkeys(rule.target for rule in rules) if is_own(name) and name not in known]

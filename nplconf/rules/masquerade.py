@@ -41,6 +41,13 @@ def masquerade_sources(routes: Routes, pod_ips: Iterable[str]) -> tuple[Masquera
     return tuple(MasqueradeSource(ip, source) for ip in sorted(pod_ips) for source in sources(ip))
 
 
+def devices_to(routes: Routes, pod_ips: Iterable[str]) -> frozenset[str]:
+    """Return the devices by which packets go to Pods; none where a Pod has no known one."""
+    best = _lookup(routes)
+    found = [best(ip) for ip in pod_ips]
+    return frozenset(r.device for r in found if r) if all(r and r.device for r in found) else frozenset()
+
+
 def _on_bridge(routes: Routes, device: str, family: Family) -> tuple[str, ...]:
     """All that one family has on a bridge, in as few networks as say just that."""
     from ipaddress import IPv4Network, IPv6Network, collapse_addresses

@@ -33,7 +33,7 @@ def iptables(facts: Facts) -> Iptables:
     """Return which are installed, and whether the one in use answers. One that hangs is not asked again."""
     unreadable = facts.read(live).unreadable
     hinted = None if unreadable else programs.hinted()
-    native = tuple(rule for family in FAMILIES for rule in native_rules(family))
+    native = () if unreadable else tuple(rule for family in FAMILIES for rule in native_rules(family))
     installed = (*programs.installed(), *(("nftables",) if libnftables.installed() else ()))
     return Iptables(installed, facts.settings.backend.removeprefix("iptables-"), hinted, unreadable, native)
 

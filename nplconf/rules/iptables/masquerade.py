@@ -8,12 +8,21 @@ from nplconf.rules import HOST
 from nplconf.rules.iptables.rule import Rule, span
 
 CHAIN = "NPLCONF-MASQ"
+KEEP = Rule("ACCEPT")
+"""Ends the way of a packet whose source address must stay.
+
+Some CNIs masquerade whatever comes from outside (`! -s podCIDR -d podCIDR -j MASQUERADE`); the Pod would see the node
+instead of its client. What kube-proxy or portmap has marked is theirs to masquerade, and goes on.
+"""
 
 
 def chains(
     neighbours: Iterable[MasqueradeSource], addresses: Iterable[str], ports: PortRange, post: str, family: Family
 ) -> dict[str, tuple[Rule, ...]]:
-    """The chains that masquerade: flows to our numbers, then a gate per source and block, then one rule per Pod."""
+    """The chains that masquerade: flows to our numbers, then a gate per source and block, then one rule per Pod.
+
+    Who is not masqueraded there is not masqueraded by the rules of others that follow, either.
+    """
     pods: dict[str, list[Rule]] = {}
     gates: set[Rule] = set()
     names: dict[str, str] = {}
@@ -30,8 +39,8 @@ def chains(
         gates.add(Rule(name, goto=True, source=block if source == host else source, destination=block))
     numbers = span(ports.first, ports.last)
     flows = (Rule(CHAIN, goto=True, original=address, original_ports=numbers) for address in addresses)
-    behind = {name: tuple(sorted(rules)) for name, rules in sorted(pods.items())}
-    return {post: tuple(flows), CHAIN: tuple(sorted(gates))} | behind
+    behind = {name: (*sorted(rules), KEEP) for name, rules in sorted(pods.items())}
+    return {post: tuple(flows), CHAIN: (*sorted(gates), KEEP)} | behind
 
 
 def _block(ip: str, family: Family) -> str:

@@ -15,9 +15,9 @@ from nplconf.rules.owner import SAFE
 class Rule(NamedTuple):
     """What a rule matches and where it leads. Addresses are CIDRs as iptables prints them, ports FIRST:LAST or one.
 
-    target: a chain of ours, DNAT, MASQUERADE or RETURN. to: ADDRESS:PORT of a DNAT. local: only what the kernel would
-    deliver here. original, original_ports: where a flow was sent at first. A NamedTuple for its speed: a full node has
-    10,000.
+    target: a chain of ours, DNAT, MASQUERADE, RETURN, or ACCEPT (of what is not marked). to: ADDRESS:PORT of a DNAT.
+    local: only what the kernel would deliver here. original, original_ports: where a flow was sent at first. A
+    NamedTuple for its speed: a full node has 10,000.
     """
 
     target: str
@@ -39,6 +39,9 @@ class Unknown(NamedTuple):
     text: str
 
 
+UNMARKED = "-m mark --mark 0x0/0x6000"
+"""Neither kube-proxy (0x4000) nor portmap (0x2000) wants the packet masqueraded; both are the defaults."""
+_KEEP = f"{UNMARKED} -j ACCEPT"
 CHAIN = r"NPLCONF(?:-[A-Za-z0-9]+)*"
 """The names of our chains. iptables allows 28 characters."""
 _PORTS = rf"{PORT}(?::{PORT})?"
@@ -52,7 +55,7 @@ _RULE = re.compile(
     rf"(?:-m conntrack --ctorigdst (?P<original>{IPV4}|{IPV6})(?:/32|/128)? "
     rf"--ctorigdstport (?P<original_ports>{_PORTS}) )?"
     rf"(?:-m comment --comment (?P<quote>\"?)(?P<comment>{SAFE}+)(?P=quote) )?"
-    rf"(?:-(?P<verb>[jg]) (?P<chain>{CHAIN})|-j (?P<end>RETURN|MASQUERADE)"
+    rf"(?:-(?P<verb>[jg]) (?P<chain>{CHAIN})|-j (?P<end>RETURN|MASQUERADE)|{UNMARKED} -j (?P<keep>ACCEPT)"
     rf"|-j DNAT --to-destination (?P<to>{IPV4}:{PORT}|\[{IPV6}\]:{PORT}))"
 )
 
@@ -63,8 +66,8 @@ def parse(text: str) -> Rule | Unknown:
     match = _RULE.fullmatch(text)
     if match is None:
         return Unknown(text)
-    source, destination, protocol, ports, local, original, at, _, comment, verb, chain, end, to = match.groups("")
-    target, goto = chain or end or "DNAT", verb == "g"
+    source, destination, protocol, ports, local, original, at, _, comment, verb, chain, end, keep, to = match.groups("")
+    target, goto = chain or end or keep or "DNAT", verb == "g"
     return Rule(target, goto, source, destination, protocol, ports, bool(local), original, at, comment, to)
 
 
@@ -88,7 +91,7 @@ def to_text(rule: Rule) -> str:
         words.append(f"-m conntrack --ctorigdst {rule.original} --ctorigdstport {rule.original_ports}")
     if rule.comment:
         words.append(f'-m comment --comment "{rule.comment}"')
-    words.append(f"-{'g' if rule.goto else 'j'} {rule.target}")
+    words.append(_KEEP if rule.target == "ACCEPT" and not rule.goto else f"-{'g' if rule.goto else 'j'} {rule.target}")
     if rule.to:
         words.append(f"--to-destination {rule.to}")
     text = " ".join(words)

@@ -1,10 +1,11 @@
 """All that is ours in one family's nat table, as values: our chains, and what leads to them."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nplconf.rules.iptables.match import QUOTED, bare
 from nplconf.rules.iptables.rule import CHAIN, Rule, Unknown, parse
 
 ENTRY = "NPLCONF"
@@ -30,10 +31,14 @@ Place = Literal["right", "missing", "doubled", "moved", "foreign"]
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What is ours in a base chain. jumps: the text of each rule that leads to a chain of ours, in order."""
+    """What is ours in a base chain. jumps: the text of each rule that leads to a chain of ours, in order.
+
+    ahead: the text of each rule of others before the first jump; of all of them where there is none.
+    """
 
     jumps: tuple[str, ...]
     place: Place
+    ahead: tuple[str, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,6 @@ class Table:
 _NAME = re.compile(CHAIN)
 _OURS = re.compile(rf" -[jg] {CHAIN}(?: |\Z)")
 _SERVICES = re.compile(r" -[jg] KUBE-SERVICES(?: |\Z)")
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
 
 
 def read(text: str) -> Table:
@@ -106,6 +110,17 @@ def unlisted(name: str, targets: Sequence[str] | None, *, there: bool) -> Base:
     return Base(jumps, "moved" if late else "right")
 
 
+def rules_of(text: str, names: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """Return the rules of some chains as text, from the output of `iptables -S` or `iptables-save`."""
+    found: dict[str, list[str]] = {}
+    for line in _lines(text):
+        if line.startswith("-A "):
+            name, _, rule = line[3:].partition(" ")
+            if name in names:
+                found.setdefault(name, []).append(rule)
+    return {name: tuple(rules) for name, rules in found.items()}
+
+
 def linked(table: Table) -> bool:
     """Whether the index names every chain of ours that is there, as far as the chains that were read can tell.
 
@@ -125,7 +140,7 @@ def _lines(text: str) -> Iterator[str]:
     for line in text.split("\n"):
         whole = f"{held}\n{line}" if held else line
         # without a backslash, quotes come in pairs in a whole line
-        if '"' in whole and ("\\" in whole or whole.count('"') % 2) and '"' in _QUOTED.sub("", whole):
+        if '"' in whole and ("\\" in whole or whole.count('"') % 2) and '"' in QUOTED.sub("", whole):
             held = whole
         else:
             held = ""
@@ -134,12 +149,13 @@ def _lines(text: str) -> Iterator[str]:
 
 def _base(name: str, rules: list[str]) -> Base:
     # what a comment says leads nowhere
-    bare = [" " + (_QUOTED.sub('""', text) if '"' in text else text) for text in rules]
-    ours = [i for i, text in enumerate(bare) if _OURS.search(text)]
-    return Base(tuple(rules[i] for i in ours), _place(name, rules, bare, ours))
+    plain = [" " + bare(text) for text in rules]
+    ours = [i for i, text in enumerate(plain) if _OURS.search(text)]
+    ahead = rules[: ours[0]] if ours else rules
+    return Base(tuple(rules[i] for i in ours), _place(name, rules, plain, ours), tuple(ahead))
 
 
-def _place(name: str, rules: list[str], bare: list[str], ours: list[int]) -> Place:
+def _place(name: str, rules: list[str], plain: list[str], ours: list[int]) -> Place:
     if name not in JUMPS:
         return "foreign" if ours else "right"
     if not ours:
@@ -150,7 +166,7 @@ def _place(name: str, rules: list[str], bare: list[str], ours: list[int]) -> Pla
         return "doubled"
     if name == "POSTROUTING":
         return "right" if ours == [0] else "moved"
-    return "moved" if any(_SERVICES.search(text) for text in bare[ours[0] + 1 :]) else "right"
+    return "moved" if any(_SERVICES.search(text) for text in plain[ours[0] + 1 :]) else "right"
 
 
 def jumps() -> dict[str, Base]:

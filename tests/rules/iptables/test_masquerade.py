@@ -70,7 +70,14 @@ def test_an_outside_client_walks_a_rule_per_256_pods(family: Family) -> None:
     client = "192.0.2.9" if family == "IPv4" else "2001:db8::9"
     masqueraded, checked = walked(made, client, pod(2559, family))
     assert not masqueraded
-    assert checked <= 1 + 10
+    assert checked <= 1 + 10 + 1
+
+
+@given(st.sets(st.integers(1, 600), min_size=1, max_size=30), st.sampled_from(FAMILIES))
+def test_no_rule_of_others_masquerades_what_we_leave_as_it_is(numbers: set[int], family: Family) -> None:
+    made = chains(*masquerade_sources((), [pod(number, family) for number in numbers]), family=family)
+    for name, rules in made.items():
+        assert name == "NPLCONF-POST" or rules[-1] == Rule("ACCEPT")
 
 
 def test_what_was_not_sent_to_our_numbers_is_left_alone() -> None:

@@ -1,0 +1,37 @@
+"""Chains of others in the nat table: read on demand, as far as a packet to us can come into them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from nplconf.errors import UnavailableError
+from nplconf.rules.iptables.match import DEPTH, Chains
+
+Read = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
+"""Reads chains by name; those that cannot be read are left out. Raises UnavailableError."""
+
+
+class Walk(Protocol):
+    """An answer that may need more chains."""
+
+    @property
+    def unknown(self) -> frozenset[str]:
+        """The chains that must be read for a better answer."""
+
+
+W = TypeVar("W", bound=Walk)
+
+
+def walked(step: Callable[[Chains], W], read: Read) -> W:
+    """Return the answer of a walk after the chains that it asked for were read. One that cannot be read is empty."""
+    known: dict[str, Sequence[str]] = {}
+    answer = step(known)
+    for _ in range(DEPTH):
+        if not answer.unknown:
+            break
+        known |= dict.fromkeys(answer.unknown, ())
+        try:
+            known |= read(sorted(answer.unknown))
+        except UnavailableError:
+            break
+        answer = step(known)
+    return answer

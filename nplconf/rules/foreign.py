@@ -1,0 +1,97 @@
+"""Rules of others that take packets to node ports before ours see them: which mappings they hit. Pure, for any backend.
+
+A backend reads such rules in its own way (`rules/iptables/ahead.py`, `rules/native.py`) and gives these values.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from nplconf.model import Family, Finding, PortMapping, Protocol, RuleKey
+
+NAMED = 5
+"""How many mappings a message names."""
+TEXT = 300
+"""Characters of a rule that a message shows."""
+
+
+class Network(NamedTuple):
+    """A destination that a rule asks for. negated: every other one."""
+
+    negated: bool
+    cidr: str
+
+
+class ForeignRule(NamedTuple):
+    """A rule that takes packets to some ports of the node. place: where it stands. destinations: all must hold."""
+
+    family: Family
+    protocol: Protocol
+    first: int
+    last: int
+    place: str
+    text: str
+    destinations: tuple[Network, ...] = ()
+
+    def __str__(self) -> str:
+        text = self.text if len(self.text) <= TEXT else f"{self.text[:TEXT]}..."
+        return f"{self.place}: {text}"
+
+
+def hits(
+    rules: Iterable[ForeignRule], mappings: Iterable[PortMapping], addresses: Mapping[Family, Sequence[str]]
+) -> dict[RuleKey, ForeignRule]:
+    """Return the mappings whose packets a foreign rule takes, and which rule does.
+
+    Args:
+        rules: the foreign rules that come first.
+        mappings: what is in place, or must be; hostPort mappings are the CNI's own, and no rule hits them.
+        addresses: the node's addresses that clients may send to.
+
+    """
+    near = [rule for rule in rules if _concerns(rule, addresses.get(rule.family, ()))]
+    if not near:
+        return {}
+    rows = [mapping.key for mapping in mappings if mapping.via == "dnat"]
+    found: dict[RuleKey, ForeignRule] = {}
+    by_number: dict[int, list[RuleKey]] = {}
+    for key in rows:
+        by_number.setdefault(key.node_port, []).append(key)
+    for rule in near:
+        for number in by_number.keys() & range(rule.first, rule.last + 1):
+            for key in by_number[number]:
+                if (key.family, key.protocol) == (rule.family, rule.protocol):
+                    found.setdefault(key, rule)
+    return found
+
+
+def findings(taken: Mapping[RuleKey, ForeignRule], mappings: Iterable[PortMapping]) -> tuple[Finding, ...]:
+    """Return one finding for each foreign rule that takes published ports, with the first of the mappings it hits."""
+    subjects: dict[ForeignRule, list[str]] = {}
+    for mapping in mappings:
+        if mapping.via == "dnat" and mapping.key in taken:
+            subjects.setdefault(taken[mapping.key], []).append(mapping.subject)
+    return tuple(_finding(rule, names) for rule, names in sorted(subjects.items()))
+
+
+def _finding(rule: ForeignRule, names: Sequence[str]) -> Finding:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    message = f"{', '.join(names[:NAMED])}{more}: a foreign rule takes the packets first ({rule}); remove that rule"
+    return Finding("foreign", f"{rule.family} {rule.place}", message)
+
+
+def _concerns(rule: ForeignRule, addresses: Iterable[str]) -> bool:
+    return not rule.destinations or any(all(_holds(d, address) for d in rule.destinations) for address in addresses)
+
+
+def _holds(destination: Network, address: str) -> bool:
+    return covers(destination.cidr, address) != destination.negated
+
+
+def covers(cidr: str, address: str) -> bool:
+    """Return whether a network (CIDR or single address) has an address; False for what is no network."""
+    from ipaddress import ip_address, ip_network  # 8 ms that a node without such a rule does not pay
+
+    try:
+        return ip_address(address) in ip_network(cidr, strict=False)
+    except ValueError:
+        return False

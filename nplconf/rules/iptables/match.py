@@ -1,0 +1,72 @@
+"""A rule of others, as iptables prints it: what it matches and where it leads. Nothing here is ever written."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_PORTS = re.compile(r"(! )?--dports? (\d+)(?::(\d+))?(?= |\Z)")
+PORTS = ("--dport", "--dports", "--destination-port", "--destination-ports")
+GOES_ON = {"", "MARK", "CONNMARK", "LOG", "NFLOG", "ULOG", "TRACE", "TEE", "SET", "AUDIT", "CLASSIFY", "DSCP", "TOS"}
+GOES_ON |= {"CT", "IDLETIMER", "NOTRACK", "SECMARK", "CONNSECMARK", "RATEEST", "HMARK", "TTL", "HL", "CHECKSUM"}
+GOES_ON |= {"NFQUEUE"}
+"""Targets after which a packet goes on to the next rule; "": a rule without a target."""
+ENDS = {"ACCEPT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "DROP", "REJECT", "SAME", "FULLCONENAT", "QUEUE"}
+"""Targets that end the way of a packet. Any other target is a chain."""
+LOOPBACK = ("127.", "::1")
+"""How loopback addresses begin; no packet from outside has one."""
+DEPTH = 8
+"""How many chains a packet is followed through."""
+Chains = Mapping[str, Sequence[str]]
+"""Chain name -> the text of each of its rules. A name without rules: it cannot be read, or is no chain."""
+
+
+class Term(NamedTuple):
+    """One option of a rule. name: as printed ("--dport"). value: its words; "" for an option without any."""
+
+    name: str
+    negated: bool
+    value: str
+
+
+class ForeignMatch(NamedTuple):
+    """A rule. target: an extension's, or a chain's name; "" without one."""
+
+    terms: tuple[Term, ...]
+    target: str
+    goto: bool
+
+
+def bare(text: str) -> str:
+    """Return a rule with empty quotes: what a comment says has no effect."""
+    return QUOTED.sub('""', text) if '"' in text else text
+
+
+def parse(text: str) -> ForeignMatch:
+    """Parse what follows `-A CHAIN `."""
+    words = bare(text).split()
+    for place, word in enumerate(words):
+        if word in ("-j", "-g"):
+            target = words[place + 1] if place + 1 < len(words) else ""
+            return ForeignMatch(tuple(_terms(words[:place])), target, word == "-g")
+    return ForeignMatch(tuple(_terms(words)), "", goto=False)
+
+
+def _terms(words: list[str]) -> Iterator[Term]:
+    name, negated, values = "", False, list[str]()
+    turned = False
+    for word in (*words, "-"):
+        if word == "!":
+            turned = True
+        elif word.startswith("-"):
+            if name not in ("", "-m"):
+                yield Term(name, negated, " ".join(values))
+            name, negated, values, turned = word, turned, [], False
+        else:
+            values.append(word)
+
+
+def misses(text: str, first: int, last: int) -> bool:
+    """Return, at the price of one search, whether a rule names ports and none of a range."""
+    found = _PORTS.search(bare(text))
+    return found is not None and not found[1] and (int(found[2]) > last or int(found[3] or found[2]) < first)
