@@ -108,11 +108,13 @@ class Pod:
     annotation: str | None = None
     terminating: bool = False
     """It has a deletionTimestamp; its containers may still run."""
+    containers_ended: bool = False
+    """No container of it runs now. While the Pod is not deleted they may be started again."""
 
     @property
     def terminated(self) -> bool:
         """True when it will never run again; its IP may already be another Pod's."""
-        return self.phase in ("Succeeded", "Failed")
+        return self.phase in ("Succeeded", "Failed") or (self.terminating and self.containers_ended)
 
 
 class ServicePort(NamedTuple):

@@ -65,6 +65,8 @@ def pod(
     host_network: bool = False,
     ports: Sequence[ContainerPort] = (),
     annotation: str | None = None,
+    terminating: bool = False,
+    containers_ended: bool = False,
 ) -> Pod:
     return Pod(
         ref=ref(name, namespace, uid),
@@ -75,6 +77,8 @@ def pod(
         ips=tuple(ips),
         ports=tuple(ports),
         annotation=annotation,
+        terminating=terminating,
+        containers_ended=containers_ended,
     )
 
 

@@ -93,6 +93,7 @@ def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
         # a value that is no string still is our key on the Pod: "" equals no annotation of ours, so it is replaced
         annotation=_text(annotations[ANNOTATION]) if ANNOTATION in annotations else None,
         terminating=bool(metadata.get("deletionTimestamp")),
+        containers_ended=_containers_ended(status),
     )
 
 
@@ -160,6 +161,13 @@ def _pod_ips(status: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(_text(_mapping(entry).get("ip")) for entry in entries)
     ip = status.get("podIP")
     return () if ip in (None, "") else (_text(ip),)
+
+
+def _containers_ended(status: Mapping[str, Any]) -> bool:
+    """Whether the kubelet says of every container that it has terminated, and of no init container that it runs."""
+    states = [_mapping(_mapping(c).get("state")) for c in _list(status.get("containerStatuses"))]
+    inits = [_mapping(_mapping(c).get("state")) for c in _list(status.get("initContainerStatuses"))]
+    return bool(states) and all("terminated" in s for s in states) and not any("running" in s for s in inits)
 
 
 def _container_ports(spec: Mapping[str, Any], *, host_network: bool) -> Iterable[ContainerPort]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nplconf.model import Change, Failure, Family, LiveRule, Patch, Pod, PodRef, PortMapping, RuleKey
+from nplconf.model import FAMILIES, Change, Failure, Family, LiveRule, Patch, Pod, PodRef, PortMapping, RuleKey
 from nplconf.plan.state import State
 from nplconf.publish import annotation
 from nplconf.rules import RuleBackend, owner
@@ -90,18 +90,44 @@ def unpublished(
     return frozenset(m for m in rows if (m.pod, annotation.entry(m)) not in known)
 
 
+def named(
+    decision: Decision, result: Iterable[Change], writes: Iterable[Family], failures: list[Failure]
+) -> list[Failure]:
+    """Return the failures, those of a whole family by the names of the mappings that they concern.
+
+    Args:
+        decision: What the run was to do.
+        result: The changes that were done.
+        writes: The families that were written.
+        failures: What failed, without the removals.
+
+    """
+    errors = {f.subject: f.message for f in failures if f.subject in FAMILIES}
+    done = {id(change) for change in result}
+    written = set(writes)
+    stuck = (c.mapping for c in decision.removals if id(c) not in done and c.mapping.family in written)
+    found = [Failure("rule", m.subject, errors.get(m.family, "the rule is still there")) for m in stuck]
+    told = {failure.message for failure in (*failures, *found) if failure.subject not in FAMILIES}
+    return [f for f in failures if f.subject not in FAMILIES or f.message not in told] + found
+
+
 def absent(
     decision: Decision, there: Iterable[PortMapping], failures: Iterable[Failure], observed: Observed
 ) -> list[Failure]:
     """A failure by name for each mapping that was to be in place and was not seen there."""
     named = {failure.subject for failure in failures}
+    errors = {f.subject: f.message for f in failures if f.subject in FAMILIES}
     present = set(there)
     found = []
     for mapping in decision.eligible:
         unknown = observed.unreadable.get(mapping.family)
         missing = mapping.via != "hostPort" and (unknown or mapping not in present)
         if missing and mapping.subject not in named:
-            found.append(Failure("rule", mapping.subject, unknown or "the rule was not seen in place"))
+            found.append(
+                Failure(
+                    "rule", mapping.subject, unknown or errors.get(mapping.family, "the rule was not seen in place")
+                )
+            )
     return found
 
 

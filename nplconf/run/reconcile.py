@@ -118,7 +118,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
     """
     observed = observe(node)
     if observed.remembered is None:
-        return None
+        return heal_to_last(node, settings, why)
     try:
         snapshot = cluster.snapshot(settings.node)
         decision = decide(snapshot, observed, settings, Bounds(observed.remembered))
@@ -141,10 +141,25 @@ def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
     observed = observe(node)
     plan = observed.remembered
     if plan is None:
-        return None
+        return _remove_of_other_boot(observed, node, settings, why)
     decision = replace(heal(plan, observed, settings, observed.state.addresses), next_state=observed.state)
     result = act(decision, observed, None, node, ())
     return replace(result, degraded=(f"{why}; the node is kept at the last good plan", *result.degraded))
+
+
+def _remove_of_other_boot(observed: Observed, node: Node, settings: Settings, why: str) -> Result | None:
+    """Remove rules that another tool saved and restored at boot: the IPs of their Pods may belong to others now.
+
+    None where there are no rules, or where nobody knows of which boot they are.
+    """
+    if not observed.state.boot or observed.state.boot == observed.boot or not live_now(observed, settings):
+        return None
+    nothing = Plan(settings.node, observed.state.cluster, {}, settings.port_range)
+    decision = heal(nothing, observed, settings, {})
+    changes = tuple(replace(change, reason="other-boot") for change in decision.diff.changes)
+    decision = replace(decision, diff=replace(decision.diff, changes=changes), next_state=observed.state)
+    result = act(decision, observed, None, node, ())
+    return replace(result, degraded=(f"{why}; the rules of before the reboot are removed", *result.degraded))
 
 
 def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: Node, pods: Sequence[Pod]) -> Result:
@@ -187,12 +202,13 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     if writes or final != decision.next_state:
         problems += keep(node, final, text)[1]
     failures += outcome.absent(decision, (*in_place, *gone), failures, observed)
+    done = outcome.done(decision, seen, writes, observed.rules, in_place, failures)
     return Result(
         decision=replace(decision, next_state=final),
-        done=outcome.done(decision, seen, writes, observed.rules, in_place, failures),
+        done=done,
         in_place=in_place,
         patches=written,
-        failures=tuple(failures),
+        failures=tuple(outcome.named(decision, done, writes, failures)),
         degraded=(*degraded, *dict.fromkeys(problems)),
         warnings=(*decision.warnings, *_warnings(observed, replaced)),
         told=told if not problems else None,

@@ -310,3 +310,35 @@ def test_no_object_makes_reading_fail(kind: str, raw: dict[str, Any]) -> None:
     found = state([(kind, raw)], None)
     for node in found.nodes:
         render(found, node, Desired(worlds.RANGE), Previous())
+
+
+ENDED, RUNS, WAITS = {"state": {"terminated": {}}}, {"state": {"running": {}}}, {"state": {"waiting": {}}}
+
+
+@pytest.mark.parametrize(
+    ("containers", "inits", "ended"),
+    [
+        ([ENDED], [], True),
+        ([ENDED, ENDED], [ENDED], True),
+        ([ENDED, RUNS], [], False),
+        ([ENDED, WAITS], [], False),
+        ([ENDED], [RUNS], False),
+        ([], [], False),
+        ([{}], [], False),
+        (["x"], "x", False),
+        (None, None, False),
+    ],
+)
+def test_a_pod_has_ended_when_it_is_deleted_and_every_container_has(
+    containers: object, inits: object, *, ended: bool
+) -> None:
+    raw = worlds.raw_pod()
+    raw["status"] |= {"containerStatuses": containers, "initContainerStatuses": inits}
+    found = read_pod(raw)
+    assert found
+    assert found.containers_ended is ended
+    assert not found.terminated, "a container that ended is started again"
+    raw["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    deleted = read_pod(raw)
+    assert deleted
+    assert deleted.terminated is ended

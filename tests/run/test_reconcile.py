@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from inmemory import SETTINGS, World, many
@@ -11,6 +12,7 @@ from worlds import cluster, node, pod, ref, service
 from nplconf.errors import BadDataError, UnavailableError
 from nplconf.model import ClusterState, PortRange
 from nplconf.plan.state import State
+from nplconf.rules import Goal, Synced
 from nplconf.run.cleanup import clean
 from nplconf.run.decision import Bounds
 from nplconf.run.reconcile import heal_to_last, show
@@ -280,6 +282,58 @@ def test_without_the_api_after_a_reboot_no_rule_is_made() -> None:
     with pytest.raises(UnavailableError):
         world.apply()
     assert world.node.numbers() == []
+
+
+def test_rules_of_another_boot_are_removed_where_no_snapshot_confirms_them() -> None:
+    world = World(*many(12), service())
+    world.apply()
+    state = world.node.state
+    world.node.boot = "boot-2"
+    world.cluster.error = UnavailableError("API server: connection refused")
+    result = world.apply()
+    assert {(c.action, c.reason) for c in result.done} == {("delete", "other-boot")}
+    assert (result.exit_code, world.node.numbers()) == (5, [])
+    assert "before the reboot" in result.degraded[0]
+    assert world.node.state.plan == state.plan, "the numbers of before are not lost"
+    with pytest.raises(UnavailableError):
+        world.apply()
+
+
+def test_rules_that_may_be_of_this_boot_stay_where_no_snapshot_confirms_them() -> None:
+    world = World(pod(), service())
+    world.apply()
+    world.node.state = State()
+    world.cluster.error = UnavailableError("API server: connection refused")
+    with pytest.raises(UnavailableError):
+        world.apply()
+    assert len(world.node.numbers()) == 1
+
+
+def test_a_pod_whose_containers_have_ended_owns_no_address() -> None:
+    old = pod("old", terminating=True, containers_ended=True)
+    world = World(old, pod("new"), service())
+    world.apply()
+    assert world.entries("new")
+    assert world.cluster.annotation("old") is None
+    assert len(world.node.numbers()) == 1
+
+
+@pytest.mark.parametrize("error", ["the kernel says no", ""])
+def test_a_removal_that_failed_is_named_with_pod_port_and_protocol(error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(pod(), pod("web-1", ("10.244.3.18",)), service())
+    world.apply()
+    number = world.entries("web-1")[0][1]
+    world.pods(world.cluster.state.pods[0])
+
+    def refuse(goal: Goal[Any]) -> Synced[Any]:
+        return Synced(goal.have, errors=(("IPv4", error),) if error else ())
+
+    monkeypatch.setattr(world.node, "sync", refuse)
+    result = world.apply()
+    assert [(f.step, f.subject, f.message) for f in result.failures] == [
+        ("rule", f"tcp/{number} shop/web-1:8080", error or "the rule is still there")
+    ]
+    assert (result.exit_code, result.done) == (5, ())
 
 
 def test_what_cannot_be_removed_as_its_family_cannot_be_read_is_a_failure_until_it_is() -> None:

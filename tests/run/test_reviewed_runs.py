@@ -193,6 +193,9 @@ def test_a_plan_of_an_earlier_boot_is_nothing_to_keep_to() -> None:
     world = World("web-0")
     world.apply()
     world.node.boot = "boot-2"
+    result = world.keep()
+    assert result
+    assert [change.reason for change in result.done] == ["other-boot"]
     assert world.keep() is None
 
 
