@@ -38,6 +38,7 @@ from nplconf.plan.state import State
 from nplconf.publish import patches
 from nplconf.rules.masquerade import masquerade_sources
 from nplconf.run import identity, reasons, repairs
+from nplconf.run.last_addresses import Addressed, addressed
 from nplconf.run.observed import Observed, live_now, orphaned, previous_of, usable
 from nplconf.settings import Settings
 
@@ -64,6 +65,7 @@ class Decision:
         stale: Rows of the reviewed plan that no longer hold.
         pending: Pod ports that the reviewed plan does not have.
         warnings: What an operator must know of the snapshot.
+        degraded: What of the snapshot is not used, and why.
 
     """
 
@@ -82,6 +84,7 @@ class Decision:
     inexact: bool = False
     blocked: Blocked | None = None
     warnings: tuple[str, ...] = ()
+    degraded: tuple[str, ...] = ()
 
     @property
     def removals(self) -> tuple[Change, ...]:
@@ -121,7 +124,10 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds
         blocked = identity.foreign_plan(known, bounds.plan, cluster.identity)
     if blocked:
         return _block_all(blocked, observed, settings)
-    attempt = partial(_attempt, cluster, node, observed, settings, bounds)
+    used = addressed(node, known, dict(settings.node_ips), lambda: live_now(observed, settings))
+    if used is None:
+        return _block_all(_without_addresses(node), observed, settings)
+    attempt = partial(_attempt, cluster, used, observed, settings, bounds)
     decision = attempt()
     evidence = _evidence(decision, cluster, observed, settings)
     found = limits.limit(decision.live, decision.removals, evidence, max_delete=settings.max_delete)
@@ -131,12 +137,13 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds
         decision,
         next_state=identity.adopted(decision.next_state, cluster, node),
         warnings=tuple(filter(None, (identity.renamed(known, cluster),))),
+        degraded=(used.problem,) if used.problem else (),
     )
 
 
 def _attempt(
     cluster: ClusterState,
-    node: Node,
+    used: Addressed,
     observed: Observed,
     settings: Settings,
     bounds: Bounds,
@@ -146,7 +153,8 @@ def _attempt(
     """Return what a run would do. stay: live mappings whose removal is blocked; reserved: their numbers."""
     pods = tuple(pod for pod in cluster.pods if pod.node == settings.node)
     live = live_now(observed, settings, (pod.ref for pod in pods))
-    requests = Desired(settings.port_range, settings.node_ips, bounds.policy, settings.namespace_share)
+    node = used.node
+    requests = Desired(settings.port_range, used.overrides, bounds.policy, settings.namespace_share)
     if bounds.plan is None:
         previous = previous_of(live, observed, settings)
         plan = render(cluster, node, requests, replace(previous, taken=previous.taken | reserved))
@@ -212,6 +220,11 @@ def _without_node(cluster: ClusterState, observed: Observed, settings: Settings)
     if not cluster.served:
         raise BadDataError(message)
     return _block_all(Blocked("no-node", message), observed, settings)
+
+
+def _without_addresses(node: Node) -> Blocked:
+    message = f"Node {node.name} has no addresses in the cluster, and mappings are live. Nothing was changed."
+    return Blocked("no-address", f"{message} Wait until the Node has addresses, or set nodeIPs in the config file")
 
 
 def _block_all(blocked: Blocked, observed: Observed, settings: Settings) -> Decision:

@@ -165,7 +165,7 @@ def _remove_of_other_boot(observed: Observed, node: Node, settings: Settings, wh
 def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: Node, pods: Sequence[Pod]) -> Result:
     """Carry a decision out, in the order that never points anybody at what is not there."""
     failures = list(decision.failures)
-    degraded = _unheld(decision, observed)
+    degraded = [*decision.degraded, *_unheld(decision, observed)]
     before = pods
     writes = _to_write(decision, observed)
     current().step()

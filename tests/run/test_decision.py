@@ -171,6 +171,41 @@ def test_a_plan_of_another_cluster_is_not_trusted() -> None:
     assert found.diff.changes == ()
 
 
+# --- a Node without addresses ----------------------------------------------------------------------------------------
+
+
+def test_a_node_that_loses_its_addresses_keeps_those_of_the_last_run() -> None:
+    bare = node(addresses=[("Hostname", "worker-1"), ("InternalIP", "bogus")])
+    left = State(
+        boot="boot-1", plan=REVIEWED, addresses={"IPv4": ("10.0.0.1", "10.10.10.10"), "IPv6": ("fd00:10::10",)}
+    )
+    new = pod("web-1", ["10.244.3.18"])
+    found = decide(cluster(bare, pod(), new, service()), observed(mapping(), state=left), SETTINGS)
+    assert [m.node_ip for m in found.eligible] == ["10.10.10.10"] * 2
+    assert found.addresses == left.addresses == found.next_state.addresses
+    assert [(c.action, c.mapping.pod.name) for c in found.diff.changes] == [("add", "web-1")]
+    assert ["has no addresses in the cluster" in text for text in found.degraded] == [True]
+
+
+def test_a_node_without_addresses_that_nobody_remembers_changes_nothing_while_a_mapping_is_live() -> None:
+    bare = cluster(node(addresses=[]), pod(), service())
+    found = decide(bare, observed(mapping()), SETTINGS)
+    assert found.blocked
+    assert (found.blocked.kind, found.unusable, found.eligible) == ("no-address", True, found.live)
+    assert decide(bare, observed(), SETTINGS).blocked is None, "nothing can be lost"
+    known = replace(SETTINGS, node_ips={"IPv4": "10.10.10.10"})
+    assert decide(bare, observed(mapping()), known).blocked is None
+
+
+def test_one_address_family_that_a_node_loses_is_believed() -> None:
+    left = State(boot="boot-1", addresses={"IPv4": ("10.10.10.10",), "IPv6": ("fd00:10::10",)})
+    both = [mapping(), mapping(family="IPv6")]
+    one = node(addresses=[("InternalIP", "10.10.10.10")])
+    found = decide(cluster(one, pod(), service(families=BOTH)), observed(*both, state=left), SETTINGS)
+    assert [m.family for m in found.eligible] == ["IPv4"]
+    assert found.degraded == ()
+
+
 # --- findings --------------------------------------------------------------------------------------------------------
 
 

@@ -336,6 +336,19 @@ def test_a_removal_that_failed_is_named_with_pod_port_and_protocol(error: str, m
     assert (result.exit_code, result.done) == (5, ())
 
 
+def test_a_node_without_addresses_keeps_its_mappings_and_the_run_says_so() -> None:
+    world = World(pod(), service())
+    world.apply()
+    before = world.entries()
+    full = world.cluster.state.nodes
+    world.change(nodes=(replace(full[0], addresses=()),))
+    result = world.apply()
+    assert (result.exit_code, world.entries(), len(world.node.numbers())) == (5, before, 1)
+    assert "has no addresses" in result.degraded[0]
+    world.change(nodes=full)
+    assert world.apply().exit_code == 0
+
+
 def test_what_cannot_be_removed_as_its_family_cannot_be_read_is_a_failure_until_it_is() -> None:
     both = pod(ips=("10.244.3.17", "fd00:244::17"))
     world = World(both, service(families=("IPv4", "IPv6")))

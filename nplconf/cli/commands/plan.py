@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Decide, print, change nothing."""
     check(arguments, settings)
     decision, observed, *_ = look(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
-    for warning in filter(None, (observed.loaded.warning, *decision.warnings)):
+    for warning in filter(None, (observed.loaded.warning, *decision.warnings, *decision.degraded)):
         say.warning(warning)
     say_figures(decision)
     _report(decision, settings)

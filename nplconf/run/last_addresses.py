@@ -1,0 +1,44 @@
+"""The node's addresses where its Node object has none for a while: those of the last run stay in use.
+
+A Node that is registered again has no addresses until the kubelet or the cloud provider has set them. Without
+addresses every mapping would be removed, below ten mappings even without a limit.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from nplconf.desired.addresses import matched_addresses
+from nplconf.model import Family, Node
+from nplconf.plan.state import State
+
+
+class Addressed(NamedTuple):
+    """A Node with addresses. overrides: what is advertised instead of them. problem: why it is not the object's own."""
+
+    node: Node
+    overrides: dict[Family, str]
+    problem: str = ""
+
+
+def addressed(node: Node, state: State, overrides: dict[Family, str], mapped: Callable[[], object]) -> Addressed | None:
+    """Return the Node as a run uses it; None where it has no address and nobody knows one.
+
+    Args:
+        node: The Node object.
+        state: What the last run left.
+        overrides: The addresses that the configuration advertises.
+        mapped: Whether a mapping is live. Otherwise there is nothing that could be lost.
+
+    """
+    if any(matched_addresses(node, overrides).values()) or not mapped():
+        return Addressed(node, overrides)
+    known = tuple(("InternalIP", address) for family in state.addresses.values() for address in family)
+    if not known:
+        return None
+    advertised = dict(state.plan.node_ips) if state.plan else {}
+    problem = (
+        f"Node {node.name} has no addresses in the cluster: those of the last run stay in use"
+        f" ({', '.join(address for _, address in known)})"
+    )
+    return Addressed(replace(node, addresses=known), advertised | overrides, problem)
