@@ -20,7 +20,8 @@ SYNC = 60.0
 """Seconds for all attempts to sync."""
 NOTHING = "add table inet nplconf-probe\ndelete table inet nplconf-probe\n"
 """A transaction that leaves no trace: whoever refuses it refuses everything."""
-TABLES = "list tables inet\n"
+TABLES = "list tables inet\ndescribe tcp dport\n"
+"""The second command prints something on a node without tables, too: a program that prints nothing is broken."""
 LISTING = f"list table {TABLE}\n"
 
 
@@ -30,7 +31,10 @@ LISTING = f"list table {TABLE}\n"
 def read() -> Mapping[Family, Table]:
     """Read the table, as each family sees it. Raises UnavailableError, PermissionDeniedError."""
     for _ in range(2):  # it may be deleted between the two questions
-        if f"table {TABLE}" not in libnftables.ask(TABLES).splitlines():
+        listed = libnftables.ask(TABLES).splitlines()
+        if not listed:
+            raise UnavailableError("nftables: nft prints nothing, so it is broken")
+        if f"table {TABLE}" not in listed:
             return parse("")
         done = libnftables.run(LISTING)
         if done.code == 0:

@@ -3,11 +3,11 @@
 Only what the last run left in place can be repaired, so nothing is after a reboot, a lost state file or a killed run.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nplconf.model import Change, Finding, Plan, Pod, PodRef, PortMapping, RuleKey
+from nplconf.model import Change, Family, Finding, Plan, Pod, PodRef, PortMapping, RuleKey
 from nplconf.plan.diff import ordered
 from nplconf.publish import annotation
 from nplconf.publish.annotation import Entry
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RULE_MISSING = "rule-missing"
 RULE_CHANGED = "rule-changed"
+BACKEND_CHANGED = "backend-changed"
 JUMP_CHANGED = "jump-changed"
 DISPATCH_CHANGED = "dispatch-changed"
 ANNOTATION_CHANGED = "annotation-changed"
@@ -30,7 +31,8 @@ def marked(decision: "Decision", observed: Observed, pods: Iterable[Pod]) -> "De
     if last is None or observed.state.writing or not something:
         return decision
     before = _in_place_before(last, observed.state.unserved)
-    changes = [_of_change(change, before) for change in decision.diff.changes]
+    elsewhere = {family for families in observed.leftovers.values() for family in families}
+    changes = [_of_change(change, before, elsewhere) for change in decision.diff.changes]
     damaged = _unreachable(decision, observed)
     altered = _altered(decision, observed, pods)
     unchanged = []
@@ -48,11 +50,16 @@ def _in_place_before(last: Plan, unserved: Iterable[RuleKey]) -> dict[RuleKey, P
     return {m.key: m for m in last.mappings if m.via == "dnat" and m.key not in missing}
 
 
-def _of_change(change: Change, before: Mapping[RuleKey, PortMapping]) -> Change:
-    """Return a repair where the last run left exactly what this run makes."""
+def _of_change(change: Change, before: Mapping[RuleKey, PortMapping], elsewhere: Container[Family]) -> Change:
+    """Return a repair where the last run left exactly what this run makes.
+
+    elsewhere: families with rules in another backend. A mapping that is missing in this one moves here.
+    """
     was, mapping = before.get(change.mapping.key), change.mapping
     if change.action == "delete" or was is None or _target(was) != _target(mapping):
         return change
+    if change.action == "add" and change.mapping.family in elsewhere:
+        return replace(change, reason=BACKEND_CHANGED)
     return replace(change, action="repair", reason=RULE_MISSING if change.action == "add" else RULE_CHANGED)
 
 

@@ -1,33 +1,39 @@
-"""Which iptables is used, and that nothing is lost where that changes."""
+"""Which backend is used, and that nothing is lost where that changes."""
 
+import contextlib
+import itertools
+import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import pytest
 import worlds
 from echo import Answer
-from netns import CLIENT, World, inside, spaces, world
+from netns import BACKENDS, CLIENT, IPTABLES, World, inside, spaces, world
 from shims import PROGRAMS, Shims
 
-from nplconf.model import FAMILIES, Backend, Family
+from nplconf.errors import UnavailableError
+from nplconf.model import FAMILIES, Family, IptablesKind
 from nplconf.node import backend
 from nplconf.publish import annotation
 
 pytestmark = pytest.mark.kernel
 HINT, CANARY = backend.HINTS
-OTHER: dict[str, Backend] = {"nft": "legacy", "legacy": "nft"}
+OTHER: dict[IptablesKind, IptablesKind] = {"nft": "legacy", "legacy": "nft"}
 
 
 class Hint(NamedTuple):
     """A chain in the mangle table of one family and one iptables."""
 
-    used: Backend
+    used: IptablesKind
     family: Family
     chain: str
 
 
-CHOICES: tuple[tuple[tuple[Hint, ...], Backend], ...] = (
+CHOICES: tuple[tuple[tuple[Hint, ...], IptablesKind], ...] = (
     ((), "nft"),
     *(
         ((Hint(kind, family, chain),), kind)
@@ -61,24 +67,63 @@ def bare(tmp_path: Path) -> Iterator[Bare]:
 
 
 @pytest.mark.parametrize(("hints", "chosen"), CHOICES)
-def test_the_kubelets_hint_chooses_and_nft_is_asked_first(bare: Bare, hints: tuple[Hint, ...], chosen: Backend) -> None:
+def test_the_kubelets_hint_chooses_and_nft_is_asked_first(
+    bare: Bare, hints: tuple[Hint, ...], chosen: IptablesKind
+) -> None:
     for hint in hints:
         bare.world.restore(f"*mangle\n:{hint.chain} - [0:0]\nCOMMIT\n", hint.family, hint.used)
     before = bare.tables()
     with inside(bare.world.node):
-        assert backend.choose() == chosen
+        assert backend.choose() == f"iptables-{chosen}"
     assert bare.tables() == before, "to ask makes no table"
 
 
 @pytest.mark.parametrize("kind", ["nft", "legacy"])
 def test_what_alone_is_installed_is_used_whatever_the_hints_say(
-    bare: Bare, kind: Backend, monkeypatch: pytest.MonkeyPatch
+    bare: Bare, kind: IptablesKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare.world.restore(f"*mangle\n:{HINT} - [0:0]\nCOMMIT\n", backend=OTHER[kind])
     found = backend.command.find
     monkeypatch.setattr(backend.command, "find", lambda program: found(program) if f"-{kind}-" in program else None)
+    monkeypatch.setattr(backend.libnftables, "library", lambda: None)
     with inside(bare.world.node):
-        assert backend.choose() == kind
+        assert backend.choose() == f"iptables-{kind}"
+
+
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+def test_the_table_of_kube_proxys_nftables_mode_decides_before_any_hint(bare: Bare, family: str) -> None:
+    for kind in OTHER:
+        bare.world.restore(f"*mangle\n:{HINT} - [0:0]\nCOMMIT\n", backend=kind)
+    bare.world.nft(f"add table {family} kube-proxy")
+    with inside(bare.world.node):
+        assert backend.choose() == "nftables"
+
+
+@pytest.mark.parametrize("table", ["inet kube-proxy", "ip kube-proxy-old", "ip nat"])
+def test_another_table_does_not(bare: Bare, table: str) -> None:
+    bare.world.nft(f"add table {table}")
+    with inside(bare.world.node):
+        assert backend.choose() == "iptables-nft"
+
+
+@pytest.mark.parametrize("lacks", ["iptables", "iptables and the library", "everything"])
+def test_nftables_is_used_where_no_iptables_is_installed(
+    bare: Bare, lacks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = backend.command.find
+    monkeypatch.setattr(
+        backend.command,
+        "find",
+        lambda program: None if "tables" in program or lacks == "everything" else found(program),
+    )
+    if lacks != "iptables":
+        monkeypatch.setattr(backend.libnftables, "library", lambda: None)
+    with inside(bare.world.node):
+        if lacks != "everything":
+            assert backend.choose() == "nftables"
+            return
+        with pytest.raises(UnavailableError, match="neither nftables nor iptables is installed"):
+            backend.choose()
 
 
 # --- a change of mind ------------------------------------------------------------------------------------------------
@@ -141,3 +186,73 @@ def test_the_rules_of_the_other_iptables_stay_until_the_one_in_use_has_its_own(s
     assert not served.ours(backend="nft")
     assert annotation.parse(worlds.annotations(served.cluster)["web-0"]) == (entry,)
     assert answer(served) == Answer("web-0", 8080, CLIENT["IPv4"])
+
+
+class Loop(threading.Thread):
+    """A client that asks a mapping again and again, by a connection of its own each time."""
+
+    def __init__(self, here: World, place: str, address: str, number: int, protocol: str) -> None:
+        super().__init__(daemon=True)
+        self.outcomes: Counter[Answer | str] = Counter()
+        self._ask = lambda: here.ask(place, address, number, protocol=protocol, patience=1)
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        while not self._ended.is_set():
+            self.outcomes[self._ask()] += 1
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self.join()
+
+
+@pytest.mark.parametrize(("before", "after"), [*itertools.permutations(BACKENDS, 2)])
+def test_a_change_of_backend_refuses_no_connection(tmp_path: Path, before: str, after: str) -> None:
+    with world(tmp_path, before) as here:
+        service = worlds.raw_service("web", [(80, 8080, "TCP"), (53, 53, "UDP")])
+        service["spec"] |= {"selector": {"all": "yes"}, "ipFamilies": ["IPv4", "IPv6"]}
+        here.write(here.routed("web-0", "10.244.3.1", "fd00:244::1", udp=(53,)), service)
+        here.start_hold()
+        assert here.apply().counts == (0, 4, 0)
+        told = worlds.annotations(here.cluster)
+        here.backend = after
+        with contextlib.ExitStack() as stack:
+            loops = [
+                stack.enter_context(Loop(here, place, entry.node_ip, entry.node_port, entry.protocol))
+                for entry in annotation.parse(told["web-0"])
+                for place in ("client", "node")
+            ]
+            time.sleep(0.2)
+            applied = here.apply()
+            time.sleep(0.2)
+
+        assert applied.code == 0, applied.said
+        assert {change["reason"] for change in applied.data["changes"]} == {"backend-changed"}
+        assert [loop.outcomes for loop in loops if any(isinstance(outcome, str) for outcome in loop.outcomes)] == []
+        assert all(sum(loop.outcomes.values()) > 20 for loop in loops)
+        assert worlds.annotations(here.cluster) == told
+        assert here.dispatched() != set()
+        here.backend = before
+        assert here.ours() == []
+        here.backend = after
+        assert here.apply().counts == (4, 0, 0)
+
+
+@pytest.mark.parametrize("used", BACKENDS)
+def test_cleanup_removes_the_rules_of_every_backend(tmp_path: Path, used: str) -> None:
+    with world(tmp_path, "nft") as here:
+        here.write(here.routed("web-0", "10.244.3.1"), worlds.raw_service() | {})
+        for kind in BACKENDS:
+            here.backend = kind
+            assert here.nplconf("apply", "--write-back", str(tmp_path / "other.json")).returncode == 0
+        for kind in IPTABLES:
+            for family in FAMILIES:
+                here.restore("*nat\n:NPLCONF-OLD - [0:0]\nCOMMIT\n", family, kind)
+        here.backend = used
+        assert here.nplconf("cleanup").returncode == 0
+        assert [here.ours(backend=kind) for kind in BACKENDS] == [[], [], []]
+        assert here.nplconf("cleanup").returncode == 0

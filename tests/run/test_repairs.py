@@ -56,6 +56,15 @@ def test_flushed_rules_are_repaired_and_nothing_is_new() -> None:
     assert world.apply().done == ()
 
 
+def test_rules_that_are_in_another_backend_move_and_are_no_repair() -> None:
+    world = settled()
+    world.node.tables, world.node.other = dict.fromkeys(world.node.tables, EMPTY), dict(world.node.tables)
+    result = world.apply()
+    assert {(c.action, c.reason) for c in result.done} == {("add", "backend-changed")}
+    assert len(result.done) == 3
+    assert world.node.other == {}
+
+
 def test_a_flushed_dispatch_chain_is_a_repair_of_every_mapping_behind_it() -> None:
     world = settled()
     without(world, "NPLCONF-TCP")
