@@ -65,7 +65,7 @@ _SKIPPED = re.compile(
     rf' podPort: (?P<pod_port>[0-9]{{1,5}}|"{_PLAIN}+"|[a-zA-Z][-a-zA-Z]*),'
     rf" protocol: {_text('protocol', '[a-z]*')}, service: {_text('service', f'(?:{_LABEL}/{_LABEL})?')},"
     rf" reason: (?P<reason>{'|'.join(_REASONS)}),"
-    rf'(?: rule: "(?P<rule>spec{_PLAIN}+)",)?(?: more: (?P<more>[1-9][0-9]{{0,9}}),)?'
+    rf'(?: rule: "?(?P<rule>spec{_PLAIN}+?)"?,)?(?: more: (?P<more>[1-9][0-9]{{0,9}}),)?'
     rf' message: "(?P<message>{_PLAIN}*)"\}}\n'
 )
 

@@ -50,6 +50,15 @@ def test_no_reason_makes_it_the_long_way(reason: str) -> None:
     assert reread(dump(written)) == written
 
 
+RULES = ["spec.namespaces.deny[0]", "spec.namespaces.allow", "spec.pins[12]", "spec.caps.perPod", "spec.ranges[0]"]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_no_rule_of_a_policy_makes_it_the_long_way(rule: str) -> None:
+    written = plan(skipped=(Skipped("shop/web-0", 80, "tcp", "shop/web", "policy", "so it is", rule),))
+    assert reread(dump(written)) == written
+
+
 @pytest.mark.parametrize(
     ("ours", "others"), [("name: web-0", 'name: "web-0"'), ("nodePort: 61044", "nodePort: 61044 "), ("# ", "\n# ")]
 )
