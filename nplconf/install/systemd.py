@@ -18,6 +18,7 @@ from pathlib import Path
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.files import writing
 from nplconf.install import units
+from nplconf.interpreter import PYTHON
 from nplconf.node import command
 
 DEADLINE = 60.0
@@ -158,7 +159,7 @@ def called_as(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
         return (str(straight if straight.exists() else found.resolve()),)
     search = environ.get("PYTHONPATH")
     before = ("/usr/bin/env", f"PYTHONPATH={search}") if search else ()
-    return (*before, sys.executable, "-m", "nplconf")
+    return (*before, *PYTHON, "-m", "nplconf")
 
 
 def names(program: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

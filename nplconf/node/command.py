@@ -13,6 +13,7 @@ from typing import IO, cast
 
 from nplconf.deadline import current
 from nplconf.errors import UnavailableError
+from nplconf.interpreter import SAFE_DIRECTORY
 from nplconf.node import packages
 
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
@@ -70,7 +71,7 @@ def run(program: str, *arguments: str, text: str = "", deadline: float, bound: b
             bufsize=0,
             env=ENVIRONMENT,
             start_new_session=True,
-            cwd="/",
+            cwd=SAFE_DIRECTORY,
             preexec_fn=_bound() if bound else None,  # noqa: PLW1509 a run has one thread
         )
     except OSError as err:

@@ -8,13 +8,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from nplconf.deadline import current
 from nplconf.errors import BadConfigError, UnavailableError
+from nplconf.interpreter import PYTHON, SAFE_DIRECTORY
 
 PLUGIN_SECONDS = 15
 LONGEST_MESSAGE = 500
@@ -23,8 +23,6 @@ SHORTEST_SECRET = 4
 """Characters. Shorter values would black out parts of words, and protect nothing."""
 PUBLIC = ("apiVersion", "command", "interactiveMode", "installHint", "provideClusterInfo")
 """Keys whose values a message may quote."""
-PYTHON = (sys.executable, "-P", "-s")
-"""No module may come from the current directory or from the home directory."""
 
 
 def ask(files: Sequence[str], source: str, user: Mapping[str, Any]) -> dict[str, str]:
@@ -84,7 +82,7 @@ def _output(command: list[str], source: str) -> tuple[int, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # a traceback of the package may quote secrets
         start_new_session=True,
-        cwd="/",
+        cwd=SAFE_DIRECTORY,
     ) as process:
         try:
             out, _ = process.communicate(timeout=seconds)

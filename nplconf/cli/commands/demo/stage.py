@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from typing import Any
 from nplconf.cli.commands.demo import DemoError
 from nplconf.cli.commands.demo.cast import CLIENT_IP, NODE, NODE_IP, PLAYERS, Cluster, objects
 from nplconf.errors import PermissionDeniedError, UnavailableError
+from nplconf.interpreter import PYTHON, SAFE_DIRECTORY
 from nplconf.node import command, packages
 
 Place = str
@@ -84,7 +84,7 @@ class Stage:
 
     def nplconf(self, *argv: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         """Run nplconf on the node, as its operator runs it."""
-        return self.run("node", sys.executable, "-m", "nplconf", *argv, **environment)
+        return self.run("node", *PYTHON, "-m", "nplconf", *argv, **environment)
 
     def actor(self, place: Place, *argv: str) -> dict[str, Any]:
         """What an actor saw."""
@@ -97,7 +97,7 @@ class Stage:
 
     def start_daemon(self) -> None:
         """`nplconf hold` on the node; it answers when this returns."""
-        daemon = self._start("node", sys.executable, "-m", "nplconf", "hold", "--config", "node.yaml")
+        daemon = self._start("node", *PYTHON, "-m", "nplconf", "hold", "--config", "node.yaml")
         deadline = time.monotonic() + COMMAND_SECONDS / 4
         while not self._daemon_answers():
             if daemon.poll() is not None or time.monotonic() > deadline:
@@ -194,7 +194,12 @@ class Stage:
     @staticmethod
     def _ip(*argv: str, check: bool = True) -> str:
         done = subprocess.run(
-            (_program("ip"), *argv), capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
+            (_program("ip"), *argv),
+            cwd=SAFE_DIRECTORY,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=COMMAND_SECONDS,
         )
         if check and done.returncode:
             raise UnavailableError(f"no network namespaces here: ip {' '.join(argv)}: {done.stderr.strip()}")
@@ -219,7 +224,7 @@ def _program(name: str) -> str:
 
 
 def _actor(argv: tuple[str, ...]) -> tuple[str, ...]:
-    return (sys.executable, "-m", "nplconf.cli.commands.demo.actor", *argv)
+    return (*PYTHON, "-m", "nplconf.cli.commands.demo.actor", *argv)
 
 
 def _clean_environment() -> dict[str, str]:
