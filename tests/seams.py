@@ -33,7 +33,8 @@ RANGE = PortRange(61000, 62000)
 
 @dataclass
 class FakeCluster:
-    """state: what a snapshot shows, changed by patches. error: raised instead. refuses: Pods whose patch fails.
+    """state: what a snapshot shows, changed by patches. error: raised instead. refuses: Pods whose patch fails;
+    denies: whose patch is denied.
 
     deaf: no Event can be created in it.
     """
@@ -42,6 +43,7 @@ class FakeCluster:
     journal: list[str]
     error: NplconfError | None = None
     refuses: set[str] = field(default_factory=set)
+    denies: set[str] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
     deaf: bool = False
     writable: bool = True
@@ -53,12 +55,13 @@ class FakeCluster:
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         self.journal += [f"patch {p.pod.name} {p.annotation}" for p in patches]
-        written = {p.pod: p.annotation for p in patches if p.pod.name not in self.refuses}
+        written = {p.pod: p.annotation for p in patches if p.pod.name not in self.refuses | self.denies}
         pods = tuple(
             replace(pod, annotation=written[pod.ref]) if pod.ref in written else pod for pod in self.state.pods
         )
         self.state = replace(self.state, pods=pods)
-        return tuple(Failure("publish", p.pod.key, "refused") for p in patches if p.pod.name in self.refuses)
+        failed = (p.pod for p in patches if p.pod.name in self.refuses | self.denies)
+        return tuple(Failure("publish", pod.key, "refused", refused=pod.name in self.denies) for pod in failed)
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         self.events += [event for event in events if not self.deaf]

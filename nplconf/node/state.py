@@ -22,6 +22,7 @@ from nplconf.node import last_success as success
 from nplconf.plan import document
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import Loaded, State
+from nplconf.publish.denials import Denial
 
 VERSION = 1
 FILE = "state.json"
@@ -117,6 +118,7 @@ def _text(state: State) -> str:
             "formerClusters": state.former_clusters,
             "nodeUID": state.node_uid,
             "cooling": [[c.number, c.owner.pod, c.owner.port, c.freed_at] for c in state.cooling],
+            "denials": dict(state.denials),
             "emptySeen": state.empty_seen,
             "said": dict(state.said),
             "unserved": state.unserved,
@@ -156,6 +158,7 @@ def _parse(text: str) -> State:
         addresses={_family(family): _texts(found) for family, found in data["addresses"].items()},
         writing=_is(bool, data["writing"]),
         # keys that older versions did not write
+        denials={pod: _denial(*row) for pod, row in data.get("denials", {}).items()},
         former_clusters=_texts(data.get("formerClusters", ())),
         node_uid=_is(str | None, data.get("nodeUID")),
         unserved=tuple(_key(*row) for row in data.get("unserved", ())),
@@ -188,6 +191,10 @@ def _mapping(row: list[Any]) -> PortMapping:
     return PortMapping(
         number, protocol, _family(family), node_ip, ref, pod_ip, pod_port, _texts(services), via, _texts(sources)
     )
+
+
+def _denial(fingerprint: Any, at: Any, message: Any) -> Denial:
+    return Denial(_is(str, fingerprint), _is(float | int, at), _is(str, message))
 
 
 def _key(number: Any, family: Any, protocol: Any) -> RuleKey:

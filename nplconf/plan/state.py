@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from nplconf.model import Family, Plan, RuleKey
 from nplconf.plan.cooling import Cooling
+from nplconf.publish.denials import Denials
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class State:
     empty_seen: the last run saw no Pod on this node. said: what was told in events, subject -> reason, so that nothing
     is told twice. addresses: the node's, that rules match. writing: a run began to write rules and has not ended.
     unserved: mappings of the plan that the run did not get in place. annotations: namespace/name of a Pod -> digest of
-    the annotation that the run left on it.
+    the annotation that the run left on it. denials: Pods whose patch was denied.
     """
 
     boot: str = ""
@@ -31,6 +32,7 @@ class State:
     addresses: Mapping[Family, tuple[str, ...]] = field(default_factory=dict, hash=False)
     unserved: tuple[RuleKey, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
+    denials: Denials = field(default_factory=dict, hash=False)
     writing: bool = False
 
 

@@ -35,7 +35,7 @@ from nplconf.plan.diff import Diff, diff
 from nplconf.plan.limits import Blocked, Evidence
 from nplconf.plan.live import numbers
 from nplconf.plan.state import State
-from nplconf.publish import patches
+from nplconf.publish import denials, patches
 from nplconf.rules.masquerade import masquerade_sources
 from nplconf.run import identity, reasons, repairs
 from nplconf.run.last_addresses import Addressed, addressed
@@ -264,8 +264,10 @@ def _decision(
 ) -> Decision:
     """stay: live mappings whose removal is blocked."""
     eligible, failures = _eligible(plan.mappings, live, observed.holds, settings)
+    denied = denials.current(_of_this_boot(observed), pods, plan.mappings, now=observed.now)
+    eligible, unwritten = denials.without(eligible, denied, pods)
     eligible, conflicts = limits.beside(eligible, stay)
-    failures += conflicts
+    failures += unwritten + conflicts
     failures += tuple(Failure("rule", m.subject, observed.unreadable[m.family]) for m in orphaned(observed, plan))
     decision = Decision(
         plan=plan,
@@ -277,10 +279,14 @@ def _decision(
         patches=patches.final(pods, eligible),
         findings=(),
         failures=failures,
-        next_state=_kept(_with(plan, stay), addresses, live, pods, observed),
+        next_state=replace(_kept(_with(plan, stay), addresses, live, pods, observed), denials=denied),
     )
     decision = replace(decision, wanted=rules_for(eligible, decision, observed))
     return repairs.marked(replace(decision, findings=_findings(decision, observed)), observed, pods)
+
+
+def _of_this_boot(observed: Observed) -> denials.Denials:
+    return observed.state.denials if observed.state.boot == observed.boot else {}
 
 
 def rules_for(mappings: Iterable[PortMapping], decision: Decision, observed: Observed) -> dict[Family, Any]:

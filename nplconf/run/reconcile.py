@@ -15,7 +15,7 @@ from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, 
 from nplconf.model import Backend, Change, ClusterState, Failure, Family, Plan, Pod, PortMapping
 from nplconf.node import Node
 from nplconf.plan.state import State
-from nplconf.publish import patches
+from nplconf.publish import denials, patches
 from nplconf.rules import Goal
 from nplconf.run import outcome
 from nplconf.run.decision import UNBOUND, Bounds, Decision, decide, heal, rules_for, rules_of_family, trust
@@ -168,6 +168,7 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     degraded = [*decision.degraded, *_unheld(decision, observed)]
     before = pods
     writes = _to_write(decision, observed)
+    refused: tuple[Failure, ...] = ()
     current().step()
     text, problems = keep(node, replace(decision.next_state, writing=bool(writes)), observed.loaded.text)
     if writes and cluster:
@@ -198,7 +199,15 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
             failures += unwritten
     written = published if pods is before else patches.final(before, in_place)
     told = outcome.told(before, written, failures) if cluster else None
+    denied = denials.added(
+        decision.next_state.denials,
+        [failure for failure in refused if failure.subject in {m.pod.key for m in gone}],
+        before,
+        decision.plan.mappings,
+        now=observed.now,
+    )
     final = outcome.next_state(decision, in_place, told if cluster and cluster.writable else None)
+    final = replace(final, denials=denied)
     if writes or final != decision.next_state:
         problems += keep(node, final, text)[1]
     failures += outcome.absent(decision, (*in_place, *gone), failures, observed)

@@ -4,6 +4,7 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 from worlds import mapping, plan
 
 from nplconf.errors import BusyError, PermissionDeniedError
-from nplconf.model import PodPort
+from nplconf.model import PodPort, RuleKey
 from nplconf.node import last_success as success
 from nplconf.node import state
 from nplconf.node.lock import locked
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import State
+from nplconf.publish.denials import Denial
 
 FULL = State(
     boot="b",
@@ -27,7 +29,16 @@ FULL = State(
     said={"pod/a": "host-network"},
     addresses={"IPv4": ("10.0.0.1",)},
     writing=True,
+    former_clusters=("a", "b"),
+    node_uid="uid-worker-1",
+    unserved=(RuleKey(61000, "IPv6", "udp"),),
+    annotations={"shop/web-0": "12ab"},
+    denials={"shop/web-0": Denial("12ab", 5.5, "no")},
 )
+
+
+def test_a_full_state_leaves_nothing_at_its_default() -> None:
+    assert [f.name for f in fields(State) if getattr(FULL, f.name) == getattr(State(), f.name)] == []
 
 
 @pytest.mark.parametrize("kept", [State(), FULL])

@@ -349,6 +349,30 @@ def test_a_node_without_addresses_keeps_its_mappings_and_the_run_says_so() -> No
     assert world.apply().exit_code == 0
 
 
+def test_a_denied_patch_makes_its_rules_once_and_again_after_ten_minutes_or_a_change() -> None:
+    world = World(*many(2), service())
+    world.cluster.denies = {"web-1"}
+    result = world.apply()
+    assert (result.exit_code, len(world.node.numbers())) == (5, 1)
+    assert "write IPv4" in world.journal
+    for _ in range(3):
+        world.node.clock += 100
+        result = world.apply()
+        assert (result.exit_code, result.done, world.journal) == (5, (), [])
+        assert [failure.subject for failure in result.failures] == ["shop/web-1"]
+    world.node.clock += 400
+    world.apply()
+    assert world.journal.count("write IPv4") == 2, "made, and removed again"
+    world.change(services=(service(ports=((8080, "TCP"), (9090, "TCP"))),))
+    world.apply()
+    assert sum(line.startswith("patch web-1") for line in world.journal) == 1
+    world.cluster.denies = set()
+    world.pods(*(replace(p, labels={**p.labels, "allowed": "yes"}) for p in world.cluster.state.pods))
+    assert world.apply().exit_code == 0
+    assert len(world.entries("web-1")) == 2
+    assert world.node.state.denials == {}
+
+
 def test_what_cannot_be_removed_as_its_family_cannot_be_read_is_a_failure_until_it_is() -> None:
     both = pod(ips=("10.244.3.17", "fd00:244::17"))
     world = World(both, service(families=("IPv4", "IPv6")))

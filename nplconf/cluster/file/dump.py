@@ -186,7 +186,8 @@ def _changes(
         results = [(name, located, annotated(located.raw, wanted[key])) for name, located in found]
         served = [(name, located, result) for name, located, result in results if isinstance(result, dict)]
         if not served:
-            failures.append(Failure(_STEP, key, next((str(r) for _, _, r in results), "no such Pod in the file")))
+            why = next((str(r) for _, _, r in results), "no such Pod in the file")
+            failures.append(Failure(_STEP, key, why, refused=bool(results)))
         for name, located, result in served:
             if result != located.raw:
                 changes.setdefault(name, {})[located.place] = result
