@@ -70,8 +70,8 @@ def read(path: str) -> Plan:
 
 
 def _good(document: Document | None, problems: "Sequence[Problem]", path: str) -> Document:
-    for problem in problems:
-        say.error(f"{problem.file}:{problem.line}: {problem.path}: {problem.message} [{problem.rule}]")
+    lines = (f"{one.file}:{one.line}: {one.path}: {one.message} [{one.rule}]" for one in problems)
+    say.each(say.error, lines)
     if document is None or problems:
         many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise BadDataError(f"{escaped(path)}: {many}: nothing is taken from it")

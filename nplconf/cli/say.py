@@ -3,13 +3,15 @@
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice, pairwise
 
 from nplconf.characters import escaped
 from nplconf.cli import streams
 from nplconf.settings import Settings
 
+MOST = 100
+"""Messages of one kind."""
 _PRIORITY = {"error": 3, "warning": 4, "notice": 5, "info": 6}
 """syslog's numbers, which the journal reads from a `<N>` prefix."""
 
@@ -39,6 +41,15 @@ def _speak(form: str, *, verbose: bool) -> None:
 def error(message: str, **fields: object) -> None:
     """Something failed."""
     _write("error", message, fields)
+
+
+def each(say: Callable[[str], None], messages: Iterable[str]) -> None:
+    """Say the first hundred messages, and how many more there are: tenants may cause any number of them in each run."""
+    there = iter(messages)
+    for message in islice(there, MOST):
+        say(message)
+    if rest := sum(1 for _ in there):
+        say(f"and {rest:,} more")
 
 
 def warning(message: str, **fields: object) -> None:

@@ -16,6 +16,7 @@ from nplconf.explain.sentences import (
     who_has,
     whose,
 )
+from nplconf.lists import listed
 from nplconf.run.verify import Row
 
 
@@ -68,7 +69,7 @@ def _unused(name: str, number: int, facts: Facts) -> Explanation:
 
 
 def _owners(rows: list[Row]) -> str:
-    return ", ".join(dict.fromkeys(whose(row.mapping) for row in rows))
+    return listed(dict.fromkeys(whose(row.mapping) for row in rows))
 
 
 def _others(number: int, facts: Facts) -> list[str]:

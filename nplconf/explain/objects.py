@@ -14,6 +14,7 @@ from nplconf.explain.sentences import (
     of_stale,
     of_waiting,
 )
+from nplconf.lists import listed
 from nplconf.model import ENABLED, Pod, Service
 from nplconf.run.verify import Row
 
@@ -66,7 +67,7 @@ def _unselected(pod: Pod, facts: Facts) -> tuple[str, list[str]]:
         return "no Service selects it", []
     if any(s.enabled for s in near):
         return "the Services that select it have no port that could be mapped", []
-    return "; ".join(f"Service {s.key} {_unasked(s)}" for s in near), [_asking(s) for s in near]
+    return listed((f"Service {s.key} {_unasked(s)}" for s in near), separator="; "), [_asking(s) for s in near]
 
 
 def _unasked(service: Service) -> str:

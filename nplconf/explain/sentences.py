@@ -5,6 +5,7 @@ from itertools import chain
 from typing import Literal
 
 from nplconf.explain.question import Facts
+from nplconf.lists import listed
 from nplconf.model import Change, PortMapping, Skipped, Stale
 from nplconf.plan import cooling
 from nplconf.plan.cooling import Cooling
@@ -16,7 +17,7 @@ def of_rows(rows: Iterable[Row], facts: Facts) -> Iterator[str]:
     failed = {f.subject: f.message for f in facts.decision.failures}
     for row in rows:
         mapping = row.mapping
-        services = f" for {', '.join(mapping.services)}" if mapping.services else ""
+        services = f" for {listed(mapping.services)}" if mapping.services else ""
         change = _change(mapping, facts)
         does = f"apply {_DOES.get(change.action, change.action)} it ({change.reason})" if change else ""
         why = failed.get(mapping.subject, "") or does
@@ -137,7 +138,7 @@ def fix_hold(number: int, facts: Facts) -> list[str]:
 def fix_policy(skipped: Iterable[Skipped], facts: Facts) -> list[str]:
     """The rules that would have to be other ones."""
     rules = dict.fromkeys(row.rule for row in skipped if row.rule)
-    return [f"change {', '.join(rules)} in {facts.settings.policy}, and have it reviewed"] if rules else []
+    return [f"change {listed(rules)} in {facts.settings.policy}, and have it reviewed"] if rules else []
 
 
 def who_has(number: int) -> str:

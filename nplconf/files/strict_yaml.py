@@ -43,6 +43,12 @@ class Limits(NamedTuple):
     characters: int = 32 * 1024 * 1024
     depth: int = 16
     entries: int = 2_000_000
+    separators: int = 1_300_000
+    """Line ends and commas, which are counted in 10 ms. A plan of 65,000 rows has 850,000."""
+    flat: int = 10_000
+    """Keys of a mapping, and values of a list that are no mappings. Only lists of mappings are long in any document."""
+    rows: int = 262_140
+    """Mappings of a list: a node has 65,535 ports, each in two families and protocols."""
     problems: int = 1_000
     """Reading ends after so many."""
 
@@ -187,6 +193,10 @@ class _Reader:
             message = f"larger than {self.limits.characters} characters"
             self.problems.append(Problem(self.file, 1, "", "too-large", message))
             return False
+        if text.count("\n") + text.count(",") > self.limits.separators:
+            message = f"more than {self.limits.separators:,} lines and list items"
+            self.problems.append(Problem(self.file, 1, "", "too-many-entries", message))
+            return False
         if found := _FORBIDDEN.search(text):
             line = text.count("\n", 0, found.start()) + 1
             message = f"the character U+{ord(found.group()):04X} is not allowed; write it as an escape in double quotes"
@@ -262,6 +272,8 @@ class _Reader:
             self.note(line, "yaml-key", f"the key {shown(key)} is no string; put it in quotes")
         elif key in frame.items:
             self.note(line, "duplicate-key", f"the key {shown(key)} is there already", key)
+        elif len(frame.items) >= self.limits.flat:
+            self.stop(line, "too-many-entries", f"more than {self.limits.flat:,} keys in a mapping")
         else:
             frame.key = key
             frame.lines.inside[key] = line
@@ -308,6 +320,9 @@ class _Reader:
             self.stop(line, "too-many-entries", f"more than {self.limits.entries} values")
         items, key = frame.items, frame.key
         if isinstance(items, list):
+            most = self.limits.rows if isinstance(value, dict) else self.limits.flat
+            if len(items) >= most:
+                self.stop(line, "too-many-entries", f"more than {most:,} values in a list")
             items.append(value)
             frame.lines.inside[len(items) - 1] = lines
             frame.key = len(items)

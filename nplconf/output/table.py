@@ -5,6 +5,7 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from nplconf.characters import escaped
+from nplconf.lists import listed
 from nplconf.model import Change, Failure, Finding, Patch, Pending, PortMapping, Skipped, Stale
 from nplconf.plan.diff import Diff
 from nplconf.plan.limits import Blocked
@@ -73,7 +74,7 @@ def target(mapping: PortMapping) -> str:
 
 
 def _for(mapping: PortMapping) -> str:
-    return f"  for {', '.join(mapping.services)}" if mapping.services else ""
+    return f"  for {listed(mapping.services)}" if mapping.services else ""
 
 
 def patches(found: Iterable[Patch]) -> list[Line]:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+from nplconf.lists import listed
 from nplconf.model import ANNOTATION, ClusterState, Event, Plan, Pod, PodRef, Skipped
 from nplconf.publish import annotation
 from nplconf.publish.annotation import Entry
@@ -110,7 +111,7 @@ def _forged(pod: Pod, planned: Planned, said: Said) -> str:
 
 def _where(entries: Iterable[Entry]) -> str:
     pairs = (f"{e.pod_port}/{e.protocol} at {_address(e)}:{e.node_port}" for e in entries)
-    return f"reachable: {', '.join(pairs)}"
+    return f"reachable: {listed(pairs)}"
 
 
 def _address(entry: Entry) -> str:

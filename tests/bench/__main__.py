@@ -23,6 +23,7 @@ def groups(scale: int, runs: int) -> dict[str, Callable[[], Iterator[Figure]]]:
         "publish": lambda: cluster.publish(1_000 // scale, runs),
         "ports": lambda: bounds.ports(100, 10_000 // scale),
         "answers": lambda: answers.refused((480 << 20) // scale, runs),
+        "scalars": lambda: bounds.scalars(32_000_000 // scale),
         "all-nodes": lambda: all_nodes.render(5_000 // scale, 150_000 // scale, 5_000 // scale),
     }
 

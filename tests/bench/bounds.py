@@ -38,3 +38,18 @@ def _render(place: Path, pods: int, count: int, protocol: str) -> child.Cost:
     dump.write_text(json.dumps(raw_list(raw_node(), *here, *services)))
     argv = [sys.executable, "-m", "nplconf", "render", "--node", "worker-1", "--cluster-state", str(dump)]
     return child.run(argv, environment=os.environ)
+
+
+def scalars(size: int) -> Iterator[Figure]:
+    """`validate` of a file of 32 MB that is no plan: values, keys or rows without end."""
+    group = f"validate, {size / 1e6:.0f} MB that are no plan"
+    head = "apiVersion: nplconf.io/v1alpha1\nkind: NodePlan\nspec:\n  mappings:\n"
+    texts = {"short values": "    - 1\n", "long values": f"    - {'a' * 30}\n", "rows": f"    - {{a: 1}}{' ' * 24}\n"}
+    with tempfile.TemporaryDirectory(prefix="nplconf-bench-") as name:
+        plan = Path(name, "plan.yaml")
+        for what, line in texts.items():
+            plan.write_text(head + line * (size // len(line)))
+            cost = child.run(
+                [sys.executable, "-m", "nplconf", "validate", str(plan)], environment=os.environ, expected=65
+            )
+            yield Figure(group, f"{what}: processor", cost.user + cost.system, "s", SECONDS)

@@ -101,3 +101,12 @@ def test_a_plan_that_is_given_binds_by_itself_and_its_rows_keep_the_source_range
     assert bound.policy is None
     assert bound.plan is not None
     assert [row.source_ranges for row in bound.plan.mappings] == [("10.0.0.0/8",)]
+
+
+def test_thousands_of_problems_of_a_plan_are_cut(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = worlds.plan(*(worlds.mapping() for _ in range(2_000)))
+    with pytest.raises(BadDataError, match="1999 problems"):
+        plans.read(str(written(tmp_path, document.dump(plan))))
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 101
+    assert said[-1].endswith("and 1,899 more")

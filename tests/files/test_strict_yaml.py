@@ -223,6 +223,32 @@ def test_a_path_that_is_not_there_has_the_line_of_what_it_would_be_in() -> None:
     assert [load(text, source="f").line(("a",)) for text in ("", "5", "\n5")] == [1, 1, 2]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a:\n" + "  - 1\n" * 12_000,
+        "a: [" + "x, " * 12_000 + "]",
+        "".join(f"k{i}: 1\n" for i in range(12_000)),
+        "- [1]\n" * 12_000,
+        "- a: 1\n" * 300_000,
+        "a: 1\n" + "# x\n" * 1_300_000,
+    ],
+    ids=["values", "flow", "keys", "lists", "rows", "lines"],
+)
+def test_what_is_longer_than_any_document_is_refused_before_it_is_read_to_its_end(text: str) -> None:
+    started = time.process_time()
+    document = load(text, source="f")
+    assert not document.complete
+    assert document.problems[-1].rule == "too-many-entries"
+    assert time.process_time() - started < 3
+
+
+def test_a_list_of_many_rows_and_a_row_of_many_services_are_read() -> None:
+    rows = load("- {a: 1}\n" * 70_000, source="f").value
+    assert len(rows) == 70_000
+    assert len(load("[" + "a, " * 9_000 + "]", source="f").value) == 9_000
+
+
 def test_paths_are_shown_with_dots_brackets_and_quotes_where_a_key_is_no_word() -> None:
     assert show_path(("spec", "mappings", 3, "nodePort")) == "spec.mappings[3].nodePort"
     assert show_path(("a.b", "\x1b[31m", "c")) == r'["a.b"]["\u001b[31m"].c'

@@ -90,8 +90,7 @@ def _keep_last(node: Node, worlds: Worlds, settings: Settings, why: BadDataError
         return
     for message in (*result.warnings, *result.degraded):
         say.warning(message)
-    for failure in result.failures:
-        say.error(f"{failure.step}: {failure.subject}: {failure.message}")
+    say.each(say.error, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in result.failures))
 
 
 def _kept(node: Node, worlds: Worlds, settings: Settings, why: str) -> Result | None:
@@ -142,5 +141,4 @@ def _log(result: Result, settings: Settings) -> None:
     if settings.quiet:
         for change in result.done:
             say.notice(f"{change.action} {table.change(change)}", **data.change_record(change))
-    for failure in result.failures:
-        say.error(f"{failure.step}: {failure.subject}: {failure.message}")
+    say.each(say.error, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in result.failures))

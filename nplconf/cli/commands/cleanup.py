@@ -46,8 +46,7 @@ def clean_up(settings: Settings) -> tuple[Failure, ...]:
 
 def say_failures(failures: Iterable[Failure]) -> None:
     """Log each failure by name."""
-    for failure in failures:
-        say.error(f"{failure.step}: {failure.subject}: {failure.message}")
+    say.each(say.error, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in failures))
 
 
 def _cluster(settings: Settings) -> tuple[Cluster | None, tuple[Failure, ...]]:

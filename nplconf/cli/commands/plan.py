@@ -67,8 +67,7 @@ def say_blocked(decision: Decision) -> None:
 
 def _report(decision: Decision, settings: Settings) -> None:
     say_blocked(decision)
-    for failure in decision.failures:
-        say.warning(f"{failure.step}: {failure.subject}: {failure.message}")
+    say.each(say.warning, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in decision.failures))
     if settings.output == "table":
         table.write(_lines(decision), settings)
     else:
