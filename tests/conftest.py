@@ -13,7 +13,12 @@ import pytest
 
 NEEDS = {
     "kernel": {"iptables": "iptables", "ip": "iproute2", "nft": "nftables", "conntrack": "conntrack"},
-    "systemd": {"/lib/systemd/systemd": "systemd", "unshare": "util-linux", "setpriv": "util-linux"},
+    "systemd": {
+        "/lib/systemd/systemd": "systemd",
+        "firewalld": "firewalld",
+        "unshare": "util-linux",
+        "setpriv": "util-linux",
+    },
     "api": {"ip": "iproute2", "openssl": "openssl"},
     "browser": {"chromium": "chromium"},
 }

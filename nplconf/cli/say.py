@@ -78,12 +78,17 @@ def unexpected(err: BaseException) -> None:
         _write("info", "; ".join(f"{f.filename}:{f.lineno} {f.name}" for f in frames), {})
 
 
+def to_journal() -> bool:
+    """Return whether messages go to systemd's journal."""
+    return "JOURNAL_STREAM" in os.environ
+
+
 def _write(level: str, message: str, fields: dict[str, object]) -> None:
     if _format == "json":
         line = json.dumps({"level": level, "message": message, **fields})
     else:
         line = f"nplconf: {level}: {escaped(message)}" if level != "notice" else f"nplconf: {escaped(message)}"
-    prefix = f"<{_PRIORITY[level]}>" if os.environ.get("JOURNAL_STREAM") else ""
+    prefix = f"<{_PRIORITY[level]}>" if to_journal() else ""
     try:
         print(prefix + line, file=sys.stderr, flush=True)
     except OSError:  # nobody listens any more

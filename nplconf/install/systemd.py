@@ -67,6 +67,11 @@ def is_known(unit: str) -> bool:
     return properties(unit, "LoadState").get("LoadState") != "not-found"
 
 
+def active(names: Iterable[str]) -> list[str]:
+    """Return the units that are active. Raises UnavailableError."""
+    return [name for name in names if properties(name, "ActiveState").get("ActiveState") == "active"]
+
+
 def remove_user() -> None:
     """Take the hold daemon's user away, and its group. Raises UnavailableError."""
     if USER in {entry.pw_name for entry in pwd.getpwall()}:
@@ -107,7 +112,8 @@ def remove(root: Path = Path("/")) -> tuple[str, ...]:
 def _wanted_by(root: Path) -> Iterator[str]:
     """The links that start our units with others, and the directories that hold nothing else."""
     for directory in sorted(_at(root, units.UNIT_DIRECTORY).glob("*.wants")):
-        links = [directory / unit for unit in units.UNITS if (directory / unit).is_symlink()]
+        known = (directory / unit for unit in (*units.UNITS, *units.FOLLOWERS))
+        links = [link for link in known if link.is_symlink()]
         yield from (f"/{link.relative_to(root)}" for link in links)
 
 

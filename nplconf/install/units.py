@@ -8,7 +8,22 @@ from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 
-UNITS = ("nplconf.service", "nplconf.timer", "nplconf-hold.socket", "nplconf-hold.service")
+FOLLOWER = "nplconf-firewall@.service"
+REFRESH = "nplconf-refresh.service"
+RELOADS = "nplconf-firewall.path"
+UNITS = (
+    "nplconf.service",
+    "nplconf.timer",
+    "nplconf-hold.socket",
+    "nplconf-hold.service",
+    REFRESH,
+    FOLLOWER,
+    RELOADS,
+)
+FIREWALLS = ("firewalld", "nftables", "iptables", "ip6tables", "netfilter-persistent", "ufw")
+"""Services that replace the rules of the node when they start, stop or reload."""
+FOLLOWERS = tuple(FOLLOWER.replace("@", f"@{name}") for name in FIREWALLS)
+"""One instance for each of them; systemd starts it with the firewall."""
 PLACEHOLDER = "/usr/bin/nplconf"
 """What the shipped units call; it stands in them as the first word of a command."""
 PAGE = "file:///usr/share/doc/nplconf/README.md"

@@ -17,7 +17,7 @@ from nplconf.errors import BadDataError, PermissionDeniedError
 from nplconf.files import trusted as own
 from nplconf.files import writing
 from nplconf.model import FAMILIES, PROTOCOLS, Family, Plan, PodPort, PodRef, PortMapping, RuleKey
-from nplconf.node import counters
+from nplconf.node import counters, reported
 from nplconf.node import last_success as success
 from nplconf.plan import document
 from nplconf.plan.cooling import Cooling
@@ -98,7 +98,7 @@ def _word(path: str) -> str:
 
 def remove(directory: str) -> None:
     """Forget everything. What is not ours in the directory stays. Raises OSError."""
-    for name in (FILE, success.FILE, counters.FILE):
+    for name in (FILE, success.FILE, counters.FILE, reported.FILE):
         Path(directory, name).unlink(missing_ok=True)
     writing.sweep(Path(directory))
 

@@ -99,6 +99,7 @@ def test_uninstall_leaves_nothing_and_a_later_install_brings_the_numbers_back(no
         "/etc/nplconf/config.yaml",
         "/var/lib/nplconf/state.json",
         "/var/lib/nplconf/last-success.json",
+        "/var/lib/nplconf/counters.json",
     }
     assert set(before) <= set(files(node))
     assert nothing_runs(node)
@@ -209,6 +210,6 @@ def test_the_readme_followed_to_the_letter_makes_a_node_that_works_and_takes_it_
     assert left == {
         CLUSTER,
         "/etc/nplconf/config.yaml",
-        *(f"/var/lib/nplconf/{n}.json" for n in ("state", "last-success")),
+        *(f"/var/lib/nplconf/{n}.json" for n in ("state", "last-success", "counters")),
     }
     assert nothing_runs(node)

@@ -10,10 +10,10 @@ from nplconf.cli.commands import plan as plan_command
 from nplconf.cli.worlds import Worlds, worlds
 from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import BadConfigError, BadDataError, NplconfError
-from nplconf.node import Node, datapath, state
+from nplconf.node import Node, datapath, reported, state
 from nplconf.node.lock import locked
 from nplconf.output import data, structured, table
-from nplconf.run.decision import Bounds
+from nplconf.run.decision import Bounds, Decision
 from nplconf.run.outcome import Result
 from nplconf.run.reconcile import apply, apply_plan, heal_to_last, keep_last
 from nplconf.settings import Settings
@@ -111,7 +111,10 @@ def report(result: Result, settings: Settings) -> None:
         say.warning("--no-hold: nothing keeps other programs from the node ports in use")
     for message in result.warnings:
         say.warning(message)
-    plan_command.say_blocked(decision)
+    if settings.quiet and say.to_journal():
+        _log_lasting(decision, settings)
+    else:
+        plan_command.say_blocked(decision)
     for message in result.degraded:
         say.error(message)
     if settings.output != "table":
@@ -120,6 +123,14 @@ def report(result: Result, settings: Settings) -> None:
         table.write(_lines(result), settings)
     if settings.quiet or settings.output != "table":
         _log(result, settings)
+
+
+def _log_lasting(decision: Decision, settings: Settings) -> None:
+    """Log what only a person can end, once: why the run is blocked, and each stale row of the plan."""
+    why = plan_command.why_blocked(decision)
+    rows = [text.removeprefix("! ") for _, text in table.stale(decision.stale)]
+    for message in reported.new(settings.state_dir, [*filter(None, [why]), *rows]):
+        (say.error if message == why else say.warning)(message)
 
 
 def _lines(result: Result) -> list[table.Line]:

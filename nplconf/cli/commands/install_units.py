@@ -12,7 +12,7 @@ from nplconf.node import state
 from nplconf.output import structured, table
 from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
 
-AT_BOOT = ("nplconf-hold.socket", "nplconf-hold.service", "nplconf.timer")
+AT_BOOT = ("nplconf-hold.socket", "nplconf-hold.service", "nplconf.timer", units.RELOADS)
 """What is enabled and started; the timer starts the job."""
 
 
@@ -79,11 +79,13 @@ def _make_known() -> None:
 
 def _start(hold_socket: str) -> None:
     """Enabled, and running what is installed now: a daemon that runs gives its sockets to its successor."""
-    systemd.tell("systemctl", "enable", *AT_BOOT)
+    systemd.tell("systemctl", "enable", *AT_BOOT, *units.FOLLOWERS)
     # one that listened elsewhere listens nowhere since systemd was told; with it the daemon is restarted, not stopped
     systemd.tell("systemctl", "start" if Path(hold_socket).is_socket() else "restart", "nplconf-hold.socket")
     systemd.tell("systemctl", "restart", "nplconf-hold.service")
-    systemd.tell("systemctl", "start", "nplconf.timer")
+    firewalls = systemd.active(f"{name}.service" for name in units.FIREWALLS)
+    followers = (units.FOLLOWER.replace("@.service", f"@{name}") for name in firewalls)
+    systemd.tell("systemctl", "start", "nplconf.timer", units.RELOADS, *followers)
 
 
 def _report(changed: tuple[str, ...], settings: Settings, *, started: bool) -> None:

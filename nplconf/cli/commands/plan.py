@@ -57,12 +57,17 @@ def say_figures(decision: Decision) -> None:
 
 def say_blocked(decision: Decision) -> None:
     """Say why a run changes nothing, or not everything."""
+    if message := why_blocked(decision):
+        say.error(message)
+
+
+def why_blocked(decision: Decision) -> str:
+    """Return why a run changes nothing, or not everything; "" when it does."""
     if decision.blocked:
-        say.error(f"blocked: {decision.blocked.message}")
-    elif decision.inexact:
-        say.error(
-            "the plan differs from the cluster (see stale and pending), and --exact is given: nothing was changed"
-        )
+        return f"blocked: {decision.blocked.message}"
+    if decision.inexact:
+        return "the plan differs from the cluster (see stale and pending), and --exact is given: nothing was changed"
+    return ""
 
 
 def _report(decision: Decision, settings: Settings) -> None:

@@ -59,6 +59,9 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
         raise PermissionDeniedError("uninstall-units removes units and rules: run it as root")
     bare = _is_bare(settings)
     steps: list[tuple[str, Callable[[], object]]] = [
+        # Followers that are stopped start a run: what they start is stopped after them.
+        ("firewall followers", lambda: _stop((units.RELOADS, *units.FOLLOWERS))),
+        ("refresh", lambda: _stop((units.REFRESH,))),
         ("timer and job", lambda: _stop(JOB)),
         ("rules and annotations", lambda: clean_up(replace(settings, no_cluster=True) if bare else settings)),
         ("hold daemon", lambda: _stop(HOLD)),
