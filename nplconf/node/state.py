@@ -122,6 +122,7 @@ def _text(state: State) -> str:
             "emptySeen": state.empty_seen,
             "said": dict(state.said),
             "unserved": state.unserved,
+            "waiting": state.waiting,
             "writing": state.writing,
         },
         sort_keys=True,
@@ -158,6 +159,7 @@ def _parse(text: str) -> State:
         addresses={_family(family): _texts(found) for family, found in data["addresses"].items()},
         writing=_is(bool, data["writing"]),
         # keys that older versions did not write
+        waiting=_texts(data.get("waiting", ())),
         denials={pod: _denial(*row) for pod, row in data.get("denials", {}).items()},
         former_clusters=_texts(data.get("formerClusters", ())),
         node_uid=_is(str | None, data.get("nodeUID")),

@@ -19,6 +19,7 @@ class State:
     is told twice. addresses: the node's, that rules match. writing: a run began to write rules and has not ended.
     unserved: mappings of the plan that the run did not get in place. annotations: namespace/name of a Pod -> digest of
     the annotation that the run left on it. denials: Pods whose patch was denied.
+    waiting: subjects of events that are still to be created, oldest first.
     """
 
     boot: str = ""
@@ -33,6 +34,7 @@ class State:
     unserved: tuple[RuleKey, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     denials: Denials = field(default_factory=dict, hash=False)
+    waiting: tuple[str, ...] = ()
     writing: bool = False
 
 

@@ -1,8 +1,10 @@
 """What Pods and Services are told in Events: once per change of a reason, as the state file remembers what was said."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import zip_longest
+from typing import NamedTuple
 
 from nplconf.lists import listed
 from nplconf.model import ANNOTATION, ClusterState, Event, Plan, Pod, PodRef, Skipped
@@ -11,6 +13,8 @@ from nplconf.publish.annotation import Entry
 
 MOST = 50
 """Events of one run. What is more is said by the next ones: after a start with many Pods, mapping them comes first."""
+WAITING = 1000
+"""The most Events whose age is kept; the others count as new in the next run."""
 Said = Mapping[str, str]
 """Subject and topic -> what was said of it last."""
 Planned = Callable[[PodRef], set[Entry]]
@@ -31,22 +35,47 @@ class Outcome:
         return tuple(pod for pod in self.cluster.pods if pod.ref in self.told)
 
 
-def due(outcome: Outcome, last: Plan | None, said: Said) -> tuple[tuple[Event, ...], dict[str, str]]:
-    """The Events to create, at most `MOST`, and what will have been said when they are.
+class Due(NamedTuple):
+    """The Events to create, what will have been said when they are, and the topics of those that wait, oldest first."""
 
-    last: the plan of the run before; None in the first one, which cannot tell whose an annotation is.
+    events: tuple[Event, ...]
+    after: dict[str, str]
+    waiting: tuple[str, ...] = ()
+
+
+def due(outcome: Outcome, last: Plan | None, said: Said, waiting: Sequence[str] = ()) -> Due:
+    """Return the Events to create, at most `MOST`: those of each namespace in turn, the oldest first.
+
+    Args:
+        outcome: What the run came to.
+        last: The plan of the run before; None in the first one, which cannot tell whose an annotation is.
+        said: What was said before.
+        waiting: The topics that the run before left for later, oldest first.
+
     """
-    events: list[Event] = []
+    new: list[Event] = []
     after: dict[str, str] = {}
     for event in _all(outcome, last, said):
         if said.get(event.topic) == event.value:
             after[event.topic] = event.value
-        elif len(events) < MOST:
-            events.append(event)
-            after[event.topic] = event.value
-        elif event.topic in said:
-            after[event.topic] = said[event.topic]
-    return tuple(events), after
+        else:
+            new.append(event)
+    age = {topic: place for place, topic in enumerate(waiting)}
+    order = _in_turn(sorted(new, key=lambda event: age.get(event.topic, len(age))))
+    events, later = order[:MOST], order[MOST:]
+    after |= {event.topic: event.value for event in events}
+    after |= {event.topic: said[event.topic] for event in later if event.topic in said}
+    left = sorted((event.topic for event in later), key=lambda topic: age.get(topic, len(age)))
+    return Due(tuple(events), after, tuple(left[:WAITING]))
+
+
+def _in_turn(events: Iterable[Event]) -> list[Event]:
+    """Return the events, one of each namespace in turn. The namespace whose first event is the oldest begins."""
+    queues: dict[str, list[Event]] = {}
+    for event in events:
+        queues.setdefault(event.namespace, []).append(event)
+    rounds = zip_longest(*queues.values())
+    return [event for one in rounds for event in one if event]
 
 
 def unsaid(after: Said, said: Said, failed: Iterable[Event]) -> dict[str, str]:

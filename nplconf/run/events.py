@@ -7,7 +7,7 @@ from nplconf.cluster import Cluster
 from nplconf.model import Plan
 from nplconf.node import Node
 from nplconf.plan.state import State
-from nplconf.publish.events import Outcome, due, unsaid
+from nplconf.publish.events import WAITING, Outcome, due, unsaid
 
 __all__ = ["Outcome", "tell"]
 
@@ -17,9 +17,10 @@ def tell(outcome: Outcome, cluster: Cluster, node: Node, next_state: State, last
 
     Nothing that fails here is a failure of the run: what could not be said is said by the next one.
     """
-    events, after = due(outcome, last, next_state.said)
+    events, after, waiting = due(outcome, last, next_state.said, next_state.waiting)
     later = cluster.tell(events, outcome.plan.node) if events else ()
     said = unsaid(after, next_state.said, later)
-    if said != next_state.said:
+    waiting = (*(event.topic for event in later), *waiting)[:WAITING]
+    if (said, waiting) != (next_state.said, next_state.waiting):
         with contextlib.suppress(OSError):
-            node.save(replace(next_state, writing=False, said=said), "")
+            node.save(replace(next_state, writing=False, said=said, waiting=waiting), "")

@@ -1,5 +1,6 @@
 """Events: each reason is said once, and again only when it has changed."""
 
+from collections import Counter
 from dataclasses import replace
 from time import process_time
 
@@ -9,7 +10,7 @@ from worlds import cluster, mapping, pod, ref, service
 
 from nplconf.model import Plan, Pod, PortMapping, Skipped
 from nplconf.publish import annotation
-from nplconf.publish.events import MOST, Outcome, due, unsaid
+from nplconf.publish.events import MOST, WAITING, Outcome, due, unsaid
 
 ROW = mapping()
 TOLD = annotation.render([annotation.entry(ROW)])
@@ -33,12 +34,12 @@ def said_of(found: Outcome, last: Plan | None = None) -> dict[str, str]:
 def test_a_mapped_pod_is_told_where_once() -> None:
     found = outcome(pod(), mappings=(ROW,))
 
-    (event,), said = due(found, None, {})
+    (event,), said, _ = due(found, None, {})
 
     assert (event.kind, event.namespace, event.name, event.uid) == ("Pod", "shop", "web-0", "uid-web-0")
     assert (event.reason, event.note) == ("NodePortMapped", "reachable: 8080/tcp at 10.10.10.10:61044")
     assert not event.warning
-    assert due(outcome(pod(annotation=TOLD), mappings=(ROW,)), found.plan, said) == ((), said)
+    assert due(outcome(pod(annotation=TOLD), mappings=(ROW,)), found.plan, said) == ((), said, ())
 
 
 def test_an_annotation_that_was_removed_is_told() -> None:
@@ -46,11 +47,11 @@ def test_an_annotation_that_was_removed_is_told() -> None:
     removed = outcome(pod(), mappings=(ROW,))
     said = said_of(mapped, mapped.plan)
 
-    (event,), after = due(removed, mapped.plan, said)
+    (event,), after, _ = due(removed, mapped.plan, said)
 
     assert (event.reason, event.warning) == ("AnnotationForged", True)
     assert "removed" in event.note
-    assert due(mapped, mapped.plan, after) == ((), after)
+    assert due(mapped, mapped.plan, after) == ((), after, ())
 
 
 def test_an_annotation_that_was_never_written_was_not_removed() -> None:
@@ -60,7 +61,7 @@ def test_an_annotation_that_was_never_written_was_not_removed() -> None:
 def test_another_number_is_told_anew() -> None:
     said = said_of(outcome(pod(), mappings=(ROW,)))
 
-    (event,), _ = due(outcome(pod(), mappings=(mapping(61045),)), None, said)
+    (event,), *_ = due(outcome(pod(), mappings=(mapping(61045),)), None, said)
 
     assert "61045" in event.note
 
@@ -68,7 +69,7 @@ def test_another_number_is_told_anew() -> None:
 def test_what_is_mapped_again_later_is_told_again() -> None:
     mapped, unmapped = outcome(pod(), mappings=(ROW,)), outcome(pod())
     said = said_of(mapped)
-    events, said = due(unmapped, None, said)
+    events, said, _ = due(unmapped, None, said)
     assert events == ()
 
     assert len(due(mapped, None, said)[0]) == 1
@@ -78,7 +79,7 @@ def test_a_pod_created_again_under_its_name_is_told_for_itself() -> None:
     said = said_of(outcome(pod(), mappings=(ROW,)))
     again = pod(uid="uid-2")
 
-    (event,), said = due(outcome(again, mappings=(mapping(pod=again.ref),)), None, said)
+    (event,), said, _ = due(outcome(again, mappings=(mapping(pod=again.ref),)), None, said)
 
     assert event.uid == "uid-2"
     assert len(said) == 1
@@ -86,12 +87,12 @@ def test_a_pod_created_again_under_its_name_is_told_for_itself() -> None:
 
 def test_a_skipped_port_is_told_with_its_reason_until_the_reason_changes() -> None:
     first = outcome(pod(), skipped=(skip(),))
-    (event,), said = due(first, None, {})
+    (event,), said, _ = due(first, None, {})
     assert (event.reason, event.warning) == ("ProtocolUnsupported", True)
     assert event.note == "9090 (sctp) of Service shop/web is not mapped: SCTP is not mapped"
     assert due(first, None, said)[0] == ()
 
-    (event,), _ = due(outcome(pod(), skipped=(skip("policy"),)), None, said)
+    (event,), *_ = due(outcome(pod(), skipped=(skip("policy"),)), None, said)
 
     assert event.reason == "Policy"
 
@@ -99,7 +100,7 @@ def test_a_skipped_port_is_told_with_its_reason_until_the_reason_changes() -> No
 def test_a_port_skipped_twice_once_per_family_is_one_event() -> None:
     found = outcome(pod(), skipped=(skip("pod-ip-missing"), skip("node-ip-missing")))
 
-    events, said = due(found, None, {})
+    events, said, _ = due(found, None, {})
 
     assert len(events) == 1
     assert due(found, None, said)[0] == ()
@@ -115,19 +116,19 @@ def test_a_port_that_is_skipped_for_the_same_reasons_in_another_order_is_told_no
 def test_a_skipped_service_is_told_itself_and_no_other() -> None:
     found = outcome(skipped=(skip("service-type", None),))
     found = replace(found, cluster=cluster(service("api"), service()))
-    (event,), _ = due(found, None, {})
+    (event,), *_ = due(found, None, {})
 
     assert (event.kind, event.name, event.uid, event.reason) == ("Service", "web", "uid-web", "ServiceType")
     assert event.warning
 
 
 def test_a_skipped_pod_that_the_run_did_not_read_is_not_told_as_its_service() -> None:
-    assert due(outcome(skipped=(skip(),)), None, {}) == ((), {})
+    assert due(outcome(skipped=(skip(),)), None, {}) == ((), {}, ())
 
 
 def test_every_place_of_a_pod_is_told_with_its_address_as_it_is_dialled() -> None:
     rows = (ROW, mapping(family="IPv6"), mapping(61045, pod_port=9090))
-    (event,), _ = due(outcome(pod(), mappings=rows), None, {})
+    (event,), *_ = due(outcome(pod(), mappings=rows), None, {})
     assert event.note == (
         "reachable: 8080/tcp at 10.10.10.10:61044, 8080/tcp at [fd00:10::10]:61044, 9090/tcp at 10.10.10.10:61045"
     )
@@ -150,11 +151,11 @@ def test_an_annotation_that_is_not_ours_is_told_once(text: str) -> None:
     found = outcome(pod(annotation=text), mappings=(ROW,))
     said = said_of(outcome(pod(), mappings=(ROW,)))
 
-    events, after = due(found, last, said)
+    events, after, _ = due(found, last, said)
 
     assert [(event.reason, event.warning) for event in events] == [("AnnotationForged", True)]
     assert reasons(found, last, after) == []
-    assert due(outcome(pod(annotation=TOLD), mappings=(ROW,)), last, after) == ((), after)
+    assert due(outcome(pod(annotation=TOLD), mappings=(ROW,)), last, after) == ((), after, ())
     another = outcome(pod(annotation="another"), mappings=(ROW,))
     assert reasons(another, last, after) == ["AnnotationForged"]
 
@@ -195,7 +196,7 @@ def test_a_run_says_so_much_and_the_next_ones_the_rest() -> None:
     said: dict[str, str] = {}
     counts = []
     for _ in range(4):
-        events, said = due(found, None, said)
+        events, said, _ = due(found, None, said)
         counts.append(len(events))
 
     assert counts == [MOST, MOST, 1, 0]
@@ -203,7 +204,7 @@ def test_a_run_says_so_much_and_the_next_ones_the_rest() -> None:
 
 def test_what_could_not_be_said_is_said_by_the_next_run() -> None:
     found = many(3)
-    events, after = due(found, None, {})
+    events, after, _ = due(found, None, {})
 
     said = unsaid(after, {}, events[1:])
 
@@ -212,7 +213,7 @@ def test_what_could_not_be_said_is_said_by_the_next_run() -> None:
 
 def test_an_old_saying_stays_until_the_new_one_could_be_said() -> None:
     before = said_of(outcome(pod(), mappings=(ROW,)))
-    events, after = due(outcome(pod(), mappings=(mapping(61045),)), None, before)
+    events, after, _ = due(outcome(pod(), mappings=(mapping(61045),)), None, before)
 
     assert unsaid(after, before, events) == before
 
@@ -224,7 +225,7 @@ def test_many_pods_that_were_told_nothing_yet_are_compared_in_one_look_at_the_la
     last = worlds.plan(*rows)
     start = process_time()
 
-    events, _ = due(found, last, {})
+    events, *_ = due(found, last, {})
 
     assert len(events) == MOST
     assert process_time() - start < 2, "it is 0.05 s; a look through all mappings for each Pod takes 5"
@@ -233,7 +234,7 @@ def test_many_pods_that_were_told_nothing_yet_are_compared_in_one_look_at_the_la
 def test_a_pod_of_another_node_is_told_nothing() -> None:
     found = outcome(pod(), mappings=(ROW,))
     elsewhere = replace(found.cluster, pods=(*found.cluster.pods, pod("web-9", on="worker-2", annotation="forged")))
-    events, _ = due(replace(found, cluster=elsewhere), found.plan, {})
+    events, *_ = due(replace(found, cluster=elsewhere), found.plan, {})
     assert {event.name for event in events} == {"web-0"}
 
 
@@ -243,7 +244,47 @@ def test_what_was_said_before_is_remembered_while_something_newer_waits_for_its_
     said = said_of(outcome(pods[-1], mappings=(rows[-1],)))
     moved = [*rows[:-1], rows[-1]._replace(node_port=61999)]
 
-    events, after = due(outcome(*pods, mappings=tuple(moved)), None, said)
+    events, after, _ = due(outcome(*pods, mappings=tuple(moved)), None, said)
 
     assert len(events) == MOST
     assert {topic: after[topic] for topic in said} == said
+
+
+def tenants(**pods: int) -> Outcome:
+    """A run that has mapped so many Pods of each namespace."""
+    rows, found = [], []
+    for namespace, count in pods.items():
+        for i in range(count):
+            one = pod(f"{namespace}-{i:04}", [f"10.{len(rows) >> 8}.{len(rows) & 255}.1"], namespace=namespace)
+            rows.append(mapping(20_000 + len(rows), pod=one.ref, pod_ip=one.ips[0]))
+            found.append(one)
+    return outcome(*found, mappings=tuple(rows))
+
+
+def test_one_tenant_with_many_events_keeps_no_other_waiting() -> None:
+    events, _, waiting = due(tenants(attacker=1000, shop=3, web=2), None, {})
+    counts = Counter(event.namespace for event in events)
+    assert counts == {"attacker": MOST - 5, "shop": 3, "web": 2}
+    assert len(waiting) == min(WAITING, 1005 - MOST)
+
+
+def test_what_waits_longest_is_said_first_though_new_events_come_in_every_run() -> None:
+    found = tenants(**{f"tenant-{i:03}": 3 for i in range(2 * MOST)})
+    events, said, waiting = due(found, None, {})
+    assert len({event.namespace for event in events}) == MOST
+    more = tenants(**{f"tenant-{i:03}": 3 + (i < MOST) for i in range(2 * MOST)})
+    later, *_ = due(more, None, said, waiting)
+    assert {event.namespace for event in later} & {event.namespace for event in events} == set()
+    assert len(later) == MOST
+
+
+def test_within_a_namespace_the_oldest_event_is_said_first() -> None:
+    old = tenants(shop=MOST + 10)
+    _, said, waiting = due(old, None, {})
+    newer = tenants(shop=2 * MOST)
+    events, *_ = due(newer, None, said, waiting)
+    assert [event.topic for event in events][:10] == list(waiting)
+
+
+def test_the_age_of_a_thousand_events_is_kept() -> None:
+    assert len(due(tenants(shop=WAITING + 2 * MOST), None, {}).waiting) == WAITING
