@@ -1,8 +1,9 @@
 """Whether a filter table lets a new, translated packet from outside through to a Pod.
 
-Not every condition of a rule can be told from here (marks, sets, sources). A rule that accepts under such a condition,
-or leads past what comes after it, may be the one that lets our packets through; one that drops under such a condition
-is taken to be meant for others. So "drop" is said only where nothing could let the packet through.
+Not every condition of a rule can be told from here (protocols, ports, marks, sets, sources). A rule that accepts under
+such a condition, or leads past what comes after it, may let packets to Pods pass: where a rule or policy that drops
+everything comes after it, the outcome is "maybe". A rule that drops under such a condition is taken to be meant for
+other packets. "drop" is the outcome only where nothing could let the packet through.
 """
 
 import shlex
@@ -11,7 +12,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Literal, NamedTuple
 
-Outcome = Literal["accept", "drop", "maybe", "return"]
+Outcome = Literal["accept", "drop", "maybe", "perhaps", "return"]
+"""maybe: some rules accept the packet or others drop it. perhaps: a rule may accept it, else it goes on."""
 Fit = Literal["yes", "no", "maybe"]
 STATES = {"NEW", "DNAT"}
 ENDS: Mapping[str, Outcome] = {"ACCEPT": "accept", "DROP": "drop", "REJECT": "drop", "RETURN": "return"}
@@ -61,10 +63,10 @@ def _words(line: str) -> list[str]:
 def verdict(table: Table, packet: Packet) -> Outcome:
     """accept, drop, or maybe: what becomes of the packet in FORWARD. A node without that table lets everything pass."""
     outcome = _walk(table, "FORWARD", packet, DEPTH)
-    if outcome in ("accept", "drop"):
+    if outcome in ("accept", "drop", "maybe"):
         return outcome
     passes = table.policies.get("FORWARD", "ACCEPT") == "ACCEPT"
-    return "accept" if passes else "maybe" if outcome == "maybe" else "drop"
+    return "accept" if passes else "maybe" if outcome == "perhaps" else "drop"
 
 
 def _walk(table: Table, chain: str, packet: Packet, depth: int) -> Outcome:
@@ -75,14 +77,14 @@ def _walk(table: Table, chain: str, packet: Packet, depth: int) -> Outcome:
         if fit == "no":
             continue
         outcome = ENDS.get(target) or _walk(table, target, packet, depth - 1)
-        if fit == "yes" and outcome in ("accept", "drop"):
+        if fit == "yes" and outcome in ("accept", "drop", "maybe"):
             return "maybe" if outcome == "drop" and (perhaps or past) else outcome
-        perhaps |= outcome in ("accept", "maybe")
+        perhaps |= outcome in ("accept", "maybe", "perhaps")
         if target == "RETURN" or not comes_back:
             if fit == "yes":
                 break
             past = True
-    return "maybe" if perhaps else "return"
+    return "perhaps" if perhaps else "return"
 
 
 def _fit(words: Sequence[str], packet: Packet) -> tuple[Fit, str, bool]:

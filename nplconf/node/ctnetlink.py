@@ -156,7 +156,7 @@ def _udp_filter(number: int | None) -> bytes:
     return _attribute(TUPLE_ORIG | NESTED, original) + _attribute(FILTER | NESTED, compared)
 
 
-def _attributes(data: bytes) -> dict[int, bytes]:
+def attributes(data: bytes) -> dict[int, bytes]:
     """The values of a row of attributes, by type."""
     values = {}
     start = 0
@@ -171,17 +171,17 @@ def _attributes(data: bytes) -> dict[int, bytes]:
 
 def _entry(message: bytes, family: socket.AddressFamily) -> Entry | None:
     """The entry of a listed message, None when it is not one of UDP and zone 0."""
-    values = _attributes(message[PREFIX:])
-    original = _attributes(values[TUPLE_ORIG])
-    protocol = _attributes(original[TUPLE_PROTO])
+    values = attributes(message[PREFIX:])
+    original = attributes(values[TUPLE_ORIG])
+    protocol = attributes(original[TUPLE_PROTO])
     if protocol[PROTO_NUM] != bytes([socket.IPPROTO_UDP]) or ZONE in values or TUPLE_ZONE in original:
         return None
-    reply = _attributes(values[TUPLE_REPLY])
+    reply = attributes(values[TUPLE_REPLY])
     source, destination = IP_SRC_DST[family]
-    answering_port = _attributes(reply[TUPLE_PROTO])[PROTO_SRC_PORT]
+    answering_port = attributes(reply[TUPLE_PROTO])[PROTO_SRC_PORT]
     return Entry(
         exact=_attribute(TUPLE_ORIG | NESTED, values[TUPLE_ORIG]) + _attribute(ID, values[ID]),
-        destination=_attributes(original[TUPLE_IP])[destination],
+        destination=attributes(original[TUPLE_IP])[destination],
         number=int.from_bytes(protocol[PROTO_DST_PORT], "big"),
-        answered_by=(_attributes(reply[TUPLE_IP])[source], int.from_bytes(answering_port, "big")),
+        answered_by=(attributes(reply[TUPLE_IP])[source], int.from_bytes(answering_port, "big")),
     )

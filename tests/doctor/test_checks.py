@@ -14,7 +14,7 @@ from nplconf.doctor.checks.antrea import Antrea, agent
 from nplconf.doctor.checks.backend import Iptables, iptables, leftovers
 from nplconf.doctor.checks.config import faults
 from nplconf.doctor.checks.datapath import bypass
-from nplconf.doctor.checks.forward_policy import Forwarding, forwarding
+from nplconf.doctor.checks.forward_policy import Drop, Forwarding, Kernel, forwarding, kernel
 from nplconf.doctor.checks.ip_forward import forwards
 from nplconf.doctor.checks.last_success import LastSuccess, last_good_run
 from nplconf.doctor.checks.port_range import Ports, ports
@@ -22,13 +22,15 @@ from nplconf.doctor.checks.route_localnet import devices
 from nplconf.doctor.checks.state_dir import openable
 from nplconf.doctor.facts import Facts, Fault, Unknown
 from nplconf.doctor.facts.cluster import UNREAD, Answers, answers
+from nplconf.doctor.facts.dropping import Dropping
 from nplconf.doctor.facts.holds import holds
 from nplconf.doctor.facts.kernel import missing_capabilities
 from nplconf.doctor.facts.netfilter import Filter, Live, filters, live
 from nplconf.doctor.facts.units import Store, Unit, Units, store, units
+from nplconf.doctor.native import Chain, Outcome
 from nplconf.doctor.verdict import Verdict
 from nplconf.errors import UnavailableError
-from nplconf.model import Holds, LiveRule, PortRange, Right, RuleKey, Service, Taken
+from nplconf.model import FAMILIES, Holds, LiveRule, PortRange, Right, RuleKey, Service, Taken
 from nplconf.node import datapath
 from nplconf.node.datapath import Datapath
 from nplconf.node.nft import NativeRule
@@ -49,6 +51,7 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "iptables": (iptables, Iptables(("nft", "legacy"), "auto", "nft", {})),
     "live": (live, Live((LiveRule(RuleKey(61044, "IPv4", "tcp"), "10.244.3.7", 80, ""),), {})),
     "leftovers": (leftovers, {}),
+    "kernel": (kernel, Kernel()),
     "forwarding": (forwarding, FORWARD),
     "filters": (filters, FORWARD.filters),
     "ip_forward": (forwards, {"IPv4": True}),
@@ -98,11 +101,17 @@ def unit(name: str, **changed: Any) -> Units:
     return Units((), (), STATES | {name: RUNNING._replace(**changed)})
 
 
-def dropping(*native: str) -> Forwarding:
-    return FORWARD._replace(filters=(Filter("iptables-legacy", "IPv6", (":FORWARD DROP [0:0]",)),), native=native)
+def dropping() -> Forwarding:
+    return FORWARD._replace(filters=(Filter("iptables-legacy", "IPv6", (":FORWARD DROP [0:0]",)),))
+
+
+def native(place: str, outcome: Outcome = "drop") -> Chain:
+    return Chain(place, frozenset({"IPv4"}), outcome)
 
 
 OTHERS = Answers(worlds.cluster(worlds.node("worker-1.example.com")), RIGHTS)
+BOTH = frozenset(FAMILIES)
+RULE = Dropping("iptables-nft (IPv4), table filter, chain FORWARD", "-A FORWARD -j DROP", "iptables-nft -I FORWARD")
 FRONT = ("web/front", "nodePort", 61500)
 NOT_ALLOWED = Right("get nodes", allowed=False)
 BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
@@ -120,7 +129,10 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("capabilities", "fail", {"capabilities": frozenset({"CAP_NET_RAW"})}, "CAP_NET_RAW"),
     ("ip-forward", "fail", {"ip_forward": {"IPv4": True, "IPv6": False}}, "net.ipv6.conf.all.forwarding"),
     ("forward-policy", "fail", {"forwarding": dropping()}, "iptables-legacy (IPv6)"),
-    ("forward-policy", "warn", {"forwarding": FORWARD._replace(native=("inet fw forward",))}, "inet fw forward"),
+    ("forward-policy", "warn", {"forwarding": FORWARD._replace(native=(native("inet fw f"),))}, "inet fw f"),
+    ("forward-policy", "fail", {"kernel": Kernel(BOTH, (Drop("tcp/10.0.0.1:61000", RULE),))}, "-A FORWARD -j DROP"),
+    ("forward-policy", "fail", {"kernel": Kernel(BOTH, (Drop("tcp/10.0.0.1:61000", None),))}, "routing"),
+    ("forward-policy", "fail", {"kernel": Kernel(BOTH, (Drop("u", None, untranslated=True),))}, "not translated"),
     ("route-localnet", "warn", {"route_localnet": ("all",)}, "127.0.0.1"),
     ("port-range", "warn", {"ports": Ports(PortRange(32768, 61099), (), 1024)}, "100 ports"),
     ("port-range", "warn", {"ports": Ports(PortRange(1024, 65535), (PortRange(61000, 61999),), 1024)}, "1 ports"),
@@ -301,7 +313,7 @@ V4_AND_V6 = Forwarding(
         ),
         (
             "forward-policy",
-            {"forwarding": FORWARD._replace(native=("inet a f", "ip b g"))},
+            {"forwarding": FORWARD._replace(native=(native("inet a f"), native("ip b g")))},
             "nft insert rule inet a f ct status dnat accept && nft insert rule ip b g ct status dnat accept",
         ),
         (
@@ -382,10 +394,10 @@ def test_only_a_rule_that_drops_what_goes_to_127_guards_it_and_one_family_that_h
     )
 
 
-def test_on_a_node_without_a_pod_a_rule_for_pods_may_let_them_through() -> None:
+def test_on_a_node_without_a_pod_a_rule_for_pods_may_let_them_through_which_is_a_warning() -> None:
     lines = (":FORWARD DROP [0:0]", "-A FORWARD -d 10.244.0.0/16 -o cni0 -j ACCEPT")
     forwarding = FORWARD._replace(filters=(Filter("iptables-nft", "IPv4", lines),), pods={})
-    assert judge(examined(forwarding=forwarding))["forward-policy"].status == "ok"
+    assert judge(examined(forwarding=forwarding))["forward-policy"].status == "warn"
 
 
 def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
@@ -413,3 +425,10 @@ def test_what_is_well_says_what_was_found(check: str, harmless: dict[str, Any], 
     found = judge(examined(**harmless))[check]
     assert found.status == "ok"
     assert said in found.message
+
+
+def test_what_the_kernel_let_pass_is_not_read_as_text_a_second_time() -> None:
+    asked = Kernel(frozenset({"IPv6"}))
+    found = judge(examined(kernel=asked, forwarding=dropping()._replace(pods={"IPv6": ("fd00::7", "")})))
+    assert found["forward-policy"].status == "ok"
+    assert "traced packet" in found["forward-policy"].message

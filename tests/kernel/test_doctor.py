@@ -166,7 +166,7 @@ def test_a_firewall_of_nftables_itself(served: World) -> None:
     for family in ("inet", "ip6"):
         chain = f"{family} fw pass {{ type filter hook forward priority 0; policy drop; }}"
         served.run("nft", f"add table {family} fw; add chain {chain}")
-    assert named(served) == {"forward-policy": "warn"}
+    assert named(served) == {"forward-policy": "fail"}
     mend(served, "forward-policy")
 
 
