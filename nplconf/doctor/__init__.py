@@ -3,7 +3,8 @@
     checks/    one small module per subject: pure judgement over facts. How to add one is said there.
     facts/     what the node and the cluster say, read when a check first asks
     verdict    what a check is, and what it returns
-    forward    which way a packet takes through filter tables (pure)
+    forward    which way a packet takes through filter tables of iptables, as text (pure)
+    native     the same for chains of nftables itself (pure)
 
 May import everything below `cli` but `run`. One cause is reported once: a check whose facts could not be read because
 of a problem that another check reports says "not checked" and names that check. It is never "ok" then.

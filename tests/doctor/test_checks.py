@@ -15,7 +15,7 @@ from nplconf.doctor.checks.backend import Iptables, iptables, leftovers
 from nplconf.doctor.checks.config import faults
 from nplconf.doctor.checks.datapath import bypass
 from nplconf.doctor.checks.forward_policy import Drop, Forwarding, Kernel, forwarding, kernel
-from nplconf.doctor.checks.ip_forward import forwards
+from nplconf.doctor.checks.ip_forward import Filtered, filtered, forwards, unrouted
 from nplconf.doctor.checks.last_success import LastSuccess, last_good_run
 from nplconf.doctor.checks.port_range import Ports, ports
 from nplconf.doctor.checks.route_localnet import devices
@@ -55,6 +55,8 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "forwarding": (forwarding, FORWARD),
     "filters": (filters, FORWARD.filters),
     "ip_forward": (forwards, {"IPv4": True}),
+    "filtered": (filtered, ()),
+    "unrouted": (unrouted, ()),
     "route_localnet": (devices, ()),
     "ports": (ports, Ports(PortRange(32768, 60999), (), 1024)),
     "holds": (holds, Holds(available=True, ranges=(RANGE,))),
@@ -128,10 +130,11 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("backend-leftovers", "warn", {"leftovers": {"iptables-legacy": ("IPv4",)}}, "IPv4"),
     ("capabilities", "fail", {"capabilities": frozenset({"CAP_NET_RAW"})}, "CAP_NET_RAW"),
     ("ip-forward", "fail", {"ip_forward": {"IPv4": True, "IPv6": False}}, "net.ipv6.conf.all.forwarding"),
+    ("ip-forward", "warn", {"filtered": (Filtered("eth1", "10.0.0.7", "eth0"),)}, "rp_filter=1 on eth1"),
+    ("ip-forward", "fail", {"unrouted": (("10.0.0.7:61000", "10.244.3.7"),)}, "10.0.0.7:61000 (Pod 10.244.3.7)"),
     ("forward-policy", "fail", {"forwarding": dropping()}, "iptables-legacy (IPv6)"),
     ("forward-policy", "warn", {"forwarding": FORWARD._replace(native=(native("inet fw f"),))}, "inet fw f"),
     ("forward-policy", "fail", {"kernel": Kernel(BOTH, (Drop("tcp/10.0.0.1:61000", RULE),))}, "-A FORWARD -j DROP"),
-    ("forward-policy", "fail", {"kernel": Kernel(BOTH, (Drop("tcp/10.0.0.1:61000", None),))}, "routing"),
     ("forward-policy", "fail", {"kernel": Kernel(BOTH, (Drop("u", None, untranslated=True),))}, "not translated"),
     ("route-localnet", "warn", {"route_localnet": ("all",)}, "127.0.0.1"),
     ("port-range", "warn", {"ports": Ports(PortRange(32768, 61099), (), 1024)}, "100 ports"),

@@ -92,7 +92,7 @@ def test_it_works_on_a_bare_machine_and_leaves_it_bare(node: World) -> None:
 
 def everything(node: World) -> tuple[str, str, list[tuple[str, float]]]:
     """Rules, sysctls and files that a check could change."""
-    rules = node.run("nft", "list", "ruleset").stdout
+    rules = node.run("nft", "--stateless", "list", "ruleset").stdout
     values = node.run(
         "sh", "-c", "sysctl -a 2>/dev/null | grep -e ^net.ipv4 -e ^net.ipv6 | grep -v -e stat -e random"
     ).stdout
@@ -152,6 +152,27 @@ def test_forwarding_switched_off(served: World) -> None:
     sysctl(served.node, "net.ipv4.ip_forward", 0)
     assert named(served) == {"ip-forward": "fail"}
     mend(served, "ip-forward")
+
+
+def test_a_strict_rp_filter_where_answers_leave_by_another_device(served: World) -> None:
+    batch(f"-n {served.node}", "link add eth7.9 type veth peer name other", "link set eth7.9 up", "link set other up")
+    batch(f"-n {served.node}", "address add 10.99.0.2/24 dev eth7.9", "route add default via 10.99.0.1 dev eth7.9")
+    assert named(served) == {}
+    sysctl(served.node, "net.ipv4.conf.client.rp_filter", 1)
+    assert named(served) == {"ip-forward": "warn"}
+    assert "rp_filter=1 on client" in str(checks(served)["ip-forward"]["message"])
+    mend(served, "ip-forward")
+
+
+def test_a_strict_rp_filter_where_answers_go_back_the_same_way(served: World) -> None:
+    batch(f"-n {served.node}", "route add default via 10.10.10.77 dev client")
+    sysctl(served.node, "net.ipv4.conf.all.rp_filter", 1)
+    assert named(served) == {}
+
+
+def test_a_pod_that_no_route_leads_to(served: World) -> None:
+    batch(f"-n {served.node}", "route delete 10.244.3.1/32", "route add unreachable 10.244.3.1/32")
+    assert named(served) == {"ip-forward": "fail"}
 
 
 @pytest.mark.parametrize("kind", ["nft", "legacy"])

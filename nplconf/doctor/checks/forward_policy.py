@@ -105,8 +105,7 @@ def _dropped(drop: Drop) -> Verdict:
     if drop.dropping:
         message = f"a packet to {drop.target} is dropped by {drop.dropping.place}: {drop.dropping.rule}"
         return fail(message, drop.dropping.fix)
-    message = f"a packet to {drop.target} does not reach the Pod: the routing of this node drops it (see ip-forward)"
-    return fail(message, "ip route get to the Pod; sysctl net.ipv4.conf.all.rp_filter")
+    return unchecked(Unknown(f"the routing of this node drops packets to {drop.target} (see ip-forward)", "ip-forward"))
 
 
 def _by_text(found: Forwarding, families: Iterable[Family], asked: Iterable[Family]) -> Verdict:

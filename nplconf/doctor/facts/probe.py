@@ -7,7 +7,7 @@ exists for this moment traces it, and drops it after everything else: no Pod see
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ipaddress import ip_interface, ip_network
 from typing import Any, NamedTuple
 
@@ -68,10 +68,10 @@ class Probed(NamedTuple):
 def probes(facts: Facts) -> tuple[Probed, ...]:
     """Return what became of one packet for each family and protocol that has a mapping, as far as it can be asked."""
     firsts = {(rule.key.family, rule.key.protocol): rule for rule in reversed(facts.read(live).rules)}
-    addresses = state.load(facts.settings.state_dir).state.addresses if firsts else {}
+    addresses = matched(facts) if firsts else {}
     found = []
     for (family, _), rule in sorted(firsts.items()):
-        for way in list(_ways(family, addresses.get(family, ()), rule.source_ranges))[:1]:
+        for way in list(ways(family, addresses.get(family, ()), rule.source_ranges))[:1]:
             with contextlib.suppress(NplconfError, OSError):
                 found.append(probe(rule, way))
     return tuple(one for one in found if one.reached)
@@ -139,7 +139,12 @@ def _ingress(sent: Packet, family: Family, device: str) -> str:
 # --- the way in ------------------------------------------------------------------------------------------------------
 
 
-def _ways(family: Family, addresses: Sequence[str], sources: Sequence[str]) -> Iterator[Way]:
+def matched(facts: Facts) -> Mapping[Family, Sequence[str]]:
+    """Return the addresses that the rules match, as the last run left them."""
+    return state.load(facts.settings.state_dir).state.addresses
+
+
+def ways(family: Family, addresses: Sequence[str], sources: Sequence[str] = ()) -> Iterator[Way]:
     """Yield the devices with an address that the rules match, and an address of a client beyond each."""
     flag = "-4" if family == "IPv4" else "-6"
     for link in _listed("address", "show", "up"):  # with -4 it leaves the hardware address out
