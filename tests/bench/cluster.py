@@ -43,16 +43,16 @@ class Served(Node):
 
 
 @contextlib.contextmanager
-def served(pods: int, services: int) -> Iterator[Served]:
-    """A node with so many Pods, one Service that selects them, and so many others."""
-    with tempfile.TemporaryDirectory(prefix="nplconf-bench-") as name, world(Path(name), "nft", Served) as made:
+def served(pods: int, services: int, backend: str = "nft", spare: int = 0) -> Iterator[Served]:
+    """A node with so many Pods, one Service that selects them, and so many others. spare: ports beside the Pods'."""
+    with tempfile.TemporaryDirectory(prefix="nplconf-bench-") as name, world(Path(name), backend, Served) as made:
         directory = made.directory / "plane"
         directory.mkdir()
         with kube.running(directory, made.node, HOST) as made.plane:
             made.kubeconfig = made.plane.kubeconfig("admin", {"token": made.plane.tokens[kube.ADMIN]})
             _fill(made, pods, services)
-            made.numbers = pods
-            made.start_hold("--port-range", f"{made.last - pods + 1}-{made.last}")
+            made.numbers = pods + spare
+            made.start_hold("--port-range", f"{made.last - made.numbers + 1}-{made.last}")
             yield made
 
 
@@ -84,10 +84,10 @@ def _send(made: Served, requests: Sequence[Request]) -> float:
     ready = [(m, path, json.dumps(body), head | {"Content-Type": kinds[m]}) for m, path, body in requests]
 
     def send(part: Sequence[tuple[str, str, str, dict[str, str]]]) -> None:
-        with contextlib.closing(_connection(made)) as connection:
+        with contextlib.closing(connection(made)) as opened:
             for request in part:
-                connection.request(*request)
-                response = connection.getresponse()
+                opened.request(*request)
+                response = opened.getresponse()
                 text = response.read()
                 assert response.status < 300, text
 
@@ -97,7 +97,8 @@ def _send(made: Served, requests: Sequence[Request]) -> float:
     return time.monotonic() - start
 
 
-def _connection(made: Served) -> http.client.HTTPSConnection:
+def connection(made: Served) -> http.client.HTTPSConnection:
+    """A connection to the API server of a node."""
     context = ssl.create_default_context(cafile=str(made.plane.ca))
     connection = http.client.HTTPSConnection(HOST, made.plane.port, context=context, timeout=60)
     with netns.inside(made.node):
@@ -189,7 +190,7 @@ def _counting(node: Served) -> Iterator[_Relay]:
             while True:
                 client, _ = listener.accept()
                 with netns.inside(node.node):
-                    server = socket.create_connection((HOST, node.plane.port))
+                    server = socket.createconnection((HOST, node.plane.port))
                 for a, b, note in ((client, server, lambda _: None), (server, client, count)):
                     threading.Thread(target=_pump, args=(a, b, note), daemon=True).start()
 

@@ -1,0 +1,127 @@
+"""Watch mode: from a Pod's address to its annotation, and what a cluster that does not change costs."""
+
+import contextlib
+import http.client
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import kube
+import worlds
+from bench.cluster import SHOP, Served, connection, served
+from bench.figures import Figure
+from bench.nodes import pod_ip
+
+TICK = os.sysconf("SC_CLK_TCK")
+SETTLE_SECONDS = 90.0
+
+
+@contextlib.contextmanager
+def watching(node: Served, pods: int, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    """`nplconf watch` on a node, which has published everything when the body begins."""
+    ports = ("--port-range", f"{node.last - node.numbers + 1}-{node.last}")
+    argv = node._inside(sys.executable, "-m", "nplconf", "watch", *ports, *options, *node._options())
+    with subprocess.Popen(argv, env=node._environment(), stderr=subprocess.PIPE, text=True) as process:
+        try:
+            until = time.monotonic() + SETTLE_SECONDS
+            while published(node) < pods and time.monotonic() < until:
+                time.sleep(0.5)
+            yield process
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def published(node: Served) -> int:
+    """The Pods that have an annotation with an entry."""
+    found = node.plane.ok("GET", f"{SHOP}/pods")["items"]
+    return sum((worlds.raw_annotation(raw) or "[]") != "[]" for raw in found)
+
+
+# --- latency ---------------------------------------------------------------------------------------------------------
+
+
+def latency(pods: int, rounds: int, backend: str, aim: float | None) -> Iterator[Figure]:
+    """One new Pod after another gets its address: the time until its annotation."""
+    group = f"watch, {backend}, {pods} Pods here"
+    with served(pods, 1, backend, pods + rounds) as node, watching(node, pods, "--namespace-share", "100"):
+        seconds = [_published_after(node, number) for number in range(rounds)]
+    ordered = sorted(seconds)
+    yield Figure(group, "address to annotation p50", statistics.median(ordered) * 1000, "ms", aim)
+    yield Figure(group, "address to annotation p99", ordered[-1 - len(ordered) // 100] * 1000, "ms", 50)
+
+
+def _published_after(node: Served, number: int) -> float:
+    """Seconds from the status that gives a new Pod its address to the annotation, as a watch sees both."""
+    name = f"late-{number}"
+    raw = worlds.raw_pod(name, (pod_ip(60_000 + number),))
+    metadata = {key: value for key, value in raw["metadata"].items() if key != "uid"}
+    node.plane.ok("POST", f"{SHOP}/pods", {"metadata": metadata, "spec": raw["spec"]})
+    with _Observer.of(node, name) as observer:
+        node.plane.ok("PATCH", f"{SHOP}/pods/{name}/status", {"status": raw["status"]})
+        seconds = observer.seconds()
+    node.plane.ok("DELETE", f"{SHOP}/pods/{name}?gracePeriodSeconds=0")
+    return seconds
+
+
+@dataclass(slots=True)
+class _Observer:
+    """A watch of one Pod."""
+
+    connection: http.client.HTTPSConnection
+    response: http.client.HTTPResponse
+
+    @classmethod
+    @contextlib.contextmanager
+    def of(cls, node: Served, name: str) -> Iterator["_Observer"]:
+        """Begin to watch."""
+        with contextlib.closing(connection(node)) as opened:
+            head = {"Authorization": f"Bearer {node.plane.tokens[kube.ADMIN]}"}
+            opened.request("GET", f"{SHOP}/pods?watch=1&fieldSelector=metadata.name={name}", headers=head)
+            response = opened.getresponse()
+            response.readline()  # the Pod as it is
+            yield cls(opened, response)
+
+    def seconds(self) -> float:
+        """From the event with the address to the one with an entry in the annotation."""
+        began = None
+        while True:
+            raw = json.loads(self.response.readline())["object"]
+            if began is None and raw["status"].get("podIP"):
+                began = time.monotonic()
+            if began is not None and (worlds.raw_annotation(raw) or "[]") != "[]":
+                return time.monotonic() - began
+
+
+# --- idle ------------------------------------------------------------------------------------------------------------
+
+
+def idle(pods: int, services: int, seconds: float) -> Iterator[Figure]:
+    """A cluster in which nothing happens."""
+    group = f"watch, idle, {pods} Pods here, {services} Services"
+    with served(pods, services, spare=pods) as node, watching(node, pods) as process:
+        time.sleep(min(seconds / 2, 5.0))
+        pid = process.pid  # `ip netns exec` becomes the program that it starts
+        before, began = _processor(pid), time.monotonic()
+        time.sleep(seconds)
+        share = (_processor(pid) - before) / (time.monotonic() - began)
+        memory = _memory(pid)
+    yield Figure(group, "processor, of one core", share * 100, "%", 0.2)
+    yield Figure(group, "memory (VmRSS)", memory, "MiB", 90)
+
+
+def _processor(pid: int) -> float:
+    """Seconds of a process and of its children that ended."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / TICK
+
+
+def _memory(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmRSS")).split()[1]) / 1024
