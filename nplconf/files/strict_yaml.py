@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from nplconf.characters import escaped
+from nplconf.files.yaml_builder import NOWHERE, Builder, Frame
 
 Path = tuple[str | int, ...]
 """Keys and list indexes from the root of a document."""
@@ -137,23 +138,8 @@ class _StopReading(Exception):  # noqa: N818 - control flow, not an error: the p
     """Nothing that follows can be trusted or afforded."""
 
 
-class _Frame:
-    """A mapping or list that is being read. key: where the next value goes."""
-
-    __slots__ = ("items", "key", "lines")
-
-    def __init__(self, items: dict[str, Any] | list[Any], line: int) -> None:
-        self.items = items
-        self.lines = Lines(line)
-        self.key: str | int | None = None if isinstance(items, dict) else 0
-
-
-_NOWHERE = -1
-"""The key of a value that is dropped: it belongs to a doubled key or to one that is no string."""
-
-
-class _Reader:
-    """The state of one pass over the events: no recursion, so that depth costs nothing."""
+class _Reader(Builder):
+    """Builds the document and collects its problems."""
 
     def __init__(self, file: str, limits: Limits) -> None:
         self.file = file
@@ -162,12 +148,13 @@ class _Reader:
         self.complete = False
         self.documents = 0
         self.entries = 0
+        self.most = limits.entries
         # The document is the one entry of a list that is not part of any path.
         self.root: list[Any] = []
-        self.stack: list[_Frame] = [_Frame(self.root, 1)]
+        super().__init__(limits.depth, Frame(self.root, Lines(1)))
 
     def document(self) -> Document:
-        lines = self.stack[0].lines.inside.get(0, 1)
+        lines = self.stack[0].mark.inside.get(0, 1)
         return Document(
             self.file,
             self.root[0] if self.complete and self.root else None,
@@ -178,7 +165,7 @@ class _Reader:
 
     def note(self, line: int, rule: str, message: str, *more: str | int) -> None:
         steps = [frame.key for frame in self.stack[1:]]
-        path = show_path([step for step in (*steps, *more) if step is not None and step != _NOWHERE])
+        path = show_path([step for step in (*steps, *more) if step is not None and step != NOWHERE])
         self.problems.append(Problem(self.file, line, path, rule, message))
         if len(self.problems) == self.limits.problems:
             self.stop(line, "too-many-problems", f"{self.limits.problems} problems: the rest was not read")
@@ -208,28 +195,13 @@ class _Reader:
         """Take in the events of a text to its end, or to where it is of no use any more."""
         import yaml
 
-        parser: Any = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)
-        handlers = {
-            yaml.ScalarEvent: self.scalar,
-            yaml.MappingStartEvent: lambda event: self.begin(event, {}),
-            yaml.SequenceStartEvent: lambda event: self.begin(event, []),
-            yaml.MappingEndEvent: self.end,
-            yaml.SequenceEndEvent: self.end,
-            yaml.AliasEvent: self.alias,
-            yaml.DocumentStartEvent: self.document_start,
-        }
         try:
-            while parser.check_event():
-                event = parser.get_event()
-                if handler := handlers.get(type(event)):
-                    handler(event)
+            self.take(text)
             self.complete = True
         except yaml.YAMLError as error:
             self.problems.append(_syntax(self.file, error, self.limits))
         except _StopReading:
             pass
-        finally:
-            parser.dispose()
 
     def document_start(self, event: Any) -> None:
         line = event.start_mark.line + 1
@@ -240,32 +212,22 @@ class _Reader:
             self.complete = True  # the first one is, and its other problems are worth telling
             self.stop(line, "yaml-second-document", "a second document begins: one file is one document")
 
-    def scalar(self, event: Any) -> None:
-        line: int = event.start_mark.line + 1
-        frame = self.stack[-1]
-        if event.anchor is not None or event.tag is not None:
-            self.decoration(event, line)
-        if frame.key is None:
-            self.key(frame, event, line)
-        else:
-            value = self.plain(event.value, line) if event.implicit[0] else event.value
-            self.put(frame, value, line, line)
-
-    def plain(self, text: str, line: int) -> str | int | bool | None:
+    def plain(self, event: Any) -> str | int | bool | None:
         """The value of an unquoted scalar."""
+        text: str = event.value
         if text in _CONSTANTS:
             return _CONSTANTS[text]
         if not _INTEGER.fullmatch(text):
             return text
         if len(text.lstrip("-")) > _DIGITS:
-            self.note(line, "integer-too-large", f"an integer has at most {_DIGITS} digits")
+            self.note(_line(event), "integer-too-large", f"an integer has at most {_DIGITS} digits")
             return None
         return int(text)
 
-    def key(self, frame: _Frame, event: Any, line: int) -> None:
+    def key(self, frame: Frame, event: Any) -> None:
         """Take a scalar for the key of what follows."""
-        key: str = event.value
-        frame.key = _NOWHERE
+        line, key = _line(event), event.value
+        frame.key = NOWHERE
         if event.implicit[0] and key == "<<":
             self.note(line, "yaml-merge", "merge keys are not allowed")
         elif event.implicit[0] and (key in _CONSTANTS or _INTEGER.fullmatch(key)):
@@ -276,63 +238,61 @@ class _Reader:
             self.stop(line, "too-many-entries", f"more than {self.limits.flat:,} keys in a mapping")
         else:
             frame.key = key
-            frame.lines.inside[key] = line
+            frame.mark.inside[key] = line
 
-    def begin(self, event: Any, items: dict[str, Any] | list[Any]) -> None:
-        line = event.start_mark.line + 1
-        frame = self.stack[-1]
-        if event.anchor is not None or event.tag is not None:
-            self.decoration(event, line)
-        if len(self.stack) > self.limits.depth:
-            self.stop(line, "too-deep", _too_deep(self.limits))
-        if frame.key is None:
-            self.note(line, "yaml-key", "a mapping or list cannot be a key")
-            items = []
-        self.stack.append(_Frame(items, line))
-
-    def end(self, _: Any) -> None:
-        done = self.stack.pop()
-        frame = self.stack[-1]
-        if frame.key is None:  # it was a key
-            frame.key = _NOWHERE
-        else:
-            self.put(frame, done.items, done.lines, done.lines.own)
+    def mark(self, event: Any) -> Lines:
+        return Lines(_line(event))
 
     def alias(self, event: Any) -> None:
-        line = event.start_mark.line + 1
         frame = self.stack[-1]
-        self.note(line, "yaml-alias", "aliases are not allowed; write the value again")
+        self.note(_line(event), "yaml-alias", "aliases are not allowed; write the value again")
         if frame.key is None:
-            frame.key = _NOWHERE
+            frame.key = NOWHERE
         else:
-            self.put(frame, None, line, line)
+            self.put(frame, None, event)
 
-    def decoration(self, event: Any, line: int) -> None:
+    def decoration(self, event: Any) -> None:
         if event.anchor is not None:
-            self.note(line, "yaml-anchor", "anchors are not allowed")
+            self.note(_line(event), "yaml-anchor", "anchors are not allowed")
         if event.tag is not None:
-            self.note(line, "yaml-tag", "tags are not allowed")
+            self.note(_line(event), "yaml-tag", "tags are not allowed")
 
-    def put(self, frame: _Frame, value: Any, lines: int | Lines, line: int) -> None:
-        """Store a value where the frame waits for it."""
+    def no_key(self, event: Any, what: str) -> None:
+        self.note(_line(event), "yaml-key", f"{what} cannot be a key")
+
+    def too_deep(self, event: Any) -> None:
+        self.stop(_line(event), "too-deep", _too_deep(self.limits))
+
+    def put(self, frame: Frame, value: Any, event: Any) -> None:
         self.entries += 1
-        if self.entries > self.limits.entries:
-            self.stop(line, "too-many-entries", f"more than {self.limits.entries} values")
-        items, key = frame.items, frame.key
-        if isinstance(items, list):
-            most = self.limits.rows if isinstance(value, dict) else self.limits.flat
-            if len(items) >= most:
-                self.stop(line, "too-many-entries", f"more than {most:,} values in a list")
-            items.append(value)
-            frame.lines.inside[len(items) - 1] = lines
-            frame.key = len(items)
-            return
+        if self.entries > self.most or isinstance(frame.items, list):
+            line = _line(event)
+            self.check_count(frame, self.limits.flat, line)
+            frame.mark.inside[frame.key] = line
+        self.place(frame, value)
+
+    def close(self, frame: Frame, done: Frame) -> None:
+        lines = done.mark
+        self.entries += 1
+        self.check_count(frame, self.limits.rows if isinstance(done.items, dict) else self.limits.flat, lines.own)
+        inside, key = frame.mark.inside, frame.key
         if isinstance(key, str):
-            items[key] = value
-            if isinstance(lines, Lines):
-                lines.own = frame.lines.inside[key]  # type: ignore[assignment] # the key's line, put there by key()
-                frame.lines.inside[key] = lines
-        frame.key = None
+            lines.own = inside[key]  # the line of the key
+        if key != NOWHERE:
+            inside[key] = lines
+        self.place(frame, done.items)
+
+    def check_count(self, frame: Frame, longest: int, line: int) -> None:
+        """Stop where there are too many values, in the document or in a list."""
+        if self.entries > self.most:
+            self.stop(line, "too-many-entries", f"more than {self.most} values")
+        if isinstance(frame.items, list) and len(frame.items) >= longest:
+            self.stop(line, "too-many-entries", f"more than {longest:,} values in a list")
+
+
+def _line(event: Any) -> int:
+    line: int = event.start_mark.line
+    return line + 1
 
 
 def _syntax(file: str, error: Any, limits: Limits) -> Problem:

@@ -13,7 +13,6 @@ from typing import Any
 
 import yaml
 from yaml.events import (
-    AliasEvent,
     DocumentEndEvent,
     DocumentStartEvent,
     MappingEndEvent,
@@ -27,6 +26,7 @@ from yaml.events import (
 
 from nplconf.errors import BadDataError
 from nplconf.files.strict_yaml import PARSER_TOO_DEEP
+from nplconf.files.yaml_builder import Builder, Frame
 
 DEPTH = 200
 """Deepest nesting that is read; Kubernetes' deepest built-in objects have 20 levels."""
@@ -34,8 +34,7 @@ _TOO_DEEP = f"nested deeper than {DEPTH} levels"
 ALIASED_NODES = 2_000_000
 """What all aliases together may add; 10,000 Pods that share their ports and labels need a tenth."""
 
-# libyaml's, where PyYAML was built with it: the same events, ten times as fast
-_PARSER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# libyaml's, where PyYAML was built with it
 _EMITTER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 _CONSTANTS: dict[str, bool | None] = {
@@ -59,9 +58,7 @@ def load(text: str, source: str, check: Callable[[Any, str], None] = lambda *_: 
     """
     builder = _Builder(source, check)
     try:
-        parser = _PARSER(text)
-        while not isinstance(event := parser.get_event(), StreamEndEvent):
-            builder.add(event)
+        builder.take(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{source}, line {mark.line + 1}" if mark is not None else source
@@ -86,108 +83,81 @@ def dump(documents: list[Any]) -> str:
     return stream.getvalue()
 
 
-class _Builder:
-    """Places the values of events one by one; keeps its own stack, so that depth is a number and not a crash."""
+class _Builder(Builder):
+    """Builds the documents; raises BadDataError that names the line of the first problem."""
 
     def __init__(self, source: str, check: Callable[[Any, str], None]) -> None:
         self.source = source
         self.check = check
         self.documents: list[Any] = []
-        self.open: list[Any] = [self.documents]
-        self.keys: list[str | None] = [None]
-        self.starts: list[tuple[str | None, int]] = []
         self.anchors: dict[str, tuple[Any, int]] = {}
         self.nodes = 0
         self.aliased = 0
+        super().__init__(DEPTH, Frame(self.documents, None))
 
-    def add(self, event: Any) -> None:
-        """Place what an event brings. Raises BadDataError that names its line."""
-        kind = type(event)
-        if kind is ScalarEvent:
-            self._scalar(event)
-        elif kind is MappingStartEvent:
-            self._begin({}, event)
-        elif kind is SequenceStartEvent:
-            self._begin([], event)
-        elif kind in (MappingEndEvent, SequenceEndEvent):
-            self._end()
-        elif kind is AliasEvent:
-            self._alias(event)
-        elif kind is DocumentStartEvent:
-            self.anchors.clear()
-        elif kind is DocumentEndEvent:
-            self._end_document()
+    def document_start(self, event: Any) -> None:
+        del event
+        self.anchors.clear()
 
-    def _scalar(self, event: Any) -> None:
-        self.nodes += 1
-        if event.tag not in _STRING_TAGS:
-            raise self._error(event, f"the tag {event.tag[:80]!r} is not expected here")
-        if self.keys[-1] is None and type(self.open[-1]) is dict:
-            self._key(event)
-            return
-        value = self._resolved(event) if event.implicit[0] else event.value
-        if event.anchor:
-            self.anchors[event.anchor] = (value, 1)
-        self._place(value)
-
-    def _key(self, event: Any) -> None:
-        if event.value in self.open[-1]:
-            raise self._error(event, f"the key {event.value[:80]!r} is there twice")
-        if event.value == "<<" and event.implicit[0]:
-            raise self._error(event, "merge keys (<<) are not supported")
-        self.keys[-1] = event.value
-
-    def _resolved(self, event: Any) -> Any:
-        try:
-            return resolved(event.value)
-        except ValueError:
-            raise self._error(event, "a number with too many digits") from None
-
-    def _begin(self, value: Any, event: Any) -> None:
-        self.nodes += 1
-        if self.keys[-1] is None and type(self.open[-1]) is dict:
-            raise self._error(event, "a key that is no string")
-        if event.tag not in (None, "!"):
-            raise self._error(event, f"the tag {event.tag[:80]!r} is not expected here")
-        if len(self.open) > DEPTH:
-            raise self._error(event, _TOO_DEEP)
-        self._place(value)
-        self.open.append(value)
-        self.keys.append(None)
-        self.starts.append((event.anchor, self.nodes))
-
-    def _end(self) -> None:
-        value = self.open.pop()
-        self.keys.pop()
-        anchor, start = self.starts.pop()
-        if anchor:
-            self.anchors[anchor] = (value, self.nodes - start + 1)
-
-    def _end_document(self) -> None:
+    def document_end(self, event: Any) -> None:
+        del event
         if self.documents[-1] is None:
             self.documents.pop()
         else:
             self.check(self.documents[-1], self.source)
 
-    def _alias(self, event: Any) -> None:
+    def mark(self, event: Any) -> tuple[str | None, int]:
+        """The anchor, and how many values there were before."""
+        return event.anchor, self.nodes
+
+    def plain(self, event: Any) -> Any:
+        try:
+            return resolved(event.value)
+        except ValueError:
+            raise self._error(event, "a number with too many digits") from None
+
+    def key(self, frame: Frame, event: Any) -> None:
+        if event.value in frame.items:
+            raise self._error(event, f"the key {event.value[:80]!r} is there twice")
+        if event.value == "<<" and event.implicit[0]:
+            raise self._error(event, "merge keys (<<) are not supported")
+        frame.key = event.value
+
+    def put(self, frame: Frame, value: Any, event: Any) -> None:
+        self.nodes += 1
+        if event.anchor:
+            self.anchors[event.anchor] = (value, 1)
+        self.place(frame, value)
+
+    def close(self, frame: Frame, done: Frame) -> None:
+        self.nodes += 1
+        anchor, before = done.mark
+        if anchor:
+            self.anchors[anchor] = (done.items, self.nodes - before)
+        self.place(frame, done.items)
+
+    def alias(self, event: Any) -> None:
+        frame = self.stack[-1]
         if event.anchor not in self.anchors:
             raise self._error(event, f"the alias *{event.anchor[:80]} has nothing to stand for")
-        if self.keys[-1] is None and type(self.open[-1]) is dict:
-            raise self._error(event, "a key that is an alias")
+        if frame.key is None:
+            self.no_key(event, "an alias")
         value, size = self.anchors[event.anchor]
         self.nodes += size
         self.aliased += size
         if self.aliased > ALIASED_NODES:
             raise self._error(event, f"aliases stand for more than {ALIASED_NODES} values")
-        self._place(value)
+        self.place(frame, value)
 
-    def _place(self, value: Any) -> None:
-        container = self.open[-1]
-        if type(container) is dict:
-            container[self.keys[-1]] = value
-            self.keys[-1] = None
-        else:
-            container.append(value)
+    def decoration(self, event: Any) -> None:
+        if event.tag not in (_STRING_TAGS if isinstance(event, ScalarEvent) else _STRING_TAGS[:2]):
+            raise self._error(event, f"the tag {event.tag[:80]!r} is not expected here")
+
+    def no_key(self, event: Any, what: str) -> None:
+        raise self._error(event, f"a key that is {'no string' if what != 'an alias' else what}")
+
+    def too_deep(self, event: Any) -> None:
+        raise self._error(event, _TOO_DEEP)
 
     def _error(self, event: Any, message: str) -> BadDataError:
         return BadDataError(f"{self.source}, line {event.start_mark.line + 1}: {message}")
