@@ -89,6 +89,7 @@ def _leave(
         backend=_backend(settings),
         counts=metrics.counted(result) if result else _rules_alone(settings),
         counters=_count(settings, code, result),
+        expiry=_expiry(settings),
     )
     text = metrics.text(run)
     if publish:
@@ -106,6 +107,17 @@ def _write(textfile: str, text: str, result: Result | None) -> Failure | None:
             say.error(f"{textfile}: {message}")
         return Failure("metrics", textfile, message)
     return None
+
+
+def _expiry(settings: Settings) -> float:
+    """Seconds since 1970; NaN where the credentials of this run have no known end, or there were none."""
+    if settings.cluster_state or settings.no_cluster:
+        return nan
+    from nplconf.cluster.api import credentials, validity
+
+    access = credentials.used()
+    known = validity.of(access) if access else None
+    return known.ends if known else nan
 
 
 def _count(settings: Settings, code: int, result: Result | None) -> Counters:

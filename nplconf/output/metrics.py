@@ -33,7 +33,10 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. attempted, succeeded: its end, and that of the last good one, seconds since 1970; 0: never."""
+    """One run. attempted, succeeded: its end, and that of the last good one, seconds since 1970; 0: never.
+
+    expiry: the end of the credentials, seconds since 1970; NaN: not known.
+    """
 
     status: int
     attempted: float
@@ -43,6 +46,7 @@ class Run:
     backend: str
     counts: Counts
     counters: Counters
+    expiry: float = nan
 
 
 def result_of(code: int) -> str:
@@ -111,6 +115,8 @@ def text(run: Run) -> str:
     gauge("range_ports", "Numbers in the port range.", "", {"": run.range_ports})
     gauge("range_ports_used", "Numbers of the port range that lead to a Pod.", "", {"": counts.used})
     gauge("blocked", "1 when a limit blocked the last run or a part of it.", "", {"": run.status == BLOCKED})
+    expiry = "When the credentials for the API server expire; NaN: not known, or a plugin renews them."
+    gauge("credentials_expiry_timestamp_seconds", expiry, "", {"": run.expiry})
     gauge("stale", "Rows of the reviewed plan that no longer hold.", "", {"": counts.mappings.get("stale", nan)})
 
     def counter(name: str, about: str, label: str, known: Iterable[str], values: Mapping[str, int]) -> None:

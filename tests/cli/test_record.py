@@ -1,5 +1,6 @@
 """What a run leaves behind: the metrics of the contract, and the clock of the last good one."""
 
+import base64
 import json
 import os
 import time
@@ -15,6 +16,8 @@ from shims import Shims
 
 from nplconf import __version__, errors
 from nplconf.cli import record
+from nplconf.cluster.api import credentials
+from nplconf.errors import UnavailableError
 from nplconf.model import ACTIONS, FINDING_KINDS
 from nplconf.node import counters
 from nplconf.node import last_success as success
@@ -38,6 +41,7 @@ NAMES = {
     "range_ports_used",
     "blocked",
     "stale",
+    "credentials_expiry_timestamp_seconds",
     "runs_total",
     "changes_total",
     "failures_total",
@@ -274,3 +278,21 @@ def test_another_boot_and_a_damaged_entry_are_renewed_at_once(tmp_path: Path) ->
         (tmp_path / success.FILE).write_text(before)
         success.note(str(tmp_path), now)
         assert success.last(str(tmp_path)) == now
+
+
+def test_the_end_of_the_credentials_is_a_metric(node: Node) -> None:
+    payload = base64.urlsafe_b64encode(b'{"exp": 1999999999}').decode().rstrip("=")
+    token = f"e30.{payload}.c2ln"
+    kubeconfig = worlds.kubeconfig(node.world.directory / "kubeconfig", {"token": token}, server="https://127.0.0.1:1")
+    name = ("credentials_expiry_timestamp_seconds", ())
+
+    assert node.apply() == 0
+    assert isnan(node.metrics()[name])
+
+    def run() -> Result:
+        credentials.find(str(kubeconfig), lambda _message: None)
+        raise UnavailableError("the server is gone")
+
+    with inside(node.world.node), pytest.raises(UnavailableError):
+        record.recorded(Settings(node="worker-1", state_dir="/nowhere", textfile=str(node.file)), run)
+    assert node.metrics()[name] == 1999999999

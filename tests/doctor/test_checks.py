@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 import worlds
 
+from nplconf.cluster.api.access import Access
+from nplconf.cluster.api.validity import Validity
 from nplconf.doctor import checks, judge
 from nplconf.doctor import facts as reading
 from nplconf.doctor.checks import every
 from nplconf.doctor.checks.antrea import Antrea, agent
 from nplconf.doctor.checks.backend import Iptables, iptables, leftovers
 from nplconf.doctor.checks.config import faults
+from nplconf.doctor.checks.credentials import Used, used
 from nplconf.doctor.checks.datapath import bypass
 from nplconf.doctor.checks.forward_policy import Drop, Forwarding, Kernel, forwarding, kernel
 from nplconf.doctor.checks.ip_forward import Filtered, filtered, forwards, unrouted
@@ -46,6 +49,9 @@ FORWARD = Forwarding((Filter("iptables-nft", "IPv4", (":FORWARD ACCEPT [0:0]",))
 LOCALNET = Filter("iptables-nft", "IPv4", ("-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -j DROP",))
 CLUSTER = worlds.cluster(worlds.node())
 RIGHTS = (Right("list pods", allowed=True),)
+ACCESS = Access(server="https://10.0.0.1", source="kubeconfig", token="t", token_file="/etc/nplconf/token")
+YEAR = 365 * 86400.0
+USED = Used(ACCESS, Validity(YEAR, 0, "token"), YEAR / 2)
 READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "capabilities": (missing_capabilities, frozenset()),
     "iptables": (iptables, Iptables(("nft", "legacy"), "auto", "nft", {})),
@@ -68,6 +74,7 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "antrea": (agent, Antrea(runs=False, removal="")),
     "datapath": (bypass, None),
     "state_dir": (openable, None),
+    "credentials": (used, USED),
 }
 """Each fact that checks look at: its reader, and what it returns on a healthy node."""
 
@@ -115,6 +122,7 @@ OTHERS = Answers(worlds.cluster(worlds.node("worker-1.example.com")), RIGHTS)
 BOTH = frozenset(FAMILIES)
 RULE = Dropping("iptables-nft (IPv4), table filter, chain FORWARD", "-A FORWARD -j DROP", "iptables-nft -I FORWARD")
 FRONT = ("web/front", "nodePort", 61500)
+CLEAR = Access(server="http://10.0.0.1", source="kubeconfig", token="t")
 NOT_ALLOWED = Right("get nodes", allowed=False)
 BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("backend", "fail", {"iptables": Iptables((), "auto", None, {})}, "is installed"),
@@ -159,6 +167,10 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("config", "fail", {"config": (Fault("line 1: bogus", "editor x"),)}, "bogus"),
     ("service-node-ports", "fail", {"cluster": claiming(FRONT)}, "web/front (nodePort 61500)"),
     ("api-rights", "fail", {"cluster": Answers(CLUSTER, (*RIGHTS, NOT_ALLOWED))}, "not allowed: get nodes"),
+    ("credentials", "warn", {"credentials": USED._replace(now=YEAR - 6 * 86400)}, "expires on 1971-01-01"),
+    ("credentials", "fail", {"credentials": USED._replace(now=YEAR + 1)}, "expired on 1971-01-01"),
+    ("credentials", "fail", {"credentials": USED._replace(now=YEAR + 1)}, "/etc/nplconf/token"),
+    ("credentials", "warn", {"credentials": USED._replace(access=CLEAR)}, "clear text"),
     ("antrea", "fail", {"antrea": Antrea(True, "iptables -X")}, "Antrea agent with NodePortLocal runs"),
     ("antrea", "warn", {"antrea": Antrea(False, "iptables -X")}, "no longer runs"),
     ("node-name", "fail", {"cluster": OTHERS}, "Closest names: worker-1.example.com"),
@@ -172,7 +184,7 @@ def test_the_checks_are_in_the_documented_order() -> None:
     assert [check.name for check in every()] == [
         *("backend", "backend-leftovers", "capabilities", "ip-forward", "forward-policy", "route-localnet"),
         *("port-range", "hold", "hold-store", "units", "last-success", "config", "service-node-ports", "api-rights"),
-        *("antrea", "datapath", "node-name", "state-dir"),
+        *("credentials", "antrea", "datapath", "node-name", "state-dir"),
     ]
 
 

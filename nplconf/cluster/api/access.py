@@ -64,6 +64,11 @@ class Access:
         """The server is reached over TLS. The scheme of a URL is not case-sensitive."""
         return urlsplit(self.server).scheme == "https"
 
+    @property
+    def in_clear_text(self) -> bool:
+        """Whoever is on the way to the server can read the credentials."""
+        return not self.encrypted and bool(self.token)
+
     def headers(self) -> dict[str, str]:
         """Return the headers that every request carries."""
         return {"Authorization": f"Bearer {self.token}"} if self.token else {}

@@ -11,14 +11,38 @@ from nplconf.errors import BadConfigError
 KUBELET = "/etc/kubernetes/kubelet.conf"
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 Note = Callable[[str], None]
+_used: list[Access] = []
+"""What `find` returned last in this process."""
+
+
+def used() -> Access | None:
+    """Return the credentials that this process uses; None where it has not looked for any, or found none."""
+    return _used[-1] if _used else None
 
 
 def find(kubeconfig: str | None, note: Note) -> Access:
-    """The credentials to use now; files are read anew each time, as tokens and certificates in them are renewed.
+    """Return the credentials to use now. Files are read anew each time, as tokens and certificates are renewed in them.
 
-    Order: kubeconfig, $KUBECONFIG, in a Pod its ServiceAccount, the kubelet's, which is said. Raises BadConfigError;
-    PermissionDeniedError for a file that we may not read; UnavailableError when a plugin fails.
+    Order: kubeconfig, $KUBECONFIG, in a Pod its ServiceAccount, the kubelet's.
+
+    Args:
+        kubeconfig: the option's value.
+        note: called with a warning: the kubelet's credentials are used, or any are sent in clear text.
+
+    Raises:
+        BadConfigError: there are none, or they are broken.
+        PermissionDeniedError: a file with credentials cannot be read.
+        UnavailableError: a plugin fails.
     """
+    _used.clear()
+    found = _found(kubeconfig, note)
+    _used.append(found)
+    if found.in_clear_text:
+        note(f"{found.server}: the credentials are sent in clear text (http://); use an https:// server")
+    return found
+
+
+def _found(kubeconfig: str | None, note: Note) -> Access:
     named = kubeconfig or os.environ.get("KUBECONFIG")
     if named:
         return files.read(named)

@@ -7,7 +7,7 @@ import pytest
 import worlds
 
 from nplconf.cluster.api import credentials
-from nplconf.cluster.api.credentials import find
+from nplconf.cluster.api.credentials import find, used
 from nplconf.errors import BadConfigError
 
 Write = Callable[..., Path]
@@ -87,3 +87,24 @@ def test_using_the_kubelets_credentials_is_said(write: Write) -> None:
 def test_without_any_credentials_the_way_out_is_named() -> None:
     with pytest.raises(BadConfigError, match="--kubeconfig"):
         find(None, silent)
+
+
+@pytest.mark.parametrize("server", ["http://10.0.0.1", "HTTP://10.0.0.1"])
+def test_credentials_in_clear_text_are_one_warning(write: Write, tmp_path: Path, server: str) -> None:
+    said: list[str] = []
+
+    find(str(worlds.kubeconfig(tmp_path / "clear", {"token": "t"}, server=server)), said.append)
+    find(str(worlds.kubeconfig(tmp_path / "nobody", {}, server=server)), said.append)
+    find(str(write({"token": "t"}, "encrypted")), said.append)
+
+    (message,) = said
+    assert "clear text" in message
+
+
+def test_the_credentials_in_use_are_known_until_others_are_looked_for(write: Write, tmp_path: Path) -> None:
+    found = find(str(write({"token": "t"}, "known")), silent)
+    assert used() == found
+
+    with pytest.raises(BadConfigError):
+        find(str(tmp_path / "missing"), silent)
+    assert used() is None
