@@ -34,7 +34,7 @@ def of_pod(key: str, facts: Facts) -> Explanation:
     if not wanted and not skipped and not waiting:
         why, ask = _unselected(pod, facts)
         return Explanation(f"Pod {key} is not mapped: {why}", tuple(reasons), (*ask, *commands))
-    whole = "is mapped" if all(row.ok for row in rows) else "is not mapped as it must be"
+    whole = "is mapped" if all(row.ok for row in rows) else "is not fully mapped"
     answer = f"Pod {key} on {facts.node} {whole if wanted else 'is not mapped'}"
     return Explanation(answer, tuple(reasons), tuple(commands))
 

@@ -108,7 +108,7 @@ def pending(found: Iterable[Pending]) -> list[Line]:
 
 def findings(found: Iterable[Finding]) -> list[Line]:
     """A line per finding."""
-    return [("failed", escaped(f"? {f.kind} {f.subject}: {f.message}")) for f in found]
+    return [("failed", escaped(f"warning: {f.kind} {f.subject}: {f.message}")) for f in found]
 
 
 def failures(found: Iterable[Failure]) -> list[Line]:

@@ -48,7 +48,7 @@ def test_a_host_port_is_advertised_and_needs_neither_rule_nor_hold() -> None:
 
 def test_all_that_is_missing_is_named_with_what_stands_in_the_way() -> None:
     assert asked("shop/web-0", facts(pod(), service(), at=nodes.observed(holds=NO_DAEMON))) == [
-        "Pod shop/web-0 on worker-1 is not mapped as it must be",
+        "Pod shop/web-0 on worker-1 is not fully mapped",
         (
             "  tcp/61512 -> shop/web-0:8080 at 10.244.3.17 for shop/web: rule missing, hold missing, annotation missing"
             "; number 61512 is not let in: there is none"
@@ -67,7 +67,7 @@ def test_a_process_that_took_the_number_of_a_rule_is_looked_up_before_anything_i
 def test_of_two_ports_the_one_that_is_missing_is_the_one_that_apply_will_add() -> None:
     two = service(ports=[(8080, "TCP"), (9090, "TCP")])
     assert asked("shop/web-0", facts(MAPPED, two)) == [
-        "Pod shop/web-0 on worker-1 is not mapped as it must be",
+        "Pod shop/web-0 on worker-1 is not fully mapped",
         IN_PLACE,
         (
             "  tcp/61756 -> shop/web-0:9090 at 10.244.3.17 for shop/web: rule missing, annotation missing"

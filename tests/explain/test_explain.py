@@ -248,7 +248,7 @@ def test_an_answer_about_one_pod_says_nothing_of_another() -> None:
 def test_a_pod_of_which_one_mapping_is_lost_is_not_mapped_as_it_must_be() -> None:
     two = worlds.service(ports=[(8080, "TCP"), (9090, "TCP")])
     assert asked("shop/web-0", facts(worlds.pod(annotation=TOLD), two))[0] == (
-        "Pod shop/web-0 on worker-1 is not mapped as it must be"
+        "Pod shop/web-0 on worker-1 is not fully mapped"
     )
 
 

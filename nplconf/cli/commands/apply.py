@@ -83,10 +83,10 @@ def _keep_last(node: Node, worlds: Worlds, settings: Settings, why: BadDataError
     try:
         result = _kept(node, worlds, settings, str(why))
     except NplconfError as err:
-        say.error(f"the node is left as it is: {err}")
+        say.error(f"nothing was changed: {err}")
         return
     if result is None:
-        say.error("there is no good plan of this boot that the node could be kept at: it is left as it is")
+        say.error("nothing was changed: no plan was applied since this boot that the node could be repaired to")
         return
     for message in (*result.warnings, *result.degraded):
         say.warning(message)

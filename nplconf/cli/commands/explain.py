@@ -26,7 +26,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     bounds = plans.bounds(None, settings)
     seen = look(settings, bounds)
     if seen.cluster is None:
-        raise UsageError("without a cluster nothing is known of Pods and Services; nplconf verify tells of the plan")
+        raise UsageError(
+            "explain needs a cluster (Pods and Services are unknown with --no-cluster); for a plan use: nplconf verify"
+        )
     if seen.decision.blocked and seen.decision.unusable:
         found = Explanation(f"nothing is known of {arguments.what}: {seen.decision.blocked.message}")
     else:

@@ -241,6 +241,9 @@ def findings(found: Table, want: Table | None, family: Family) -> tuple[Finding,
     return (*jumps, *_chain_findings(found.chains, want.chains, family))
 
 
+CHANGED = "the chain was changed by someone else; apply repairs it. Traffic to its mappings may not pass until then"
+
+
 def _chain_findings(found: Mapping[str, Rules], want: Mapping[str, Rules], family: Family) -> Iterable[Finding]:
     for name in sorted(found.keys() | want.keys()):
         if name not in found:
@@ -250,7 +253,7 @@ def _chain_findings(found: Mapping[str, Rules], want: Mapping[str, Rules], famil
         elif any(isinstance(rule, Unknown) for rule in found[name]):
             yield Finding("dispatch", f"{family} {name}", "the chain has a rule that is not ours")
         elif _ways(found[name]) != _ways(want[name]):
-            yield Finding("dispatch", f"{family} {name}", "the chain is not as it must be")
+            yield Finding("dispatch", f"{family} {name}", CHANGED)
 
 
 def _ways(rules: Rules) -> list[object]:
