@@ -84,7 +84,7 @@ def test_the_wheel_has_the_page(wheel: Path) -> None:
 def test_the_wheel_has_its_licence_and_one_command(wheel: Path) -> None:
     (metadata,) = wheel.glob("*.dist-info")
     assert (metadata / "licenses" / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
-    assert "nplconf = nplconf.cli.main:main" in (metadata / "entry_points.txt").read_text()
+    assert "nplconf = nplconf.__main__:start" in (metadata / "entry_points.txt").read_text()
 
 
 def test_the_source_archive_has_what_make_calls(dist: Path) -> None:

@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         say.warning(f"the units read {CONFIG}, not {settings.config}")
     for path in systemd.unreadable(systemd.runs_from(called())):
         say.warning(f"{path}: only root may read it, and the hold daemon is not root: chmod -R go+rX {path}")
+    before = frozenset(path for path in units.PATHS if Path(path).exists())
     changed = systemd.write(wanted(settings, called()))
     if settings.state_dir != DEFAULT_STATE:
         state.make_directory(settings.state_dir)  # the job could not, in a file system that is read-only for it
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         _make_known()
     if arguments.now:
         _start(settings.hold_socket)
-    _report(changed, settings, started=arguments.now)
+    _report(changed, before, settings, started=arguments.now)
     return 0
 
 
@@ -88,7 +89,7 @@ def _start(hold_socket: str) -> None:
     systemd.tell("systemctl", "start", "nplconf.timer", units.RELOADS, *followers)
 
 
-def _report(changed: tuple[str, ...], settings: Settings, *, started: bool) -> None:
+def _report(changed: tuple[str, ...], before: frozenset[str], settings: Settings, *, started: bool) -> None:
     if settings.output != "table":
         print(
             structured.text({"node": settings.node, "changed": list(changed), "started": started}, settings.output),
@@ -97,8 +98,14 @@ def _report(changed: tuple[str, ...], settings: Settings, *, started: bool) -> N
         return
     done = f"{table.counted(len(changed), 'file')} written" if changed else "Units are up to date"
     then = _running() if started else "start them with: nplconf install-units --now"
-    lines = [("change", f"~ {path}") for path in changed]
+    lines = [_line(path, new=path not in before) for path in changed]
     table.write([*lines, ("sum", f"{done}; {then}")], settings)
+
+
+def _line(path: str, *, new: bool) -> table.Line:
+    """Return the line for a file: added, changed or removed."""
+    action = "add" if new else "change" if Path(path).exists() else "delete"
+    return action, f"{table.MARKS[action]} {path}"
 
 
 def _running() -> str:
