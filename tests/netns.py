@@ -122,6 +122,8 @@ class World:
     shims: Shims | None = None
     """Programs that stand in for those in /usr/sbin."""
     daemon: "subprocess.Popen[bytes] | None" = None
+    hidden: Path | None = None
+    """A file that programs on the node find empty."""
     run_directory: Path | None = None
     """What /run is for programs on the node, in place of this machine's."""
 
@@ -266,6 +268,8 @@ class World:
         enter, mounts = ["ip", "netns", "exec", self.node], []
         if self.shims:
             mounts.append(f"mount -t overlay overlay -o lowerdir={self.shims.directory}:/usr/sbin /usr/sbin")
+        if self.hidden:
+            mounts.append(f"mount --bind /dev/null {self.hidden}")
         if self.run_directory:
             mounts.append(f"mount --bind {self.run_directory} /run")
         if not mounts:

@@ -4,7 +4,9 @@ A shim is found where the real program is (nplconf looks at fixed places only), 
 the test has it fail. The children that Python itself starts are written down too, so that none is overlooked.
 """
 
+import ctypes.util
 import os
+import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +18,17 @@ PROGRAMS = tuple(
     for backend in ("nft", "legacy")
     for what in ("restore", "save")
 )
+LIBRARIES = [Path("/usr", where) for where in ("lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu", "lib64", "lib")]
 _SHIM = """#!/bin/bash
 case $0 in *-nft-* | *-legacy-*) name=${{0##*/}} ;; *) name=$(basename "$(readlink -f "$0")") ;; esac
 call=$(mktemp {calls}/XXXXXXXXXX)
 cat >"$call"
 printf '%s\\n' "$name $*" >"$call.argv"
 real() {{
+    if [ "$name" = nft ]; then
+        LD_LIBRARY_PATH={library} {library}/nft "$@"
+        return
+    fi
     case $name in *-nft-*) multi=nft ;; *) multi=legacy ;; esac
     (exec -a "$name" /usr/sbin/xtables-$multi-multi "$@")
 }}
@@ -75,8 +82,19 @@ class Shims:
     def have(self, program: str, behaviour: str) -> None:
         """Have a program do something else: shell, with its stdin in the file $call; `real "$@"` is the real one."""
         shim = self.directory / program
-        shim.write_text(_SHIM.format(calls=self.calls, behaviour=behaviour))
+        library = self.audit.parent / "library"
+        shim.write_text(_SHIM.format(calls=self.calls, behaviour=behaviour, library=library))
         shim.chmod(0o755)
+
+    def lack_library(self) -> Path:
+        """Have libnftables not be installed, except for the real nft; the file that is to be hidden."""
+        found = Path(ctypes.util.find_library("nftables") or "")
+        path = next(path for where in LIBRARIES if (path := where / found).exists()).resolve()
+        copy = self.audit.parent / "library" / found
+        copy.parent.mkdir()
+        shutil.copy(path, copy)
+        shutil.copy(shutil.which("nft") or "", copy.parent)
+        return path
 
     def lack(self, program: str) -> None:
         """Have a program not be installed."""
