@@ -58,7 +58,7 @@ def _connect(number: int) -> float:
 def dispatch(count: int, rounds: int = ROUNDS) -> Iterator[Figure]:
     """Connections to the last of `count` mappings in our tree, and what they cost otherwise."""
     with contextlib.ExitStack() as stack:
-        ways = [way(stack, count) for way in (_ours, _three, _linear, _map)]
+        ways = [way(stack, count) for way in (_tree, _three, _linear, _map, _table, _small_table)]
         for turn in range(rounds):
             for way in ways[turn % len(ways) :] + ways[: turn % len(ways)]:
                 way.measure()
@@ -73,11 +73,21 @@ def dispatch(count: int, rounds: int = ROUNDS) -> Iterator[Figure]:
         yield Figure(group, "connections", statistics.median(ours.rates), "/s", None, rates)
         times = tuple((w.name, w.percentile(50) / three.percentile(50)) for w in others)
         yield Figure(group, "p50 over three mappings", ours.percentile(50) / three.percentile(50), "", 1.3, times)
+        *_, table, small = ways
+        ratio, tree = table.percentile(50) / small.percentile(50), ours.percentile(50) / three.percentile(50)
+        yield Figure(
+            group,
+            "p50 over three mappings, nftables",
+            ratio,
+            "",
+            1.05,
+            (("tree", tree),),
+        )
 
 
-def _node(stack: contextlib.ExitStack, name: str, make: Callable[[Node], int]) -> Way:
+def _node(stack: contextlib.ExitStack, name: str, make: Callable[[Node], int], backend: str = "nft") -> Way:
     """A node with a Pod that listens, and the number that leads there, which `make` tells."""
-    one = stack.enter_context(node())
+    one = stack.enter_context(node(backend))
     one.routed("last", POD, tcp=())
     number = make(one)
     with inside(one.space("last")):
@@ -85,12 +95,20 @@ def _node(stack: contextlib.ExitStack, name: str, make: Callable[[Node], int]) -
     return Way(name, one.space("client"), number, listening)
 
 
-def _ours(stack: contextlib.ExitStack, count: int) -> Way:
+def _tree(stack: contextlib.ExitStack, count: int) -> Way:
     return _node(stack, "tree", lambda one: _applied(one, count))
 
 
 def _three(stack: contextlib.ExitStack, _: int) -> Way:
     return _node(stack, "three mappings", lambda one: _applied(one, 3))
+
+
+def _table(stack: contextlib.ExitStack, count: int) -> Way:
+    return _node(stack, "nftables", lambda one: _applied(one, count), "nftables")
+
+
+def _small_table(stack: contextlib.ExitStack, _: int) -> Way:
+    return _node(stack, "nftables, three mappings", lambda one: _applied(one, 3), "nftables")
 
 
 def _applied(one: Node, count: int) -> int:

@@ -16,7 +16,8 @@ from netns import World, world
 ADDRESS = "10.10.10.10"
 FIRST = 20000
 """The first of the numbers: below those of outgoing connections."""
-BACKEND = "nft"
+BACKENDS = ("nft", "nftables")
+"""The two that every figure is measured with: iptables-legacy is measured by nobody who may choose."""
 
 
 @dataclass(slots=True)
@@ -62,7 +63,8 @@ class Node(World):
 
     def apply(self, *arguments: str) -> child.Cost:  # type: ignore[override] # measured, not told
         """A whole `nplconf apply`, measured."""
-        options = (*self._options(), "--port-range", f"{FIRST}-{self.last}", "-q", *arguments)
+        whole = ("--port-range", f"{FIRST}-{self.last}", "--namespace-share", "100")
+        options = (*self._options(), *whole, "-q", *arguments)
         return self.cost(sys.executable, "-m", "nplconf", "apply", *options)
 
     def forget(self) -> None:
@@ -72,21 +74,27 @@ class Node(World):
 
     def load(self, text: str) -> child.Cost:
         """`iptables-restore --noflush` of a text, measured."""
-        return self.cost(f"iptables-{BACKEND}-restore", "--noflush", "-w", text=text)
+        return self.cost(f"iptables-{self.iptables}-restore", "--noflush", "-w", text=text)
+
+    def load_rules(self, text: str) -> child.Cost:
+        """What `rules_as_text` returned, loaded by the backend's own program, measured."""
+        return self.cost("nft", "-f", "-", text=text) if self.backend == "nftables" else self.load(text)
 
     def rules_as_text(self) -> str:
-        """The rules of ours as a text for iptables-restore."""
+        """The rules of nplconf as a text for the backend's own program."""
         ours = self.ours()
+        if self.backend == "nftables":
+            return "\n".join((*ours, ""))
         chains = [f"{line.split()[0]} - [0:0]" for line in ours if line.startswith(":")]
         return "\n".join(("*nat", *chains, *(line for line in ours if line.startswith("-A")), "COMMIT", ""))
 
 
 @contextlib.contextmanager
-def node() -> Iterator[Node]:
+def node(backend: str = "nft") -> Iterator[Node]:
     """A node and a client."""
     with (
         tempfile.TemporaryDirectory(prefix="nplconf-bench-") as directory,
-        world(Path(directory), BACKEND, Node) as made,
+        world(Path(directory), backend, Node) as made,
     ):
         yield made
 

@@ -1,18 +1,27 @@
 """Whole processes: apply from nothing, with one change and without any, and the daemon that holds the range."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench import child
 from bench.figures import Figure
-from bench.nodes import Node, kube_proxy_like, node
+from bench.nodes import BACKENDS, Node, kube_proxy_like, node
+
+NAMES = {"nft": "iptables-nft", "nftables": "nftables"}
+BARE = {"nft": "bare iptables-restore", "nftables": "bare nft -f"}
 
 
 def many(count: int, runs: int) -> Iterator[Figure]:
-    """Apply of `count` mappings from nothing, and then of one change among them."""
-    group = f"apply, {count} mappings, --no-hold"
-    with node() as one:
+    """Apply of `count` mappings from nothing, and then of one change among them, with each backend."""
+    for backend in BACKENDS:
+        yield from _many(count, runs, backend)
+
+
+def _many(count: int, runs: int, backend: str) -> Iterator[Figure]:
+    group = f"apply, {count} mappings, --no-hold, {NAMES[backend]}"
+    with node(backend) as one:
         one.fill(count)
         cluster = one.cluster.read_bytes()
         new, bare = [], []
@@ -22,14 +31,31 @@ def many(count: int, runs: int) -> Iterator[Figure]:
             new.append(one.apply())
             text = one.rules_as_text()
             one.forget()
-            bare.append(one.load(text))
+            bare.append(one.load_rules(text))
         beside = child.best(bare)
-        yield from _costs(group, "from nothing", child.best(new), 2 * beside.seconds + 1, beside)
+        times = 1 if backend == "nftables" else 2
+        yield from _costs(group, "from nothing", child.best(new), times * beside.seconds + 1, beside, BARE[backend])
         one.forget()
         one.apply()
         changed = [_moved(one, count // 2, run) for run in range(runs)]
         yield from _costs(group, "one change", child.best(changed), 0.6)
         yield from _costs(group, "no change", child.best([one.apply() for _ in range(runs)]), None)
+
+
+def alike(count: int, runs: int) -> Iterator[Figure]:
+    """A run without a change, with each backend in turn: nftables is not to be slower."""
+    with contextlib.ExitStack() as stack:
+        nodes = [stack.enter_context(node(backend)) for backend in BACKENDS]
+        costs: dict[str, list[child.Cost]] = {backend: [] for backend in BACKENDS}
+        for one in nodes:
+            one.fill(count)
+            one.apply()
+        for _ in range(3 * runs):
+            for one in nodes:
+                costs[one.backend].append(one.apply())
+        iptables, nftables = (child.best(costs[backend]) for backend in BACKENDS)
+        group = f"apply, {count} mappings, --no-hold, {NAMES['nftables']}"
+        yield from _costs(group, "no change", nftables, iptables.seconds, iptables, NAMES["nft"])
 
 
 def _moved(one: Node, index: int, run: int) -> child.Cost:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from bench.figures import Figure, text
 
+NFTABLES = ("nftables", "nftables, three mappings")
 TESTS = Path(__file__).parent.parent
 
 
@@ -26,7 +27,7 @@ def test_one_command_prints_every_figure_beside_what_it_is_compared_with_and_lea
     measured = {f"{f['group'].split(',')[0]}: {f['what']}" for f in figures}
     for what in ("p50", "p99", "connections"):
         row = next(f for f in figures if f["what"] == what)
-        assert set(row["beside"]) == {"three mappings", "linear chain", "nft map"}
+        assert set(row["beside"]) == {"three mappings", "linear chain", "nft map", *NFTABLES}
     for what in ("from nothing", "one change", "no change"):
         assert {f"apply: {what}: {of}" for of in ("whole process", "processor", "peak memory")} <= measured
     assert {f"apply: no change: {of}" for of in ("whole process", "from the server")} <= measured
