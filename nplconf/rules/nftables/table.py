@@ -42,8 +42,8 @@ class Table:
         return not any(self.sets.values()) and not self.unknown and not self.alone
 
 
-_OBJECT = re.compile(r"^\t([a-z]+) ([^\s{]+) \{\n(.*?)^\t\}$\n?", re.MULTILINE | re.DOTALL)
-_ELEMENTS = re.compile(r"^\t\telements = \{ (.*) \}\n\Z", re.MULTILINE | re.DOTALL)
+_HEAD = re.compile(r"^\t([a-z]+) ([^\s{]+) \{$\n?", re.MULTILINE)
+_ELEMENTS = "\t\telements = { "
 
 
 def names(family: Family) -> tuple[str, ...]:
@@ -66,15 +66,19 @@ def read(text: str) -> dict[Family, Table]:
     found: dict[str, tuple[str, ...]] = {}
     sets: dict[str, Elements] = {}
     unknown: set[str] = set()
-    for match in _OBJECT.finditer(text):
-        kind, name, body = match.groups()
-        if kind in ("set", "map"):
-            listed = _ELEMENTS.search(body)
-            body = body[: listed.start()] if listed else body
-            sets[name], other = element.parse(listed[1]) if listed else ({}, False)
+    outside = ""
+    for block in text.split("\n\t}\n"):
+        head = _HEAD.search(block)
+        outside += block[: head.start()] if head else block
+        if head is None:
+            continue
+        kind, name = head.groups()
+        lines, _, listed = block[head.end() :].partition(_ELEMENTS)
+        if listed:
+            sets[name], other = element.parse(listed.removesuffix(" }"))
             unknown |= {name} if other else set()
-        found[f"{kind} {name}"] = _lines(body)
-    found[""] = _lines(_OBJECT.sub("", text))[1:-1]  # between `table inet nplconf {` and its end
+        found[f"{kind} {name}"] = _lines(lines)
+    found[""] = _lines(outside)[1:-1]  # between `table inet nplconf {` and its end
     return {family: _of(family, found, sets, unknown) for family in FAMILIES}
 
 
