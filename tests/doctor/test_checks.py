@@ -29,6 +29,7 @@ from nplconf.doctor.facts.dropping import Dropping
 from nplconf.doctor.facts.holds import holds
 from nplconf.doctor.facts.kernel import missing_capabilities
 from nplconf.doctor.facts.netfilter import Filter, Live, filters, live
+from nplconf.doctor.facts.parts import missing_parts
 from nplconf.doctor.facts.units import Store, Unit, Units, store, units
 from nplconf.doctor.native import Chain, Outcome
 from nplconf.doctor.verdict import Verdict
@@ -57,6 +58,7 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "iptables": (iptables, Iptables(("nft", "legacy"), "auto", "nft", {})),
     "live": (live, Live((LiveRule(RuleKey(61044, "IPv4", "tcp"), "10.244.3.7", 80, ""),), {})),
     "leftovers": (leftovers, {}),
+    "parts": (missing_parts, ()),
     "kernel": (kernel, Kernel()),
     "forwarding": (forwarding, FORWARD),
     "filters": (filters, FORWARD.filters),
@@ -135,6 +137,7 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
         {"iptables": Iptables(("nft",), "auto", "nft", {}, (NativeRule("ip nat POSTROUTING", "masquerade", 12),))},
         "ip nat POSTROUTING: masquerade",
     ),
+    ("backend", "fail", {"parts": (Fault("xt_addrtype is missing", "modprobe xt_addrtype"),)}, "xt_addrtype"),
     ("backend-leftovers", "warn", {"leftovers": {"iptables-legacy": ("IPv4",)}}, "IPv4"),
     ("capabilities", "fail", {"capabilities": frozenset({"CAP_NET_RAW"})}, "CAP_NET_RAW"),
     ("ip-forward", "fail", {"ip_forward": {"IPv4": True, "IPv6": False}}, "net.ipv6.conf.all.forwarding"),

@@ -111,6 +111,21 @@ def test_an_iptables_that_does_not_answer(served: World, tmp_path: Path) -> None
     assert "no support" in str(checks(served)["backend"]["message"])
 
 
+@pytest.mark.parametrize(
+    "complaint",
+    [
+        "Warning: Extension addrtype revision 0 not supported, missing kernel module?",
+        "iptables-restore v1.8.4 (nf_tables): Couldn't load match `addrtype':No such file or directory",
+    ],
+)
+def test_a_kernel_without_addrtype(served: World, tmp_path: Path, complaint: str) -> None:
+    served.shims = Shims.make(tmp_path / "shims")
+    fails = f'case "$*" in *--test*) echo "{complaint}" | tr "\\140" "\\140" >&2; exit 2 ;; esac'
+    served.shims.have("iptables-nft-restore", fails.replace("`", "\\`"))
+    found = checks(served)["backend"]
+    assert (found["status"], found["fix"]) == ("fail", "modprobe xt_addrtype"), found
+
+
 def test_rules_in_the_other_iptables(served: World) -> None:
     served.restore("*nat\n:NPLCONF - [0:0]\nCOMMIT\n", backend=OTHER[served.backend])
     assert named(served) == {"backend-leftovers": "warn"}

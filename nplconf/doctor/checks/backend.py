@@ -6,6 +6,7 @@ from typing import NamedTuple
 from nplconf.doctor.facts import Facts, Unknown
 from nplconf.doctor.facts.kernel import missing_capabilities
 from nplconf.doctor.facts.netfilter import blind, live, node
+from nplconf.doctor.facts.parts import missing_parts
 from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked, warn
 from nplconf.model import FAMILIES, Backend, Family, IptablesKind
 from nplconf.node import backend as programs
@@ -57,6 +58,8 @@ def backend(facts: Facts) -> Verdict:  # noqa: PLR0911 - one return for each thi
         )
     if lacking := facts.read(missing_capabilities):
         return unchecked(Unknown(f"iptables does not answer without {', '.join(sorted(lacking))}", "capabilities"))
+    if parts := facts.read(missing_parts):
+        return fail("; ".join(part.message for part in parts), parts[0].fix)
     if found.unreadable:
         said = "; ".join(dict.fromkeys(found.unreadable.values()))
         return fail(said, "modprobe -a nf_tables nft_compat ip_tables ip6_tables")
