@@ -13,6 +13,10 @@ EXAMPLES = {
     "policy": ("gitops/policy.yaml", "a policy"),
     "rbac": ("kubernetes/rbac.yaml", "the rights that nplconf needs"),
     "policies": ("kubernetes/policies.yaml", "admission policies that limit these rights to the node"),
+    "policies-strict": (
+        "kubernetes/policies-strict.yaml",
+        "more of them: node addresses and Events; costs the API server more",
+    ),
     "policies-kubelet": ("kubernetes/policies-kubelet.yaml", "the same for the kubelet's credentials"),
     "alerts": ("prometheus/alerts.yaml", "alert rules for the metrics"),
 }
