@@ -23,6 +23,7 @@ from nplconf.model import (
 )
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.table import Table, read
 from nplconf.rules.masquerade import Routes
@@ -88,6 +89,7 @@ class FakeNode:
     state: State = field(default_factory=State)
     unwritable: bool = False
     own: frozenset[str] = frozenset()
+    first: tuple[ForeignRule, ...] = ()
     before_write: Callable[[], None] = lambda: None
 
     def now(self) -> float:
@@ -133,6 +135,9 @@ class FakeNode:
             self.tables[family] = goal.build(family, taken) or EMPTY
         refused = tuple((m, "no") for m in goal.add if m.node_port in self.refused)
         return Synced({family: self.tables[family] for family in goal.have}, refused)
+
+    def foreign(self, found: Mapping[Family, Table]) -> tuple[ForeignRule, ...]:
+        return self.first
 
     def leftovers(self) -> dict[Backend, tuple[Family, ...]]:
         return {self.spare: tuple(self.other)} if self.other else {}

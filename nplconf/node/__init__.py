@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping
+from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping, PortRange
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, R, Reading, RuleBackend, Synced
+from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 
 
@@ -28,6 +29,12 @@ class RuleDriver(Protocol[R]):
 
     def sync(self, goal: Goal[R]) -> Synced[R]:
         """Write the rules, as many as the kernel takes, and read them again. Raises PermissionDeniedError."""
+
+    def foreign(self, found: Mapping[Family, R], ports: PortRange) -> tuple[ForeignRule, ...]:
+        """Return the rules of others in this backend's own base chains that take packets to the port range first.
+
+        found: the rules of each family, as they were read; of a backend that is not in use, none.
+        """
 
     def present(self) -> tuple[Family, ...]:
         """Return the families that have rules of this program; none where the backend is not installed."""
@@ -74,6 +81,9 @@ class Node(Protocol):
 
     def sync(self, goal: Goal[Any]) -> Synced[Any]:
         """See `RuleDriver.sync`."""
+
+    def foreign(self, found: Mapping[Family, Any]) -> tuple[ForeignRule, ...]:
+        """Return the rules of others that take packets to the port range before ours. found: our rules by family."""
 
     def leftovers(self) -> Mapping[Backend, tuple[Family, ...]]:
         """Return the families in which a backend that is not in use has rules of this program."""

@@ -7,15 +7,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Backend, Family, IptablesKind, PortMapping
+from nplconf.model import FAMILIES, Backend, Family, IptablesKind, PortMapping, PortRange
 from nplconf.node import command, foreign, libnftables, nft, piecewise, routes
 from nplconf.node.backend import legacy_has, program
 from nplconf.node.halving import Fault, write_most
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.iptables import ending, tree
 from nplconf.rules.iptables.rule import CHAIN, Rule
 from nplconf.rules.iptables.table import BASES, INDEX, JUMPS, Table, linked, rules_of
 from nplconf.rules.iptables.table import read as parse
+from nplconf.rules.iptables.taking import Origin, taking
 from nplconf.rules.iptables.transaction import obsolete, removal, transaction
 from nplconf.rules.iptables.tree import differs
 from nplconf.rules.masquerade import devices_to
@@ -116,6 +118,18 @@ def _others(family: Family, backend: IptablesKind, names: Sequence[str]) -> Mapp
     else:
         text = "".join(piecewise.listed(partial(_list, family, backend), names).values())
     return rules_of(text, frozenset(names))
+
+
+def _prerouting(family: Family, backend: IptablesKind) -> Sequence[str]:
+    """The rules of PREROUTING in a backend that is not in use; none where it has no nat table."""
+    if backend == "legacy":
+        there = legacy_has("nat", family)
+    else:
+        there = "PREROUTING" in (libnftables.chains(family, "nat") or ())
+    try:
+        return _others(family, backend, ["PREROUTING"]).get("PREROUTING", ()) if there else ()
+    except UnavailableError:
+        return ()
 
 
 def _save(family: Family, backend: IptablesKind) -> Table | None:
@@ -294,6 +308,16 @@ class IptablesDriver:
             refused += rejected
             errors += ((family, complaint) for complaint in complaints)
         return Synced(found, tuple(refused), tuple(errors))
+
+    def foreign(self, found: Mapping[Family, Table], ports: PortRange) -> tuple[ForeignRule, ...]:
+        """See `RuleDriver`."""
+        ahead: dict[Family, Sequence[str]] = {f: table.bases["PREROUTING"].ahead for f, table in found.items()}
+        rules = ahead or {family: _prerouting(family, self.kind) for family in FAMILIES}
+        taken: list[ForeignRule] = []
+        for family, texts in rules.items():
+            step = partial(taking, texts, origin=Origin(self.name, family, ours=bool(ahead)), ports=ports)
+            taken += foreign.walked(step, partial(_others, family, self.kind)).rules
+        return tuple(taken)
 
     def present(self) -> tuple[Family, ...]:
         """See `RuleDriver`."""

@@ -14,6 +14,7 @@ from nplconf.node.iptables import IptablesDriver
 from nplconf.node.nftables import NftablesDriver
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 from nplconf.settings import Settings
 
@@ -83,6 +84,11 @@ class LinuxNode:
     def sync(self, goal: Goal[Any]) -> Synced[Any]:
         """See `Node`."""
         return DRIVERS[self.backend].sync(goal)
+
+    def foreign(self, found: Mapping[Family, Any]) -> tuple[ForeignRule, ...]:
+        """See `Node`."""
+        places = ((driver, found if name == self.backend else {}) for name, driver in DRIVERS.items())
+        return tuple(rule for driver, own in places for rule in driver.foreign(own, self.settings.port_range))
 
     def leftovers(self) -> dict[Backend, tuple[Family, ...]]:
         """See `Node`."""

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
-from nplconf.model import FAMILIES, Backend, Family, PortMapping
+from nplconf.model import FAMILIES, Backend, Family, PortMapping, PortRange
 from nplconf.node import libnftables
 from nplconf.node.halving import Fault, write_most
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.nftables import lookup
 from nplconf.rules.nftables.frame import TABLE
 from nplconf.rules.nftables.lookup import differs
@@ -131,6 +132,11 @@ class NftablesDriver:
         refused, complaints = write_most(writer, goal.keep, goal.add)
         errors = tuple((family, text) for text in complaints for family in goal.have)
         return Synced(writer.found, refused, errors)
+
+    def foreign(self, found: Mapping[Family, Table], ports: PortRange) -> tuple[ForeignRule, ...]:
+        """See `RuleDriver`. The base chains of the table are all our own."""
+        del found, ports
+        return ()
 
     def present(self) -> tuple[Family, ...]:
         """See `RuleDriver`."""

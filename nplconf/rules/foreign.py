@@ -22,7 +22,10 @@ class Network(NamedTuple):
 
 
 class ForeignRule(NamedTuple):
-    """A rule that takes packets to some ports of the node. place: where it stands. destinations: all must hold."""
+    """A rule that takes packets to some ports of the node.
+
+    place: where it stands. destinations: all must hold. to: ADDRESS:PORT that it leads to, "" where that is unknown.
+    """
 
     family: Family
     protocol: Protocol
@@ -31,6 +34,7 @@ class ForeignRule(NamedTuple):
     place: str
     text: str
     destinations: tuple[Network, ...] = ()
+    to: str = ""
 
     def __str__(self) -> str:
         text = self.text if len(self.text) <= TEXT else f"{self.text[:TEXT]}..."
@@ -42,6 +46,8 @@ def hits(
 ) -> dict[RuleKey, ForeignRule]:
     """Return the mappings whose packets a foreign rule takes, and which rule does.
 
+    A rule that leads to the mapping's own Pod and port takes nothing away (an Antrea agent's, while it is replaced).
+
     Args:
         rules: the foreign rules that come first.
         mappings: what is in place, or must be; hostPort mappings are the CNI's own, and no rule hits them.
@@ -51,17 +57,21 @@ def hits(
     near = [rule for rule in rules if _concerns(rule, addresses.get(rule.family, ()))]
     if not near:
         return {}
-    rows = [mapping.key for mapping in mappings if mapping.via == "dnat"]
     found: dict[RuleKey, ForeignRule] = {}
-    by_number: dict[int, list[RuleKey]] = {}
-    for key in rows:
-        by_number.setdefault(key.node_port, []).append(key)
+    by_number: dict[int, list[PortMapping]] = {}
+    for mapping in mappings:
+        if mapping.via == "dnat":
+            by_number.setdefault(mapping.node_port, []).append(mapping)
     for rule in near:
         for number in by_number.keys() & range(rule.first, rule.last + 1):
-            for key in by_number[number]:
-                if (key.family, key.protocol) == (rule.family, rule.protocol):
-                    found.setdefault(key, rule)
+            found |= {m.key: rule for m in by_number[number] if m.key not in found and _takes(rule, m)}
     return found
+
+
+def _takes(rule: ForeignRule, mapping: PortMapping) -> bool:
+    address = mapping.pod_ip if mapping.family == "IPv4" else f"[{mapping.pod_ip}]"
+    same_packets = (mapping.family, mapping.protocol) == (rule.family, rule.protocol)
+    return same_packets and rule.to != f"{address}:{mapping.pod_port}"
 
 
 def findings(taken: Mapping[RuleKey, ForeignRule], mappings: Iterable[PortMapping]) -> tuple[Finding, ...]:

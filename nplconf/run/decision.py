@@ -28,6 +28,7 @@ from nplconf.model import (
     Pod,
     PodPort,
     PortMapping,
+    RuleKey,
     Stale,
 )
 from nplconf.plan import cooling, limits
@@ -36,6 +37,8 @@ from nplconf.plan.limits import Blocked, Evidence
 from nplconf.plan.live import numbers
 from nplconf.plan.state import State
 from nplconf.publish import denials, patches
+from nplconf.rules import foreign
+from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import masquerade_sources
 from nplconf.run import identity, reasons, repairs
 from nplconf.run.last_addresses import Addressed, addressed
@@ -85,6 +88,8 @@ class Decision:
     blocked: Blocked | None = None
     warnings: tuple[str, ...] = ()
     degraded: tuple[str, ...] = ()
+    taken: Mapping[RuleKey, ForeignRule] = field(default_factory=dict, hash=False)
+    """Rows whose packets a rule of others takes first; they are in force, and are not published."""
 
     @property
     def removals(self) -> tuple[Change, ...]:
@@ -269,6 +274,7 @@ def _decision(
     eligible, conflicts = limits.beside(eligible, stay)
     failures += unwritten + conflicts
     failures += tuple(Failure("rule", m.subject, observed.unreadable[m.family]) for m in orphaned(observed, plan))
+    taken = foreign.hits(observed.foreign, eligible, addresses)
     decision = Decision(
         plan=plan,
         eligible=eligible,
@@ -276,10 +282,11 @@ def _decision(
         diff=diff(live, eligible, why_add=lambda _: "new", why_delete=reasons.going(pods, plan, eligible)),
         wanted={},
         addresses=addresses,
-        patches=patches.final(pods, eligible),
+        patches=patches.final(pods, [m for m in eligible if m.via != "dnat" or m.key not in taken]),
         findings=(),
         failures=failures,
         next_state=replace(_kept(_with(plan, stay), addresses, live, pods, observed), denials=denied),
+        taken=taken,
     )
     decision = replace(decision, wanted=rules_for(eligible, decision, observed))
     return repairs.marked(replace(decision, findings=_findings(decision, observed)), observed, pods)
@@ -312,6 +319,7 @@ def _findings(decision: Decision, observed: Observed) -> tuple[Finding, ...]:
     there = rules_for(decision.live, decision, observed) if wrong else {}
     found = [f for family, have in wrong.items() for f in rules.findings(have, there[family], family)]
     found += _leftovers(observed)
+    found += foreign.findings(decision.taken, decision.eligible)
     concerned = {m.family for m in (*decision.plan.mappings, *orphaned(observed, decision.plan)) if m.via == "dnat"}
     found += [Finding("unreadable", f, text) for f, text in observed.unreadable.items() if f in concerned]
     return tuple(found)

@@ -11,6 +11,7 @@ from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import RuleBackend
+from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 from nplconf.settings import Settings
 
@@ -33,6 +34,8 @@ class Observed:
     leftovers: Mapping[Backend, tuple[Family, ...]] = field(hash=False)
     holds: Holds
     routes: Routes
+    foreign: tuple[ForeignRule, ...] = ()
+    """Rules of others that take packets to node ports before ours see them."""
 
     @property
     def state(self) -> State:

@@ -66,7 +66,7 @@ def in_place(
         m
         for m in decision.eligible
         if m.via == "hostPort"
-        or m.key in keys
+        or (m.key in keys and m.key not in decision.taken)
         or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in known)
     )
 
@@ -123,11 +123,10 @@ def absent(
         unknown = observed.unreadable.get(mapping.family)
         missing = mapping.via != "hostPort" and (unknown or mapping not in present)
         if missing and mapping.subject not in named:
-            found.append(
-                Failure(
-                    "rule", mapping.subject, unknown or errors.get(mapping.family, "the rule was not seen in place")
-                )
-            )
+            taker = decision.taken.get(mapping.key)
+            first = f"a foreign rule takes the packets first ({taker})" if taker else ""
+            why = unknown or first or errors.get(mapping.family, "the rule was not seen in place")
+            found.append(Failure("rule", mapping.subject, why, refused=why == first))
     return found
 
 

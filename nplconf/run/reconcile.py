@@ -43,6 +43,7 @@ def observe(node: Node) -> Observed:
         leftovers=node.leftovers(),
         holds=node.holds(),
         routes=node.routes(),
+        foreign=node.foreign(reading.found),
     )
 
 

@@ -81,7 +81,7 @@ def _rules(decision: Decision, observed: Observed) -> Callable[[PortMapping], Fa
         if mapping.via == "hostPort":
             return "na"
         if mapping.key in reached:
-            return "ok"
+            return "wrong" if mapping.key in decision.taken else "ok"
         return "wrong" if mapping.key in there or (mapping.key, mapping.owner) in moved else "missing"
 
     return fact

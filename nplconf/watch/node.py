@@ -5,6 +5,8 @@ What is kept, and why it may be:
 reading
     The rules, as they were read last. Each sync replaces what it wrote by what it read afterwards. The kernel notifies
     changes by other programs (`drift`), but not those of iptables-legacy: the resync sees them.
+foreign
+    Rules of others that come first, read with the rules. Changes of them are notified, too.
 leftovers
     Rules in a backend that is not in use. Only an administrator makes them.
 loaded
@@ -24,6 +26,7 @@ from nplconf.node.linux import LinuxNode
 from nplconf.node.state import FILE
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 from nplconf.watch.drift import Monitor
 
@@ -43,12 +46,13 @@ class RememberedNode:
         self._monitor = monitor
         self._reading: Reading[Any] | None = None
         self._leftovers: Mapping[Backend, tuple[Family, ...]] | None = None
+        self._foreign: tuple[ForeignRule, ...] | None = None
         self._loaded: Loaded | None = None
         self._file: _Identity = None
 
     def forget(self) -> None:
         """Read everything again in the next run."""
-        self._reading = self._leftovers = self._loaded = None
+        self._reading = self._leftovers = self._foreign = self._loaded = None
 
     @property
     def backend(self) -> Backend:
@@ -120,6 +124,12 @@ class RememberedNode:
         if before and not synced.errors:
             self._reading = Reading({**before.found, **synced.found}, before.unreadable)
         return synced
+
+    def foreign(self, found: Mapping[Family, Any]) -> tuple[ForeignRule, ...]:
+        """See `Node`."""
+        if self._foreign is None:
+            self._foreign = self._node.foreign(found)
+        return self._foreign
 
     def leftovers(self) -> Mapping[Backend, tuple[Family, ...]]:
         """See `Node`."""

@@ -13,6 +13,7 @@ from nplconf.errors import BadDataError, UnavailableError
 from nplconf.model import ClusterState, PortRange
 from nplconf.plan.state import State
 from nplconf.rules import Goal, Synced
+from nplconf.rules.foreign import ForeignRule
 from nplconf.run.cleanup import clean
 from nplconf.run.decision import Bounds
 from nplconf.run.reconcile import heal_to_last, show
@@ -140,6 +141,28 @@ def test_a_node_without_any_iptables_can_do_nothing() -> None:
     world = World(pod(), service(), broken={"IPv4", "IPv6"})
     with pytest.raises(UnavailableError):
         world.apply()
+
+
+def test_a_mapping_whose_packets_a_foreign_rule_takes_is_withdrawn_alone_and_comes_back() -> None:
+    world = World(pod(), *TWO_PORTS)
+    world.apply()
+    (_, taken), (kept, number) = world.entries()
+    world.node.first = (ForeignRule("IPv4", "tcp", taken, taken, "iptables-nft DOCKER", "-j DNAT"),)
+
+    result = world.apply()
+
+    assert world.entries() == [(kept, number)]
+    assert sorted(world.node.numbers()) == sorted((taken, number))
+    assert result.exit_code == 5
+    assert [f.message for f in result.failures] == [
+        "a foreign rule takes the packets first (iptables-nft DOCKER: -j DNAT)"
+    ]
+    assert [f.kind for f in result.decision.findings] == ["foreign"]
+    assert world.apply().patches == ()
+
+    world.node.first = ()
+    assert world.apply().exit_code == 0
+    assert len(world.entries()) == 2
 
 
 def test_a_stolen_number_is_never_translated_and_its_mapping_moves() -> None:

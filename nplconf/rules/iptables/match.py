@@ -30,11 +30,12 @@ class Term(NamedTuple):
 
 
 class ForeignMatch(NamedTuple):
-    """A rule. target: an extension's, or a chain's name; "" without one."""
+    """A rule. target: an extension's, or a chain's name; "" without one. to: ADDRESS:PORT of a DNAT."""
 
     terms: tuple[Term, ...]
     target: str
     goto: bool
+    to: str = ""
 
 
 def bare(text: str) -> str:
@@ -47,8 +48,9 @@ def parse(text: str) -> ForeignMatch:
     words = bare(text).split()
     for place, word in enumerate(words):
         if word in ("-j", "-g"):
-            target = words[place + 1] if place + 1 < len(words) else ""
-            return ForeignMatch(tuple(_terms(words[:place])), target, word == "-g")
+            target, *rest = words[place + 1 :] or [""]
+            to = rest[1] if rest[:1] == ["--to-destination"] and len(rest) > 1 else ""
+            return ForeignMatch(tuple(_terms(words[:place])), target, word == "-g", to)
     return ForeignMatch(tuple(_terms(words)), "", goto=False)
 
 

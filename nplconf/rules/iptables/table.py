@@ -33,7 +33,7 @@ Place = Literal["right", "missing", "doubled", "moved", "foreign"]
 class Base:
     """What is ours in a base chain. jumps: the text of each rule that leads to a chain of ours, in order.
 
-    ahead: the text of each rule of others before the first jump; of all of them where there is none.
+    ahead: the text of each rule of others before the jump; of all of them where the jump will be appended.
     """
 
     jumps: tuple[str, ...]
@@ -151,8 +151,10 @@ def _base(name: str, rules: list[str]) -> Base:
     # what a comment says leads nowhere
     plain = [" " + bare(text) for text in rules]
     ours = [i for i, text in enumerate(plain) if _OURS.search(text)]
-    ahead = rules[: ours[0]] if ours else rules
-    return Base(tuple(rules[i] for i in ours), _place(name, rules, plain, ours), tuple(ahead))
+    place = _place(name, rules, plain, ours)
+    end = ours[0] if ours and (place == "right" or name == "POSTROUTING") else len(rules)
+    ahead = tuple(text for i, text in enumerate(rules[:end]) if i not in ours)
+    return Base(tuple(rules[i] for i in ours), place, ahead)
 
 
 def _place(name: str, rules: list[str], plain: list[str], ours: list[int]) -> Place:

@@ -153,3 +153,13 @@ def test_a_way_into_our_chains_from_input_is_foreign() -> None:
 def test_no_text_makes_reading_fail(text: str) -> None:
     for rules in read(text).chains.values():
         assert all(isinstance(rule, Rule | Unknown) for rule in rules)
+
+
+def test_the_rules_of_others_that_will_stand_before_our_jump_are_kept_as_text() -> None:
+    def ahead(*rules: str) -> tuple[str, ...]:
+        return read("".join(f"-A PREROUTING {rule}\n" for rule in rules)).bases["PREROUTING"].ahead
+
+    assert ahead("-j A", "-j NPLCONF", "-j B") == ("-j A",)
+    assert ahead("-j A", "-j B") == ("-j A", "-j B")
+    assert ahead("-j A", "-j NPLCONF", "-j B", "-j NPLCONF") == ("-j A", "-j B")
+    assert ahead("-j NPLCONF", "-j KUBE-SERVICES") == ("-j KUBE-SERVICES",)

@@ -1,0 +1,179 @@
+"""Rules of others that take packets to our ports before our jump in PREROUTING sees them.
+
+A rule can have any condition, and many cannot be judged here (an ipset, a mark, an interface). A rule that names a port
+of ours counts, whatever else it asks for. One that names none counts only when it takes every packet from outside.
+
+Chains are read on demand: a walk returns the names of those that it has to know, and is then done again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from nplconf.model import Family, PortRange
+from nplconf.rules.foreign import ForeignRule, Network
+from nplconf.rules.iptables.match import DEPTH, ENDS, GOES_ON, LOOPBACK, PORTS, Chains, Term, misses, parse
+from nplconf.rules.reach import Reach, only, outside, to, within, without
+
+
+class Origin(NamedTuple):
+    """What rules are part of. program: "iptables-nft" or "iptables-legacy". ours: their base chain has our jump, too.
+
+    Only there do ACCEPT and RETURN keep packets from us: the kernel goes on to the next base chain of type nat until
+    one of them has translated the packet.
+    """
+
+    program: str
+    family: Family
+    ours: bool = True
+
+
+class Taking(NamedTuple):
+    """What a walk found. unknown: chains that must be read for an answer."""
+
+    rules: tuple[ForeignRule, ...]
+    unknown: frozenset[str]
+
+
+def taking(rules: Sequence[str], chains: Chains, origin: Origin, ports: PortRange) -> Taking:
+    """Return the rules that take packets to a port range.
+
+    Args:
+        rules: the text of each rule before our jump in PREROUTING.
+        chains: what is known of other chains.
+        origin: what the rules are part of.
+        ports: the port range of this node.
+
+    """
+    walk = _Walk(chains, origin, ports)
+    walk.chain("PREROUTING", rules, to(ports), 0)
+    return Taking(tuple(walk.found), frozenset(walk.unknown))
+
+
+class _Walk:
+    """The way of packets through chains, and what was found on it."""
+
+    def __init__(self, chains: Chains, origin: Origin, ports: PortRange) -> None:
+        self.found: list[ForeignRule] = []
+        self.unknown: set[str] = set()
+        self._chains, self._origin, self._ports = chains, origin, ports
+
+    def chain(self, name: str, rules: Sequence[str], reach: Reach, depth: int) -> None:
+        for text in rules:
+            if misses(text, self._ports.first, self._ports.last):
+                continue
+            match = parse(text)
+            hit = _narrowed(reach, match.terms)
+            if hit is None or match.target in GOES_ON:
+                continue
+            sure_here = _narrowed(reach._replace(sure=True), match.terms)
+            left = reach if sure_here is None or not sure_here.sure else without(reach, hit)
+            if match.target in ENDS or match.target == "RETURN":
+                if self._takes(match.target, depth):
+                    self._take(name, text, hit, match.to)
+                reach = left
+            else:
+                self._enter(match.target, hit, depth)
+                reach = left if match.goto else reach
+            if not reach.ports:
+                return
+
+    def _takes(self, target: str, depth: int) -> bool:
+        if target == "RETURN":
+            return self._origin.ours and depth == 0
+        return self._origin.ours or target != "ACCEPT"
+
+    def _enter(self, chain: str, reach: Reach, depth: int) -> None:
+        if chain not in self._chains:
+            self.unknown.add(chain)
+        elif depth < DEPTH:
+            self.chain(chain, self._chains[chain], reach, depth + 1)
+
+    def _take(self, chain: str, text: str, reach: Reach, to: str) -> None:
+        if not (reach.sure or reach.named):
+            return
+        family, place = self._origin.family, f"{self._origin.program} {chain}"
+        self.found += (ForeignRule(family, *ports, place, text, reach.destinations, to) for ports in reach.ports)
+
+
+def _narrowed(reach: Reach, terms: Iterable[Term]) -> Reach | None:
+    """What of a reach a rule matches; None when that is nothing."""
+    for term in terms:
+        judge = _JUDGES.get(term.name)
+        judged = judge(reach, term) if judge else reach._replace(sure=False)
+        if judged is None or not judged.ports:
+            return None
+        reach = judged
+    return reach
+
+
+# --- one condition each ----------------------------------------------------------------------------------------------
+
+
+def _protocol(reach: Reach, term: Term) -> Reach | None:
+    name = {"6": "tcp", "17": "udp"}.get(term.value, term.value)
+    if name in ("all", "0"):
+        return None if term.negated else reach
+    others = tuple(ports for ports in reach.ports if ports.protocol != name)
+    return reach._replace(ports=others) if term.negated else only(reach, name)
+
+
+def _port(reach: Reach, term: Term) -> Reach | None:
+    spans = [_span(part) for part in term.value.split(",")]
+    if None in spans:
+        return reach._replace(sure=False)
+    known = tuple(filter(None, spans))
+    return outside(reach, known) if term.negated else within(reach, known)
+
+
+def _span(text: str) -> tuple[int, int] | None:
+    first, _, last = text.partition(":")
+    if not first.isdecimal() or not (last or first).isdecimal():
+        return None
+    return int(first), int(last or first)
+
+
+def _destination(reach: Reach, term: Term) -> Reach | None:
+    if term.value.startswith(LOOPBACK):
+        return reach if term.negated else None
+    return reach._replace(destinations=(*reach.destinations, Network(term.negated, term.value)))
+
+
+def _source(reach: Reach, term: Term) -> Reach | None:
+    if term.value.startswith(LOOPBACK):
+        return reach if term.negated else None
+    return reach._replace(sure=False)
+
+
+def _device(reach: Reach, term: Term) -> Reach | None:
+    if term.value == "lo":
+        return reach if term.negated else None
+    return reach._replace(sure=False)
+
+
+def _to_local(reach: Reach, term: Term) -> Reach | None:
+    return None if ("LOCAL" in term.value.split(",")) == term.negated else reach
+
+
+def _from_local(reach: Reach, term: Term) -> Reach | None:
+    if "LOCAL" in term.value.split(","):
+        return reach if term.negated else None
+    return reach._replace(sure=False)
+
+
+def _state(reach: Reach, term: Term) -> Reach | None:
+    """The nat table sees the first packet of a flow alone."""
+    return None if ("NEW" in term.value.split(",")) == term.negated else reach
+
+
+_JUDGES: Mapping[str, Callable[[Reach, Term], Reach | None]] = {
+    "-p": _protocol,
+    **dict.fromkeys(PORTS, _port),
+    "-d": _destination,
+    "-s": _source,
+    "-i": _device,
+    "--dst-type": _to_local,
+    "--src-type": _from_local,
+    "--ctstate": _state,
+    "--state": _state,
+    "--comment": lambda reach, _: reach,
+}

@@ -1,0 +1,74 @@
+"""The packets from outside that come to a rule of others, as far as ports and destinations tell. Pure."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from nplconf.model import PROTOCOLS, PortRange, Protocol
+from nplconf.rules.foreign import Network
+
+
+class Ports(NamedTuple):
+    """Some ports of one protocol, both ends included."""
+
+    protocol: Protocol
+    first: int
+    last: int
+
+
+class Reach(NamedTuple):
+    """The packets that come to a rule. sure: all from outside to these ports and destinations. named: by their port."""
+
+    ports: tuple[Ports, ...]
+    destinations: tuple[Network, ...] = ()
+    sure: bool = True
+    named: bool = False
+
+
+def to(ports: PortRange) -> Reach:
+    """Return all packets to a port range, whatever their protocol."""
+    return Reach(tuple(Ports(protocol, ports.first, ports.last) for protocol in PROTOCOLS))
+
+
+def only(reach: Reach, protocol: str) -> Reach:
+    """Return the packets of one protocol."""
+    return reach._replace(ports=tuple(ports for ports in reach.ports if ports.protocol == protocol))
+
+
+def within(reach: Reach, spans: Iterable[tuple[int, int]]) -> Reach:
+    """Return the packets to these ports."""
+    hit = (
+        Ports(ports.protocol, max(ports.first, first), min(ports.last, last))
+        for first, last in spans
+        for ports in reach.ports
+        if max(ports.first, first) <= min(ports.last, last)
+    )
+    return reach._replace(ports=tuple(hit), named=True)
+
+
+def outside(reach: Reach, spans: Iterable[tuple[int, int]]) -> Reach:
+    """Return the packets to all other ports."""
+    left = reach.ports
+    for first, last in spans:
+        left = tuple(rest for ports in left for rest in minus(ports, Ports(ports.protocol, first, last)))
+    return reach._replace(ports=left)
+
+
+def without(reach: Reach, taken: Reach) -> Reach:
+    """Return what goes on to the next rule, when every packet that a rule matches leaves the chain."""
+    if taken.destinations != reach.destinations:
+        return reach
+    left = list(reach.ports)
+    for gone in taken.ports:
+        left = [rest for ports in left for rest in minus(ports, gone)]
+    return reach._replace(ports=tuple(left))
+
+
+def minus(ports: Ports, gone: Ports) -> Iterator[Ports]:
+    """Yield what is left of some ports without others."""
+    if ports.protocol != gone.protocol or gone.last < ports.first or ports.last < gone.first:
+        yield ports
+        return
+    if ports.first < gone.first:
+        yield ports._replace(last=gone.first - 1)
+    if gone.last < ports.last:
+        yield ports._replace(first=gone.last + 1)

@@ -1,0 +1,84 @@
+"""Rules of others that take a published port first: it is not published, and verify names the rule."""
+
+import json
+
+import pytest
+import worlds
+from echo import Answer
+from netns import CLIENT, World
+
+pytestmark = pytest.mark.kernel
+NODE_IP = "10.10.10.10"
+KINDS = {
+    "hand-written": "-A PREROUTING -p tcp -m tcp --dport {port} -j DNAT --to-destination 10.244.3.2:8080",
+    "kube-proxy": """:KUBE-SERVICES - [0:0]
+:KUBE-EXT-X - [0:0]
+-I PREROUTING 1 -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A KUBE-SERVICES -d 10.10.10.10/32 -p tcp -m comment --comment "a/b external IP" -m tcp --dport {port} -j KUBE-EXT-X
+-A KUBE-EXT-X -p tcp -m tcp -j DNAT --to-destination 10.244.3.2:8080""",
+    "docker": """:DOCKER - [0:0]
+-I PREROUTING 1 -m addrtype --dst-type LOCAL -j DOCKER
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport {port} -j DNAT --to-destination 10.244.3.2:8080""",
+    "everything": "-I PREROUTING 1 -d 10.10.10.10/32 -p tcp -j DNAT --to-destination 10.244.3.2:8080",
+}
+
+
+@pytest.fixture
+def served(node: World) -> World:
+    """Two Pods, of which one is asked for."""
+    node.write(node.routed("web", "10.244.3.1"), node.routed("other", "10.244.3.2"), worlds.raw_service())
+    assert node.apply().code == 0
+    return node
+
+
+def port(node: World) -> int | None:
+    entries = [e for text in worlds.annotations(node.cluster).values() if text for e in json.loads(text)]
+    return int(entries[0]["nodePort"]) if entries else None
+
+
+@pytest.mark.parametrize("kind", ["kube-proxy", "docker", "everything"])
+def test_a_port_that_a_rule_of_others_takes_is_not_published_any_more(served: World, kind: str) -> None:
+    number = port(served)
+    assert number
+    served.restore(f"*nat\n{KINDS[kind].format(port=number)}\nCOMMIT\n")
+    assert served.ask("client", NODE_IP, number) == Answer("other", 8080, CLIENT["IPv4"])
+
+    verified = served.told("verify")
+    assert verified.code == 2
+    (finding,) = [f for f in verified.data["findings"] if f["kind"] == "foreign"]
+    assert str(number) in finding["message"]
+    assert "DNAT --to-destination 10.244.3.2" in finding["message"]
+
+    applied = served.apply()
+    assert applied.code == 5
+    assert any("foreign rule" in failure["message"] for failure in applied.data["failures"])
+    assert port(served) is None
+
+
+def test_a_port_is_published_again_when_the_rule_is_gone(served: World) -> None:
+    number = port(served)
+    rule = f"PREROUTING -p tcp -m tcp --dport {number} -j DNAT --to-destination 10.244.3.2:8080"
+    served.restore(f"*nat\n-I {rule.replace('PREROUTING', 'PREROUTING 1')}\nCOMMIT\n")
+    assert served.apply().code == 5
+    served.restore(f"*nat\n-D {rule}\nCOMMIT\n")
+    applied = served.apply()
+    assert applied.code == 0, applied.said
+    assert port(served) == number
+    assert served.nplconf("verify").returncode == 0
+
+
+@pytest.mark.parametrize("backend", ["nft", "legacy"], indirect=True)
+def test_a_rule_behind_ours_takes_nothing(served: World) -> None:
+    number = port(served)
+    served.restore(f"*nat\n{KINDS['hand-written'].format(port=number)}\nCOMMIT\n")
+    assert served.ask("client", NODE_IP, number or 0) == Answer("web", 8080, CLIENT["IPv4"])
+    assert served.nplconf("verify").returncode == 0
+    assert served.apply().counts == (1, 0, 0)
+
+
+def test_a_rule_of_the_other_iptables_is_found(served: World) -> None:
+    other = "nft" if served.iptables == "legacy" else "legacy"
+    served.restore(f"*nat\n{KINDS['hand-written'].format(port=port(served))}\nCOMMIT\n", backend=other)
+    verified = served.told("verify")
+    assert [f["kind"] for f in verified.data["findings"]] == ["foreign"]
+    assert f"iptables-{other}" in verified.data["findings"][0]["message"]
