@@ -93,6 +93,8 @@ def limit(
     if not evidence.any_pod:
         return None if evidence.accept_empty else Blocked("empty", _empty(len(present)), tuple(removals))
     doubted = tuple(change for change in removals if evidence.doubts(change.mapping))
+    if not doubted:
+        return None
     served = sum(map(evidence.runs, present))
     if len(doubted) * 100 > max_delete * served:
         return Blocked("max-delete", _too_much(len(doubted), served, max_delete), doubted)
