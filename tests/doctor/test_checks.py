@@ -13,6 +13,7 @@ from nplconf.doctor import checks, judge
 from nplconf.doctor import facts as reading
 from nplconf.doctor.checks import every
 from nplconf.doctor.checks.antrea import Antrea, agent
+from nplconf.doctor.checks.api_rights import needs_home
 from nplconf.doctor.checks.backend import Iptables, iptables, leftovers
 from nplconf.doctor.checks.config import faults
 from nplconf.doctor.checks.credentials import Used, used
@@ -73,6 +74,7 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "last_success": (last_good_run, LastSuccess(12.0, ever=True, timer=True)),
     "config": (faults, ()),
     "cluster": (answers, Answers(CLUSTER, RIGHTS)),
+    "home": (needs_home, ""),
     "antrea": (agent, Antrea(runs=False, removal="")),
     "datapath": (bypass, None),
     "state_dir": (openable, None),
@@ -174,6 +176,7 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("credentials", "fail", {"credentials": USED._replace(now=YEAR + 1)}, "expired on 1971-01-01"),
     ("credentials", "fail", {"credentials": USED._replace(now=YEAR + 1)}, "/etc/nplconf/token"),
     ("credentials", "warn", {"credentials": USED._replace(access=CLEAR)}, "clear text"),
+    ("api-rights", "fail", {"home": "plugin: $HOME is not set"}, "$HOME is not set"),
     ("antrea", "fail", {"antrea": Antrea(True, "iptables -X")}, "Antrea agent with NodePortLocal runs"),
     ("antrea", "warn", {"antrea": Antrea(False, "iptables -X")}, "no longer runs"),
     ("node-name", "fail", {"cluster": OTHERS}, "Closest names: worker-1.example.com"),
