@@ -10,7 +10,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the whole story in a minute, in network namespaces of its own (root)
-	@.ci/setup demo
+	@.ci/setup demo $(ARGS)
 	@.venv/bin/nplconf demo $(ARGS)
 
 test: ## every test, also those on a real kernel and a real systemd (root); ARGS="-k name" for some

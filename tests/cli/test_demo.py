@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from netns import BACKENDS
 from rich.console import Console
 
 from nplconf.cli.commands.demo import DemoError, stage
@@ -43,7 +44,7 @@ def running() -> Iterator[str]:
 
 
 @pytest.mark.kernel
-@pytest.mark.parametrize("backend", ["nft", "legacy"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_story_is_told_to_its_end_within_a_minute(backend: str) -> None:
     start = time.monotonic()
     told = demo("--backend", backend)
@@ -137,8 +138,28 @@ def test_without_root_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert "run it as root" in capsys.readouterr().err
 
 
+@pytest.mark.kernel
+def test_on_nftables_it_shows_the_element_that_is_left() -> None:
+    told = demo("--backend", "nftables").stdout
+    chapter = told[told.index("5. ") : told.index("6. ")]
+    assert "$ nft list map inet nplconf tcp-ipv4 | grep -Eo " in chapter
+    element = r'^ +(\d+) comment "nplconf:shop/web-0:\d+:[^"]+" : 10\.244\.3\.17 \. \d+$'
+    (number,) = re.findall(element, chapter, re.MULTILINE)
+    assert f'"nodePort":{number},' in chapter
+
+
+def test_where_nftables_is_used_no_iptables_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(stage.shutil, "which", lambda program, **_: None if "iptables" in program else program)
+    for backend in ("auto", "nftables"):
+        stage.check_props(backend)
+        assert stage.uses_nftables(backend)
+    with pytest.raises(UnavailableError, match=r"apt-get install iptables$"):
+        stage.check_props("iptables-nft")
+
+
 def test_a_missing_program_is_named_by_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(stage.shutil, "which", lambda program, **_: None if program == "iptables-restore" else program)
+    monkeypatch.setattr(stage.shutil, "which", lambda program, **_: program if program in stage.PROPS else None)
     with pytest.raises(UnavailableError, match=r"apt-get install iptables$"):
-        stage.check_props()
+        stage.check_props("auto")

@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """
     from nplconf.cli.commands.demo.stage import built, check_props
 
-    check_props()
+    check_props(settings.backend)
     from nplconf.cli.commands.demo.story import tell
     from nplconf.cli.commands.demo.voice import Voice
 

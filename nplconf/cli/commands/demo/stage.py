@@ -10,6 +10,7 @@ demos do not meet. Everything is taken down on the way out, also at SIGINT, SIGT
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -32,19 +33,30 @@ Place = str
 PORT_RANGE = "61000-62000"
 GATEWAY = "169.254.1.1"
 """A Pod's next hop on a routed CNI: the node's end of its own link."""
-PROPS = ("conntrack", "ip", "iptables-restore")
-"""The programs that the demo needs."""
+PROPS = ("conntrack", "ip")
+"""The programs that the demo needs with any backend."""
 SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 COMMAND_SECONDS = 60
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def check_props() -> None:
+def check_props(backend: str) -> None:
     """What the demo cannot do without: root (PermissionDeniedError) and a few programs (UnavailableError)."""
     if os.geteuid() != 0:
         raise PermissionDeniedError("the demo makes network namespaces: run it as root (sudo nplconf demo)")
-    if missing := [program for program in PROPS if not shutil.which(program, path=SEARCH)]:
+    needed = (*PROPS, "nft" if uses_nftables(backend) else "iptables-restore")
+    if missing := [program for program in needed if not _is_installed(program)]:
         raise UnavailableError(f"the demo lacks programs: {packages.installation(command.find, *missing)}")
+
+
+def uses_nftables(backend: str) -> bool:
+    """Whether the demo runs on nftables: where that is asked for, or the only one that is installed."""
+    alone = _is_installed("nft") and not _is_installed("iptables-restore")
+    return backend == "nftables" or (backend == "auto" and alone)
+
+
+def _is_installed(program: str) -> bool:
+    return shutil.which(program, path=SEARCH) is not None
 
 
 @dataclass(slots=True)
@@ -105,14 +117,30 @@ class Stage:
             time.sleep(0.02)
 
     @property
-    def saver(self) -> str:
-        """The program that prints the rules of the iptables in use."""
+    def lister(self) -> tuple[str, ...]:
+        """The command that prints the rules of the backend in use."""
+        if uses_nftables(self.backend):
+            return ("nft", "list", "table", "inet", "nplconf")
         kind = "nft" if self.backend == "auto" else self.backend.removeprefix("iptables-")
-        return next((p for p in (f"iptables-{kind}-save", "iptables-save") if shutil.which(p, path=SEARCH)), "")
+        return (next((p for p in (f"iptables-{kind}-save", "iptables-save") if _is_installed(p)), ""), "-t", "nat")
 
     def rules(self) -> list[str]:
-        """The nat table's rules on the node that are nplconf's, as they are printed."""
-        return [line for line in self.run("node", self.saver, "-t", "nat").stdout.splitlines() if "NPLCONF" in line]
+        """The rules on the node that are nplconf's, as they are printed."""
+        done = self.run("node", *self.lister)
+        if uses_nftables(self.backend):
+            return done.stdout.splitlines() if done.returncode == 0 else []
+        return [line for line in done.stdout.splitlines() if "NPLCONF" in line]
+
+    def rules_to(self, address: str) -> tuple[str, list[str]]:
+        """A command that prints the rules that lead to a Pod, and what it prints."""
+        if uses_nftables(self.backend):
+            listed = self.run("node", "nft", "list", "map", "inet", "nplconf", "tcp-ipv4").stdout
+            elements = re.findall(r'\d+ comment "[^"]*" : [0-9.]+ \. \d+', listed)
+            pattern = f"[0-9]+ comment [^ ]+ : {address} . [0-9]+"
+            shown = f"nft list map inet nplconf tcp-ipv4 | grep -Eo '{pattern}'"
+            return shown, [element for element in elements if f" : {address} . " in element]
+        shown = f"{' '.join(self.lister)} | grep -F 'to-destination {address}'"
+        return shown, [line for line in self.rules() if f"--to-destination {address}:" in line]
 
     # --- how it is built and struck
 

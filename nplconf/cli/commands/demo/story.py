@@ -105,9 +105,9 @@ def _one_service_less(stage: Stage, voice: Voice, numbers: dict[int, int]) -> No
 
 
 def _one_rule_left(stage: Stage, voice: Voice, number: int) -> None:
-    to_web = [line for line in stage.rules() if f"--to-destination {WEB.ip}:" in line]
-    voice.command(f"{stage.saver} -t nat | grep -F 'to-destination {WEB.ip}'", "\n".join(to_web))
-    voice.expect(f"{WEB.name}: one rule is left", len(to_web) == 1 and f"--dport {number} " in to_web[0], to_web)
+    command, to_web = stage.rules_to(WEB.ip)
+    voice.command(command, "\n".join(to_web))
+    voice.expect(f"{WEB.name}: one rule is left", len(to_web) == 1 and f"{number} " in to_web[0], to_web)
 
 
 def _again(stage: Stage, voice: Voice) -> None:
