@@ -1,12 +1,14 @@
-"""Chains of others in the nat table: read on demand, as far as a packet to us can come into them."""
+"""Chains of others read on demand, as far as a packet to us can come into them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from nplconf.errors import UnavailableError
-from nplconf.rules.iptables.match import DEPTH, Chains
+from nplconf.rules.iptables.match import DEPTH
 
-Read = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]
+Known = Mapping[str, Sequence[Any]]
+"""What was read, by name."""
+Read = Callable[[Sequence[str]], Known]
 """Reads chains by name; those that cannot be read are left out. Raises UnavailableError."""
 
 
@@ -21,9 +23,9 @@ class Walk(Protocol):
 W = TypeVar("W", bound=Walk)
 
 
-def walked(step: Callable[[Chains], W], read: Read) -> W:
+def walked(step: Callable[[Known], W], read: Read) -> W:
     """Return the answer of a walk after the chains that it asked for were read. One that cannot be read is empty."""
-    known: dict[str, Sequence[str]] = {}
+    known: dict[str, Sequence[Any]] = {}
     answer = step(known)
     for _ in range(DEPTH):
         if not answer.unknown:

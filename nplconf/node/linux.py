@@ -9,7 +9,7 @@ from typing import Any
 from nplconf.errors import PermissionDeniedError
 from nplconf.hold import client as holds
 from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping, PortRange
-from nplconf.node import RuleDriver, backend, conntrack, owners, routes, state
+from nplconf.node import RuleDriver, backend, conntrack, native, owners, routes, state
 from nplconf.node.iptables import IptablesDriver
 from nplconf.node.nftables import NftablesDriver
 from nplconf.plan.state import Loaded, State
@@ -88,7 +88,9 @@ class LinuxNode:
     def foreign(self, found: Mapping[Family, Any]) -> tuple[ForeignRule, ...]:
         """See `Node`."""
         places = ((driver, found if name == self.backend else {}) for name, driver in DRIVERS.items())
-        return tuple(rule for driver, own in places for rule in driver.foreign(own, self.settings.port_range))
+        ports = self.settings.port_range
+        rules = tuple(rule for driver, own in places for rule in driver.foreign(own, ports))
+        return rules + native.rules(ports, native.OWN if self.backend == "nftables" else native.DSTNAT)
 
     def leftovers(self) -> dict[Backend, tuple[Family, ...]]:
         """See `Node`."""

@@ -82,3 +82,48 @@ def test_a_rule_of_the_other_iptables_is_found(served: World) -> None:
     verified = served.told("verify")
     assert [f["kind"] for f in verified.data["findings"]] == ["foreign"]
     assert f"iptables-{other}" in verified.data["findings"][0]["message"]
+
+
+NATIVE = {
+    "hand-written": """table ip mine {
+    chain pre { type nat hook prerouting priority -101; tcp dport %d dnat to 10.244.3.2:8080; }
+}""",
+    "firewalld": """table inet firewalld {
+    chain nat_PREROUTING { type nat hook prerouting priority -100; jump nat_PREROUTING_ZONES; }
+    chain nat_PREROUTING_ZONES { iifname "client" goto nat_PRE_public; goto nat_PRE_public; }
+    chain nat_PRE_public { jump nat_PRE_public_allow; }
+    chain nat_PRE_public_allow { meta nfproto ipv4 tcp dport %d dnat ip to 10.244.3.2:8080; }
+}""",
+    "kube-proxy": """table ip kube-proxy {
+    map service-ips { type ipv4_addr . inet_proto . inet_service : verdict
+        elements = { 10.10.10.10 . tcp . %d : goto external, 10.96.0.1 . tcp . 443 : goto service } }
+    chain nat-prerouting { type nat hook prerouting priority -100; jump services; }
+    chain services { ip daddr . meta l4proto . th dport vmap @service-ips; }
+    chain external { meta mark set 0x4000; goto service; }
+    chain service { meta l4proto tcp dnat to 10.244.3.2:8080; }
+}""",
+}
+
+
+@pytest.mark.parametrize("text", NATIVE.values(), ids=NATIVE)
+def test_a_native_rule_that_takes_a_port_is_found(served: World, text: str) -> None:
+    number = port(served)
+    assert number
+    assert served.run("nft", "-f", "-", text=text % number).returncode == 0
+    verified = served.told("verify")
+    foreign = [f for f in verified.data["findings"] if f["kind"] == "foreign"]
+    assert foreign
+    assert all(str(number) in f["message"] and "nft " in f["message"] for f in foreign)
+    assert served.apply().code == 5
+    assert port(served) is None
+    for table in ("ip mine", "inet firewalld", "ip kube-proxy"):
+        served.run("nft", "delete", "table", *table.split())
+    assert served.apply().code == 0
+    assert port(served) == number
+
+
+def test_a_native_chain_that_comes_later_takes_nothing(served: World) -> None:
+    text = NATIVE["hand-written"].replace("-101", "-79") % port(served)
+    assert served.run("nft", "-f", "-", text=text).returncode == 0
+    assert served.ask("client", NODE_IP, port(served) or 0) == Answer("web", 8080, CLIENT["IPv4"])
+    assert served.nplconf("verify").returncode == 0

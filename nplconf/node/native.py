@@ -1,0 +1,64 @@
+"""Native nftables chains that see packets before ours do: which there are, and what of them must be read."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from nplconf.errors import PermissionDeniedError, UnavailableError
+from nplconf.model import PortRange
+from nplconf.node import foreign, libnftables, nft
+from nplconf.rules.foreign import ForeignRule
+from nplconf.rules.native import Base, taking
+
+DSTNAT = -100
+"""The priority of iptables. At equal priorities the chain registered last comes first: nobody can rely on the order."""
+OWN = -80
+"""The priority of the table `inet nplconf`."""
+_NOT_NATIVE = {("ip", "nat"), ("ip6", "nat"), ("inet", "nplconf")}
+"""Tables of iptables-nft, and our own."""
+_TABLE = re.compile(r"table (\S+) (\S+) {")
+_CHAIN = re.compile(r"\tchain (\S+) {")
+_BASE = re.compile(r"\t\ttype nat hook prerouting priority (-?\d+);")
+
+
+def rules(ports: PortRange, last: int) -> tuple[ForeignRule, ...]:
+    """Return the native rules that take packets to a port range, from base chains up to a priority.
+
+    Where nftables gives no answer there are none.
+    """
+    try:
+        listed = libnftables.ask("list chains\n")
+    except (UnavailableError, PermissionDeniedError):
+        return ()
+    return tuple(rule for base in bases(listed, last) for rule in _of(base, ports))
+
+
+def bases(listed: str, last: int) -> Iterator[Base]:
+    """Yield the native base chains of type nat in prerouting, from the output of `nft -n list chains`."""
+    kind = table = chain = ""
+    for line in listed.splitlines():
+        if found := _TABLE.match(line):
+            kind, table = found.groups()
+        elif found := _CHAIN.match(line):
+            chain = found[1]
+        elif (found := _BASE.match(line)) and int(found[1]) <= last and (kind, table) not in _NOT_NATIVE:
+            yield Base(kind, table, chain)
+
+
+def _of(base: Base, ports: PortRange) -> tuple[ForeignRule, ...]:
+    try:
+        return foreign.walked(partial(taking, base=base, ports=ports), partial(_read, base)).rules
+    except (AttributeError, KeyError, TypeError, ValueError):  # JSON of another form than every known nft prints
+        return ()
+
+
+def _read(base: Base, names: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+    return {name: _listed(base, *name.split(" ", 1)) for name in names}
+
+
+def _listed(base: Base, what: str, name: str) -> list[Any]:
+    found = nft.listed(what, base.kind, base.table, name)
+    if what == "chain":
+        return [entry["rule"].get("expr", []) for entry in found if "rule" in entry]
+    return [element for entry in found for element in entry.get(what, {}).get("elem", [])]
