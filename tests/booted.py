@@ -7,6 +7,7 @@ Pod and client are network namespaces of the host; their servers and requests ar
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -111,9 +112,11 @@ class Booted:
         return state
 
     def rules(self) -> list[str]:
-        """The DNAT rules of the machine."""
-        saved = self.machine.run("iptables-nft-save", "-t", "nat").stdout.splitlines()
-        return [line for line in saved if "-j DNAT" in line]
+        """The DNAT rules of the machine, and the elements of the table in nftables."""
+        saved = self.machine.run("iptables-nft-save", "-t", "nat", check=False).stdout.splitlines()
+        listed = self.machine.run("nft", "list", "map", "inet", "nplconf", "tcp-ipv4", check=False).stdout
+        elements = re.findall(r'\d+ comment "nplconf:[^"]*" : \S+ \. \d+', listed)
+        return [*(line for line in saved if "-j DNAT" in line), *elements]
 
     def doctor(self) -> dict[str, dict[str, Any]]:
         """Its checks that are not ok, without those that could not read their facts."""

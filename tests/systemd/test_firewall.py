@@ -24,6 +24,9 @@ CAUSES = [
     ("firewalld reloads", ("systemctl", "reload", "firewalld.service")),
     ("firewall-cmd reloads", ("firewall-cmd", "--reload")),
     ("firewalld restarts", ("systemctl", "restart", "firewalld.service")),
+    ("ufw starts", ("ufw", "--force", "enable")),
+    ("ufw reloads", ("ufw", "reload")),
+    ("ufw stops", ("ufw", "disable")),
     ("firewalld stops", ("systemctl", "stop", "firewalld.service")),
 ]
 PERMISSIVE = "table inet filter {\n}\n"
@@ -31,13 +34,16 @@ FLUSH = "#!/usr/sbin/nft -f\nflush ruleset\n" + PERMISSIVE
 DBUS = "dbus.socket"
 
 
-@pytest.fixture(scope="module")
-def node() -> Iterator[Booted]:
+@pytest.fixture(scope="module", params=["iptables-nft", "nftables"])
+def node(request: pytest.FixtureRequest) -> Iterator[Booted]:
     """A node with mappings whose timer's next run is a minute away, and both firewalls of Debian stopped."""
     assert shutil.which("firewalld"), "apt-get install firewalld"
-    with booted() as made:
+    with booted(f"backend: {request.param}\n") as made:
         made.write(*objects())
         made.machine.write("/etc/nftables.conf", FLUSH, 0o755)
+        made.machine.run(
+            "sed", "-i", 's/^DEFAULT_FORWARD_POLICY=.*/DEFAULT_FORWARD_POLICY="ACCEPT"/', "/etc/default/ufw"
+        )
         made.machine.write(f"/etc/systemd/system/{TIMER}.d/99-test.conf", "[Timer]\nOnUnitInactiveSec=60s\n")
         made.machine.run("systemctl", "start", DBUS)
         made.install()
