@@ -113,11 +113,9 @@ def _accepted(table: Table, family: Family, backend: IptablesKind) -> Table:
 
 def _others(family: Family, backend: IptablesKind, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
     """Rules of chains of others; those of a chain that cannot be listed are left out."""
-    if backend == "legacy":
-        text = _patiently(program(family, backend, "save"), "-t", "nat", text="").text
-    else:
-        text = "".join(piecewise.listed(partial(_list, family, backend), names).values())
-    return rules_of(text, frozenset(names))
+    if backend == "legacy":  # one save has them all, whichever will be asked for next
+        return rules_of(_patiently(program(family, backend, "save"), "-t", "nat", text="").text)
+    return rules_of("".join(piecewise.listed(partial(_list, family, backend), names).values()))
 
 
 def _prerouting(family: Family, backend: IptablesKind) -> Sequence[str]:

@@ -1,7 +1,7 @@
 """All that is ours in one family's nat table, as values: our chains, and what leads to them."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -110,14 +110,13 @@ def unlisted(name: str, targets: Sequence[str] | None, *, there: bool) -> Base:
     return Base(jumps, "moved" if late else "right")
 
 
-def rules_of(text: str, names: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """Return the rules of some chains as text, from the output of `iptables -S` or `iptables-save`."""
+def rules_of(text: str) -> dict[str, tuple[str, ...]]:
+    """Return the rules of each chain as text, from the output of `iptables -S` or `iptables-save`."""
     found: dict[str, list[str]] = {}
     for line in _lines(text):
         if line.startswith("-A "):
             name, _, rule = line[3:].partition(" ")
-            if name in names:
-                found.setdefault(name, []).append(rule)
+            found.setdefault(name, []).append(rule)
     return {name: tuple(rules) for name, rules in found.items()}
 
 
