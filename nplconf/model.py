@@ -90,6 +90,8 @@ class ContainerPort(NamedTuple):
     protocol: str = "TCP"
     host_port: int = 0
     host_ip: str = ""
+    sidecar: bool = False
+    """It is a sidecar init container's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,8 @@ class Pod:
     """It has a deletionTimestamp; its containers may still run."""
     containers_ended: bool = False
     """No container of it runs now. While the Pod is not deleted they may be started again."""
+    ready: bool = False
+    """The condition Ready. It is read with the whole cluster only: no run on a node depends on it."""
 
     @property
     def terminated(self) -> bool:

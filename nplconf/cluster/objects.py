@@ -94,6 +94,7 @@ def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
         annotation=_text(annotations[ANNOTATION]) if ANNOTATION in annotations else None,
         terminating=bool(metadata.get("deletionTimestamp")),
         containers_ended=_containers_ended(status),
+        ready=node is None and _is_true(status, "Ready"),
     )
 
 
@@ -170,11 +171,18 @@ def _containers_ended(status: Mapping[str, Any]) -> bool:
     return bool(states) and all("terminated" in s for s in states) and not any("running" in s for s in inits)
 
 
+def _is_true(status: Mapping[str, Any], condition: str) -> bool:
+    """Whether a Pod has this condition."""
+    found = (_mapping(c) for c in _list(status.get("conditions")))
+    return any(c.get("type") == condition and c.get("status") == "True" for c in found)
+
+
 def _container_ports(spec: Mapping[str, Any], *, host_network: bool) -> Iterable[ContainerPort]:
     """The ports of what runs as long as the Pod does: containers, then sidecars, in the order of the manifest."""
     containers = [_mapping(c) for c in _list(spec.get("containers"))]
     inits = [_mapping(c) for c in _list(spec.get("initContainers"))]
-    for container in containers + [c for c in inits if c.get("restartPolicy") == "Always"]:
+    sidecars = [c for c in inits if c.get("restartPolicy") == "Always"]
+    for container, sidecar in [*((c, False) for c in containers), *((c, True) for c in sidecars)]:
         for raw in map(_mapping, _list(container.get("ports"))):
             if number := _port(raw.get("containerPort")):
                 yield ContainerPort(
@@ -183,6 +191,7 @@ def _container_ports(spec: Mapping[str, Any], *, host_network: bool) -> Iterable
                     protocol=_given(raw.get("protocol"), "TCP"),
                     host_port=_port(raw.get("hostPort")) or (number if host_network else 0),
                     host_ip=_given(raw.get("hostIP"), ""),
+                    sidecar=sidecar,
                 )
 
 

@@ -2,7 +2,7 @@
 
     hub       what the threads share: the mirror, its trustworthiness, the causes of the next run
     source    one thread per resource: list, then watch; events go into the mirror
-    mirror    the cluster as the events describe it: pure, equal to a fresh list
+    mirror    the cluster as the events describe it, as far as it is followed: pure, equal to a fresh list
     pace      when to run, how long to wait after a failure: pure
     cluster   the mirror behind the `Cluster` seam; patches and Events go to the API server
     node      the node behind the `Node` seam, with what may be kept in memory between two full readings

@@ -9,7 +9,7 @@ from typing import Any
 from nplconf.errors import NplconfError, UnavailableError
 from nplconf.model import ClusterState, Patch
 from nplconf.watch import pace
-from nplconf.watch.mirror import RESOURCES, Mirror, Resource
+from nplconf.watch.mirror import Mirror, Resource
 
 Cause = str
 """Why a run is due: a resource ("pods"), "drift", or "resync"."""
@@ -19,12 +19,16 @@ class Hub:
     """Shared by the sources, the drift monitor and the loop.
 
     Args:
-        node: the name of the Node.
+        mirror: of the resources that are followed.
         clock: monotonic seconds.
+        debounce: how long a run waits for further events.
     """
 
-    def __init__(self, node: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.mirror = Mirror(node)
+    def __init__(
+        self, mirror: Mirror, clock: Callable[[], float] = time.monotonic, debounce: pace.Debounce = pace.AT_ONCE
+    ) -> None:
+        self.mirror = mirror
+        self._debounce = debounce
         self.events: Counter[Cause] = Counter()
         """Events received, by cause."""
         self.restarts: Counter[Resource] = Counter()
@@ -32,9 +36,9 @@ class Hub:
         self._clock = clock
         self._changed = threading.Condition()
         self._problems: dict[Resource, NplconfError | None] = {
-            resource: UnavailableError(f"{resource} have not been listed yet") for resource in RESOURCES
+            resource: UnavailableError(f"{resource} have not been listed yet") for resource in mirror.objects
         }
-        self._unlisted = set(RESOURCES)
+        self._unlisted = set(mirror.objects)
         self._pending: pace.Pending | None = None
         self.began: float | None = None
         """When the first event came that the last run was for; None for a resync."""
@@ -44,12 +48,13 @@ class Hub:
 
     def replace(self, resource: Resource, items: Iterable[Mapping[str, Any]]) -> None:
         """Take a complete list. The resource can be trusted from now on."""
+        values = self.mirror.values(resource, items)  # a list of a large cluster takes long to arrive and to parse
         with self._changed:
             self.restarts[resource] += resource in self.mirror.listed
             trusted_again = self._problems[resource] is not None
             self._problems[resource] = None
             self._unlisted.discard(resource)
-            if self.mirror.replace(resource, items) or trusted_again:
+            if self.mirror.replace(resource, values) or trusted_again:
                 self._notice(resource)
 
     def event(self, resource: Resource, kind: str, raw: Mapping[str, Any]) -> None:
@@ -111,7 +116,7 @@ class Hub:
         with self._changed:
             while True:
                 now = self._clock()
-                due = min(self._pending.due(), until) if self._pending else until
+                due = min(self._pending.due(self._debounce), until) if self._pending else until
                 if now >= due:
                     break
                 self._changed.wait(due - now)

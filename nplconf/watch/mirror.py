@@ -5,38 +5,58 @@ event that leaves the parsed value as it was (a condition, a heartbeat, the echo
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal, Self
 
 from nplconf.cluster.objects import identity_of, read_node, read_pod, read_service
 from nplconf.model import ClusterState, Node, Patch, Pod, Service
 
 Resource = Literal["services", "nodes", "pods"]
-RESOURCES: tuple[Resource, ...] = ("services", "nodes", "pods")
 Value = Service | Node | Pod
+Read = Callable[[Mapping[str, Any]], Value | None]
+"""Parses a raw object; None for one without a name, or one that is not followed."""
 
 
-@dataclass(slots=True)
 class Mirror:
-    """The Services of the cluster, one Node and its Pods.
+    """The objects of some resources.
+
+    Args:
+        readers: the resources that are followed, and how their objects are parsed.
 
     Attributes:
-        node: the name of the Node.
         objects: the values of each resource, by namespace/name (of a Node: by name).
         listed: the resources of which a complete list has arrived.
         version: grows with every change that a decision may use.
     """
 
-    node: str
-    objects: dict[Resource, dict[str, Value]] = field(default_factory=lambda: {name: {} for name in RESOURCES})
-    listed: set[Resource] = field(default_factory=set)
-    version: int = 0
+    def __init__(self, readers: Mapping[Resource, Read]) -> None:
+        self._readers = dict(readers)
+        self.objects: dict[Resource, dict[str, Value]] = {resource: {} for resource in readers}
+        self.listed: set[Resource] = set()
+        self.version = 0
 
-    def replace(self, resource: Resource, items: Iterable[Mapping[str, Any]]) -> bool:
-        """Take a complete list as the truth. Return whether anything changed."""
-        values = (self._read(resource, raw) for raw in items)
-        found: dict[str, Value] = {_key(value): value for value in values if value}
+    @classmethod
+    def of_node(cls, name: str) -> Self:
+        """Return a mirror of what one node's runs need: all Services, the Node and its Pods."""
+
+        def node(raw: Mapping[str, Any]) -> Node | None:
+            value = read_node(raw)
+            return value if value and value.name == name else None
+
+        return cls({"services": read_service, "nodes": node, "pods": lambda raw: read_pod(raw, name)})
+
+    @classmethod
+    def of_cluster(cls) -> Self:
+        """Return a mirror of all Services and all Pods, without any Node."""
+        return cls({"services": read_service, "pods": read_pod})
+
+    def values(self, resource: Resource, items: Iterable[Mapping[str, Any]]) -> dict[str, Value]:
+        """Parse a complete list, for `replace`. It changes nothing, so that it needs no guard."""
+        read = self._readers[resource]
+        return {_key(value): value for raw in items if (value := read(raw))}
+
+    def replace(self, resource: Resource, found: dict[str, Value]) -> bool:
+        """Take the values of a complete list as the truth. Return whether anything changed."""
         changed = found != self.objects[resource] or resource not in self.listed
         self.objects[resource] = found
         self.listed.add(resource)
@@ -45,8 +65,8 @@ class Mirror:
 
     def update(self, resource: Resource, raw: Mapping[str, Any]) -> bool:
         """Take an object that was added or modified. Return whether anything changed."""
-        value = self._read(resource, raw)
-        if value is None:  # not of this node any more, or without a name
+        value = self._readers[resource](raw)
+        if value is None:  # not followed any more, or without a name
             return self.remove(resource, raw)
         known = self.objects[resource]
         if known.get(_key(value)) == value:
@@ -75,7 +95,7 @@ class Mirror:
 
     def state(self) -> ClusterState:
         """Return the snapshot that a fresh list of everything would give."""
-        services, nodes, pods = (self.objects[name] for name in RESOURCES)
+        services, nodes, pods = (self.objects.get(name, {}) for name in ("services", "nodes", "pods"))
         return ClusterState(
             nodes=tuple(v for v in nodes.values() if isinstance(v, Node)),
             pods=tuple(v for v in pods.values() if isinstance(v, Pod)),
@@ -83,14 +103,6 @@ class Mirror:
             identity=identity_of(services.get("default/kubernetes")),
             served=True,
         )
-
-    def _read(self, resource: Resource, raw: Mapping[str, Any]) -> Value | None:
-        if resource == "services":
-            return read_service(raw)
-        if resource == "pods":
-            return read_pod(raw, self.node)
-        value = read_node(raw)
-        return value if value and value.name == self.node else None
 
 
 def _key(value: Value) -> str:

@@ -5,14 +5,29 @@ All times are seconds of one monotonic clock.
 
 from dataclasses import dataclass
 
-QUIET = 0.005
-"""A run begins when no event has come for so long..."""
-LATEST = 0.05
-"""...and at the latest so long after the first one: a storm of events starves no Pod that became ready."""
 JITTER = 0.1
 """The part of a period by which nodes differ, so that those started together do not ask together."""
 FIRST_BACKOFF = 1.0
 LAST_BACKOFF = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Debounce:
+    """How long a run waits for further events, in seconds.
+
+    Attributes:
+        quiet: a run begins when no event has come for so long...
+        latest: ...and at the latest so long after the first one: a storm of events starves no Pod that became ready.
+    """
+
+    quiet: float
+    latest: float
+
+
+AT_ONCE = Debounce(quiet=0.005, latest=0.05)
+"""For runs on a node."""
+FOR_RELOADS = Debounce(quiet=0.05, latest=0.25)
+"""For what makes a load balancer read its configuration again: at most some 4 times a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +37,9 @@ class Pending:
     first: float
     last: float
 
-    def due(self) -> float:
+    def due(self, debounce: Debounce) -> float:
         """Return when a run must begin."""
-        return min(self.last + QUIET, self.first + LATEST)
+        return min(self.last + debounce.quiet, self.first + debounce.latest)
 
 
 def noticed(pending: Pending | None, now: float) -> Pending:

@@ -3,7 +3,7 @@
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from nplconf.cluster.api.access import Access
 from nplconf.cluster.api.stream import GoneError, Stream
@@ -12,15 +12,25 @@ from nplconf.watch import pace
 from nplconf.watch.hub import Hub
 from nplconf.watch.mirror import Resource
 
+KINDS: Mapping[Resource, str] = {"services": "ServiceList", "nodes": "NodeList", "pods": "PodList"}
 
-def start(hub: Hub, find: Callable[[], Access], node: str) -> None:
-    """Follow Services, the Node and its Pods, each in a daemon thread with a connection of its own."""
-    streams: dict[Resource, Stream] = {
-        "services": Stream(find, "services", "ServiceList", {}),
-        "nodes": Stream(find, "nodes", "NodeList", {"fieldSelector": f"metadata.name={node}"}),
-        "pods": Stream(find, "pods", "PodList", {"fieldSelector": f"spec.nodeName={node}"}),
-    }
-    for resource, stream in streams.items():
+
+def of_node(name: str) -> Mapping[Resource, str]:
+    """Return the field selectors for one node: of the Node itself, and of its Pods."""
+    return {"nodes": f"metadata.name={name}", "pods": f"spec.nodeName={name}"}
+
+
+def start(hub: Hub, find: Callable[[], Access], selectors: Mapping[Resource, str]) -> None:
+    """Follow each resource of the hub's mirror in a daemon thread with a connection of its own.
+
+    Args:
+        hub: takes the objects.
+        find: returns the API server and the credentials.
+        selectors: field selectors; all objects of a resource that has none.
+    """
+    for resource in hub.mirror.objects:
+        selection = {"fieldSelector": selectors[resource]} if resource in selectors else {}
+        stream = Stream(find, resource, KINDS[resource], selection)
         threading.Thread(target=follow, args=(hub, resource, stream), name=resource, daemon=True).start()
 
 

@@ -9,10 +9,10 @@ from worlds import NODE, raw_node, raw_pod, raw_service
 
 from nplconf.cluster.objects import state
 from nplconf.model import ANNOTATION, Patch, Pod, PodRef
-from nplconf.watch.mirror import RESOURCES, Mirror, Resource
+from nplconf.watch.mirror import Mirror, Resource
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 Raw = dict[str, Any]
 KIND: dict[Resource, str] = {"services": "Service", "nodes": "Node", "pods": "Pod"}
@@ -23,12 +23,17 @@ def a_pod(name: str, uid: str, ip: str = "10.244.3.17", on: str = NODE) -> Raw:
     return {**raw, "metadata": {**raw["metadata"], "uid": uid}}
 
 
+def listed(mirror: Mirror, resource: Resource, items: "Iterable[Raw]") -> bool:
+    """Let a complete list arrive."""
+    return mirror.replace(resource, mirror.values(resource, items))
+
+
 def filled(*pods: Raw) -> Mirror:
     """A mirror that has listed one Node and these Pods."""
-    mirror = Mirror(NODE)
-    mirror.replace("services", [])
-    mirror.replace("nodes", [raw_node()])
-    mirror.replace("pods", pods)
+    mirror = Mirror.of_node(NODE)
+    listed(mirror, "services", [])
+    listed(mirror, "nodes", [raw_node()])
+    listed(mirror, "pods", pods)
     return mirror
 
 
@@ -61,7 +66,7 @@ def test_any_interleaving_of_events_and_lists_gives_the_state_of_a_fresh_list(
         elif what == "delete" and name in server:
             mirror.remove("pods", server.pop(name))
         elif what == "list":
-            mirror.replace("pods", list(server.values()))
+            listed(mirror, "pods", list(server.values()))
     fresh = state([("Node", raw_node()), *(("Pod", raw) for raw in server.values())], NODE)
     have = mirror.state()
     assert (set(have.pods), have.nodes, have.services) == (set(fresh.pods), fresh.nodes, fresh.services)
@@ -125,16 +130,35 @@ def test_a_pod_of_another_node_is_not_taken() -> None:
 
 
 def test_a_list_with_the_same_objects_is_no_change_and_the_first_one_is() -> None:
-    mirror = Mirror(NODE)
+    mirror = Mirror.of_node(NODE)
     objects: Mapping[Resource, list[Raw]] = {
         "services": [raw_service("web", [(80, 8080, "TCP")])],
         "nodes": [raw_node()],
         "pods": [a_pod("web", "u")],
     }
-    for resource in RESOURCES:
-        assert mirror.replace(resource, objects[resource])
-        assert not mirror.replace(resource, objects[resource])
-    assert mirror.replace("pods", [])
+    for resource in objects:
+        assert listed(mirror, resource, objects[resource])
+        assert not listed(mirror, resource, objects[resource])
+    assert listed(mirror, "pods", [])
+
+
+def test_a_mirror_of_the_cluster_takes_the_pods_of_every_node_and_their_readiness() -> None:
+    mirror = Mirror.of_cluster()
+    assert set(mirror.objects) == {"services", "pods"}
+    raw = a_pod("web", "u", on="worker-2")
+    listed(mirror, "pods", [raw, a_pod("db", "v")])
+    assert {pod.node for pod in mirror.state().pods} == {NODE, "worker-2"}
+    ready = {**raw, "status": {**raw["status"], "conditions": [{"type": "Ready", "status": "True"}]}}
+    assert mirror.update("pods", ready)
+    assert [pod.ready for pod in mirror.state().pods if pod.ref.name == "web"] == [True]
+
+
+def test_readiness_is_no_change_for_a_node() -> None:
+    raw = a_pod("web", "u")
+    mirror = filled(raw)
+    assert not mirror.update(
+        "pods", {**raw, "status": {**raw["status"], "conditions": [{"type": "Ready", "status": "True"}]}}
+    )
 
 
 def test_the_identity_of_the_cluster_is_that_of_a_list() -> None:

@@ -13,27 +13,27 @@ def began(events: list[float]) -> list[float]:
     runs: list[float] = []
     pending = None
     for at in sorted(events):
-        if pending and at >= pending.due():
-            runs.append(pending.due())
+        if pending and at >= pending.due(pace.AT_ONCE):
+            runs.append(pending.due(pace.AT_ONCE))
             pending = None
         pending = pace.noticed(pending, at)
-    return [*runs, pending.due()] if pending else runs
+    return [*runs, pending.due(pace.AT_ONCE)] if pending else runs
 
 
 def test_one_event_waits_for_a_moment_of_quiet() -> None:
-    assert began([1.0]) == [1.0 + pace.QUIET]
+    assert began([1.0]) == [1.0 + pace.AT_ONCE.quiet]
 
 
 def test_a_storm_is_a_handful_of_runs() -> None:
     storm = [i * 0.00002 for i in range(10_000)]
-    assert len(began(storm)) <= 0.2 / pace.LATEST + 1
+    assert len(began(storm)) <= 0.2 / pace.AT_ONCE.latest + 1
 
 
 @given(st.lists(st.floats(0, 10), min_size=1, max_size=50))
 def test_no_event_waits_longer_than_the_bound(events: list[float]) -> None:
     runs = began(events)
     for at in events:
-        assert any(at <= run <= at + pace.LATEST + 1e-9 for run in runs)
+        assert any(at <= run <= at + pace.AT_ONCE.latest + 1e-9 for run in runs)
 
 
 def test_nodes_that_start_together_resync_apart() -> None:

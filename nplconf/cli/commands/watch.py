@@ -18,6 +18,7 @@ from nplconf.watch.drift import Monitor
 from nplconf.watch.files import LastGood, notice
 from nplconf.watch.hub import Cause, Hub
 from nplconf.watch.loop import follow
+from nplconf.watch.mirror import Mirror
 from nplconf.watch.node import RememberedNode
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Watch:
         self._settings = LastGood(self._resolve, self._broken)
         self._bounds: LastGood[Bounds] = LastGood(self._reviewed, self._broken)
         self._now = settings
-        self._hub = Hub(settings.node)
+        self._hub = Hub(Mirror.of_node(settings.node))
         self._monitor = Monitor(self._hub.drifted)
         self._node = RememberedNode(LinuxNode.open(settings), self._monitor)
         self._cluster = self._follow_cluster()
@@ -132,7 +133,7 @@ class Watch:
         from nplconf.watch.cluster import WatchedCluster
 
         api = ApiCluster(self._now.kubeconfig, say.warning)
-        source.start(self._hub, api.credentials(), self._now.node)
+        source.start(self._hub, api.credentials(), source.of_node(self._now.node))
         return WatchedCluster(self._hub, api)
 
     def _opened(self) -> "Cluster":

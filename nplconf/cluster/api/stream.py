@@ -60,9 +60,11 @@ class Stream:
         """Close the connection; a stream that another thread reads ends."""
         self._session.close()
 
-    def list(self) -> list[Mapping[str, Any]]:
-        """Return all objects; `version` is that of the list. Raises UnavailableError, PermissionDeniedError."""
-        found: list[Mapping[str, Any]] = []
+    def list(self) -> Iterator[Mapping[str, Any]]:
+        """Yield all objects; then `version` is that of the list. One object at a time is in memory.
+
+        Raises UnavailableError and PermissionDeniedError, also after some objects: then they are no complete list.
+        """
         listing = Listing(self._kind)
         query = dict(self._selection)
         with Deadline(LIST_SECONDS) as deadline:
@@ -71,14 +73,14 @@ class Stream:
                 if reply.status == 410:
                     raise GoneError
                 granted = self._session.granted(reply, "list", self._resource)
-                found += (item for _, item in listing.items(granted, deadline))
+                for _, item in listing.items(granted, deadline):
+                    yield item
                 if not listing.pending:
                     break
                 query["continue"] = listing.pending
         if not listing.version:
             raise InvalidResponseError(f"its {self._kind} has no resourceVersion")
         self.version = listing.version
-        return found
 
     def events(self) -> Iterator[WatchEvent]:
         """Yield the events since `version`, which follows them, until the server ends the stream.
