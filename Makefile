@@ -4,7 +4,7 @@ BINDIR ?= /usr/local/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast bench lint format install uninstall
+.PHONY: help demo test test-fast soak bench lint format install uninstall
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,11 @@ test: ## every test, also those on a real kernel and a real systemd (root); ARGS
 test-fast: ## the tests that need neither root nor a kernel of their own, in less than a minute
 	@.ci/setup fast
 	@.venv/bin/python -m pytest -n auto --dist loadgroup -q -m "not (kernel or api or systemd or browser or last)" $(ARGS)
+
+soak: ## 1,000 runs with tenants at random, judged after each (root); ARGS="--runs 100 --seed 7"
+	@[ "$$(id -u)" = 0 ] || { echo "make soak: it makes network namespaces: run it as root" >&2; exit 77; }
+	@.ci/setup test
+	@PYTHONPATH=tests .venv/bin/python -m soak $(ARGS)
 
 bench: ## every figure that nplconf is held to, measured side by side (root); ARGS="--json FILE", "--only many"
 	@[ "$$(id -u)" = 0 ] || { echo "make bench: it makes network namespaces: run it as root" >&2; exit 77; }

@@ -49,6 +49,24 @@ def command(space: str, code: str, *arguments: object) -> list[str]:
     return ["ip", "netns", "exec", space, sys.executable, "-c", code, *map(str, arguments)]
 
 
+def bindable(space: str, ports: PortRange) -> set[int]:
+    """The ports of a range that a program in the namespace could bind, by TCP or by UDP."""
+    return {int(port) for port in python(space, _BINDABLE, ports.first, ports.last).split()}
+
+
+_BINDABLE = """
+import socket, sys
+for port in range(int(sys.argv[1]), int(sys.argv[2]) + 1):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as sock:
+            try:
+                sock.bind(("0.0.0.0", port))
+            except OSError:
+                continue
+            print(port)
+"""
+
+
 def python(space: str, code: str, *arguments: object) -> str:
     """What the code prints there."""
     run = subprocess.run(command(space, code, *arguments), capture_output=True, text=True, cwd=ROOT, check=False)
