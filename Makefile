@@ -2,6 +2,11 @@
 PREFIX ?= /opt/nplconf
 BINDIR ?= /usr/local/bin
 ARGS ?=
+SHARE = $(dir $(BINDIR:/=))share
+bash = $(SHARE)/bash-completion/completions/nplconf
+zsh = $(SHARE)/zsh/site-functions/_nplconf
+fish = $(SHARE)/fish/vendor_completions.d/nplconf.fish
+COMPLETIONS = $(bash) $(zsh) $(fish)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-fast soak bench lint format install uninstall
@@ -50,11 +55,14 @@ install: ## nplconf in PREFIX and its units, on this node (root); start them wit
 	mkdir -p $(BINDIR)
 	ln -sf $(PREFIX)/bin/nplconf $(BINDIR)/nplconf
 	$(BINDIR)/nplconf install-units
+	umask 022; $(BINDIR)/nplconf help --man-pages $(SHARE)/man/man1
+	umask 022; mkdir -p $(dir $(COMPLETIONS)); $(foreach shell,bash zsh fish,$(BINDIR)/nplconf completion $(shell) > $($(shell)) &&) true
 
 uninstall: ## removes rules, annotations, units and PREFIX from this node (root); PURGE=1: configuration and state, too
 	@[ "$$(id -u)" = 0 ] || { echo "make uninstall: run it as root" >&2; exit 77; }
 	[ ! -x $(BINDIR)/nplconf ] || $(BINDIR)/nplconf uninstall-units $(if $(PURGE),--purge)
 	rm -f $(BINDIR)/nplconf
 	rm -rf $(PREFIX)
+	rm -f $(SHARE)/man/man1/nplconf.1 $(SHARE)/man/man1/nplconf-*.1 $(COMPLETIONS)
 	@for path in /etc/nplconf /var/lib/nplconf; do [ ! -e $$path ] || echo "kept: $$path (to remove it: rm -r $$path)"; done
 	@echo "kept: the packages iptables, iproute2 and conntrack"

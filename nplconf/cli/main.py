@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from nplconf import __version__
 from nplconf.cli import options, say, streams
 from nplconf.errors import NplconfError, UsageError
 from nplconf.files.strict_yaml import shown
@@ -48,8 +47,18 @@ COMMANDS = {
     "schema": Command("Print a JSON schema", "nplconf schema config"),
     "example": Command("Print an example file", "nplconf example config"),
     "demo": Command("Show a complete run in temporary network namespaces", "sudo nplconf demo"),
+    "help": Command("Show the help text of a command", "nplconf help apply"),
+    "completion": Command("Print a shell's completion script", "nplconf completion bash"),
 }
 """Each is a module of this package with `arguments(parser)` and `run(arguments, settings) -> exit code`."""
+PURPOSES = {
+    "Plans": ("render", "validate", "plan", "diff", "report"),
+    "This node": ("apply", "watch", "hold", "cleanup"),
+    "State and faults": ("show", "verify", "explain", "doctor"),
+    "Installation": ("install-units", "uninstall-units"),
+    "Help": ("help", "completion", "schema", "example", "demo"),
+}
+"""The commands by purpose, for `nplconf --help` and the man page."""
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -73,7 +82,14 @@ class Parser(argparse.ArgumentParser):
     """argparse whose errors have the exit code 64."""
 
     def __init__(self, **how: Any) -> None:
+        self.declared: list[argparse.Action] = []
         super().__init__(**({"formatter_class": Formatter} | how))
+
+    def add_argument(self, *names: str, **how: Any) -> argparse.Action:
+        """Declare an argument and list it in `declared`, from which man pages and completions are made."""
+        action = super().add_argument(*names, **how)
+        self.declared.append(action)
+        return action
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
@@ -116,19 +132,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    parser = Parser(prog="nplconf", description="NodePortLocal for any Kubernetes node.", allow_abbrev=False)
-    parser.add_argument("--version", action="version", version=f"nplconf {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     chosen = _chosen(words)
-    for name, command in COMMANDS.items():
-        own = commands.add_parser(name, help=command.about, description=f"{command.about}.", allow_abbrev=False)
-        if name == chosen:
-            module = importlib.import_module(f"nplconf.cli.commands.{name.replace('-', '_')}")
-            _declare(own, name, module.arguments, helping=not HELP.isdisjoint(words))
-            flags = own.flags
-    arguments, further = parser.parse_known_args(words)
+    if chosen is None:
+        print(overview(), end="")
+        return 0
+    module = _module(chosen)
+    parser = _bare(chosen)
+    _declare(parser, chosen, module.arguments, helping=not HELP.isdisjoint(words))
+    arguments, further = parser.parse_known_args(words[1:])
     if further:
-        raise options.unknown(further, flags())
+        raise options.unknown(further, parser.flags())
     resolve = getattr(module, "resolve", options.resolve)
     settings = resolve(vars(arguments), os.environ)
     say.configure(settings)
@@ -140,11 +153,39 @@ def _run(words: list[str]) -> int:
 HELP = frozenset(("-h", "--help"))
 
 
+def overview() -> str:
+    """Return the help text of nplconf itself: its commands by purpose."""
+    width = max(map(len, COMMANDS))
+    parts = [
+        "\n".join((f"{purpose}:", *(f"  {name:{width}}  {COMMANDS[name].about}" for name in names)))
+        for purpose, names in PURPOSES.items()
+    ]
+    head = "usage: nplconf COMMAND [OPTION...]\n       nplconf --version\n\nNodePortLocal for any Kubernetes node."
+    return "\n\n".join((head, *parts, "Options and an example of a command: nplconf help COMMAND\n"))
+
+
+def parser_of(name: str) -> Parser:
+    """Return the parser of a command as its help text shows it."""
+    parser = _bare(name)
+    _declare(parser, name, _module(name).arguments, helping=True)
+    return parser
+
+
+def _bare(name: str) -> Parser:
+    return Parser(prog=f"nplconf {name}", description=f"{COMMANDS[name].about}.", allow_abbrev=False)
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"nplconf.cli.commands.{name.replace('-', '_')}")
+
+
 def _chosen(words: Sequence[str]) -> str | None:
-    """Return the command of a command line, None when it only asks for help or the version. Raises UsageError."""
-    if not words or words[0] in (*HELP, "--version"):
-        return None
+    """Return the command of a command line, None when it only asks for help. Raises UsageError."""
+    if not words:
+        raise UsageError("a COMMAND is missing; see nplconf --help")
     word = words[0]
+    if word in HELP:
+        return None
     if word.startswith("-"):
         raise UsageError(f"options follow the command: nplconf COMMAND {word}; see nplconf --help")
     if word not in COMMANDS:

@@ -1,0 +1,83 @@
+"""`nplconf help`, `nplconf --help` and `nplconf --version`."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from nplconf import __version__
+from nplconf.cli.main import COMMANDS, PURPOSES, main
+
+FAST = 0.05
+"""Seconds for `nplconf --version`, beyond what the interpreter alone takes."""
+
+
+def test_every_command_has_one_purpose() -> None:
+    assert sorted(name for names in PURPOSES.values() for name in names) == sorted(COMMANDS)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_help_lists_the_commands_by_purpose(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    for purpose, names in PURPOSES.items():
+        part = text.split(f"{purpose}:\n")[1].split("\n\n")[0]
+        assert [line.split()[0] for line in part.splitlines()] == list(names)
+    assert all(command.about in text for command in COMMANDS.values())
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_is_its_help_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", command]) == 0
+    said = capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["help", "aply"], 'unknown command "aply"; did you mean apply?'),
+        (["help", "xyz"], 'unknown command "xyz"; see nplconf --help'),
+        ([], "a COMMAND is missing; see nplconf --help"),
+    ],
+)
+def test_help_names_what_is_wrong(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 64
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["help", "apply"], ["completion", "bash"], ["completion", "nodes"]])
+def test_a_wrong_config_file_hides_no_help(words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = tmp_path / "config.yaml"
+    wrong.write_text("{")
+    monkeypatch.setenv("NPLCONF_CONFIG", str(wrong))
+    assert main(words) == 0
+
+
+def seconds(*argv: str) -> float:
+    """The shortest of several runs: others use the machine, too."""
+    found = []
+    for _ in range(15):
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, "-I", *argv], capture_output=True, text=True, check=True)
+        found.append(time.perf_counter() - began)
+    assert done.stdout in ("", f"nplconf {__version__}\n")
+    return min(found)
+
+
+def test_the_version_is_printed_within_50_ms() -> None:
+    code = "import sys; sys.argv = ['nplconf', '--version']; from nplconf.__main__ import start; sys.exit(start())"
+    assert seconds("-c", code) - seconds("-c", "pass") < FAST
+
+
+def test_the_version_imports_nothing_but_the_version() -> None:
+    code = (
+        "import sys; before = set(sys.modules); sys.argv = ['nplconf', '--version']\n"
+        "from nplconf.__main__ import start; start(); print(sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "['nplconf', 'nplconf.__main__']"
