@@ -13,7 +13,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from nplconf.errors import UnavailableError
 from nplconf.hold import listener as entrance
 from nplconf.hold import notify, protocol, store
 from nplconf.hold.sockets import Holding, make_room
@@ -28,42 +30,61 @@ SPARE_FILES = 64
 """Open files beside the held sockets: clients, the listener, standard streams, what a retry opens for a moment."""
 PAUSE = 0.1
 """Seconds without a new client when the kernel has no room for one."""
+FAREWELL = 0.3
+"""Seconds for the clients that are connected when the daemon ends."""
+READY = b"ready"
+"""What a keeper hears of its daemon."""
 NAMED = 10
 """How many numbers a line of text names, at most."""
 CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 
 
-def main(port_range: PortRange, socket_path: str) -> int:
-    """Hold the range until SIGTERM or SIGINT; returns the exit code.
+class Entrusted(NamedTuple):
+    """What a keeper gives to its daemon in place of systemd.
+
+    inherited: the listening socket and both ends of the queue. lifeline: gets a word when the daemon is ready; the
+    daemon ends when the keeper does, which closes its end.
+    """
+
+    inherited: notify.Inherited
+    lifeline: socket.socket
+
+
+def main(port_range: PortRange, socket_path: str, entrusted: Entrusted | None = None) -> int:
+    """Hold the range until SIGTERM or SIGINT, or until the keeper ends; return the exit code.
 
     Raises BadConfigError (a range beyond the open-file limit, an unusable path), BusyError (another daemon lives at the
     path), PermissionDeniedError.
     """
-    with _stop_signals() as stop:
-        make_room(port_range, SPARE_FILES + (store.SPARE_FILES if notify.supervised() else 0))
-        inherited = notify.inherited()
+    with stop_signals() as stop:
+        make_room(port_range, SPARE_FILES + (store.SPARE_FILES if entrusted or notify.supervised() else 0))
+        inherited = entrusted.inherited if entrusted else notify.inherited()
         handed = [socket.socket(fileno=fd) for fd in inherited.fds if notify.listens(fd)]
         if not handed:
             entrance.refuse_second(socket_path)
         holding = Holding(port_range)
         kept = _hold(holding, inherited.named(store.NAME))
         with handed[0] if handed else entrance.listening(socket_path) as listener:
-            _say(summary(holding))
+            say(summary(holding))
             notify.notify("READY=1", f"STATUS={summary(holding)}")
-            Service(listener, holding, kept).serve(stop)
+            if entrusted:
+                entrusted.lifeline.sendall(READY)
+            Service(listener, holding, kept).serve(stop, *([entrusted.lifeline] if entrusted else []))
             notify.notify("STOPPING=1")
     return 0
 
 
 def _hold(holding: Holding, returned: Sequence[int]) -> Store | None:
-    """Hold what systemd kept (`returned`: its two entries, or none) and what can be had, and have all of it kept.
+    """Hold what systemd or a keeper stored (`returned`: the ends of the queue, or none) and all else that can be bound.
 
-    None when nobody keeps it: it is held until this process ends.
+    Returns the queue that stores all of it; None without one: the range is held until this process ends.
     """
-    if not notify.supervised():
+    if not returned and not notify.supervised():
         holding.bind_missing()
         return None
     kept = _taken_over(holding, returned)
+    if returned and not kept and not notify.supervised():
+        raise UnavailableError("the queue of the keeper cannot be used")
     new = holding.bind_missing()
     try:
         if kept:
@@ -73,9 +94,9 @@ def _hold(holding: Holding, returned: Sequence[int]) -> Store | None:
         fresh.add(holding.fds())
         if fresh.entrust():
             return fresh
-        _say("the sockets are not kept for a restart: systemd gives no answer")
+        say("the sockets are not kept for a restart: systemd gives no answer")
     except OSError as error:
-        _say(f"not all sockets are kept for a restart: {error}")
+        say(f"not all sockets are kept for a restart: {error}")
     return None
 
 
@@ -87,10 +108,10 @@ def _taken_over(holding: Holding, returned: Sequence[int]) -> Store | None:
         try:
             kept.take_over(holding.adopt)
         except OSError as error:
-            _say(f"not all that systemd kept can be used: {error}")
+            say(f"not all that systemd kept can be used: {error}")
             kept.close()
         else:
-            _say(f"{holding.count()} sockets were kept through the restart")
+            say(f"{holding.count()} sockets were kept through the restart")
             return kept
     store.forget()  # or its sockets would be in the way of ours
     return None
@@ -107,14 +128,15 @@ def summary(holding: Holding) -> str:
     return f"{line}; not had: {', '.join(taken[:NAMED])}{more}"
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
+    """Print one line on stderr."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"nplconf hold: {line}\n")
         sys.stderr.flush()
 
 
 @contextlib.contextmanager
-def _stop_signals() -> Iterator[socket.socket]:
+def stop_signals() -> Iterator[socket.socket]:
     """A socket that becomes readable when the process is asked to end."""
     ours, signalled = socket.socketpair()
     with ours, signalled:
@@ -151,22 +173,33 @@ class Service:
         self._clients: dict[int, Client] = {}
         self._ready = selectors.DefaultSelector()
 
-    def serve(self, stop: socket.socket) -> None:
-        """Until `stop` is readable."""
+    def serve(self, *stops: socket.socket) -> None:
+        """Answer until one of `stops` is readable."""
         with self._ready:
-            self._ready.register(stop, selectors.EVENT_READ)
+            for stop in stops:
+                self._ready.register(stop, selectors.EVENT_READ)
             self._ready.register(self._listener, selectors.EVENT_READ)
-            while not self._round(stop):
+            while not self._round(stops):
                 self._drop_late()
+            self._finish(stops)
             for client in list(self._clients.values()):
                 self._drop(client)
 
-    def _round(self, stop: socket.socket) -> bool:
+    def _finish(self, stops: Sequence[socket.socket]) -> None:
+        """Answer who is connected already; the next daemon answers who waits at the listening socket."""
+        for sock in (*stops, self._listener):
+            self._ready.unregister(sock)
+        until = time.monotonic() + FAREWELL
+        while self._clients and (left := until - time.monotonic()) > 0:
+            for key, _ in self._ready.select(left):
+                self._go_on(self._clients[key.fd])
+
+    def _round(self, stops: Sequence[socket.socket]) -> bool:
         """Serve who is ready; True when it is time to end."""
         now = time.monotonic()
         patience = min((client.until for client in self._clients.values()), default=None)
         for key, _ in self._ready.select(None if patience is None else max(0.0, patience - now)):
-            if key.fileobj is stop:
+            if key.fileobj in stops:
                 return True
             if key.fileobj is self._listener:
                 self._accept()
@@ -182,7 +215,7 @@ class Service:
         except OSError:
             time.sleep(PAUSE)  # no file or memory left: the connection stays readable, and must not become a busy loop
             return
-        if not _is_trusted(sock):
+        if not is_trusted(sock):
             sock.close()
             return
         if len(self._clients) >= MAX_CLIENTS:
@@ -227,8 +260,8 @@ class Service:
             if self._kept:
                 self._kept.add(new)
         except OSError as error:
-            _say(f"{len(new)} sockets are not kept for a restart: {error}")
-        _say(summary(self._holding))
+            say(f"{len(new)} sockets are not kept for a restart: {error}")
+        say(summary(self._holding))
         notify.notify(f"STATUS={summary(self._holding)}")
 
     def _drop_late(self) -> None:
@@ -249,7 +282,7 @@ def _speak_to(client: Client) -> bool:
     return not client.answer
 
 
-def _is_trusted(sock: socket.socket) -> bool:
+def is_trusted(sock: socket.socket) -> bool:
     """True for root, and for the user of this process."""
     _, uid, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
     return uid in (0, os.geteuid())

@@ -43,15 +43,28 @@ def listening(path: str) -> Iterator[socket.socket]:
 
     Raises BusyError, BadConfigError, PermissionDeniedError.
     """
-    with _named_errors(path):
-        listener, made = _listen(path)
+    listener, made = listen(path)
     try:
         with listener:
             yield listener
     finally:
-        with contextlib.suppress(OSError):
-            if os.path.samestat(os.lstat(path), made):
-                os.unlink(path)
+        remove(path, made)
+
+
+def listen(path: str) -> tuple[socket.socket, os.stat_result]:
+    """Return a listening socket at the path (0600), and what its file is; a dead daemon's file is replaced.
+
+    Raises BusyError, BadConfigError, PermissionDeniedError.
+    """
+    with _named_errors(path):
+        return _listen(path)
+
+
+def remove(path: str, made: os.stat_result) -> None:
+    """Remove the file unless another one is at its place."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.lstat(path), made):
+            os.unlink(path)
 
 
 @contextlib.contextmanager

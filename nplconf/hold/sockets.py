@@ -60,16 +60,21 @@ class Identity(NamedTuple):
     protocol: Protocol
 
 
+def namespace_of(sock: socket.socket) -> bytes:
+    """Return the kernel's cookie of the network namespace that a socket is in; empty before Linux 5.14."""
+    return _option(sock, SO_NETNS_COOKIE, 8)
+
+
 def wildcard() -> Wildcard:
     """Both families in one where the kernel has IPv6, else IPv4 alone."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.bind(("::", 0))
-            return Wildcard("::", socket.AF_INET6, _option(sock, SO_NETNS_COOKIE, 8))
+            return Wildcard("::", socket.AF_INET6, namespace_of(sock))
     except OSError:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             # every address is the point of a hold
-            return Wildcard("0.0.0.0", socket.AF_INET, _option(sock, SO_NETNS_COOKIE, 8))  # noqa: S104
+            return Wildcard("0.0.0.0", socket.AF_INET, namespace_of(sock))  # noqa: S104
 
 
 def make_room(port_range: PortRange, spare: int) -> None:
@@ -195,7 +200,7 @@ def identify(fd: int, at: Wildcard) -> Identity | None:
 def _identity(sock: socket.socket, at: Wildcard) -> Identity | None:
     protocol = PROTOCOL_OF.get((sock.type, sock.proto))
     address, number, *_ = sock.getsockname() if sock.family == at.family else ("", 0)
-    if protocol is None or address != at.address or _option(sock, SO_NETNS_COOKIE, 8) != at.namespace:
+    if protocol is None or address != at.address or namespace_of(sock) != at.namespace:
         return None
     if at.family == socket.AF_INET6 and sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
         return None

@@ -61,6 +61,11 @@ class Store:
             end.close()
         return None
 
+    @property
+    def ends(self) -> tuple[socket.socket, socket.socket]:
+        """The tail and the head of the queue."""
+        return self._tail, self._head
+
     def entrust(self) -> bool:
         """Give the queue to systemd, which has none; False when it did not take it in time."""
         # a held socket polls POLLHUP, and so may an end: without FDPOLL=0 systemd would drop it as dead

@@ -14,6 +14,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="hold nothing, only add the range to net.ipv4.ip_local_reserved_ports (the unit does it first)",
     )
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="keep the sockets when the daemon ends, and hand them to the next one (containers, in place of systemd)",
+    )
+    parser.add_argument("--ready-file", metavar="FILE", help="with --keep: this file is there while the range is held")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -24,4 +30,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         reserve(settings.port_range)
         return 0
     gc.enable()
+    if arguments.keep:
+        from nplconf.hold import keeper
+
+        return keeper.main(settings.port_range, settings.hold_socket, arguments.ready_file)
     return main(settings.port_range, settings.hold_socket)
