@@ -13,7 +13,7 @@ from nplconf.settings import Settings
 
 NUMBER = 61044
 LIVE = worlds.mapping(NUMBER)
-TOLD = annotation.render([LIVE])
+TOLD = annotation.render([annotation.entry(LIVE)])
 
 
 def facts(

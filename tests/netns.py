@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import worlds
 from echo import Answer, Servers, ask
@@ -195,7 +195,7 @@ class World:
 
     @staticmethod
     def _object(name: str, ips: Sequence[str], tcp: Sequence[int], udp: Sequence[int]) -> dict[str, Any]:
-        declared = [{"containerPort": port} for port in tcp]
+        declared: list[dict[str, Any]] = [{"containerPort": port} for port in tcp]
         declared += [{"containerPort": port, "protocol": "UDP"} for port in udp]
         return worlds.raw_pod(name, ips, labels={"app": name, "all": "yes"}, ports=declared)
 
@@ -359,9 +359,21 @@ def _prefix(family: str) -> str:
     return "iptables" if family == "IPv4" else "ip6tables"
 
 
-@contextlib.contextmanager
-def world(directory: Path, backend: str, kind: type[Kind] = World) -> Iterator[Kind]:
+@overload
+def world(directory: Path, backend: str) -> "contextlib.AbstractContextManager[World]": ...
+
+
+@overload
+def world(directory: Path, backend: str, kind: type[Kind]) -> "contextlib.AbstractContextManager[Kind]": ...
+
+
+def world(directory: Path, backend: str, kind: type[Any] = World) -> "contextlib.AbstractContextManager[Any]":
     """A node and a client; Pods are added by the test. kind: a class of the test's own."""
+    return _world(directory, backend, kind)
+
+
+@contextlib.contextmanager
+def _world(directory: Path, backend: str, kind: type[Kind]) -> Iterator[Kind]:
     with spaces() as places, Servers() as servers:
         made = kind(places, servers, directory, backend)
         _wire(made)

@@ -19,6 +19,7 @@ from nplconf.model import (
     Patch,
     PortMapping,
     PortRange,
+    Right,
     Taken,
 )
 from nplconf.plan.state import Loaded, State
@@ -67,6 +68,9 @@ class FakeCluster:
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         self.events += [event for event in events if not self.deaf]
         return tuple(events) if self.deaf else ()
+
+    def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
+        return ()
 
     def annotation(self, name: str = "web-0") -> str | None:
         return next(pod.annotation for pod in self.state.pods if pod.ref.name == name)

@@ -277,7 +277,7 @@ def in_kernel(node: Site) -> set[tuple[str, ...]]:
 
 def published(node: Site, want: Want) -> set[tuple[str, ...]]:
     """What the annotations promise, as rules."""
-    found = set()
+    found: set[tuple[str, ...]] = set()
     for name in want:
         ips = {"IPv6" if ":" in i["ip"] else "IPv4": i["ip"] for i in node.corner.get(name)["status"].get("podIPs", ())}
         for e in entries(node, name):

@@ -77,8 +77,8 @@ def test_with_now_the_node_converges_and_uninstalling_leaves_nothing(machine: Ma
     assert machine.state("nplconf-hold.service")["ActiveState"] == "active"
     assert held_by != "0"
 
-    said = machine.run(PROGRAM, "uninstall-units")
-    assert said.stdout == f"{UNINSTALLED}\n"
+    left = machine.run(PROGRAM, "uninstall-units")
+    assert left.stdout == f"{UNINSTALLED}\n"
     assert rules(machine) == []
     assert not published(machine)
     assert ours(machine) == before

@@ -35,8 +35,13 @@ def test_help_shows_an_example_and_only_the_options_that_the_command_uses(
 @EACH
 def test_every_example_is_a_command_line_that_is_accepted(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[object] = []
+
+    def run(_arguments: object, settings: object) -> int:
+        ran.append(settings)
+        return 0
+
     module = program.importlib.import_module(f"nplconf.cli.commands.{command.replace('-', '_')}")
-    monkeypatch.setattr(module, "run", lambda _arguments, settings: ran.append(settings) or 0)
+    monkeypatch.setattr(module, "run", run)
     words = shlex.split(COMMANDS[command].example.removeprefix("sudo "))
     assert words[:2] == ["nplconf", command]
     assert main(words[1:]) == 0

@@ -312,7 +312,9 @@ def test_no_object_makes_reading_fail(kind: str, raw: dict[str, Any]) -> None:
         render(found, node, Desired(worlds.RANGE), Previous())
 
 
-ENDED, RUNS, WAITS = {"state": {"terminated": {}}}, {"state": {"running": {}}}, {"state": {"waiting": {}}}
+ENDED: dict[str, object] = {"state": {"terminated": {}}}
+RUNS: dict[str, object] = {"state": {"running": {}}}
+WAITS: dict[str, object] = {"state": {"waiting": {}}}
 
 
 @pytest.mark.parametrize(

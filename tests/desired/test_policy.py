@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -69,7 +70,7 @@ def test_a_host_port_in_a_denied_namespace_is_not_advertised_either() -> None:
 
 
 def test_no_policy_and_an_empty_one_are_the_same() -> None:
-    objects = (*PODS, service(families=BOTH))
+    objects: tuple[Pod | Service, ...] = (*PODS, service(families=BOTH))
     assert rendered(Policy(), *objects) == render(cluster(node(), *objects), node(), Desired(RANGE), Previous())
 
 
@@ -211,7 +212,7 @@ def test_a_full_range_is_named_with_its_numbers(ranges: tuple[Reserved, ...], nu
 
 
 def test_a_range_changes_no_number_of_those_it_is_not_about() -> None:
-    objects = (*PODS, service())
+    objects: tuple[Pod | Service, ...] = (*PODS, service())
     free = rendered(Policy(), *objects)
     assert rendered(Policy(ranges=(Reserved("bank", PortRange(61990, 61999), 0),)), *objects) == free
 
@@ -321,7 +322,8 @@ ASKING = tuple(service("web", ((8080, "TCP"), (9090, "UDP")), namespace=n) for n
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
     places = iter(draw(st.permutations(range(SMALL.first, SMALL.last + 1))))
-    kinds = st.sampled_from(("pod", "service"))
+    both: tuple[Literal["pod", "service"], ...] = ("pod", "service")
+    kinds = st.sampled_from(both)
     subjects = st.tuples(kinds, st.sampled_from(NAMESPACES), st.sampled_from(("p-0", "p-3", "p-9")))
     ports = st.sampled_from((8080, 9090))
     chosen = draw(st.lists(st.tuples(subjects, ports), max_size=5, unique=True))

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from random import Random
+from typing import Any
 
 import pytest
 import worlds
@@ -102,7 +103,8 @@ def test_a_mapping_moves_when_a_service_is_served_at_its_number_and_an_address_o
 ) -> None:
     before = rendered(worlds.pod(), worlds.service())
     number = before.mappings[0].node_port
-    other = worlds.service("other", namespace="attacker", enabled=False, port=number, **{claim: [address]})
+    claimed: Any = {claim: [address]}
+    other = worlds.service("other", namespace="attacker", enabled=False, port=number, **claimed)
     after = rendered(worlds.pod(), worlds.service(), other, past=worlds.past(before))
     assert [m.node_port for m in after.mappings] == [number + 1]
 

@@ -105,7 +105,7 @@ def claiming(*claims: tuple[str, str, int]) -> Answers:
 
 def claiming_service(claim: tuple[str, str, int]) -> Service:
     (namespace, _, name), kind, port = claim[0].partition("/"), claim[1], claim[2]
-    ports = {"node_port": port} if kind == "nodePort" else {"health_check_node_port": port}
+    ports: Any = {"node_port": port} if kind == "nodePort" else {"health_check_node_port": port}
     made: Service = worlds.service(name, namespace=namespace, **ports)
     return made
 
@@ -309,7 +309,7 @@ NO_DAEMON = Holds(available=False, message="none")
 IDLE = dict.fromkeys(STATES, RUNNING._replace(active="inactive"))
 MANY = tuple(Taken(61001 + i, "tcp", f"nginx[{i}]") for i in range(7))
 V4_AND_V6 = Forwarding(
-    tuple(Filter("iptables-nft", family, (":FORWARD DROP [0:0]",)) for family in ("IPv4", "IPv6")),  # type: ignore[arg-type]
+    tuple(Filter("iptables-nft", family, (":FORWARD DROP [0:0]",)) for family in ("IPv4", "IPv6")),
     (),
     frozenset(),
     {},

@@ -10,7 +10,9 @@ DNAT = {"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"
 NEW = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "new"]}}
 KNOWN = {"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": ["established", "related"]}}
 SSH = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}
-ACCEPT, DROP, REJECT = {"accept": None}, {"drop": None}, {"reject": {}}
+ACCEPT: dict[str, object] = {"accept": None}
+DROP: dict[str, object] = {"drop": None}
+REJECT: dict[str, object] = {"reject": {}}
 JUMP = {"jump": {"target": "sub"}}
 
 

@@ -30,7 +30,10 @@ NO_DAEMON = Holds(available=False, message="there is none")
 
 
 def test_both_families_and_all_services_of_a_mapping_are_named() -> None:
-    both = pod(ips=["10.244.3.17", "fd00:244::17"], annotation=annotation.render([LIVE, SIX]))
+    both = pod(
+        ips=["10.244.3.17", "fd00:244::17"],
+        annotation=annotation.render([annotation.entry(LIVE), annotation.entry(SIX)]),
+    )
     objects = both, service(families=worlds.BOTH), service("api")
     assert asked("shop/web-0", facts(*objects, at=nodes.observed(LIVE, SIX))) == [
         "Pod shop/web-0 on worker-1 is mapped",
@@ -40,7 +43,7 @@ def test_both_families_and_all_services_of_a_mapping_are_named() -> None:
 
 
 def test_a_host_port_is_advertised_and_needs_neither_rule_nor_hold() -> None:
-    told = annotation.render([worlds.mapping(4001, via="hostPort")])
+    told = annotation.render([annotation.entry(worlds.mapping(4001, via="hostPort"))])
     known = facts(pod(ports=[ContainerPort(8080, host_port=4001)], annotation=told), service(), at=nodes.observed())
     line = "  tcp/4001 -> shop/web-0:8080 at 10.244.3.17 for shop/web: its own hostPort, advertised"
     assert asked("shop/web-0", known) == ["Pod shop/web-0 on worker-1 is mapped", line]

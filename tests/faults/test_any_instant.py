@@ -196,7 +196,8 @@ def in_order(life: Life, runner: Runner) -> bool:
 def struck_again_and_again(life: Life, runner: Runner, number: signal.Signals, often: int) -> list[struck.Ended]:
     """Strike a run in its midst, mend what it left, and again: what the runs came to that were struck."""
     life.change()
-    seconds, found = healed(life, runner), []
+    seconds = healed(life, runner)
+    found: list[struck.Ended] = []
     while len(found) < often:
         life.change()
         run = runner.run("apply", "-o", "json", strike=(number, life.random.uniform(0, seconds)))

@@ -258,7 +258,8 @@ def test_paths_are_shown_with_dots_brackets_and_quotes_where_a_key_is_no_word() 
 def test_shown_values_are_short_and_of_printable_ascii() -> None:
     assert shown("a\n\x7f\x9b") == r'"a\n\u007f\u009b"'
     assert shown("x" * 1000) == '"' + "x" * 60 + '"...'
-    assert [shown(one) for one in (None, True, 5, {}, [])] == ["null", "true", "5", "a mapping", "a list"]
+    values: tuple[object, ...] = (None, True, 5, {}, [])
+    assert [shown(one) for one in values] == ["null", "true", "5", "a mapping", "a list"]
 
 
 @given(st.text(alphabet=st.sampled_from("ab1:-?,[]{}&*!|>'\"%#@` \n\t<~\\.x"), max_size=60) | st.text(max_size=60))

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from holdspace import ROOT, command, namespace, python, running
@@ -85,7 +86,7 @@ def test_everything_comes_back_as_often_as_it_is_asked_for(
     owner.add(files)
     owner.close()
     for ends in (queue, queue[::-1], queue):  # systemd does not say which end is which
-        assert again(ends) == [inode(fd) for fd in files]  # type: ignore[arg-type]
+        assert again(ends) == [inode(fd) for fd in files]
     assert messages(queue[1]) == 4
 
 
@@ -173,15 +174,15 @@ def test_what_is_not_two_ends_is_closed_and_no_queue(kind: str) -> None:
     tail, head = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stream = socket.socketpair()
     with tail, head, stream[0], stream[1], tempfile.TemporaryFile() as file:
-        handed = {
+        choices: dict[str, list[Any]] = {
             "none": [],
             "one": [head],
             "three": [head, tail, head],
             "files": [file, head],
             "stream": list(stream),
             "not open": [],
-        }[kind]
-        fds = [os.dup(end.fileno()) for end in handed]
+        }
+        fds = [os.dup(end.fileno()) for end in choices[kind]]
         assert Store.inherited(fds) is None
         for fd in fds:
             with pytest.raises(OSError, match="Bad file descriptor"):

@@ -1,6 +1,7 @@
 """Which backend is used, and that nothing is lost where that changes."""
 
 import contextlib
+import functools
 import itertools
 import threading
 import time
@@ -194,7 +195,7 @@ class Loop(threading.Thread):
     def __init__(self, here: World, place: str, address: str, number: int, protocol: str) -> None:
         super().__init__(daemon=True)
         self.outcomes: Counter[Answer | str] = Counter()
-        self._ask = lambda: here.ask(place, address, number, protocol=protocol, patience=1)
+        self._ask = functools.partial(here.ask, place, address, number, protocol=protocol, patience=1)
         self._ended = threading.Event()
 
     def run(self) -> None:

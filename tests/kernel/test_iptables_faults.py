@@ -188,10 +188,11 @@ def test_a_run_that_is_killed_while_it_writes_writes_nothing_when_the_next_one_i
 
 
 def test_warnings_are_no_failure(served: World) -> None:
+    assert served.shims
     for program in PROGRAMS:
         served.shims.have(
             program, "echo '# Warning: iptables-legacy tables present, use iptables-legacy to see them' >&2"
-        )  # type: ignore[union-attr]
+        )
     applied = served.apply()
     assert (applied.code, applied.counts) == (0, (1, 1, 0))
 

@@ -1,5 +1,6 @@
 """Who reaches what through a mapping, and which address the Pod sees; real packets, on a routed and a bridge CNI."""
 
+import functools
 import itertools
 import socket
 from collections.abc import Iterator
@@ -287,7 +288,7 @@ def test_a_client_bound_to_loopback_is_refused_at_once(calm: Town, family: Famil
     # fd00:10::10 is left out: a kernel without any rules, too, loses its RST to ::1, as the address is another device's
     for address, source in ((OTHER_NODE_IP[family], loopback), (loopback, "")):
         number = calm.number("web-1", "tcp")
-        outcome, seconds = timed(lambda a=address, n=number, s=source: calm.ask("node", a, n, source=s))
+        outcome, seconds = timed(functools.partial(calm.ask, "node", address, number, source=source))
         assert (outcome, seconds < 0.5) == ("refused", True), (address, source)
 
 
@@ -317,7 +318,7 @@ def test_a_lost_rule_means_refused_within_a_second(own: Town) -> None:
         own.lose(number, protocol, family)
 
     for protocol, family in every:
-        outcome, seconds = timed(lambda p=protocol, f=family: own.request("client", "web-1", p, f))
+        outcome, seconds = timed(functools.partial(own.request, "client", "web-1", protocol, family))
         assert (outcome, seconds < 1) == ("refused", True), (protocol, family)
     assert own.nplconf("verify").returncode == 2
     assert own.apply().counts == (12, 4, 0)
@@ -328,7 +329,7 @@ def test_a_lost_rule_means_refused_within_a_second(own: Town) -> None:
 def test_all_rules_lost_means_refused_and_nothing_hangs(own: Town) -> None:
     own.lose_entry()
     for place, family in itertools.product(("client", "node", "web-1", "web-2"), worlds.BOTH):
-        outcome, seconds = timed(lambda p=place, f=family: own.request(p, "web-1", "tcp", f))
+        outcome, seconds = timed(functools.partial(own.request, place, "web-1", "tcp", family))
         assert (outcome, seconds < 1) == ("refused", True), place
 
 

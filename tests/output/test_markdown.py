@@ -3,6 +3,7 @@
 import html
 import re
 from pathlib import Path
+from typing import Any
 
 import plans
 import pytest
@@ -59,7 +60,7 @@ def test_any_number_of_deletes_is_said_in_full(count: int) -> None:
 
 def test_nine_thousand_deletes_that_are_no_neighbours_are_all_named() -> None:
     rows = [m._replace(node_port=1024 + 7 * i) for i, m in enumerate(plans.rows(9000))]
-    text = review(rows, ())
+    text = review(tuple(rows), ())
     assert len(text.encode()) < markdown.BYTES
     assert all(re.search(rf"\b{m.node_port}\b", text) for m in rows[::97])
 
@@ -79,7 +80,7 @@ def test_a_hostile_name_leaves_the_table_a_table(name: str) -> None:
 
 def test_a_thousand_deletes_are_all_named() -> None:
     rows = plans.rows(1001)
-    text = review(rows, ())
+    text = review(tuple(rows), ())
     assert len(text.encode()) < markdown.BYTES
     assert all(f"tcp/{m.node_port} {m.pod.key}:{m.pod_port}\n" in text for m in rows)
 
@@ -108,7 +109,7 @@ SKIPPED = [
     Skipped("shop/web-0", 9, "sctp", "shop/web", "policy", "no", "spec.caps"),
     Skipped(None, "http", "tcp", "shop/np", "service-type", "not served"),
 ]
-WHOLE = {
+WHOLE: dict[str, Any] = {
     "node": "worker-1",
     "summary": dict(
         zip(("delete", "change", "add", "unchanged", "ok", "changed", "skipped", "failed"), range(1, 9), strict=True)

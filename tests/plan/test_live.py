@@ -59,7 +59,7 @@ def test_an_address_that_nobody_knows_is_empty() -> None:
 
 
 def test_mappings_are_sorted_by_number_then_family_then_protocol() -> None:
-    keys = [RuleKey(n, f, p) for n in (61001, 61000) for f in ("IPv6", "IPv4") for p in ("udp", "tcp")]  # type: ignore[arg-type]
+    keys = [RuleKey(n, f, p) for n in (61001, 61000) for f in ("IPv6", "IPv4") for p in ("udp", "tcp")]
     found = live_mappings([rule("", key=key) for key in keys], (), {})
     assert [m.key for m in found] == sorted(keys)
 

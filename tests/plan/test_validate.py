@@ -1,5 +1,6 @@
 """All problems of a plan at once, and nothing that looks like "delete all"."""
 
+import functools
 import re
 import time
 import tracemalloc
@@ -51,6 +52,18 @@ def test_the_line_of_a_problem_is_the_line_of_its_key() -> None:
 # --- nothing but an explicit empty list empties a node ---------------------------------------------------------------
 
 
+NO_LISTS: tuple[object, ...] = (None, {}, "", 0, False, "[]")
+NO_SPECS: tuple[object, ...] = (None, {}, [], "")
+
+
+def _with_mappings(value: object, data: Any) -> None:
+    data["spec"].update(mappings=value)
+
+
+def _with_spec(value: object, data: Any) -> None:
+    data.update(spec=value)
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -69,11 +82,8 @@ def test_the_line_of_a_problem_is_the_line_of_its_key() -> None:
             "spec: {mappings: []}",
         ),
         edited(lambda data: data["spec"].pop("mappings")),
-        *(
-            edited(lambda data, empty=empty: data["spec"].update(mappings=empty))
-            for empty in (None, {}, "", 0, False, "[]")
-        ),
-        *(edited(lambda data, empty=empty: data.update(spec=empty)) for empty in (None, {}, [], "")),
+        *(edited(functools.partial(_with_mappings, empty)) for empty in NO_LISTS),
+        *(edited(functools.partial(_with_spec, empty)) for empty in NO_SPECS),
         edited(lambda data: data["spec"].update(mappings=[None])),
         edited(lambda data: data["spec"].update(mappings=[[]])),
         edited(lambda data: data["spec"].update(mappings=[{}])),
@@ -176,13 +186,13 @@ def test_a_plan_that_was_cut_off_is_no_plan_unless_only_skipped_rows_went(whole:
 def test_a_value_that_the_schema_does_not_know_is_a_problem_where_it_stands(path: str, values: list[object]) -> None:
     steps: list[str | int] = [int(step) if step.isdigit() else step for step in re.findall(r"\w+", path)]
 
-    def put(data: Any, value: object) -> None:
+    def put(value: object, data: Any) -> None:
         for step in steps[:-1]:
             data = data[step]
         data[steps[-1]] = value
 
     for value in values:
-        problems = told(edited(lambda data, value=value: put(data, value)))
+        problems = told(edited(functools.partial(put, value)))
         assert [one for one in problems if one[0].startswith(path)], value
 
 

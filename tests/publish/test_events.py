@@ -252,7 +252,8 @@ def test_what_was_said_before_is_remembered_while_something_newer_waits_for_its_
 
 def tenants(**pods: int) -> Outcome:
     """A run that has mapped so many Pods of each namespace."""
-    rows, found = [], []
+    rows: list[PortMapping] = []
+    found: list[Pod] = []
     for namespace, count in pods.items():
         for i in range(count):
             one = pod(f"{namespace}-{i:04}", [f"10.{len(rows) >> 8}.{len(rows) & 255}.1"], namespace=namespace)

@@ -27,11 +27,11 @@ FIB = {"fib": {"result": "type", "flags": ["daddr"]}}
 IIF = {"meta": {"key": "iifname"}}
 
 
-def walked(*rules: list[dict[str, Any]], base: Base = BASE, **known: list[Any]) -> Taking:
+def walked(*rules: list[dict[str, Any]], base: Base = BASE, **known: Any) -> Taking:
     return taking({"chain pre": rules} | {name.replace("_", " ", 1): v for name, v in known.items()}, base, RANGE)
 
 
-def ports(*rules: list[dict[str, Any]], **known: list[Any]) -> set[tuple[str, int, int]]:
+def ports(*rules: list[dict[str, Any]], **known: Any) -> set[tuple[str, int, int]]:
     return {(rule.protocol, rule.first, rule.last) for rule in walked(*rules, **known).rules}
 
 
@@ -83,7 +83,7 @@ def test_a_rule_for_other_packets_takes_nothing(rule: list[dict[str, Any]]) -> N
 
 def test_what_kube_proxy_does_for_an_external_address_is_found() -> None:
     key = {"concat": [DADDR, {"meta": {"key": "l4proto"}}, payload("th", "dport")]}
-    services = [
+    services: Any = [
         [{"concat": ["10.96.0.1", "tcp", 443]}, {"goto": {"target": "svc"}}],
         [{"elem": {"val": {"concat": ["10.10.10.10", "tcp", 61004]}, "comment": "a/b"}}, {"goto": {"target": "ext"}}],
     ]

@@ -81,7 +81,9 @@ def test_any_state_leads_to_any_other_in_one_run(
     seen = review(world, kernel, SETTINGS)
     assert verify(seen.decision, seen.observed, seen.pods, no_hold=False).ok
     assert not {rule.key.node_port for f in FAMILIES for rule in tree.live(kernel.tables[f], f)} & taken
-    published = [(e["nodePort"], p.ref.name, e["podPort"]) for p in seen.pods for e in json.loads(p.annotation or "[]")]
+    published = [
+        (e["nodePort"], p.ref.name, e["podPort"]) for p in seen.pods or () for e in json.loads(p.annotation or "[]")
+    ]
     assert max(Counter(number for number, *_ in set(published)).values(), default=1) == 1
 
     kernel.journal.clear()

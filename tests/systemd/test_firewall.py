@@ -1,5 +1,6 @@
 """Other programs that replace all rules of the node: how long a client gets no answer afterwards."""
 
+import functools
 import shutil
 import sys
 import threading
@@ -75,7 +76,7 @@ def test_a_run_follows(node: Booted) -> None:
     """Each way in which a firewall of Debian replaces all rules; the outage of each is printed."""
     outages = {}
     for what, command in CAUSES:
-        outages[what] = round(outage(node, lambda command=command: node.machine.run(*command)), 1)
+        outages[what] = round(outage(node, functools.partial(node.machine.run, *command)), 1)
         node.machine.wait_until(lambda: len(node.rules()) == len(PORTS), f"both rules again after {what}")
     sys.stdout.write("".join(f"{what}: no answer for {seconds} s\n" for what, seconds in outages.items()))
     assert {what: seconds for what, seconds in outages.items() if seconds > LONGEST} == {}

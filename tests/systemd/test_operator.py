@@ -43,7 +43,7 @@ def test_from_installing_to_a_fixed_node() -> None:
 
         # ask for a mapping
         silent = explained(node, "service/shop/s8080")
-        assert silent["answer"].endswith(f'it has no annotation {ENABLED}: "true"')
+        assert str(silent["answer"]).endswith(f'it has no annotation {ENABLED}: "true"')
         assert silent["fix"] == [f"kubectl annotate service -n shop s8080 {ENABLED}=true --overwrite"]
         assert f'{ENABLED}: "True", which is not exactly "true"' in explained(node, "svc/shop/s9090")["answer"]
         node.write(*objects())

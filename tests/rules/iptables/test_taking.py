@@ -1,5 +1,7 @@
 """Which rules of others take packets to our ports first."""
 
+from typing import Any
+
 import pytest
 
 from nplconf.model import PortRange
@@ -110,7 +112,9 @@ def test_what_portmap_does_for_a_host_port_is_found() -> None:
 
 
 def test_a_chain_that_gives_our_ports_back_takes_the_others_alone() -> None:
-    chains = {"X": ["-p tcp -m tcp --dport 61000:61007 -j RETURN", "-p tcp -j DNAT --to-destination 10.0.0.5"]}
+    chains: dict[str, Any] = {
+        "X": ["-p tcp -m tcp --dport 61000:61007 -j RETURN", "-p tcp -j DNAT --to-destination 10.0.0.5"]
+    }
     assert ports("-j X", **chains) == {("tcp", 61008, 61009)}
     assert ports("-i eth0 -j X", **chains) == set()
 

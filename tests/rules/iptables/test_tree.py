@@ -89,7 +89,7 @@ def test_a_table_without_mappings_has_what_every_mapping_needs() -> None:
 
 def test_another_number_of_a_block_changes_one_chain() -> None:
     one, two = table(rows((61000, "tcp"))), table(rows((61000, "tcp"), (61001, "tcp")))
-    assert {name for name in one.chains | two.chains if one.chains.get(name) != two.chains.get(name)} == {
+    assert {name for name in {**one.chains, **two.chains} if one.chains.get(name) != two.chains.get(name)} == {
         "NPLCONF-TCP-EE4"
     }
 
@@ -197,7 +197,7 @@ def test_live_rules_are_the_mappings(keys: set[tuple[int, Protocol]], family: Fa
 
 def test_live_rules_are_sorted_whatever_the_order_of_the_chains() -> None:
     made = table(rows((61001, "udp"), (61005, "tcp"), (61006, "udp")))
-    found = tree.live(replace(made, chains=dict(reversed(made.chains.items()))), "IPv4")
+    found = tree.live(replace(made, chains=dict(reversed(list(made.chains.items())))), "IPv4")
     assert [r.key.node_port for r in found] == [61001, 61005, 61006]
     assert [r.key.node_port for r in tree.live(made, "IPv4", {61005})] == [61005]
 

@@ -1,12 +1,13 @@
 """One transaction for both families, which says no more than what differs."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
 import worlds
 from listings import build, built, found
 
-from nplconf.model import FAMILIES
+from nplconf.model import FAMILIES, Family
 from nplconf.rules.nftables.element import Entry
 from nplconf.rules.nftables.table import Table, read
 from nplconf.rules.nftables.transaction import REMOVAL, transaction
@@ -14,14 +15,14 @@ from nplconf.rules.nftables.transaction import REMOVAL, transaction
 ONE, TWO, SIX = worlds.mapping(61001), worlds.mapping(61002), worlds.mapping(61001, family="IPv6")
 
 
-def pairs(have: dict[str, Table], want: dict[str, Table | None]) -> list[tuple[Table, Table | None]]:
+def pairs(have: Mapping[Family, Table], want: Mapping[Family, Table | None]) -> list[tuple[Table, Table | None]]:
     return [(have[family], want[family]) for family in want]
 
 
 def test_nothing_is_said_where_nothing_differs() -> None:
     assert transaction(pairs(found(ONE, SIX), built(ONE, SIX))) == ""
     assert transaction(()) == ""
-    assert transaction(pairs(read(""), dict.fromkeys(FAMILIES))) == ""
+    assert transaction(pairs(read(""), dict.fromkeys(FAMILIES, None))) == ""
 
 
 def test_one_more_mapping_is_one_element_in_each_set() -> None:
@@ -58,7 +59,7 @@ def test_a_table_that_is_written_anew_for_one_family_keeps_what_the_other_has() 
 
 
 def test_the_last_family_takes_the_table_with_it() -> None:
-    assert transaction(pairs(found(ONE, SIX), dict.fromkeys(FAMILIES))) == REMOVAL
+    assert transaction(pairs(found(ONE, SIX), dict.fromkeys(FAMILIES, None))) == REMOVAL
     both = found(ONE, SIX)
     assert "delete table" not in transaction([(both["IPv4"], None)])
     assert "delete element inet nplconf tcp-ipv4 {\n61001\n}" in transaction([(both["IPv4"], None)])
