@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from test_docs import COMMAND_PAGE, first_cells  # type: ignore[import-not-found]
+from test_docs import COMMAND_PAGE, first_cells
 
 from nplconf import __version__
 from nplconf.cli import manual
