@@ -111,13 +111,18 @@ def node(tmp_path: Path) -> Iterator[Node]:
             process.wait()
 
 
+def _kill_daemon(node: Node, first: int) -> None:
+    """Kill the daemon of a keeper, and wait for the next one."""
+    dead = node.daemon(first)
+    os.kill(dead, signal.SIGKILL)
+    node.until(lambda: node.ready(first).exists() and node.daemon(first) != dead)
+
+
 def test_a_daemon_that_is_killed_again_and_again_leaves_no_number_free(node: Node) -> None:
     first = node.start()
     with node.nobody_gets_a_number():
         for _ in range(20):
-            dead = node.daemon(first)
-            os.kill(dead, signal.SIGKILL)
-            node.until(lambda dead=dead: node.ready(first).exists() and node.daemon(first) != dead)
+            _kill_daemon(node, first)
             assert node.ask() == ALL_HELD
     assert node.log().count("40 sockets were kept through the restart") == 20
     assert node.log().count("the daemon ended (signal SIGKILL)") == 20
