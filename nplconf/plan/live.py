@@ -1,6 +1,6 @@
 """What the kernel has, as mappings: the rules' own words, completed by what is remembered of them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from nplconf.model import Family, LiveRule, PodPort, PodRef, PortMapping, RuleKey
 from nplconf.rules import owner
@@ -80,9 +80,18 @@ def _says(mapping: PortMapping, rule: LiveRule) -> bool:
     return (
         mapping.pod_ip == rule.pod_ip
         and mapping.pod_port == rule.pod_port
-        and mapping.source_ranges == rule.source_ranges
+        and _are_same(mapping.source_ranges, rule.source_ranges)
         and mapping.via == "dnat"
     )
+
+
+def _are_same(planned: Sequence[str], live: Sequence[str]) -> bool:
+    """Whether two lists of networks hold the same addresses: nftables has them sorted, and none within another."""
+    if planned == live or not planned or not live:
+        return planned == live
+    from netaddr import cidr_merge
+
+    return bool(cidr_merge(planned) == cidr_merge(live))
 
 
 def _pod(named: owner.Owner) -> PodRef:

@@ -208,6 +208,28 @@ def test_hairpin_works_behind_the_rules_of_a_cni(own: Town, came: Place) -> None
     assert own.apply().counts == (16, 0, 0)
 
 
+@pytest.mark.parametrize("backend", ["nftables"], indirect=True)
+def test_the_masquerade_of_another_program_does_not_hide_the_client_on_nftables(own: Town) -> None:
+    """As weave's, or that of a firewalld zone: every packet to a Pod that comes from outside."""
+    for family in worlds.BOTH:
+        own.restore(f"*nat\n-I POSTROUTING -d {POD_NETWORK[family]} -j MASQUERADE\nCOMMIT\n", family)
+        own.nft(
+            f"add table {'ip' if family == 'IPv4' else 'ip6'} zone",
+            f"add chain {'ip' if family == 'IPv4' else 'ip6'} zone post {{ type nat hook postrouting priority 110; }}",
+            f"add rule {'ip' if family == 'IPv4' else 'ip6'} zone post masquerade",
+        )
+    for protocol, family in itertools.product(PORT, worlds.BOTH):
+        for pod in ("web-1", "api-1"):
+            answer = Answer(pod, PORT[protocol], CLIENT[family])
+            assert own.request("client", pod, protocol, family) == answer
+            hairpin = own.request(pod, pod, protocol, family)
+            assert isinstance(hairpin, Answer), hairpin
+            assert hairpin.pod == pod
+        direct = own.ask("client", IPS["web-1"][family], PORT[protocol], protocol=protocol)
+        assert isinstance(direct, Answer)
+        assert direct.client != CLIENT[family], "what is no flow of a mapping is theirs to masquerade"
+
+
 def cni(family: Family, came: Place) -> str:
     """The masquerade of a CNI, which puts its rules first, and does so again when it is restarted."""
     pods, jump = POD_NETWORK[family], "-I" if came == "after" else "-A"

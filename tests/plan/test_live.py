@@ -83,3 +83,14 @@ def test_a_tag_that_does_not_fit_its_rule_is_not_believed() -> None:
 def test_numbers_are_the_owners_and_nobodys_are_left_out() -> None:
     rows = [mapping(61002), mapping(61001), mapping(61003, pod=NOBODY), mapping(4001, pod_port=1, via="hostPort")]
     assert numbers(rows) == numbers(rows[::-1]) == {PodPort("shop/web-0", 8080): 61001}
+
+
+@pytest.mark.parametrize("planned", [("10.0.0.0/8", "9.0.0.0/8"), ("9.0.0.0/8", "10.0.0.0/8", "10.1.0.0/16")])
+def test_sources_are_the_same_in_any_order_and_with_others_in_them(planned: tuple[str, ...]) -> None:
+    known = mapping()._replace(source_ranges=planned)
+    there = LiveRule(KEY, "10.244.3.17", 8080, owner.tag(ref(), 8080), ("9.0.0.0/8", "10.0.0.0/8"))
+    assert live_mappings([there], [known], {}) == (known,)
+    (less,) = live_mappings([there._replace(source_ranges=("9.0.0.0/8",))], [known], {})
+    assert less.source_ranges == ("9.0.0.0/8",)
+    (everybody,) = live_mappings([there._replace(source_ranges=())], [known], {})
+    assert everybody.source_ranges == ()
