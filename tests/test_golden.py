@@ -2,36 +2,43 @@
 
 A directory of tests/golden is a world named by what it shows. In: cluster.yaml, and node.yaml where the node is not a
 new one (portRange, namespaceShare, taken numbers, bridges, and the rules that are there, as iptables-save prints them).
-Out: plan.yaml, the text for iptables-restore per family, the annotation of each Pod. `pytest --update-golden` writes
-what comes out.
+Out: plan.yaml, the text for iptables-restore per family, the text for nft, the annotation of each Pod. On nftables the
+node has the same mappings in its table. `pytest --update-golden` writes what comes out.
 """
 
 import contextlib
 import socket
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from netns import World, batch, inside, spaces, sysctl
-from shims import Shims
+from listings import listing
+from netns import BACKENDS, World, batch, inside, spaces, sysctl
+from shims import PROGRAMS, Call, Shims
 from worlds import NODE, annotations
 
 from nplconf.cluster.file.dump import FileCluster
-from nplconf.model import ANNOTATION, FAMILIES, Backend, Family, Holds, PortRange, Taken
+from nplconf.model import ANNOTATION, FAMILIES, Backend, Family, Holds, LiveRule, PortRange, Taken
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
 from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.table import read
 from nplconf.rules.iptables.transaction import transaction
 from nplconf.rules.masquerade import Route
+from nplconf.rules.nftables import frame, lookup
+from nplconf.rules.nftables import table as nftables
+from nplconf.rules.nftables.element import Entry
+from nplconf.rules.nftables.table import Table
+from nplconf.rules.nftables.transaction import transaction as to_nft
 from nplconf.run.decision import Decision, decide
 from nplconf.run.observed import Observed
 from nplconf.settings import DEFAULT_RANGE, Settings
 
 GOLDEN = Path(__file__).parent / "golden"
+NFT = "nftables.txt"
 WORLDS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir())
 
 
@@ -59,6 +66,15 @@ class Given:
     def cluster(self) -> Path:
         return self.directory / "cluster.yaml"
 
+    def tables(self) -> dict[Family, Table]:
+        """The table of nftables with the same mappings."""
+        live = {family: tree.live(read(self.rules.get(family, "")), family) for family in FAMILIES}
+        return nftables.read(listing(map(_table, FAMILIES, live.values()))) if any(live.values()) else nftables.read("")
+
+    def on_nftables(self) -> Observed:
+        """The same node on nftables."""
+        return replace(self.observed(), backend="nftables", rules=lookup, found=self.tables())
+
     def observed(self) -> Observed:
         """What a run would read from such a node."""
         return Observed(
@@ -78,11 +94,33 @@ class Given:
 def came_out(given: Given) -> dict[str, str]:
     """File name -> content, by pure code."""
     observed = given.observed()
+    decision = decided(given, observed)
+    by_nftables = decided(given, given.on_nftables())
+    assert (by_nftables.plan, by_nftables.patches) == (decision.plan, decision.patches)
+    text = to_nft([(table, by_nftables.wanted[family]) for family, table in given.tables().items()])
+    restores = {f"restore-{f}.txt": transaction(decision.wanted[f], observed.found[f]) for f in FAMILIES}
+    return {
+        "plan.yaml": document.dump(decision.plan),
+        "annotations.yaml": _told(given, decision),
+        NFT: text,
+        **restores,
+    }
+
+
+def decided(given: Given, observed: Observed) -> Decision:
     settings = Settings(node=NODE, port_range=given.port_range, namespace_share=given.namespace_share)
     decision = decide(FileCluster([str(given.cluster)], None).snapshot(NODE), observed, settings)
     assert decision.blocked is None
-    restores = {f"restore-{f}.txt": transaction(decision.wanted[f], observed.found[f]) for f in FAMILIES}
-    return {"plan.yaml": document.dump(decision.plan), "annotations.yaml": _told(given, decision), **restores}
+    return decision
+
+
+def _table(family: Family, live: Iterable[LiveRule]) -> Table:
+    """A table with these rules and nothing beside them."""
+    sets: dict[str, dict[str, Entry]] = {name: {} for name in nftables.names(family)}
+    for rule in live:
+        name = frame.ports(rule.key.protocol, family)
+        sets[name][str(rule.key.node_port)] = Entry(f"{rule.pod_ip} . {rule.pod_port}", rule.tag)
+    return Table(frame.frame(), sets)
 
 
 def _told(given: Given, decision: Decision) -> str:
@@ -106,11 +144,13 @@ def kernel(tmp_path: Path, backend: Backend) -> Iterator[World]:
     with spaces() as places:
         places.add("node")
         made = World(places, None, tmp_path, backend)  # type: ignore[arg-type]
-        made.shims = Shims.make(tmp_path / "shims")
+        made.shims = Shims.make(tmp_path / "shims", ("nft",) if backend == "nftables" else PROGRAMS)
+        if backend == "nftables":
+            made.hidden = made.shims.lack_library()
         yield made
 
 
-@pytest.fixture(params=["nft", "legacy"])
+@pytest.fixture(params=BACKENDS)
 def backend(request: pytest.FixtureRequest) -> str:
     assert isinstance(request.param, str)
     return request.param
@@ -125,6 +165,11 @@ def become(kernel: World, given: Given) -> None:
         address = network.replace(".0/", ".1/")
         batch(f"-n {kernel.node}", f"link add {bridge} type bridge", f"address add {address} dev {bridge}")
         batch(f"-n {kernel.node}", f"link set {bridge} up")
+    if kernel.backend == "nftables":
+        empty = nftables.read("")
+        text = to_nft([(empty[family], table) for family, table in given.tables().items() if table.frame])
+        kernel.nft(text)
+        return
     for family, rules in given.rules.items():
         kernel.restore(rules, family)
 
@@ -140,16 +185,28 @@ def test_a_real_kernel_is_told_the_same_and_then_nothing_more(kernel: World, nam
     with taken(kernel, given.taken):
         options = ("--port-range", str(given.port_range), "--namespace-share", str(given.namespace_share))
         applied = kernel.apply(*options)
-        writes = [call for call in kernel.shims.seen() if not call.reads]
+        writes = [call for call in kernel.shims.seen() if writes_rules(call)]
         again = kernel.apply(*options)
 
     assert applied.code == 0, applied.said
+    if kernel.backend == "nftables":
+        text = (given.directory / NFT).read_text()
+        assert [call.text for call in writes] == ([text] if text else [])
+    else:
+        same_restores(kernel, given, writes)
+    assert annotations(kernel.cluster) == yaml.safe_load((given.directory / "annotations.yaml").read_text())
+    assert (again.code, again.counts[1:]) == (0, (0, 0))
+    assert not any(map(writes_rules, kernel.shims.seen()))
+
+
+def writes_rules(call: Call) -> bool:
+    return "inet nplconf {" in call.text or "element" in call.text if "nft " in call.line else not call.reads
+
+
+def same_restores(kernel: World, given: Given, writes: Iterable[Call]) -> None:
     wanted = {family: (given.directory / f"restore-{family}.txt").read_text() for family in FAMILIES}
     programs = {"IPv4": f"iptables-{kernel.backend}-restore", "IPv6": f"ip6tables-{kernel.backend}-restore"}
     assert {call.line.split()[0]: call.text for call in writes} == {programs[f]: t for f, t in wanted.items() if t}
-    assert annotations(kernel.cluster) == yaml.safe_load((given.directory / "annotations.yaml").read_text())
-    assert (again.code, again.counts[1:]) == (0, (0, 0))
-    assert all(call.reads for call in kernel.shims.seen())
 
 
 @contextlib.contextmanager
