@@ -14,7 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
-from nplconf.model import Backend, Family, PortRange
+from nplconf.model import FAMILIES, Backend, Family, PortRange
+from nplconf.publish.annotation import Form
 from nplconf.values import (
     ADDRESS,
     DIRECTORY,
@@ -105,7 +106,9 @@ def _option(
     return {**row, "short": short, "only": only}
 
 
-_CLUSTER, _PLAN, _NODE, _LIMITS, _OUTPUT = "cluster", "plan and policy", "node", "limit", "output"
+_CLUSTER, _PLAN, _PUBLISH, _NODE, _LIMITS, _OUTPUT = (
+    "cluster", "plan and policy", "publishing", "node", "limit", "output",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +189,29 @@ class Settings:
             FILE, _PLAN, ("render", "validate", *DECIDE, "doctor", *UNITS), "Policy file: limits what may be mapped."
         ),
     )
+    # publishing
+    annotation_entries: Literal["merged", "per-protocol"] = field(
+        default="merged",
+        metadata=_option(
+            choice("merged", "per-protocol"), _PUBLISH, DECIDE,
+            "merged: TCP and UDP of one Pod port are one entry of the annotation. per-protocol: two, as Antrea writes.",
+        ),
+    )  # fmt: skip
+    publish_families: Literal["IPv4,IPv6", "IPv4", "IPv6"] = field(
+        default="IPv4,IPv6",
+        metadata=_option(
+            choice("IPv4,IPv6", "IPv4", "IPv6", aliases={"IPv6,IPv4": "IPv4,IPv6"}), _PUBLISH, DECIDE,
+            "IP families that the annotation lists. Mappings of the other family are still programmed.",
+        ),
+    )  # fmt: skip
+    withdraw_as: Literal["empty", "remove"] = field(
+        default="empty",
+        metadata=_option(
+            choice("empty", "remove"), _PUBLISH, (*DECIDE, *LEAVE),
+            "What becomes of an annotation when nothing is mapped any more. empty: []. remove: the key is removed, "
+            "which AKO does not see.",
+        ),
+    )  # fmt: skip
     # node
     port_range: PortRange = field(
         default=DEFAULT_RANGE,
@@ -299,6 +325,12 @@ class Settings:
     # no option
     node_origin: str = ""
     """Where the node's name comes from when no option says it: "the host name" or "$NODE_NAME"."""
+
+    @property
+    def form(self) -> Form:
+        """How annotations are written."""
+        families = tuple(family for family in FAMILIES if family in self.publish_families)
+        return Form(self.annotation_entries == "merged", self.withdraw_as == "empty", families)
 
 
 @functools.cache

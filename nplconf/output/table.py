@@ -79,7 +79,11 @@ def _for(mapping: PortMapping) -> str:
 
 def patches(found: Iterable[Patch]) -> list[Line]:
     """A line per annotation to write."""
-    return [("patch", escaped(f"@ annotate {p.pod.key}: {p.annotation or 'removed'}")) for p in found]
+    return [("patch", escaped(f"@ annotate {p.pod.key}: {_becomes(p)}")) for p in found]
+
+
+def _becomes(found: Patch) -> str:
+    return "removed" if found.annotation is None else found.annotation
 
 
 def skipped(found: Iterable[Skipped]) -> list[Line]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from nplconf.model import Failure, Pod, PortMapping
 from nplconf.publish import annotation
+from nplconf.publish.annotation import DEFAULT, Form
 
 PERIOD = 600.0
 """Seconds after which a denied patch is tried again."""
@@ -49,13 +50,14 @@ def added(
 
 
 def without(
-    rows: tuple[PortMapping, ...], denials: Denials, pods: Iterable[Pod]
+    rows: tuple[PortMapping, ...], denials: Denials, pods: Iterable[Pod], form: Form = DEFAULT
 ) -> tuple[tuple[PortMapping, ...], tuple[Failure, ...]]:
     """Return the rows without those that a denied patch would publish, and a failure for each Pod concerned."""
     if not denials:
         return rows, ()
     known = {(p.ref, e) for p in pods if p.ref.key in denials for e in annotation.parse(p.annotation)}
-    out = {m for m in rows if m.via == "dnat" and m.pod.key in denials and (m.pod, annotation.entry(m)) not in known}
+    listed = (m for m in rows if m.via == "dnat" and m.pod.key in denials and m.family in form.families)
+    out = {m for m in listed if (m.pod, annotation.entry(m)) not in known}
     failures = (
         Failure("publish", key, f"{denials[key].message} (denied before; tried again later)", refused=True)
         for key in sorted({m.pod.key for m in out})

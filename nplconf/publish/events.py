@@ -95,8 +95,8 @@ def _all(outcome: Outcome, last: Plan | None, said: Said) -> Iterator[Event]:
         elif (topic := _topic(pod.ref, "forged")) in said:  # so that a run without a change writes nothing
             yield _event(pod.ref, "forged", said[topic], "AnnotationForged", _FORGED, warning=True)
         text = outcome.told.get(pod.ref)
-        if text:
-            yield _event(pod.ref, "mapped", annotation.digest(text), "NodePortMapped", _where(annotation.parse(text)))
+        if entries := annotation.parse(text):
+            yield _event(pod.ref, "mapped", annotation.digest(text), "NodePortMapped", _where(entries))
     yield from _skipped(outcome)
 
 
@@ -135,7 +135,8 @@ def _forged(pod: Pod, planned: Planned, said: Said) -> str:
     if told == annotation.digest(text):
         return ""
     found = annotation.parse(text)
-    return "" if planned(pod.ref).issuperset(found) and annotation.render(found) == text else _FORGED
+    left_by_us = bool(found) or not told  # [] instead of entries that were written is not
+    return "" if left_by_us and planned(pod.ref).issuperset(found) and annotation.canonical(text) else _FORGED
 
 
 def _where(entries: Iterable[Entry]) -> str:

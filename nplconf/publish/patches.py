@@ -1,12 +1,13 @@
-"""Which Pods are to be told something else: the annotations they have against the mappings they have."""
+"""Which annotations must be written: those that Pods have, compared with the mappings that are published."""
 
 from collections.abc import Iterable
 
 from nplconf.model import Patch, Pod, PodRef, PortMapping
 from nplconf.publish import annotation
+from nplconf.publish.annotation import DEFAULT, Form
 
 
-def final(pods: Iterable[Pod], mappings: Iterable[PortMapping]) -> tuple[Patch, ...]:
+def final(pods: Iterable[Pod], mappings: Iterable[PortMapping], form: Form = DEFAULT) -> tuple[Patch, ...]:
     """What makes every Pod's annotation list exactly its mappings; a Pod that is right already is left alone.
 
     Sorted by Pod. pods: those of this node, as they are now.
@@ -14,13 +15,13 @@ def final(pods: Iterable[Pod], mappings: Iterable[PortMapping]) -> tuple[Patch, 
     by_pod = _by_pod(mappings)
     found = []
     for pod in pods:
-        text = annotation.render(annotation.entries(by_pod.get(pod.ref, ())))
+        text = annotation.text(annotation.published(by_pod.get(pod.ref, ()), form), pod.annotation, form)
         if text != pod.annotation:
             found.append(Patch(pod.ref, text))
     return tuple(sorted(found, key=lambda p: p.pod))
 
 
-def withdrawals(pods: Iterable[Pod], mappings: Iterable[PortMapping]) -> tuple[Patch, ...]:
+def withdrawals(pods: Iterable[Pod], mappings: Iterable[PortMapping], form: Form = DEFAULT) -> tuple[Patch, ...]:
     """What takes the entries away that are not to stay, before their rules go; entries to come are not added yet.
 
     Only a Pod that has such an entry is named: nobody is told to go where nothing is any more.
@@ -29,9 +30,10 @@ def withdrawals(pods: Iterable[Pod], mappings: Iterable[PortMapping]) -> tuple[P
     found = []
     for pod in pods:
         now = annotation.parse(pod.annotation)
-        keep = set(annotation.entries(by_pod.get(pod.ref, ())))
+        keep = set(annotation.published(by_pod.get(pod.ref, ()), form))
         if any(e not in keep for e in now):
-            found.append(Patch(pod.ref, annotation.render(sorted({e for e in now if e in keep}))))
+            left = sorted({e for e in now if e in keep})
+            found.append(Patch(pod.ref, annotation.text(left, pod.annotation, form)))
     return tuple(sorted(found, key=lambda p: p.pod))
 
 

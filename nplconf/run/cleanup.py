@@ -26,7 +26,7 @@ def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Fail
     that the node may join another one. A cluster that fails keeps its annotations, and stops nothing else.
     """
     loaded = node.load()
-    left = _withdraw(cluster, loaded.state, settings.node) if cluster else ()
+    left = _withdraw(cluster, loaded.state, settings) if cluster else ()
     return (*left, *_clean_node(node, loaded))
 
 
@@ -35,21 +35,22 @@ def unread(why: str) -> Failure:
     return Failure("annotation", "the annotations of this node's Pods", f"left as they are: {why}")
 
 
-def _withdraw(cluster: Cluster, state: State, name: str) -> tuple[Failure, ...]:
+def _withdraw(cluster: Cluster, state: State, settings: Settings) -> tuple[Failure, ...]:
     """state: which cluster's Pods this node's job has annotated."""
     try:
-        gone = _withdrawals(cluster, state, name)
+        gone = _withdrawals(cluster, state, settings)
         return cluster.patch(gone) if gone else ()
     except NplconfError as err:
         return (unread(str(err)),)
 
 
-def _withdrawals(cluster: Cluster, state: State, name: str) -> tuple[Patch, ...]:
+def _withdrawals(cluster: Cluster, state: State, settings: Settings) -> tuple[Patch, ...]:
     """Return the patches that withdraw all annotations. Raises NplconfError, also for another cluster."""
+    name = settings.node
     snapshot = cluster.snapshot(name)
     if identity.other_cluster(state, snapshot, find_node(snapshot, name)):
         raise UnavailableError(f"this is another cluster ({snapshot.identity}) than this node's ({state.cluster})")
-    return patches.final([pod for pod in snapshot.pods if pod.node == name], ())
+    return patches.final([pod for pod in snapshot.pods if pod.node == name], (), settings.form)
 
 
 def _clean_node(node: Node, loaded: Loaded) -> list[Failure]:
@@ -98,7 +99,7 @@ def preview(node: Node, cluster: Cluster | None, settings: Settings) -> Preview:
     failures = [Failure("rule", family, why) for family, why in reading.unreadable.items()]
     withdrawn: tuple[Patch, ...] = ()
     try:
-        withdrawn = _withdrawals(cluster, loaded.state, settings.node) if cluster else ()
+        withdrawn = _withdrawals(cluster, loaded.state, settings) if cluster else ()
     except NplconfError as err:
         failures.append(unread(str(err)))
     removals = tuple(Change("delete", "cleanup", mapping, mapping) for mapping in _live(node, loaded, reading))

@@ -37,6 +37,7 @@ from nplconf.plan.limits import Blocked, Evidence
 from nplconf.plan.live import numbers
 from nplconf.plan.state import State
 from nplconf.publish import denials, patches
+from nplconf.publish.annotation import DEFAULT, Form
 from nplconf.rules import foreign
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import masquerade_sources
@@ -90,6 +91,8 @@ class Decision:
     degraded: tuple[str, ...] = ()
     taken: Mapping[RuleKey, ForeignRule] = field(default_factory=dict, hash=False)
     """Rows whose packets a rule of others takes first; they are in force, and are not published."""
+    form: Form = DEFAULT
+    """How annotations are written."""
 
     @property
     def removals(self) -> tuple[Change, ...]:
@@ -270,7 +273,7 @@ def _decision(
     """stay: live mappings whose removal is blocked."""
     eligible, failures = _eligible(plan.mappings, live, observed.holds, settings)
     denied = denials.current(_of_this_boot(observed), pods, plan.mappings, now=observed.now)
-    eligible, unwritten = denials.without(eligible, denied, pods)
+    eligible, unwritten = denials.without(eligible, denied, pods, settings.form)
     eligible, conflicts = limits.beside(eligible, stay)
     failures += unwritten + conflicts
     failures += tuple(Failure("rule", m.subject, observed.unreadable[m.family]) for m in orphaned(observed, plan))
@@ -282,11 +285,12 @@ def _decision(
         diff=diff(live, eligible, why_add=lambda _: "new", why_delete=reasons.going(pods, plan, eligible)),
         wanted={},
         addresses=addresses,
-        patches=patches.final(pods, [m for m in eligible if m.via != "dnat" or m.key not in taken]),
+        patches=patches.final(pods, [m for m in eligible if m.via != "dnat" or m.key not in taken], settings.form),
         findings=(),
         failures=failures,
         next_state=replace(_kept(_with(plan, stay), addresses, live, pods, observed), denials=denied),
         taken=taken,
+        form=settings.form,
     )
     decision = replace(decision, wanted=rules_for(eligible, decision, observed))
     return repairs.marked(replace(decision, findings=_findings(decision, observed)), observed, pods)

@@ -7,6 +7,7 @@ from typing import Any
 from nplconf.model import FAMILIES, Change, Failure, Family, LiveRule, Patch, Pod, PodRef, PortMapping, RuleKey
 from nplconf.plan.state import State
 from nplconf.publish import annotation
+from nplconf.publish.annotation import DEFAULT, Form
 from nplconf.rules import RuleBackend, owner
 from nplconf.run import repairs
 from nplconf.run.decision import Decision
@@ -79,14 +80,14 @@ def told(pods: Iterable[Pod], written: Iterable[Patch], failures: Iterable[Failu
 
 
 def unpublished(
-    there: Iterable[PortMapping], refused: Iterable[Failure], pods: Iterable[Pod]
+    there: Iterable[PortMapping], refused: Iterable[Failure], pods: Iterable[Pod], form: Form = DEFAULT
 ) -> frozenset[PortMapping]:
-    """What its Pod may not be told of, and was not: nobody would come, and the port would be open for ever."""
+    """Return the mappings whose entry was denied: no load balancer learns of them, and the ports would stay open."""
     denied = {failure.subject for failure in refused if failure.refused}
     if not denied:
         return frozenset()
     known = {(pod.ref, e) for pod in pods if pod.ref.key in denied for e in annotation.parse(pod.annotation)}
-    rows = (m for m in there if m.via == "dnat" and m.pod.key in denied)
+    rows = (m for m in there if m.via == "dnat" and m.pod.key in denied and m.family in form.families)
     return frozenset(m for m in rows if (m.pod, annotation.entry(m)) not in known)
 
 

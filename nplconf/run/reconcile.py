@@ -188,17 +188,18 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
         failures += node.clear_leftovers(replaced)
     in_place = outcome.in_place(decision, seen, observed, pods)
     gone: frozenset[PortMapping] = frozenset()
-    published = decision.patches if in_place == decision.eligible and pods is before else patches.final(pods, in_place)
+    same = in_place == decision.eligible and pods is before
+    published = decision.patches if same else patches.final(pods, in_place, decision.form)
     current().step()
     if cluster and published:
         refused = cluster.patch(published)
         failures += refused
-        gone = outcome.unpublished(in_place, refused, pods)
+        gone = outcome.unpublished(in_place, refused, pods, decision.form)
         if gone:
             in_place = tuple(m for m in in_place if m not in gone)
             seen, unwritten = _take_back(gone, decision, replace(observed, found=seen), node)
             failures += unwritten
-    written = published if pods is before else patches.final(before, in_place)
+    written = published if pods is before else patches.final(before, in_place, decision.form)
     told = outcome.told(before, written, failures) if cluster else None
     denied = denials.added(
         decision.next_state.denials,
@@ -261,7 +262,7 @@ def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tupl
     # only a Pod that is to be told something else can have something to take back
     concerned = {patch.pod for patch in decision.patches}
     mappings = [m for m in decision.eligible if m.pod in concerned]
-    gone = patches.withdrawals([pod for pod in pods if pod.ref in concerned], mappings)
+    gone = patches.withdrawals([pod for pod in pods if pod.ref in concerned], mappings, decision.form)
     if not gone:
         return pods, ()
     refused = cluster.patch(gone)

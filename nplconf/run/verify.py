@@ -47,7 +47,7 @@ def verify(decision: Decision, observed: Observed, pods: Sequence[Pod] | None, *
     told = {pod.ref: set(annotation.parse(pod.annotation)) for pod in pods or ()}
     numbers = held(observed.holds)
     rules = _rules(decision, observed)
-    unclear = {p.pod for p in patches.final(pods or (), decision.plan.mappings)}
+    unclear = {p.pod for p in patches.final(pods or (), decision.plan.mappings, decision.form)}
 
     def hold(mapping: PortMapping) -> Fact:
         if no_hold or mapping.via == "hostPort":
@@ -55,7 +55,10 @@ def verify(decision: Decision, observed: Observed, pods: Sequence[Pod] | None, *
         return "ok" if mapping.node_port in numbers else "missing"
 
     def annotated(mapping: PortMapping) -> Fact:
-        return "na" if pods is None else _annotated(mapping, told.get(mapping.pod, set()))
+        if pods is None:
+            return "na"
+        found = told.get(mapping.pod, set())
+        return _annotated(mapping, found) if mapping.family in decision.form.families else _published(mapping, told)
 
     rows = [Row(m, rules(m), hold(m), annotated(m)) for m in decision.plan.mappings]
     rows += [Row(c.mapping, "extra", hold(c.mapping), _published(c.mapping, told)) for c in _extra(decision)]

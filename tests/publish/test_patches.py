@@ -1,9 +1,10 @@
 """Which Pods are told something else."""
 
+import pytest
 from worlds import mapping, pod
 
-from nplconf.model import Patch
-from nplconf.publish.annotation import entries, render
+from nplconf.model import Family, Patch
+from nplconf.publish.annotation import Form, entries, render
 from nplconf.publish.patches import final, withdrawals
 
 TEXT = render(entries([mapping()]))
@@ -18,8 +19,28 @@ def test_a_pod_that_was_told_nothing_is_told() -> None:
     assert final([pod()], [mapping()]) == (Patch(pod().ref, TEXT),)
 
 
-def test_the_key_goes_with_the_last_mapping() -> None:
-    assert final([pod(annotation=TEXT)], []) == (Patch(pod().ref, None),)
+def test_the_last_mapping_leaves_an_empty_list() -> None:
+    # AKO ignores a Pod without the key, and would keep its members for ever
+    assert final([pod(annotation=TEXT)], []) == (Patch(pod().ref, "[]"),)
+    assert final([pod(annotation="[]")], []) == ()
+
+
+def test_a_removed_key_is_the_choice_of_the_administrator() -> None:
+    form = Form(empty=False)
+    assert final([pod(annotation=TEXT)], [], form) == (Patch(pod().ref, None),)
+    assert final([pod(annotation="[]")], [], form) == (Patch(pod().ref, None),)
+    assert withdrawals([pod(annotation=TEXT)], [], form) == (Patch(pod().ref, None),)
+
+
+@pytest.mark.parametrize("families", [("IPv4",), ("IPv6",), ("IPv4", "IPv6"), ()])
+def test_only_the_families_that_are_published_are_listed(families: tuple[Family, ...]) -> None:
+    rows = [mapping(family="IPv4"), mapping(family="IPv6")]
+    listed = entries(row for row in rows if row.family in families)
+    both = pod(annotation=render(entries(rows)))
+    expected = [Patch(both.ref, render(listed))] if len(families) < 2 else []
+    assert final([both], rows, Form(families=families)) == tuple(expected)
+    assert withdrawals([both], rows, Form(families=families)) == tuple(expected)
+    assert final([pod()], rows, Form(families=())) == ()
 
 
 def test_a_pod_of_the_same_name_with_another_uid_is_not_told_the_old_ones_mappings() -> None:
@@ -52,7 +73,7 @@ def test_patches_are_sorted_by_pod() -> None:
 
 
 def test_an_entry_to_come_is_not_in_the_withdrawal() -> None:
-    assert withdrawals([pod(annotation=TEXT)], [mapping(61099)]) == (Patch(pod().ref, None),)
+    assert withdrawals([pod(annotation=TEXT)], [mapping(61099)]) == (Patch(pod().ref, "[]"),)
 
 
 def test_a_pod_that_only_gains_is_not_written_early() -> None:

@@ -29,7 +29,7 @@ def test_a_preview_lists_what_cleaning_removes_and_changes_nothing() -> None:
     published, state = world.cluster.annotation(), world.node.state
     found = preview(world.node, world.cluster, SETTINGS)
     assert [(c.action, c.mapping.pod_port) for c in found.removals] == [("delete", 8080)]
-    assert [(p.pod.name, p.annotation) for p in found.patches] == [("web-0", None)]
+    assert [(p.pod.name, p.annotation) for p in found.patches] == [("web-0", "[]")]
     assert (found.failures, dict(found.leftovers)) == ((), {})
     assert world.cluster.annotation() == published
     assert world.node.state == state

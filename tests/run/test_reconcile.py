@@ -552,7 +552,7 @@ def test_an_annotation_that_nobody_asked_for_is_removed() -> None:
     forged = pod("forger", ("10.244.3.66",), labels={}, annotation='[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":2}]')
     world = World(forged, service())
     world.apply()
-    assert world.cluster.annotation("forger") is None
+    assert world.cluster.annotation("forger") == "[]"
 
 
 def test_cleanup_takes_rules_and_annotations_and_remembers_who_had_what() -> None:
@@ -561,11 +561,18 @@ def test_cleanup_takes_rules_and_annotations_and_remembers_who_had_what() -> Non
     number = world.entries()[0][1]
     assert clean(world.node, world.cluster, SETTINGS) == ()
     assert world.node.tables["IPv4"].empty
-    assert world.cluster.annotation() is None
+    assert world.cluster.annotation() == "[]"
     assert world.node.state.plan is None
     assert clean(world.node, world.cluster, SETTINGS) == ()
     world.apply()
     assert world.entries() == [(8080, number)]
+
+
+def test_cleanup_removes_the_key_where_that_is_asked_for() -> None:
+    world = World(pod(), service())
+    world.apply()
+    assert clean(world.node, world.cluster, replace(SETTINGS, withdraw_as="remove")) == ()
+    assert world.cluster.annotation() is None
 
 
 def test_cleanup_cleans_the_node_when_the_cluster_fails_half_way() -> None:

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     failures = clean_up(settings)
     say_failures(failures)
     if settings.output == "table":
-        done = f"The rules and annotations of nplconf are removed from {settings.node}."
+        done = f"The rules of nplconf are removed from {settings.node}. {annotations(settings)}"
         left = f"Cleanup of {settings.node} is incomplete: {table.counted(len(failures), 'step')} failed."
         table.write([("sum", left if failures else done)], settings)
     else:
@@ -42,6 +42,15 @@ def clean_up(settings: Settings) -> tuple[Failure, ...]:
     with locked(settings.state_dir):
         cluster, failures = _cluster(settings)
         return (*failures, *clean(open_node(settings), cluster, settings))
+
+
+def annotations(settings: Settings) -> str:
+    """Return the sentence that says what became of the annotations."""
+    if settings.no_cluster:
+        return "The annotations of its Pods are left as they are."
+    if settings.withdraw_as == "empty":
+        return "The annotations of its Pods are now [] (--withdraw-as remove removes the key, which AKO does not see)."
+    return "The annotations of its Pods are removed."
 
 
 def say_failures(failures: Iterable[Failure]) -> None:

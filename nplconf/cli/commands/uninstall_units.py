@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from nplconf.cli.commands.cleanup import clean_up, say_failures
+from nplconf.cli import say
+from nplconf.cli.commands.cleanup import annotations, clean_up, say_failures
 from nplconf.errors import NplconfError, PermissionDeniedError
 from nplconf.install import reserved, systemd, units
 from nplconf.model import Failure
@@ -28,7 +29,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Return 0, or 5 when a step failed, each by name. A step that fails does not keep the next ones from running."""
+    if _is_bare(settings):
+        settings = replace(settings, no_cluster=True)
     left = list(_take_away(settings, purge=arguments.purge))
+    if not left:
+        say.notice(annotations(settings))
     say_failures(left)
     kept = [path for path in _places(settings) if Path(path).exists()]
     if settings.output == "table":
@@ -57,13 +62,12 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
     """Each step in its turn: nothing runs that could make anew what was just removed."""
     if os.geteuid():
         raise PermissionDeniedError("uninstall-units removes units and rules: run it as root")
-    bare = _is_bare(settings)
     steps: list[tuple[str, Callable[[], object]]] = [
         # Followers that are stopped start a run: what they start is stopped after them.
         ("firewall followers", lambda: _stop((units.RELOADS, *units.FOLLOWERS))),
         ("refresh", lambda: _stop((units.REFRESH,))),
         ("timer and job", lambda: _stop(JOB)),
-        ("rules and annotations", lambda: clean_up(replace(settings, no_cluster=True) if bare else settings)),
+        ("rules and annotations", lambda: clean_up(settings)),
         ("hold daemon", lambda: _stop(HOLD)),
         ("units", _remove_units),
         ("reserved ports", lambda: reserved.release(settings.port_range)),
