@@ -128,6 +128,6 @@ def text(run: Run) -> str:
     counter("runs_total", "Runs by result.", "result", (*RESULTS.values(), "failed"), totals.runs)
     counter("changes_total", "Changes that runs made, by action.", "action", ACTIONS, totals.changes)
     counter("failures_total", "Failures in runs, by step.", "step", STEPS, totals.failures)
-    build = Gauge("nplconf_build_info", "Version, and the iptables in use.", ["version", "backend"], registry=registry)
+    build = Gauge("nplconf_build_info", "Version, and the backend in use.", ["version", "backend"], registry=registry)
     build.labels(__version__, run.backend).set(1)
     return generate_latest(registry).decode()

@@ -20,7 +20,7 @@ from nplconf.settings import Settings
 
 
 def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
-    """Remove every annotation of this node's Pods and every rule of ours, in both backends; what could not be.
+    """Remove every annotation of this node's Pods and every rule of ours, in every backend; what could not be.
 
     Who had which number is kept, so that a later install gives the same ones again; which cluster it was is not, so
     that the node may join another one. A cluster that fails keeps its annotations, and stops nothing else.

@@ -14,7 +14,7 @@ import pytest
 import struck
 import worlds
 from echo import Answer
-from netns import world
+from netns import BACKENDS, world
 from struck import Runner
 from underfire import Site
 
@@ -165,7 +165,7 @@ class Life:
             watcher.join()
 
 
-@pytest.fixture(params=["nft", "legacy"])
+@pytest.fixture(params=BACKENDS)
 def life(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Life]:
     with world(tmp_path, request.param, Crowd) as node:
         for place in PLACES:
