@@ -18,6 +18,7 @@ from nplconf.model import FAMILIES, Backend, Family, PortRange
 from nplconf.publish.annotation import Form
 from nplconf.values import (
     ADDRESS,
+    COMMAND,
     DIRECTORY,
     FILE,
     FILES,
@@ -53,9 +54,11 @@ NODE = (*DECIDE, "show", "diff", "doctor", *LEAVE)
 CLUSTER = ("render", *DECIDE, "doctor", *LEAVE)
 """They read the cluster."""
 UNITS = ("install-units",)
+FOLLOWED = ("backends",)
+"""They read the Services and Pods of the whole cluster."""
 PRINT = ("render", "validate", *NODE, *UNITS)
 """They print a result."""
-CONFIGURED = (*PRINT, "hold")
+CONFIGURED = (*PRINT, *FOLLOWED, "hold")
 """They read the configuration: every command but `schema`, `example` and `demo`."""
 
 
@@ -129,7 +132,7 @@ class Settings:
     cluster_state: tuple[str, ...] = field(
         default=(),
         metadata=_option(
-            FILES, _CLUSTER, (*CLUSTER, *UNITS),
+            FILES, _CLUSTER, (*CLUSTER, *FOLLOWED, *UNITS),
             "Read the cluster from these files (kubectl get nodes,pods,services -A -o yaml), not from the API server. "
             "The flag takes one file and can be repeated; - is stdin.",
         ),
@@ -144,7 +147,7 @@ class Settings:
     kubeconfig: str | None = field(
         default=None,
         metadata=_option(
-            FILE, _CLUSTER, (*CLUSTER, *UNITS), "Credentials for the API server.",
+            FILE, _CLUSTER, (*CLUSTER, *FOLLOWED, *UNITS), "Credentials for the API server.",
             default="$KUBECONFIG, then in-cluster, then the kubelet's",
         ),
     )  # fmt: skip
@@ -259,7 +262,12 @@ class Settings:
     )  # fmt: skip
     resync: int = field(
         default=30,
-        metadata=_option(SECONDS, _NODE, ("watch",), "How often the whole node is read although nothing happened."),
+        metadata=_option(
+            SECONDS,
+            _NODE,
+            ("watch", *FOLLOWED),
+            "How often watch reads the whole node, and backends its file, without any event.",
+        ),
     )
     listen: str | None = field(
         default=None,
@@ -308,6 +316,14 @@ class Settings:
         metadata=_option(
             choice("auto", "always", "never"), _OUTPUT, (*PRINT, "example", "demo"),
             "Whether to colour the table; auto: on a terminal.",
+        ),
+    )  # fmt: skip
+    on_change: tuple[str, ...] = field(
+        default=(),
+        metadata=_option(
+            COMMAND, _OUTPUT, FOLLOWED,
+            "With --out: run this program, without a shell, after the file has changed. "
+            "The flag takes a JSON list, or words that are split at spaces as a shell does.",
         ),
     )  # fmt: skip
     quiet: bool = field(

@@ -116,6 +116,17 @@ def _node_ips(value: object) -> dict[str, str]:
     return value
 
 
+def _command_of(text: str) -> object:
+    """Return the list of a command that was given as one text; the text where it cannot be read."""
+    import json
+    import shlex
+
+    try:
+        return json.loads(text) if text.lstrip().startswith("[") else shlex.split(text)
+    except ValueError:
+        return text
+
+
 ADDRESS = text("an address and a port", "ADDRESS:PORT")
 NAME = text("a name", "NAME")
 FILE = text("a file", "FILE")
@@ -133,6 +144,18 @@ FILES = Kind(
     lambda text: [text],
     many=True,
 )
+COMMAND = Kind(
+    _texts,
+    {
+        "title": "a program and its arguments",
+        "type": "array",
+        "minItems": 1,
+        "items": {"description": "The program, then each argument.", **FILE.schema},
+    },
+    "COMMAND",
+    _command_of,
+)
+"""In a flag or variable: a JSON list, or words that are split at spaces, with quotes as in a shell."""
 SWITCH = Kind(
     _switch,
     {"title": "true or false", "type": "boolean"},

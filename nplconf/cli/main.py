@@ -39,6 +39,10 @@ COMMANDS = {
     ),
     "diff": Command("Compare two plans, or a plan and the node", "nplconf diff before.yaml after.yaml -o markdown"),
     "doctor": Command("Check this node and print a fix for each problem", "sudo nplconf doctor"),
+    "backends": Command(
+        "List the backends of each Service port, for load balancers",
+        "nplconf backends --format haproxy --out backends.cfg --follow --on-change 'systemctl reload haproxy'",
+    ),
     "report": Command("Write an HTML page about this node or a plan", "nplconf report --out node.html"),
     "cleanup": Command("Remove all rules and annotations of nplconf from this node", "sudo nplconf cleanup --check"),
     "hold": Command("Run the daemon that holds the port range", "nplconf hold --port-range 61000-62000"),
@@ -55,6 +59,7 @@ PURPOSES = {
     "Plans": ("render", "validate", "plan", "diff", "report"),
     "This node": ("apply", "watch", "hold", "cleanup"),
     "State and faults": ("show", "verify", "explain", "doctor"),
+    "Load balancers": ("backends",),
     "Installation": ("install-units", "uninstall-units"),
     "Help": ("help", "completion", "schema", "example", "demo"),
 }

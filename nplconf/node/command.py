@@ -39,7 +39,9 @@ class Completed:
 
 
 def find(program: str) -> str | None:
-    """Where a program is; None when it is not installed."""
+    """Where a program is; None when it is not installed. A path stands for itself."""
+    if "/" in program:
+        return program if os.access(program, os.X_OK) else None
     return next((path for where in PATH if os.access(path := f"{where}/{program}", os.X_OK)), None)
 
 

@@ -86,6 +86,11 @@ class Hub:
             self.events["files"] += 1
             self._notice("files")
 
+    def again(self) -> None:
+        """Say that the last run has left something undone."""
+        with self._changed:
+            self._notice("again")
+
     def annotated(self, patches: Iterable[Patch]) -> None:
         """Take our own patches as written, so that their echo is no change."""
         with self._changed:

@@ -1,4 +1,4 @@
-"""Following one resource in a thread: list, watch, and list again after a gap."""
+"""Following one resource in a thread: list, watch, and list again after a gap. `fill` lists once, without a thread."""
 
 import random
 import threading
@@ -10,7 +10,7 @@ from nplconf.cluster.api.stream import GoneError, Stream
 from nplconf.errors import NplconfError, UnavailableError
 from nplconf.watch import pace
 from nplconf.watch.hub import Hub
-from nplconf.watch.mirror import Resource
+from nplconf.watch.mirror import Mirror, Resource
 
 KINDS: Mapping[Resource, str] = {"services": "ServiceList", "nodes": "NodeList", "pods": "PodList"}
 
@@ -29,9 +29,22 @@ def start(hub: Hub, find: Callable[[], Access], selectors: Mapping[Resource, str
         selectors: field selectors; all objects of a resource that has none.
     """
     for resource in hub.mirror.objects:
-        selection = {"fieldSelector": selectors[resource]} if resource in selectors else {}
-        stream = Stream(find, resource, KINDS[resource], selection)
+        stream = _stream(find, resource, selectors)
         threading.Thread(target=follow, args=(hub, resource, stream), name=resource, daemon=True).start()
+
+
+def fill(mirror: Mirror, find: Callable[[], Access]) -> None:
+    """List each resource of a mirror once. Raises UnavailableError, PermissionDeniedError, BadConfigError."""
+    for resource in mirror.objects:
+        try:
+            mirror.replace(resource, mirror.values(resource, _stream(find, resource, {}).list()))
+        except GoneError:
+            raise UnavailableError(f"the API server ended the list of {resource} before its last page (410)") from None
+
+
+def _stream(find: Callable[[], Access], resource: Resource, selectors: Mapping[Resource, str]) -> Stream:
+    selection = {"fieldSelector": selectors[resource]} if resource in selectors else {}
+    return Stream(find, resource, KINDS[resource], selection)
 
 
 def follow(

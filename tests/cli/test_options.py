@@ -85,7 +85,7 @@ def test_every_option_follows_the_precedence(tmp_path: Path) -> None:
         kind = option.kind
         numbers = ("1", "2", "3") if kind.metavar in ("PERCENT", "SECONDS") else ("a", "b", "c")
         flag, variable, key = values.get(option.key, numbers) if kind.metavar else (True, "false", "true")
-        file = write(tmp_path, f"{option.key}: {f'[{key}]' if kind.many else key}\n")
+        file = write(tmp_path, f"{option.key}: {f'[{key}]' if kind.schema.get('type') == 'array' else key}\n")
         given = {"config": file, option.name: [flag] if kind.many else flag}
         environment = {option.variable: variable}
         found = [

@@ -12,6 +12,7 @@ EXAMPLES = {
     "cluster": ("cluster-6281.yaml", "a cluster state file"),
     "policy": ("gitops/policy.yaml", "a policy"),
     "rbac": ("kubernetes/rbac.yaml", "the rights that nplconf needs"),
+    "reader": ("kubernetes/reader.yaml", "the rights that nplconf backends needs"),
     "policies": ("kubernetes/policies.yaml", "admission policies that limit these rights to the node"),
     "policies-strict": (
         "kubernetes/policies-strict.yaml",
