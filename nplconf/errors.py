@@ -11,6 +11,12 @@ class NplconfError(Exception):
     exit_code = 1
 
 
+class BlockedError(NplconfError):
+    """A limit forbids the command, and `--force` may allow it. Exit 4."""
+
+    exit_code = 4
+
+
 class UsageError(NplconfError):
     """The caller's command line is wrong. Exit 64."""
 

@@ -275,7 +275,12 @@ class Settings:
     )
     force: bool = field(
         default=False,
-        metadata=_option(SWITCH, _NODE, APPLY, "Apply although the node's datapath bypasses netfilter."),
+        metadata=_option(
+            SWITCH,
+            _NODE,
+            (*APPLY, "plan", "hold", "install-units"),
+            "Go on although the node's datapath bypasses netfilter, or an Antrea agent works here.",
+        ),
     )
     # limits
     max_delete: int = field(

@@ -24,6 +24,7 @@ from nplconf.model import (
 )
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.antrea import Antrea, Chain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.table import Table, read
@@ -94,6 +95,7 @@ class FakeNode:
     unwritable: bool = False
     own: frozenset[str] = frozenset()
     first: tuple[ForeignRule, ...] = ()
+    left: Antrea = Antrea()  # noqa: RUF009
     before_write: Callable[[], None] = lambda: None
 
     def now(self) -> float:
@@ -142,6 +144,14 @@ class FakeNode:
 
     def foreign(self, found: Mapping[Family, Table]) -> tuple[ForeignRule, ...]:
         return self.first
+
+    def antrea(self) -> Antrea:
+        return self.left
+
+    def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
+        self.journal += [f"remove {chain.place}" for chain in chains]
+        self.left = self.left._replace(chains=tuple(c for c in self.left.chains if c not in chains))
+        return ()
 
     def leftovers(self) -> dict[Backend, tuple[Family, ...]]:
         return {self.spare: tuple(self.other)} if self.other else {}

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from nplconf.cli import say
@@ -52,6 +53,11 @@ def open_node(settings: Settings) -> LinuxNode:
 
 
 def look(settings: Settings, bounds: "Bounds") -> "Review":
+    """Compare the node with what it must be, also beside an Antrea agent; nothing is changed."""
+    return preview(replace(settings, force=True), bounds)
+
+
+def preview(settings: Settings, bounds: "Bounds") -> "Review":
     """What a run would decide now; nothing is changed. With --no-cluster a plan is taken at its word."""
     from nplconf.run.reconcile import review, review_plan
 

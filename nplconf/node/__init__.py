@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping, PortRange
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, R, Reading, RuleBackend, Synced
+from nplconf.rules.antrea import Antrea, Chain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 
@@ -84,6 +85,12 @@ class Node(Protocol):
 
     def foreign(self, found: Mapping[Family, Any]) -> tuple[ForeignRule, ...]:
         """Return the rules of others that take packets to the port range before ours. found: our rules by family."""
+
+    def antrea(self) -> Antrea:
+        """Read what there is of Antrea's NodePortLocal; never raises."""
+
+    def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
+        """Remove chains that an Antrea agent has left, and the jumps to them."""
 
     def leftovers(self) -> Mapping[Backend, tuple[Family, ...]]:
         """Return the families in which a backend that is not in use has rules of this program."""

@@ -9,11 +9,12 @@ from typing import Any
 from nplconf.errors import PermissionDeniedError
 from nplconf.hold import client as holds
 from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping, PortRange
-from nplconf.node import RuleDriver, backend, conntrack, native, owners, routes, state
+from nplconf.node import RuleDriver, antrea, backend, conntrack, native, owners, routes, state
 from nplconf.node.iptables import IptablesDriver
 from nplconf.node.nftables import NftablesDriver
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.antrea import Antrea, Chain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 from nplconf.settings import Settings
@@ -91,6 +92,14 @@ class LinuxNode:
         ports = self.settings.port_range
         rules = tuple(rule for driver, own in places for rule in driver.foreign(own, ports))
         return rules + native.rules(ports, native.OWN if self.backend == "nftables" else native.DSTNAT)
+
+    def antrea(self) -> Antrea:
+        """See `Node`."""
+        return antrea.found()
+
+    def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
+        """See `Node`."""
+        return antrea.remove(chains)
 
     def leftovers(self) -> dict[Backend, tuple[Family, ...]]:
         """See `Node`."""

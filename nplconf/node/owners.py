@@ -33,6 +33,16 @@ def named(holds: Holds, numbers: Collection[int], deadline: float = 0.5) -> Hold
     return replace(holds, taken=tuple(_with_name(taken, inodes, names) for taken in holds.taken))
 
 
+def listening(numbers: Collection[int], deadline: float = 0.5) -> tuple[str, ...]:
+    """Return the TCP sockets that listen at one of these ports, as "tcp/61002 (nginx[812])", sorted.
+
+    deadline: seconds for the scan of /proc; a process that is not found by then is unknown.
+    """
+    found = {number: inode for number, state, inode in _sockets("tcp") if number in numbers and state == LISTEN}
+    names = _names(set(found.values()), time.monotonic() + deadline) if found else {}
+    return tuple(f"tcp/{number} ({names.get(found[number], 'an unknown process')})" for number in sorted(found))
+
+
 def _with_name(taken: Taken, inodes: Mapping[tuple[int, str], str], names: Mapping[str, str]) -> Taken:
     inode = inodes.get((taken.number, taken.protocol))
     return taken if taken.by or inode is None else replace(taken, by=names.get(inode))

@@ -19,17 +19,18 @@ class Blocked:
     """Why a run is blocked, and what it does not do.
 
     kind: `empty` and `max-delete` block the removals that are listed, and the rest of the run is carried out. `cluster`
-    (another cluster's snapshot or plan), `no-node` and `no-address` block the whole run.
+    (another cluster's snapshot or plan), `no-node`, `no-address` and `antrea` (an agent of Antrea works here) block the
+    whole run.
     """
 
-    kind: Literal["empty", "max-delete", "cluster", "no-node", "no-address"]
+    kind: Literal["empty", "max-delete", "cluster", "no-node", "no-address", "antrea"]
     message: str
     removals: tuple[Change, ...] = ()
 
     @property
     def whole_run(self) -> bool:
         """Whether nothing at all is carried out."""
-        return self.kind in ("cluster", "no-node", "no-address")
+        return self.kind in ("cluster", "no-node", "no-address", "antrea")
 
     @property
     def mappings(self) -> tuple[PortMapping, ...]:

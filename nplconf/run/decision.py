@@ -38,7 +38,7 @@ from nplconf.plan.live import numbers
 from nplconf.plan.state import State
 from nplconf.publish import denials, patches
 from nplconf.publish.annotation import DEFAULT, Form
-from nplconf.rules import foreign
+from nplconf.rules import antrea, foreign
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import masquerade_sources
 from nplconf.run import identity, reasons, repairs
@@ -123,6 +123,8 @@ UNBOUND = Bounds()
 
 def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds: Bounds = UNBOUND) -> Decision:
     """Everything but the doing, from a trustworthy snapshot. Raises BadDataError for a file without this node."""
+    if stopped := beside_agent(observed, settings):
+        return stopped
     node = find_node(cluster, settings.node)
     if node is None:
         return _without_node(cluster, observed, settings)
@@ -194,6 +196,8 @@ def trust(plan: Plan, observed: Observed, settings: Settings, own: Collection[st
 
     own: the node's addresses. A row that leads to one of them fails: it would open a service of the node itself.
     """
+    if stopped := beside_agent(observed, settings):
+        return stopped
     if blocked := identity.foreign_plan(observed.state, plan, None):
         return _block_all(blocked, observed, settings)
     addresses = {family: (ip,) for family, ip in plan.node_ips.items()}
@@ -228,6 +232,12 @@ def _without_node(cluster: ClusterState, observed: Observed, settings: Settings)
     if not cluster.served:
         raise BadDataError(message)
     return _block_all(Blocked("no-node", message), observed, settings)
+
+
+def beside_agent(observed: Observed, settings: Settings) -> Decision | None:
+    """Return the decision of a run that an Antrea agent on this node blocks; None where none lives, or with --force."""
+    message = "" if settings.force else antrea.live_agent(observed.antrea)
+    return _block_all(Blocked("antrea", message), observed, settings) if message else None
 
 
 def _without_addresses(node: Node) -> Blocked:
@@ -324,6 +334,7 @@ def _findings(decision: Decision, observed: Observed) -> tuple[Finding, ...]:
     found = [f for family, have in wrong.items() for f in rules.findings(have, there[family], family)]
     found += _leftovers(observed)
     found += foreign.findings(decision.taken, decision.eligible)
+    found += antrea.findings(observed.antrea.chains, decision.plan.port_range)
     concerned = {m.family for m in (*decision.plan.mappings, *orphaned(observed, decision.plan)) if m.via == "dnat"}
     found += [Finding("unreadable", f, text) for f, text in observed.unreadable.items() if f in concerned]
     return tuple(found)

@@ -11,6 +11,7 @@ from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import RuleBackend
+from nplconf.rules.antrea import Antrea
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 from nplconf.settings import Settings
@@ -36,6 +37,7 @@ class Observed:
     routes: Routes
     foreign: tuple[ForeignRule, ...] = ()
     """Rules of others that take packets to node ports before ours see them."""
+    antrea: Antrea = Antrea()  # noqa: RUF009 - a NamedTuple
 
     @property
     def state(self) -> State:

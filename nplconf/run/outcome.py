@@ -43,10 +43,16 @@ class Result:
         if self.decision.inexact:
             return 3
         if self.failures or self.degraded:
-            nothing_done = not self.in_place and not self.done and bool(self.decision.plan.mappings)
+            nothing_done = not (self.in_place or self.done or self._withdrawn) and bool(self.decision.plan.mappings)
             # one that was refused for a reason of its own was answered: somebody is there
             return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
         return 3 if self.decision.stale else 0
+
+    @property
+    def _withdrawn(self) -> bool:
+        """Whether an annotation was written although nothing is in place: then it was withdrawn."""
+        failed = {failure.subject for failure in self.failures}
+        return any(patch.pod.key not in failed for patch in self.patches)
 
 
 def in_place(

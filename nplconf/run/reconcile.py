@@ -18,7 +18,17 @@ from nplconf.plan.state import State
 from nplconf.publish import denials, patches
 from nplconf.rules import Goal
 from nplconf.run import outcome
-from nplconf.run.decision import UNBOUND, Bounds, Decision, decide, heal, rules_for, rules_of_family, trust
+from nplconf.run.decision import (
+    UNBOUND,
+    Bounds,
+    Decision,
+    beside_agent,
+    decide,
+    heal,
+    rules_for,
+    rules_of_family,
+    trust,
+)
 from nplconf.run.events import Outcome, tell
 from nplconf.run.observed import Observed, held, live_now
 from nplconf.run.outcome import Result
@@ -44,6 +54,7 @@ def observe(node: Node) -> Observed:
         holds=node.holds(),
         routes=node.routes(),
         foreign=node.foreign(reading.found),
+        antrea=node.antrea(),
     )
 
 
@@ -140,6 +151,8 @@ def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
 def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
     """Bring the node back to the last good plan of this boot; None when there is none. Nothing comes from a cluster."""
     observed = observe(node)
+    if stopped := beside_agent(observed, settings):
+        return Result(stopped)
     plan = observed.remembered
     if plan is None:
         return _remove_of_other_boot(observed, node, settings, why)

@@ -7,6 +7,8 @@ reading
     changes by other programs (`drift`), but not those of iptables-legacy: the resync sees them.
 foreign
     Rules of others that come first, read with the rules. Changes of them are notified, too.
+antrea
+    What there is of Antrea. An agent that starts changes rules, which is notified.
 leftovers
     Rules in a backend that is not in use. Only an administrator makes them.
 loaded
@@ -26,6 +28,7 @@ from nplconf.node.linux import LinuxNode
 from nplconf.node.state import FILE
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
+from nplconf.rules.antrea import Antrea, Chain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 from nplconf.watch.drift import Monitor
@@ -47,12 +50,13 @@ class RememberedNode:
         self._reading: Reading[Any] | None = None
         self._leftovers: Mapping[Backend, tuple[Family, ...]] | None = None
         self._foreign: tuple[ForeignRule, ...] | None = None
+        self._antrea: Antrea | None = None
         self._loaded: Loaded | None = None
         self._file: _Identity = None
 
     def forget(self) -> None:
         """Read everything again in the next run."""
-        self._reading = self._leftovers = self._foreign = self._loaded = None
+        self._reading = self._leftovers = self._foreign = self._antrea = self._loaded = None
 
     @property
     def backend(self) -> Backend:
@@ -130,6 +134,17 @@ class RememberedNode:
         if self._foreign is None:
             self._foreign = self._node.foreign(found)
         return self._foreign
+
+    def antrea(self) -> Antrea:
+        """See `Node`."""
+        if self._antrea is None:
+            self._antrea = self._node.antrea()
+        return self._antrea
+
+    def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
+        """See `Node`."""
+        self._antrea = self._foreign = None
+        return self._node.remove_antrea(chains)
 
     def leftovers(self) -> Mapping[Backend, tuple[Family, ...]]:
         """See `Node`."""

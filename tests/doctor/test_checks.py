@@ -12,7 +12,7 @@ from nplconf.cluster.api.validity import Validity
 from nplconf.doctor import checks, judge
 from nplconf.doctor import facts as reading
 from nplconf.doctor.checks import every
-from nplconf.doctor.checks.antrea import Antrea, agent
+from nplconf.doctor.checks.antrea import agent
 from nplconf.doctor.checks.api_rights import needs_home
 from nplconf.doctor.checks.backend import Iptables, iptables, leftovers
 from nplconf.doctor.checks.config import faults
@@ -40,9 +40,12 @@ from nplconf.node import datapath
 from nplconf.node.datapath import Datapath
 from nplconf.node.nft import NativeRule
 from nplconf.node.state import Openness
+from nplconf.rules import antrea as predecessor
+from nplconf.rules.antrea import Antrea
 from nplconf.settings import CONFIG, Settings
 
 RANGE = PortRange(61000, 62000)
+LEFT = predecessor.Chain("nft", "IPv4")
 INSTALL, RESTART = "nplconf install-units --now", "systemctl restart nplconf-hold.service"
 RUNNING = Unit("loaded", "enabled", "active", reload=False)
 ABSENT = Unit("not-found", "", "inactive", reload=False)
@@ -75,7 +78,7 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "config": (faults, ()),
     "cluster": (answers, Answers(CLUSTER, RIGHTS)),
     "home": (needs_home, ""),
-    "antrea": (agent, Antrea(runs=False, removal="")),
+    "antrea": (agent, Antrea()),
     "datapath": (bypass, None),
     "state_dir": (openable, None),
     "credentials": (used, USED),
@@ -177,8 +180,9 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("credentials", "fail", {"credentials": USED._replace(now=YEAR + 1)}, "/etc/nplconf/token"),
     ("credentials", "warn", {"credentials": USED._replace(access=CLEAR)}, "clear text"),
     ("api-rights", "fail", {"home": "plugin: $HOME is not set"}, "$HOME is not set"),
-    ("antrea", "fail", {"antrea": Antrea(True, "iptables -X")}, "Antrea agent with NodePortLocal runs"),
-    ("antrea", "warn", {"antrea": Antrea(False, "iptables -X")}, "no longer runs"),
+    ("antrea", "fail", {"antrea": Antrea(("antrea-agent[7]",), (), (LEFT,))}, "Antrea agent with NodePortLocal runs"),
+    ("antrea", "fail", {"antrea": Antrea((), ("tcp/61002 (x[7])",), (LEFT,))}, "listening at tcp/61002 (x[7])"),
+    ("antrea", "warn", {"antrea": Antrea(chains=(LEFT,))}, "no longer runs"),
     ("node-name", "fail", {"cluster": OTHERS}, "Closest names: worker-1.example.com"),
     ("state-dir", "fail", {"state_dir": Openness("/s (mode 0755)", "chmod 700 /s")}, "mode 0755"),
     ("datapath", "fail", {"datapath": Datapath("Calico's eBPF data plane", True)}, "bypasses netfilter"),
@@ -251,7 +255,6 @@ def unchecked(found: Mapping[str, Verdict]) -> list[str]:
         {"route_localnet": ("all",), "forwarding": FORWARD._replace(filters=(LOCALNET,))},
         {"ports": Ports(PortRange(1024, 65535), (RANGE,), 1024)},
         {"datapath": Datapath("Cilium's eBPF host routing", False)},
-        {"antrea": Antrea(True, "")},
         {"no_hold": True, "holds": Holds(available=False), "store": Store(0, 0)},
         {"units": unit("nplconf-hold.service", active="activating")},
         {"iptables": Iptables(("nft",), "auto", None, {})},
@@ -435,8 +438,7 @@ def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
 @pytest.mark.parametrize(
     ("check", "harmless", "said"),
     [
-        ("antrea", {"antrea": Antrea(True, "")}, "an Antrea agent without NodePortLocal"),
-        ("antrea", {}, "no Antrea agent"),
+        ("antrea", {}, "no Antrea agent with NodePortLocal"),
         ("port-range", {"port_range": PortRange(1024, 1024)}, "1024-1024 lies outside"),
         ("backend", {"iptables": Iptables(("nft",), "nft", None, {})}, "nft installed, nft configured"),
         ("last-success", {"last_success": LastSuccess(300.0, ever=True, timer=True)}, "at most 300 s ago"),

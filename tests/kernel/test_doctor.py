@@ -1,16 +1,14 @@
 """Each thing that doctor names, broken on a real node, one at a time: doctor names it, and nothing else."""
 
-import contextlib
 import json
 import os
-import shutil
 import socket
-import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+import antrea
 import pytest
 import worlds
 from netns import ROOT, World, batch, inside, sysctl
@@ -237,7 +235,7 @@ def test_a_range_that_connections_are_given_numbers_of(served: World) -> None:
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 def test_an_antrea_agent_with_nodeportlocal_and_what_it_leaves(served: World, tmp_path: Path, family: str) -> None:
     served.restore(ANTREA, family)
-    with agent(tmp_path):
+    with antrea.agent(tmp_path, served.node):
         assert named(served) == {"antrea": "fail"}
     assert named(served) == {"antrea": "warn"}
     mend(served, "antrea")
@@ -245,20 +243,16 @@ def test_an_antrea_agent_with_nodeportlocal_and_what_it_leaves(served: World, tm
 
 
 def test_an_antrea_agent_without_it(served: World, tmp_path: Path) -> None:
-    with agent(tmp_path):
+    with antrea.agent(tmp_path, served.node, config="nodePortLocal:\n  enable: false\n"):
         assert named(served) == {}
+    with antrea.agent(tmp_path, served.node, config="nodePortLocal:\n  enable: true\n"):
+        assert named(served) == {"antrea": "fail"}
 
 
-@contextlib.contextmanager
-def agent(directory: Path) -> Iterator[None]:
-    """A process with the agent's name."""
-    shutil.copy("/bin/sleep", directory / "antrea-agent")
-    process = subprocess.Popen([directory / "antrea-agent", "60"])
-    try:
-        yield
-    finally:
-        process.kill()
-        process.wait()
+def test_the_fix_for_a_chain_that_was_left_behind_names_the_order(served: World) -> None:
+    served.restore(antrea.text(antrea.rule(61777, "10.244.3.1", 8080)))
+    fix = str(checks(served)["antrea"]["fix"])
+    assert fix.index("nplconf adopt") < fix.index("nplconf apply") < fix.index(f"-X {antrea.CHAIN}")
 
 
 def test_a_data_plane_beside_netfilter(served: World) -> None:

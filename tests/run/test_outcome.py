@@ -39,6 +39,19 @@ def test_a_host_port_is_in_place_without_a_rule() -> None:
     assert outcome.in_place(found, EMPTY, observed(), ()) == found.eligible  # type: ignore[arg-type]
 
 
+# --- exit code -------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_in_which_an_annotation_was_withdrawn_did_something() -> None:
+    decision = decided(pod(), service())
+    failed = outcome.Result(decision, failures=(Failure("hold", "tcp/61044", "not held"),))
+    assert failed.exit_code == 69
+    withdrawn = replace(failed, patches=(Patch(ref(), None),))
+    assert withdrawn.exit_code == 5
+    refused = replace(withdrawn, failures=(*failed.failures, Failure("publish", ref().key, "no")))
+    assert refused.exit_code == 69
+
+
 # --- told ------------------------------------------------------------------------------------------------------------
 
 

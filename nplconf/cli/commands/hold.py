@@ -3,6 +3,7 @@
 import argparse
 import gc
 
+from nplconf.errors import BlockedError
 from nplconf.hold.daemon import main
 from nplconf.settings import Settings
 
@@ -22,6 +23,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ready-file", metavar="FILE", help="with --keep: this file is there while the range is held")
 
 
+def refuse_beside_agent() -> None:
+    """Raise BlockedError beside an Antrea agent: the daemon would take the node ports that the agent is to give."""
+    from nplconf.node import antrea
+    from nplconf.rules.antrea import live_agent
+
+    if message := live_agent(antrea.found()):
+        raise BlockedError(f"blocked: {message}")
+
+
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Runs until SIGTERM; with --reserve it ends at once."""
     if arguments.reserve:
@@ -29,6 +39,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
         reserve(settings.port_range)
         return 0
+    if not settings.force:
+        refuse_beside_agent()
     gc.enable()
     if arguments.keep:
         from nplconf.hold import keeper

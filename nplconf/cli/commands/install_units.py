@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from nplconf.cli import say
+from nplconf.cli.commands.hold import refuse_beside_agent
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.install import systemd, units
 from nplconf.node import state
@@ -27,6 +28,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         raise PermissionDeniedError(f"install-units writes to {units.UNIT_DIRECTORY}: run it as root")
     if arguments.now and not systemd.runs():
         raise UnavailableError("systemd does not run here: without --now the units are written for the next boot")
+    if arguments.now and not settings.force:
+        refuse_beside_agent()  # the daemon's unit may not see other processes
     if settings.config != CONFIG:
         say.warning(f"the units read {CONFIG}, not {settings.config}")
     for path in systemd.unreadable(systemd.runs_from(called())):

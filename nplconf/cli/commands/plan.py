@@ -4,7 +4,7 @@ import argparse
 
 from nplconf.cli import plans, say
 from nplconf.cli.files import write_output
-from nplconf.cli.worlds import look
+from nplconf.cli.worlds import preview
 from nplconf.errors import UsageError
 from nplconf.output import data, structured, table
 from nplconf.plan import document
@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Decide, print, change nothing."""
     check(arguments, settings)
-    decision, observed, *_ = look(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
+    decision, observed, *_ = preview(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
     for warning in filter(None, (observed.loaded.warning, *decision.warnings, *decision.degraded)):
         say.warning(warning)
     say_figures(decision)
