@@ -8,7 +8,7 @@ __all__ = ["FORMS", "LINES", "Explanation", "Facts", "NodePort", "PodName", "Ser
 
 
 def explain(what: What, facts: Facts) -> Explanation:
-    """The answer for one of them; what does not exist has one, too."""
+    """Return the answer about a Pod, a Service or a node port, also for one that does not exist."""
     if isinstance(what, PodName):
         found = of_pod(what.key, facts)
     elif isinstance(what, ServiceName):

@@ -1,4 +1,4 @@
-"""What a node port is to somebody, or that it is free."""
+"""Answers about a node port: its owner, or that it is free."""
 
 from nplconf.desired import claims
 from nplconf.desired.pods import running
@@ -21,7 +21,7 @@ from nplconf.run.verify import Row
 
 
 def of_number(asked: NodePort, facts: Facts) -> Explanation:
-    """The answer for one protocol; the number is one for all."""
+    """Return the answer for one protocol; all protocols of a Pod port share the node port."""
     name = f"{asked.protocol}/{asked.number}"
     rows = [row for row in facts.verified.rows if row.mapping.node_port == asked.number]
     mine = [row for row in rows if row.mapping.protocol == asked.protocol]
@@ -47,7 +47,7 @@ def of_number(asked: NodePort, facts: Facts) -> Explanation:
 
 
 def _unused(name: str, number: int, facts: Facts) -> Explanation:
-    """A number of the range that nobody is mapped to."""
+    """Return the answer about a port of the range without a mapping."""
     taken = [t for t in facts.observed.holds.taken if t.number == number]
     if taken:
         who = next((t.by for t in taken if t.by), "a process that /proc does not tell")
@@ -73,7 +73,7 @@ def _owners(rows: list[Row]) -> str:
 
 
 def _others(number: int, facts: Facts) -> list[str]:
-    """Who has a number of the node without us."""
+    """Yield what claims a port of the node without a mapping: hostPorts and Services."""
     node = find_node(facts.cluster, facts.node)
     if node is None:
         return []

@@ -1,4 +1,4 @@
-"""Why a Pod or a Service is or is not mapped."""
+"""Answers about a Pod or a Service: why it is or is not mapped."""
 
 from nplconf.desired.pods import running
 from nplconf.explain.question import Explanation, Facts
@@ -20,7 +20,7 @@ from nplconf.run.verify import Row
 
 
 def of_pod(key: str, facts: Facts) -> Explanation:
-    """key: namespace/name."""
+    """Return the answer about a Pod. key: namespace/name."""
     rows = [row for row in facts.verified.rows if row.mapping.pod.key == key]
     pod = next((p for p in running(facts.cluster.pods, facts.node) if p.ref.key == key), None)
     if pod is None:
@@ -61,7 +61,7 @@ def _no_pod(key: str, rows: list[Row], facts: Facts) -> Explanation:
 
 
 def _unselected(pod: Pod, facts: Facts) -> tuple[str, list[str]]:
-    """Why no Service asks for a Pod, and the commands that make one ask."""
+    """Return why no Service asks for a Pod, and the commands that change it."""
     near = [s for s in facts.cluster.services if s.selector and s.namespace == pod.ref.namespace and _selects(s, pod)]
     if not near:
         return "no Service selects it", []
@@ -89,7 +89,7 @@ def _asking(service: Service) -> str:
 
 
 def of_service(key: str, facts: Facts) -> Explanation:
-    """key: namespace/name."""
+    """Return the answer about a Service. key: namespace/name."""
     service = next((s for s in facts.cluster.services if s.key == key), None)
     rows = [row for row in facts.verified.rows if key in row.mapping.services]
     if service is None:

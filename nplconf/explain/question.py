@@ -1,4 +1,4 @@
-"""What can be asked for, what the answer rests on, and the shape of an answer."""
+"""The question, the facts that an answer uses, and the form of an answer."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from nplconf.plan.policy import Policy
 
 LINES = 15
-"""What fits on a screen beside the question."""
+"""The most lines of an answer: they fit on a screen together with the question."""
 
 
 class PodName(NamedTuple):
@@ -32,7 +32,7 @@ class ServiceName(NamedTuple):
 
 
 class NodePort(NamedTuple):
-    """A number of the node, for one protocol."""
+    """A port of the node, for one protocol."""
 
     protocol: Protocol
     number: int
@@ -43,7 +43,7 @@ What = PodName | ServiceName | NodePort
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Both worlds, and what was decided from them."""
+    """The cluster and the node as they were read, and what a run would decide."""
 
     cluster: ClusterState
     observed: Observed
@@ -60,14 +60,14 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """answer: one sentence. reasons: what it rests on, the most telling first. fixes: commands that change it."""
+    """An answer. answer: one sentence; reasons: the most important first; fixes: commands."""
 
     answer: str
     reasons: tuple[str, ...] = ()
     fixes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """At most `LINES` lines; of reasons that are too many the first, and how many more there are."""
+        """Return at most `LINES` lines. If there are too many reasons, the last line says how many are left out."""
         ends = [f"  Fix: {command}" for command in dict.fromkeys(self.fixes)][:3]
         room = LINES - 1 - len(ends)
         reasons = [f"  {reason}" for reason in dict.fromkeys(self.reasons)]
@@ -79,7 +79,7 @@ class Explanation:
 _PODS = ("pod", "pods", "po")
 _SERVICES = ("svc", "service", "services")
 _PREFIXES = (*_PODS, *_SERVICES, "sctp")
-"""Words that are not read as a namespace: a Pod of such a namespace is pod/NAMESPACE/NAME."""
+"""Words that are not taken for a namespace. A Pod of such a namespace is asked for as pod/NAMESPACE/NAME."""
 FORMS = "a Pod (NAMESPACE/NAME or pod/NAMESPACE/NAME), a Service (service/NAMESPACE/NAME) or a node port (tcp/NUMBER)"
 _KINDS = (*_PREFIXES, "tcp", "udp")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")

@@ -1,4 +1,4 @@
-"""The sentences that answers are made of, and the commands they end in."""
+"""The sentences of answers, and their commands."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -36,7 +36,7 @@ def _target(mapping: PortMapping) -> str:
 
 
 def whose(mapping: PortMapping) -> str:
-    """namespace/name:podPort."""
+    """Return namespace/name:podPort."""
     return f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "nobody that its rule names"
 
 
@@ -66,7 +66,7 @@ _UNWANTED = {"not-selected": "no Service asks for it", "pod-gone": "the Pod is g
 
 
 def of_skipped(skipped: Iterable[Skipped]) -> Iterator[str]:
-    """Each port that cannot be had, why, and the rule of the policy that decided."""
+    """Yield a sentence per skipped row: the reason, and the policy rule that decided."""
     for row in skipped:
         where = f"{row.pod}:{row.ports}" if row.pod else f"port {row.ports}"
         rule = f" [{row.rule}]" if row.rule else ""
@@ -74,7 +74,7 @@ def of_skipped(skipped: Iterable[Skipped]) -> Iterator[str]:
 
 
 def of_waiting(key: str, facts: Facts) -> Iterator[str]:
-    """What a reviewed plan says, or does not say, of a Pod."""
+    """Yield a sentence per Pod port that waits for a review."""
     decision = facts.decision
     yield from of_stale(stale for stale in decision.stale if stale.mapping.pod.key == key)
     for waiting in decision.pending:
@@ -83,21 +83,21 @@ def of_waiting(key: str, facts: Facts) -> Iterator[str]:
 
 
 def of_stale(rows: Iterable[Stale]) -> Iterator[str]:
-    """Each row of the reviewed plan that does not hold, and why."""
+    """Yield a sentence per stale row of the reviewed plan, with the reason."""
     for row in rows:
         what = f"{_place(row.mapping)} for {whose(row.mapping)}"
         yield f"{what} is stale in the reviewed plan: {row.reason}"
 
 
 def of_pins(kind: Literal["pod", "service"], key: str, facts: Facts) -> Iterator[str]:
-    """The numbers that the policy pins to a Pod or a Service."""
+    """Yield a sentence per port that the policy pins to a Pod or a Service."""
     for pin in facts.policy.pins if facts.policy else ():
         if (pin.kind, pin.subject) == (kind, key):
             yield f"the policy pins its port {pin.pod_port} to number {pin.node_port} [{pin.rule}]"
 
 
 def of_reservations(number: int, facts: Facts) -> Iterator[str]:
-    """Whom the policy keeps a number for."""
+    """Yield a sentence per policy entry that reserves a port."""
     for pin in facts.policy.pins if facts.policy else ():
         if pin.node_port == number:
             yield f"the policy pins it to {pin.kind} {pin.subject}, port {pin.pod_port} [{pin.rule}]"
@@ -107,14 +107,14 @@ def of_reservations(number: int, facts: Facts) -> Iterator[str]:
 
 
 def cooling_now(facts: Facts) -> tuple[Cooling, ...]:
-    """The numbers whose cool-down is not over."""
+    """Return the ports that cool down now."""
     observed, settings = facts.observed, facts.settings
     rebooted = observed.state.boot != observed.boot
     return cooling.current(observed.state.cooling, now=observed.now, period=settings.cool_down, rebooted=rebooted)
 
 
 def cools(cool: Cooling, facts: Facts) -> str:
-    """For whom a number cools down, and how long."""
+    """Return the sentence about a port that cools down: for which owner, and how long."""
     left = facts.settings.cool_down - (facts.observed.now - cool.freed_at)
     return f"{cool.number} cools down for {cool.owner.pod}:{cool.owner.port}, {max(1, round(left))} s more"
 
@@ -123,7 +123,7 @@ def cools(cool: Cooling, facts: Facts) -> str:
 
 
 def fixes(rows: Iterable[Row], facts: Facts) -> list[str]:
-    """The commands that bring these rows in order; none when they are."""
+    """Return the commands that fix these rows, none if they are in place."""
     rows = tuple(rows)
     held = (fix_hold(row.mapping.node_port, facts) for row in rows if row.hold == "missing")
     wrong = any({row.rule, row.annotation} - {"ok", "na"} for row in rows)
@@ -131,21 +131,21 @@ def fixes(rows: Iterable[Row], facts: Facts) -> list[str]:
 
 
 def fix_hold(number: int, facts: Facts) -> list[str]:
-    """A number that is not held although there is a daemon is somebody's: who he is comes first."""
+    """Return the commands for a port that is not held. If the daemon runs, another process has the port."""
     return [who_has(number)] if facts.observed.holds.available else ["systemctl start nplconf-hold.service"]
 
 
 def fix_policy(skipped: Iterable[Skipped], facts: Facts) -> list[str]:
-    """The rules that would have to be other ones."""
+    """Return the commands that edit the policy rules behind skipped rows."""
     rules = dict.fromkeys(row.rule for row in skipped if row.rule)
     return [f"change {listed(rules)} in {facts.settings.policy}, and have it reviewed"] if rules else []
 
 
 def who_has(number: int) -> str:
-    """Lists the sockets on a number, with their processes; a connection that goes out from it has it, too."""
+    """Return the command that lists the sockets on a port with their processes, outgoing connections included."""
     return f"ss -antup 'sport = :{number}'"
 
 
 def new_plan(facts: Facts) -> str:
-    """What leads to the next review."""
+    """Return the command that writes a new plan for review."""
     return f"nplconf render --node {facts.node} --out {facts.node}.yaml, and have it reviewed"

@@ -1,4 +1,4 @@
-"""Which freed numbers wait: a load balancer that is late must not send the old Pod's clients to a new Pod."""
+"""The cool-down of released ports: a load balancer that is late must not send the old Pod's clients to a new Pod."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -7,8 +7,9 @@ from nplconf.model import PodPort
 
 
 class Cooling(NamedTuple):
-    """A freed number that only its last owner may have before the cool-down is over. freed_at: seconds, boot-time
-    clock.
+    """A released port that only its last owner can get before the cool-down ends.
+
+    freed_at: seconds of the boot-time clock.
     """
 
     number: int
@@ -17,25 +18,31 @@ class Cooling(NamedTuple):
 
 
 def with_start_times(cooling: Iterable[Cooling], *, now: float, rebooted: bool) -> tuple[Cooling, ...]:
-    """Those of before, by the clock of now: the boot-time clock, seconds.
+    """Return the cooling ports with start times that fit the clock.
 
-    It began anew with this boot, and so does every period (rebooted). A time in the future cannot be: it counts from
-    now, and is kept as such, or it would be now at every look until the clock has come there.
+    The boot-time clock starts at 0 with each boot, so after a reboot every cool-down starts again. A start time in the
+    future is set to now and stored; otherwise the cool-down would restart at every run until the clock gets there.
+
+    Args:
+        cooling: As an earlier run left them.
+        now: Seconds of the boot-time clock.
+        rebooted: They are of another boot.
+
     """
     return tuple(c if not rebooted and c.freed_at <= now else Cooling(c.number, c.owner, now) for c in cooling)
 
 
 def current(cooling: Iterable[Cooling], *, now: float, period: float, rebooted: bool) -> tuple[Cooling, ...]:
-    """Those whose time is not over; now, rebooted: as for `with_start_times`."""
+    """Return the ports that still cool down after so many seconds (period); now, rebooted: see `with_start_times`."""
     return tuple(c for c in with_start_times(cooling, now=now, rebooted=rebooted) if now - c.freed_at < period)
 
 
 def freed(
     before: Mapping[PodPort, int], after: Mapping[PodPort, int], cooling: Iterable[Cooling], *, now: float
 ) -> tuple[Cooling, ...]:
-    """The cooling numbers once `after` is in force: those of before that nobody has now join them, those in use leave.
+    """Return the cooling ports once `after` is in force, one record per port, sorted by port.
 
-    One record per number, sorted by it.
+    Ports that are in `before` and not in `after` start to cool down; ports in use stop.
     """
     used = set(after.values())
     waiting = {c.number: c for c in cooling if c.number not in used}

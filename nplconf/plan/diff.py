@@ -1,4 +1,4 @@
-"""What would change: two sets of mappings -> changes, each with its reason. Plain data, and nobody to act on it."""
+"""The changes between two sets of mappings, as plain data, each with its reason."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,29 +13,37 @@ Why = Callable[[PortMapping], str]
 
 @dataclass(frozen=True, slots=True)
 class Diff:
-    """changes: as `ordered`. unchanged: mappings that are as they must be."""
+    """changes: sorted as by `ordered`. unchanged: mappings that need no change."""
 
     changes: tuple[Change, ...]
     unchanged: tuple[PortMapping, ...]
 
     def count(self, action: str) -> int:
-        """How many changes of one kind."""
+        """Return the number of changes with this action."""
         return sum(change.action == action for change in self.changes)
 
 
 def compare(was: Iterable[PortMapping], want: Iterable[PortMapping]) -> Diff:
-    """Subtract two plans: all that Pods would be told counts, rule or none."""
+    """Compare two plans. Every field that the annotation publishes counts, with or without a rule."""
     return diff(was, want, why_add=lambda _: "new", why_delete=lambda _: "gone", rules_only=False)
 
 
 def diff(
     was: Iterable[PortMapping], want: Iterable[PortMapping], *, why_add: Why, why_delete: Why, rules_only: bool = True
 ) -> Diff:
-    """Subtract two sets of mappings: of rules alone what is DNAT, and in it what a packet would notice.
+    """Return the changes from one set of mappings to another.
 
-    A mapping of before and one of after are the same one when Pod name, podPort, protocol and family are: moved to
-    another number or address it is a change, never a delete and an add. What is left over at the same number (a rule
-    whose tag names nobody) is a change too, as it is one rule that is rewritten.
+    Two mappings are the same one when Pod name, podPort, protocol and family are equal. A mapping with another port or
+    address is a change, never a delete and an add. A rule whose tag names no owner is a change, too, when the same port
+    is wanted: it is one rule that is rewritten.
+
+    Args:
+        was: The mappings as they are.
+        want: The mappings as they must be.
+        why_add: The reason of an added mapping.
+        why_delete: The reason of a deleted one.
+        rules_only: Compare only mappings with `via` dnat, and only what a packet would notice.
+
     """
     if rules_only:
         was, want = (m for m in was if m.via == "dnat"), (m for m in want if m.via == "dnat")
@@ -62,9 +70,9 @@ def ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
 def _split(
     was: Iterable[PortMapping], want: Iterable[PortMapping]
 ) -> tuple[list[tuple[PortMapping, PortMapping]], list[PortMapping], list[PortMapping]]:
-    """(what is at its place already, with what was there), and the rest of before, in a stable order, and of after.
+    """Return the mappings in their place, each with the one that is there; the rest of was; the rest of want.
 
-    On most runs there is no rest, and nothing is sorted. A rule that is there twice counts once: the first one serves.
+    In most runs there is no rest, and nothing is sorted. Of two rules for one port the first one counts: it serves.
     """
     before: dict[_Place, PortMapping] = {}
     for mapping in was:
@@ -81,7 +89,7 @@ def _split(
 def _pair(
     before: list[PortMapping], after: list[PortMapping]
 ) -> tuple[list[tuple[PortMapping, PortMapping | None]], list[PortMapping]]:
-    """(each mapping of after with the one of before that it replaces), and those of before that nothing replaces."""
+    """Return each mapping of after with the one of before that it replaces, and the rest of before."""
     by_owner: dict[object, list[PortMapping]] = {}
     by_place: dict[object, list[PortMapping]] = {}
     for mapping in reversed(before):
@@ -92,22 +100,23 @@ def _pair(
     for mapping in after:
         candidates = by_owner.get((mapping.owner, mapping.protocol, mapping.family)) or by_place.get(mapping.key)
         pairs.append((mapping, candidates.pop() if candidates else None))
-    # What is left at a wanted number and names nobody is overwritten; a number that passes from one Pod to another is
-    # one delete and one add, as two Pods are concerned.
+    # A rule without an owner at a wanted port is overwritten. A port that passes from one Pod to another is one delete
+    # and one add, because two Pods are concerned.
     replaced = {id(old) for _, old in pairs}
     wanted = {m.key for m in after}
     return pairs, [m for m in before if id(m) not in replaced and (m.pod.name or m.key not in wanted)]
 
 
 def _place(mapping: PortMapping) -> _Place:
-    """Number, family, protocol and owner, without a value of its own: there are 10,000."""
+    """Return port, family, protocol and owner as a tuple: objects for 10,000 mappings would cost more."""
     pod = mapping.pod
     return mapping.node_port, mapping.family, mapping.protocol, pod.namespace, pod.name, mapping.pod_port
 
 
 def _difference(old: PortMapping, new: PortMapping, *, rules_only: bool) -> str:
-    """The first difference that counts; "" when there is none. Both are for one Pod's port, or one number whose rule
-    names nobody.
+    """Return the first difference that counts, "" when there is none.
+
+    Both mappings are for one Pod port, or for one port whose rule names no owner.
     """
     told = rules_only or (old.via, old.node_ip, old.services) == (new.via, new.node_ip, new.services)
     if told and _target(old) == _target(new):

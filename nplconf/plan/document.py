@@ -1,9 +1,9 @@
-"""A plan as text and as plain data, and back.
+"""Plans as text and as plain data, and back.
 
-The text is written by hand and not by PyYAML: it is always the same bytes for the same plan, it looks as reviewers
-know it, and it is pure ASCII, so that no name from a cluster can reorder or hide text in a review. What is not plainly
-a word to every YAML reader (1.1 and 1.2) stands in quotes. `to_data` and `from_data` cost nothing to import: every run
-uses them for its state file.
+This module writes the text itself instead of using PyYAML. The same plan always gives the same bytes, and these are
+ASCII only, so that no name from a cluster can reorder or hide text in a review. A string that some YAML reader (1.1 or
+1.2) would not take for a string is quoted. Every run uses `to_data` and `from_data` for its state file, so they import
+no YAML.
 """
 
 import json
@@ -16,7 +16,7 @@ from nplconf.model import Family, Plan, PodRef, PortMapping, PortRange, Skipped
 API_VERSION = "nplconf.io/v1alpha1"
 KIND = "NodePlan"
 SCHEMA_URL = "https://nplconf.io/schemas/v1alpha1/plan.schema.json"
-"""Also the `$id` of schemas/plan.schema.json; editors look it up by this."""
+"""The `$id` of schemas/plan.schema.json, by which editors find it."""
 
 _WORD = re.compile(
     r"[A-Za-z][A-Za-z0-9._/-]*"  # names, namespace/name
@@ -31,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def mapping_to_data(mapping: PortMapping) -> dict[str, Any]:
-    """The JSON object of a mapping that all commands print; sourceRanges only where a policy set them."""
+    """Return a mapping as the JSON object that all commands print. sourceRanges is there only if a policy set it."""
     data: dict[str, Any] = {
         "nodePort": mapping.node_port,
         "protocol": mapping.protocol,
@@ -49,7 +49,7 @@ def mapping_to_data(mapping: PortMapping) -> dict[str, Any]:
 
 
 def mapping_from_data(data: Mapping[str, Any]) -> PortMapping:
-    """The inverse of `mapping_to_data`, for data that was checked: by the schema, or by the state file's checksum."""
+    """Return the mapping of data that was checked by the schema or by the checksum of the state file."""
     pod = data["pod"]
     return PortMapping(
         node_port=data["nodePort"],
@@ -66,7 +66,7 @@ def mapping_from_data(data: Mapping[str, Any]) -> PortMapping:
 
 
 def skipped_to_data(skipped: Skipped) -> dict[str, Any]:
-    """The JSON object of something that is not mapped; rule only where a policy decided, more only beyond 0."""
+    """Return a skipped row as JSON object. rule is there only if a policy decided, more only above 0."""
     data: dict[str, Any] = {
         "pod": skipped.pod,
         "podPort": skipped.pod_port,
@@ -83,7 +83,7 @@ def skipped_to_data(skipped: Skipped) -> dict[str, Any]:
 
 
 def skipped_from_data(data: Mapping[str, Any]) -> Skipped:
-    """The inverse of `skipped_to_data`, for checked data."""
+    """Return the skipped row of checked data."""
     return Skipped(
         pod=data["pod"],
         pod_port=data["podPort"],
@@ -97,7 +97,7 @@ def skipped_from_data(data: Mapping[str, Any]) -> Skipped:
 
 
 def to_data(plan: Plan) -> dict[str, Any]:
-    """The whole document as JSON-ready data, keys in the order of the file."""
+    """Return the whole document as JSON-ready data, keys in the order of the file."""
     metadata = {"node": plan.node}
     if plan.cluster is not None:
         metadata["cluster"] = plan.cluster
@@ -115,7 +115,7 @@ def to_data(plan: Plan) -> dict[str, Any]:
 
 
 def from_data(data: Mapping[str, Any]) -> Plan:
-    """The inverse of `to_data`, for checked data."""
+    """Return the plan of checked data."""
     metadata, spec = data["metadata"], data["spec"]
     return Plan(
         node=metadata["node"],
@@ -128,7 +128,7 @@ def from_data(data: Mapping[str, Any]) -> Plan:
 
 
 def _by_family(addresses: Mapping[Family, str]) -> Iterable[tuple[Family, str]]:
-    """IPv4 before IPv6, whatever order they were given in."""
+    """Return the addresses with IPv4 first."""
     return sorted(addresses.items())
 
 
@@ -136,7 +136,7 @@ def _by_family(addresses: Mapping[Family, str]) -> Iterable[tuple[Family, str]]:
 
 
 def dump(plan: Plan) -> str:
-    """The plan file. Lone surrogates, which no file can hold, become U+FFFD; everything else comes back as it was."""
+    """Return the text of the plan file. Lone surrogates, which UTF-8 cannot encode, become U+FFFD."""
     return "\n".join(_lines(plan)) + "\n"
 
 
@@ -175,7 +175,7 @@ def _mapping_lines(mapping: PortMapping) -> Iterator[str]:
 
 
 def _flow(data: Mapping[Any, Any]) -> str:
-    """A flow mapping of scalars."""
+    """Return a flow mapping of scalars."""
     return "{" + ", ".join(f"{key}: {_scalar(value)}" for key, value in data.items()) + "}"
 
 
@@ -190,10 +190,10 @@ def _scalar(value: int | str | None) -> str:
 
 
 def _text(value: str) -> str:
-    """A string as a YAML scalar: bare where every reader takes it for a string, else in double quotes, ASCII."""
+    """Return a string as YAML scalar: unquoted if every reader takes it for a string, else in double quotes, ASCII."""
     if _WORD.fullmatch(value) and value.lower() not in _RESERVED:
         return value
     quoted = json.dumps(_SURROGATE.sub("\ufffd", value), ensure_ascii=False).replace("\x7f", "\\x7f")
-    # JSON would write characters beyond U+FFFF as surrogate pairs, which YAML does not know; Python's \xNN, \uNNNN and
-    # \UNNNNNNNN are YAML's escapes too.
+    # JSON would write characters beyond U+FFFF as surrogate pairs, which YAML does not have. Python's escapes \xNN,
+    # \uNNNN and \UNNNNNNNN are YAML's, too.
     return quoted.encode("ascii", "backslashreplace").decode("ascii")

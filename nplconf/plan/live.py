@@ -1,4 +1,4 @@
-"""What the kernel has, as mappings: the rules' own words, completed by what is remembered of them."""
+"""The rules of the kernel as mappings, completed from the last plan and the snapshot."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
@@ -6,7 +6,7 @@ from nplconf.model import Family, LiveRule, PodPort, PodRef, PortMapping, RuleKe
 from nplconf.rules import owner
 
 NOBODY = PodRef("", "", "")
-"""The Pod of a rule whose tag names none: forged, cut, or hashed and forgotten."""
+"""The Pod of a rule whose tag names no known owner: a forged tag, a cut one, or a hash that no Pod explains."""
 
 
 def live_mappings(
@@ -15,10 +15,15 @@ def live_mappings(
     node_ips: Mapping[Family, str],
     pods: Iterable[PodRef] = (),
 ) -> tuple[PortMapping, ...]:
-    """One mapping per DNAT rule, sorted by key.
+    """Return one mapping per DNAT rule, sorted by key.
 
-    known: mappings that say what a rule cannot (services, the address advertised, the owner behind a hashed tag), the
-    best first. pods: this node's, the possible owners behind the hashed tags that no mapping explains.
+    Args:
+        rules: As the backend has read them.
+        known: Mappings with what a rule does not say: services, advertised address, the owner of a hashed tag. The
+            first one that fits is used.
+        node_ips: The advertised addresses, for rules that no known mapping explains.
+        pods: The Pods of this node, the possible owners of hashed tags that no known mapping explains.
+
     """
     rules = tuple(rules)
     by_tag: dict[str, PortMapping] = {}
@@ -40,7 +45,7 @@ def live_mappings(
 
 
 def _by_hash(unknown: Collection[tuple[str, int]], pods: Iterable[PodRef]) -> dict[str, PodRef]:
-    """The Pods whose tag for one of these ports is one of these hashes; other Pods have no hashed tag."""
+    """Return the Pods whose tag for one of these ports is one of these hashes."""
     tags = {tag for tag, _ in unknown}
     ports = {port for _, port in unknown}
     found = ((owner.tag(pod, port), pod) for pod in pods for port in ports if owner.too_long(pod, port))
@@ -59,7 +64,7 @@ def _mapping(
         pod = same_owner.pod if same_owner.pod_port == rule.pod_port else NOBODY
     else:
         named = owner.parse(rule.tag)
-        # a tag that does not fit the rule it stands on says nothing about who the rule is for
+        # a tag with another podPort than the rule's is forged and names no owner
         fits = named is not None and named.pod_port == rule.pod_port
         pod = _pod(named) if named and fits else behind_hash
     return PortMapping(
@@ -76,7 +81,7 @@ def _mapping(
 
 
 def _says(mapping: PortMapping, rule: LiveRule) -> bool:
-    """Whether a mapping of the rule's place and tag is all that the rule is: nearly always, and then it is that one."""
+    """Return whether a known mapping with the rule's key and tag equals the rule. If so, it is used as it is."""
     return (
         mapping.pod_ip == rule.pod_ip
         and mapping.pod_port == rule.pod_port
@@ -100,7 +105,7 @@ def _pod(named: owner.Owner) -> PodRef:
 
 
 def numbers(live: Iterable[PortMapping]) -> dict[PodPort, int]:
-    """Who has which number. Where one Pod port has two (a forged rule), the lowest: any order gives the same."""
+    """Return the port of each owner. If an owner has two (one rule is forged), the lowest one counts."""
     found: dict[PodPort, int] = {}
     for mapping in live:
         if mapping.via == "dnat" and mapping.pod != NOBODY:

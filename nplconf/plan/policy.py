@@ -1,4 +1,4 @@
-"""The reviewed file that bounds automatic mode: who may be exposed, on which numbers, how many of them, and to whom."""
+"""The policy file: it limits which namespaces are mapped, on which ports, how many, and for which clients."""
 
 import re
 from collections.abc import Iterator
@@ -13,12 +13,12 @@ from nplconf.files.strict_yaml import load as read
 from nplconf.model import PortRange
 
 Fault = tuple[Path, str, str]
-"""Path in the document, rule, message."""
+"""(path in the document, rule, message) of a problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """A number that belongs to one Pod port. subject: the Pod's or the Service's namespace/name; index: its place."""
+    """A port for one Pod port alone. subject: namespace/name of the Pod or Service; index: place in the file."""
 
     kind: Literal["pod", "service"]
     subject: str
@@ -28,7 +28,7 @@ class Pin:
 
     @property
     def rule(self) -> str:
-        """Its path in the policy file."""
+        """The path of this entry in the policy file."""
         return f"spec.pins[{self.index}]"
 
     @property
@@ -39,7 +39,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """A range that belongs to one namespace."""
+    """A port range that only one namespace can use."""
 
     namespace: str
     ports: PortRange
@@ -47,13 +47,13 @@ class Reserved:
 
     @property
     def rule(self) -> str:
-        """Its path in the policy file."""
+        """The path of this entry in the policy file."""
         return f"spec.ranges[{self.index}]"
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """The networks whose clients may reach a namespace."""
+    """The networks whose clients can reach the mappings of a namespace."""
 
     namespace: str
     networks: tuple[str, ...]
@@ -61,13 +61,13 @@ class Sources:
 
     @property
     def rule(self) -> str:
-        """Its path in the policy file."""
+        """The path of this entry in the policy file."""
         return f"spec.sourceRanges[{self.index}]"
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The rules. allow None: all namespaces that are not denied. per_pod, per_namespace: counts of numbers, or None."""
+    """The policy. allow None: every namespace that is not denied. per_pod, per_namespace: numbers of ports, or None."""
 
     allow: tuple[str, ...] | None = None
     deny: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class Policy:
     sources: tuple[Sources, ...] = ()
 
     def denied(self, namespace: str) -> str | None:
-        """The path of the rule that keeps a namespace out; None when it may be exposed."""
+        """Return the path of the rule that denies a namespace, None if the namespace is allowed."""
         if denied := self.denied_by_name(namespace):
             return denied
         if self.allow is None or any(matches(pattern, namespace) for pattern in self.allow):
@@ -86,9 +86,9 @@ class Policy:
         return "spec.namespaces.allow"
 
     def denied_by_name(self, namespace: str) -> str | None:
-        """The path of the deny pattern that a namespace is one of.
+        """Return the path of the deny pattern that matches a namespace, or None.
 
-        A pin in such a namespace is a contradiction; a pin in one that is only not allowed (yet) waits.
+        A pin in such a namespace is an error. A pin in a namespace that is not in the allow list has no effect.
         """
         for index, pattern in enumerate(self.deny):
             if matches(pattern, namespace):
@@ -96,16 +96,16 @@ class Policy:
         return None
 
     def ranges_of(self, namespace: str) -> tuple[Reserved, ...]:
-        """The ranges that a namespace has to itself; none: it has what is nobody's."""
+        """Return the ranges reserved for a namespace; without any it uses the ports that no range covers."""
         return tuple(reserved for reserved in self.ranges if reserved.namespace == namespace)
 
     def networks_of(self, namespace: str) -> tuple[str, ...]:
-        """Where clients of a namespace must come from; none: anywhere."""
+        """Return the networks that clients of a namespace must come from; () for any."""
         return next((sources.networks for sources in self.sources if sources.namespace == namespace), ())
 
 
 def matches(pattern: str, namespace: str) -> bool:
-    """Whether a namespace is one of a pattern's, in which `*` alone is special. Linear, whatever the pattern."""
+    """Return whether a pattern matches a namespace. Only `*` is special. The time is linear for every pattern."""
     head, *parts = pattern.split("*")
     if not parts:
         return namespace == pattern
@@ -122,7 +122,14 @@ def matches(pattern: str, namespace: str) -> bool:
 
 
 def load(text: str, file: str, within: PortRange | None = None) -> tuple[Policy | None, tuple[Problem, ...]]:
-    """The policy, only where it has no problem, and its problems. within: the node's port range, where it is known."""
+    """Return the policy if it has no problem, else None, and its problems.
+
+    Args:
+        text: The file's text.
+        file: Its name, for problems.
+        within: The port range of the node, if it is known.
+
+    """
     document = read(text, source=file)
     problems = schema.problems(document, "policy")
     if schema.cut(problems):
@@ -135,16 +142,16 @@ def load(text: str, file: str, within: PortRange | None = None) -> tuple[Policy 
 
 
 def validate(text: str, file: str, within: PortRange | None = None) -> tuple[Problem, ...]:
-    """All problems of a policy; file: its name in them; within: as for `load`."""
+    """Return all problems of a policy. Arguments as for `load`."""
     return load(text, file, within)[1]
 
 
 _PART = re.compile(r"spec\.(\w+(?:\[\d+\])?)")
-"""The part of a policy that a path leads into: an entry of a list, or another key of spec."""
+"""The part of a policy that a path is in: an entry of a list, or another key of spec."""
 
 
 def _policy(spec: dict[str, Any], spoilt: frozenset[str]) -> Policy:
-    """The value of what conforms to the schema. spoilt: the parts that do not."""
+    """Return the policy of the parts that conform to the schema. spoilt: the parts that do not."""
     namespaces = {} if "namespaces" in spoilt else spec.get("namespaces", {})
     caps = {} if "caps" in spoilt else spec.get("caps", {})
     allow = namespaces.get("allow")
@@ -204,7 +211,7 @@ def _pins(policy: Policy, within: PortRange | None) -> Iterator[Fault]:
 
 
 def _ranges(policy: Policy, within: PortRange | None) -> Iterator[Fault]:
-    """Of two ranges that overlap, the one that begins later is told."""
+    """Yield a problem for each range that overlaps an earlier one, or leaves the port range."""
     widest: Reserved | None = None
     for reserved in sorted(policy.ranges, key=lambda one: (one.ports, one.index)):
         path: Path = ("spec", "ranges", reserved.index, "portRange")

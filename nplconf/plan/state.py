@@ -1,4 +1,4 @@
-"""What one run leaves to the next, as values; `node.state` keeps them in a file."""
+"""The state that one run leaves for the next, as values. `node.state` writes and reads the file."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A state and how it was come by. text: the file's, "" where there is none. warning: why it was not believed."""
+    """A state that was read. text: of the file, "" without one. warning: why the file was not used."""
 
     state: State
     text: str = ""

@@ -1,8 +1,8 @@
-"""Whether a text is a plan: all its problems at once, or the plan.
+"""Validation of plan files: the plan, or all its problems at once.
 
-Three passes: the strict reader, the schema, and the rules of this module, which no schema can say. A row that the
-schema refuses takes no part in the rules; its neighbours do. Rows that are not sorted are a problem, not put in order:
-the file in Git is to be the bytes that `render` writes, or every later diff is noise.
+Three passes: the strict YAML reader, the schema, and the rules of this module, which a schema cannot express. The rules
+leave out rows that the schema refused. Rows that are not sorted are a problem and are not sorted here: the file in Git
+must be the bytes that `render` writes, or every later diff is noise.
 """
 
 import re
@@ -19,12 +19,12 @@ from nplconf.model import Family, Plan, PodPort, PortMapping, PortRange, RuleKey
 from nplconf.plan.document import from_data, mapping_from_data
 
 Fault = tuple[Path, str, str]
-"""Path in the document, rule, message."""
+"""(path in the document, rule, message) of a problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A mapping that conforms to the schema. path: spec.mappings[i]; line: where it stands."""
+    """A mapping that conforms to the schema. path: spec.mappings[i]; line: of the file."""
 
     path: Path
     line: int
@@ -32,12 +32,12 @@ class _Row:
 
 
 def validate(text: str, file: str) -> tuple[Problem, ...]:
-    """All problems of a plan; file: its name in them."""
+    """Return all problems of a plan. file: its name, for problems."""
     return load(text, file)[1]
 
 
 def load(text: str, file: str) -> tuple[Plan | None, tuple[Problem, ...]]:
-    """The plan, only where it has no problem, and its problems in the order of the file."""
+    """Return the plan if it has no problem, else None, and its problems in the order of the file."""
     document = read(text, source=file)
     problems = schema.problems(document, "plan")
     if not schema.cut(problems):
@@ -48,14 +48,14 @@ def load(text: str, file: str) -> tuple[Plan | None, tuple[Problem, ...]]:
 
 
 _PART = re.compile(r"spec\.(mappings\[\d+\]|\w+)")
-"""The part of a plan that a path leads into: one row, or another key of spec."""
+"""The part of a plan that a path is in: one row, or another key of spec."""
 
 
 # --- the rules -------------------------------------------------------------------------------------------------------
 
 
 def _faults(document: Document, spoilt: frozenset[str]) -> Iterable[Fault]:
-    """What the rules find in the parts that are well-formed. spoilt: those that are not, as `_PART` names them."""
+    """Yield the problems in the parts that conform to the schema. spoilt: the others, as `_PART` names them."""
     spec = document.value.get("spec") if isinstance(document.value, dict) else None
     if not isinstance(spec, dict):
         return ()
@@ -66,7 +66,7 @@ def _faults(document: Document, spoilt: frozenset[str]) -> Iterable[Fault]:
 
 
 def sound(plan: Plan) -> bool:
-    """Whether the rules find nothing in a plan that conforms to the schema."""
+    """Return whether a plan that conforms to the schema breaks none of the rules."""
     rows = [_Row((), 0, mapping) for mapping in plan.mappings]
     return next(iter(_rules(rows, plan.port_range, plan.node_ips)), None) is None
 
@@ -83,7 +83,7 @@ def _rules(rows: list[_Row], ports: PortRange | None, addresses: Mapping[Family,
 
 
 def _rows(document: Document, mappings: Any, spoilt: frozenset[str]) -> list[_Row]:
-    """The rows that conform to the schema."""
+    """Return the rows that conform to the schema."""
     if not isinstance(mappings, list):
         return []
     paths: list[Path] = [("spec", "mappings", index) for index in range(len(mappings))]
@@ -106,7 +106,7 @@ def _node_ips(addresses: Mapping[Family, str]) -> Iterator[Fault]:
 
 
 def _row(row: _Row, ports: PortRange | None, addresses: Mapping[Family, str] | None) -> Iterator[Fault]:
-    """What can be said of one row by itself."""
+    """Yield the problems of one row by itself."""
     mapping, path = row.mapping, row.path
     for key, address in (("nodeIP", mapping.node_ip), ("podIP", mapping.pod_ip)):
         if fault := address_fault(address, mapping.family):
@@ -127,7 +127,7 @@ def _row(row: _Row, ports: PortRange | None, addresses: Mapping[Family, str] | N
 
 
 def _dnat(row: _Row, ports: PortRange | None, addresses: Mapping[Family, str] | None) -> Iterator[Fault]:
-    """What does not bind a hostPort: its number and its address are the Pod's own choice."""
+    """Yield the problems of a dnat row. A hostPort row is exempt: its port and address are the Pod's own choice."""
     mapping, path = row.mapping, row.path
     if ports is not None and ports.first <= ports.last and mapping.node_port not in ports:
         yield (*path, "nodePort"), "node-port-in-range", f"{mapping.node_port} is outside spec.portRange {ports}"
@@ -141,9 +141,9 @@ def _dnat(row: _Row, ports: PortRange | None, addresses: Mapping[Family, str] | 
 
 @dataclass(frozen=True, slots=True)
 class _One:
-    """All rows with one `of` have one `has`.
+    """A rule: rows with equal `of` have equal `has`.
 
-    key: where the value that clashes stands. message: {} is the first `has`.
+    key: the key of the value that clashes. message: with {} for the first `has`.
     """
 
     rule: str
@@ -152,7 +152,7 @@ class _One:
     has: Callable[[PortMapping], Any]
     message: str
     host_ports: bool = True
-    """It binds hostPort rows, too."""
+    """Whether the rule applies to hostPort rows, too."""
 
 
 _ONE = (
@@ -209,11 +209,11 @@ def _clashes(rows: Iterable[_Row], one: _One) -> Iterator[Fault]:
 
 
 _Holder = PodPort | Via | None
-"""Who has a place: this Pod port, any row of this kind, or (None) any row."""
+"""The owner of a key in the kernel: a Pod port, any row of this kind, or (None) any row."""
 
 
 def _doubles(rows: Iterable[_Row]) -> Iterator[Fault]:
-    """Two rows for one place in the kernel. Two Pods may have one hostPort, each on an address of its own."""
+    """Yield rows with a key that another row has. Two Pods may have one hostPort, each on an address of its own."""
     seen: dict[tuple[RuleKey, _Holder], _Row] = {}
     for row in rows:
         key, owner, via = row.mapping.key, row.mapping.owner, row.mapping.via
