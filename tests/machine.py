@@ -38,15 +38,23 @@ ENVIRONMENT = {
 Run = subprocess.CompletedProcess[str]
 
 
-def needed_paths() -> list[str]:
-    """The checkout and the interpreter, where an overlay of / does not show them."""
+def needed_paths(more: tuple[Path, ...] = ()) -> list[str]:
+    """The checkout, the interpreter and more paths, where an overlay of / does not show them."""
     wanted = {Path(__file__).resolve().parents[1], Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
+    wanted.update(path.resolve() for path in more)
     hidden = [p for p in wanted if p.stat().st_dev != Path("/").stat().st_dev or p.is_relative_to("/tmp")]
     return sorted(map(str, hidden))
 
 
 class Machine:
     """A disk (a tmpfs over /), and what runs on it from one boot to the next."""
+
+    extra: tuple[str, ...] = ()
+    """A command that prepares more than every machine needs: `extra enter COMMAND...` before the namespaces are made,
+    `extra mount ROOT` when all other mounts are made. It finds the machine's name in MACHINE_NAME."""
+
+    shown: tuple[Path, ...] = ()
+    """Paths of the host that its programs need, beside the checkout and the interpreter."""
 
     def __init__(self) -> None:
         self.name = f"machine-{os.getpid()}-{uuid.uuid4().hex[:6]}"
@@ -71,7 +79,7 @@ class Machine:
         if self._power:
             self.power_cut()
         if self._disk:
-            self._on_disk("sh", "-c", f"find {self._cgroup} -depth -type d -exec rmdir {{}} +")
+            self._remove_cgroups()
             self._disk.kill()
             self._disk.wait()
             if self._disk.stdout:
@@ -82,10 +90,17 @@ class Machine:
 
     def boot(self) -> None:
         """Switch it on and wait until it has booted; the disk is as it was left."""
-        argv = [*ENDS_WITH_US, *self._enter_disk(), str(BOOT), str(self._stage), self._cgroup, str(uuid.uuid4())]
+        enter = [*self._enter_disk(), *((*self.extra, "enter") if self.extra else ())]
+        argv = [*ENDS_WITH_US, *enter, str(BOOT), str(self._stage), self._cgroup, str(uuid.uuid4())]
+        more = {"MACHINE_EXTRA": " ".join(self.extra), "MACHINE_NAME": self.name}
         with self._log.open("w") as log:
             self._power = subprocess.Popen(
-                [*argv, *needed_paths()], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                [*argv, *needed_paths(self.shown)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | more,
+                start_new_session=True,
             )
         self.pid = self._wait_for(self._first_process, "a first process")
         self._wait_for(lambda: self.path("/run/systemd/private").exists(), "systemd's own socket")
@@ -179,6 +194,9 @@ class Machine:
         assert self._disk.stdout
         told = self._disk.stdout.readline()
         assert told == "made\n", f"no disk for the machine: {told}"
+
+    def _remove_cgroups(self) -> None:
+        self._on_disk("sh", "-c", f"find {self._cgroup} -depth -type d -exec rmdir {{}} +")
 
     def _enter_disk(self) -> list[str]:
         assert self._disk

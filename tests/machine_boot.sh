@@ -6,6 +6,8 @@
 # STAGE: a directory on a tmpfs with upper/, work/ and root/. CGROUP: a cgroup2 directory for this machine alone.
 # BOOT_ID: the kernel's own does not change when only a namespace boots. PATH: what must be visible although it lies on
 # another file system than / or in /tmp. All mounts are made in a mount namespace that ends with the machine.
+# MACHINE_EXTRA (environment): the words of a command that prepares more; it is called with "mount" and the machine's root
+# when all other mounts are made.
 set -eu
 stage=$1 cgroup=$2 boot_id=$3
 shift 3
@@ -57,6 +59,9 @@ for device in null zero full random urandom tty; do
     : >"$root/dev/$device"
     mount --bind "/dev/$device" "$root/dev/$device"
 done
+
+# shellcheck disable=SC2086 # its words are words
+[ -z "${MACHINE_EXTRA:-}" ] || $MACHINE_EXTRA mount "$root"
 
 ip link set lo up
 cd "$root"
