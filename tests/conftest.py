@@ -1,14 +1,18 @@
 """What every test stands on: a clean environment, and no test that quietly does not run.
 
-A test marked `kernel`, `api` or `systemd` needs root and programs of the system. Where they are missing it fails and
-says what to install: a skipped test would let a broken build through. Without root, the others run with
-`pytest -m "not kernel and not api and not systemd and not browser"`.
+A test marked `kernel`, `api`, `systemd` or `cluster` needs root and programs of the system. Where they are missing it
+fails and says what to install: a skipped test would let a broken build through. Without root, the others run with
+`pytest -m "not kernel and not api and not systemd and not cluster and not browser"`.
 """
 
+import contextlib
+import functools
 import os
 import shutil
+from collections.abc import Iterator
 
 import hypothesis
+import kube_binaries
 import pytest
 
 NEEDS = {
@@ -20,10 +24,24 @@ NEEDS = {
         "setpriv": "util-linux",
     },
     "api": {"ip": "iproute2", "openssl": "openssl"},
+    "cluster": {
+        "/lib/systemd/systemd": "systemd",
+        "containerd": "containerd",
+        "runc": "runc",
+        "/usr/lib/cni/bridge": "containernetworking-plugins",
+        "busybox": "busybox-static",
+        "conntrack": "conntrack",
+        "iptables": "iptables",
+        "nft": "nftables",
+        "openssl": "openssl",
+        "unshare": "util-linux",
+    },
     "browser": {"chromium": "chromium"},
 }
 """Marker -> program -> the Debian package that brings it."""
-AS_ROOT = ("kernel", "systemd", "api")
+AS_ROOT = ("kernel", "systemd", "api", "cluster")
+KUBERNETES = ("api", "cluster")
+"""Markers of tests that need the Kubernetes programs. Each shares one control plane, and has one worker to itself."""
 
 # A slow machine is no broken program, and what one run found the next must find too.
 hypothesis.settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -46,10 +64,41 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a fixture in one worker: those of the API server together, of each other file together."""
+    """Keep tests that share a fixture in one worker, and put those last that need what may still have to be built."""
     for item in items:
         file = item.path.relative_to(item.config.rootpath)
-        item.add_marker(pytest.mark.xdist_group("api" if item.get_closest_marker("api") else str(file)))
+        item.add_marker(pytest.mark.xdist_group(_kubernetes(item) or str(file)))
+    items.sort(key=lambda item: bool(_kubernetes(item)))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build the Kubernetes programs beside the tests that need none."""
+    if not session.config.option.collectonly and any(map(_builds, session.items)):
+        with contextlib.suppress(RuntimeError):  # said again by the fixture that needs them
+            kube_binaries.start_build()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Wait for the build before the clock of a test's timeout starts."""
+    if _builds(item) and not lacking({marker.name for marker in item.iter_markers()}):
+        _wait_for_build()
+    return (yield)
+
+
+@functools.cache
+def _wait_for_build() -> None:
+    with contextlib.suppress(RuntimeError):
+        kube_binaries.programs()
+
+
+def _kubernetes(item: pytest.Item) -> str | None:
+    return next((name for name in KUBERNETES if item.get_closest_marker(name)), None)
+
+
+def _builds(item: pytest.Item) -> bool:
+    marker = _kubernetes(item)
+    return marker == "cluster" or (marker == "api" and "KUBEBUILDER_ASSETS" not in os.environ)
 
 
 def lacking(markers: set[str]) -> list[str]:

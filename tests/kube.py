@@ -147,13 +147,17 @@ def running(directory: Path, namespace: str | None = None, host: str = "127.0.0.
     users = {ADMIN: "system:masters", "tenant": "tenants", "restorer": "restorers"}
     tokens = {user: secrets.token_hex(16) for user in users}
     plane = ControlPlane(directory, host, 6443 if namespace else _free(), tokens, namespace)
-    _write_files(directory, users, tokens)
+    write_files(directory, users, tokens)
     etcd, peer = (2379, 2380) if namespace else (_free(), _free())
     inside = ["ip", "netns", "exec", namespace] if namespace else []
     try:
-        _start(plane, "etcd", [*inside, str(binaries.etcd), *_etcd_options(directory, etcd, peer)])
-        _start(plane, "apiserver", [*inside, str(binaries.apiserver), *_apiserver_options(plane, etcd)])
-        _wait(plane)
+        _start(plane, "etcd", [*inside, str(binaries.etcd), *etcd_options(directory, etcd, peer)])
+        _start(
+            plane,
+            "apiserver",
+            [*inside, str(binaries.apiserver), *apiserver_options(directory, plane.host, plane.port, etcd)],
+        )
+        wait(plane)
         yield plane
     finally:
         for process in reversed(plane.processes):
@@ -161,7 +165,8 @@ def running(directory: Path, namespace: str | None = None, host: str = "127.0.0.
             process.wait()
 
 
-def _write_files(directory: Path, users: Mapping[str, str], tokens: Mapping[str, str]) -> None:
+def write_files(directory: Path, users: Mapping[str, str], tokens: Mapping[str, str]) -> None:
+    """Write tokens, keys and the audit policy of an API server. users: user -> group."""
     rows = [f"{tokens[user]},{user},{user},{group}" for user, group in users.items()]
     (directory / "tokens.csv").write_text("\n".join(rows) + "\n")
     (directory / "audit-policy.yaml").write_text(yaml.safe_dump(AUDIT_POLICY))
@@ -188,7 +193,8 @@ def _openssl(*arguments: str) -> None:
     subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
-def _etcd_options(directory: Path, client: int, peer: int) -> list[str]:
+def etcd_options(directory: Path, client: int, peer: int) -> list[str]:
+    """Return the options of an etcd that serves one API server on this machine."""
     url = f"http://127.0.0.1:{client}"
     return [
         f"--data-dir={directory / 'etcd'}",
@@ -202,13 +208,13 @@ def _etcd_options(directory: Path, client: int, peer: int) -> list[str]:
     ]
 
 
-def _apiserver_options(plane: ControlPlane, etcd: int) -> list[str]:
-    directory = plane.directory
+def apiserver_options(directory: Path, host: str, port: int, etcd: int) -> list[str]:
+    """Return the options of an API server that finds in directory what `write_files` wrote. etcd: its port."""
     return [
         f"--etcd-servers=http://127.0.0.1:{etcd}",
-        f"--bind-address={plane.host}",
-        f"--advertise-address={plane.host}",
-        f"--secure-port={plane.port}",
+        f"--bind-address={host}",
+        f"--advertise-address={host}",
+        f"--secure-port={port}",
         f"--cert-dir={directory / 'pki'}",
         f"--client-ca-file={directory / 'ca.crt'}",
         f"--token-auth-file={directory / 'tokens.csv'}",
@@ -231,8 +237,12 @@ def _start(plane: ControlPlane, name: str, command: list[str]) -> None:
         plane.processes.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
 
-def _wait(plane: ControlPlane) -> None:
-    """Until the server is ready and has made the Service that names the cluster; else the ends of the logs."""
+def wait(plane: ControlPlane) -> None:
+    """Wait until the server is ready and has made the Service that names the cluster.
+
+    Raises:
+        RuntimeError: It ended or took too long; the message has the ends of the logs.
+    """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and all(p.poll() is None for p in plane.processes):
         with contextlib.suppress(OSError, http.client.HTTPException):
