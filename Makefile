@@ -9,7 +9,7 @@ fish = $(SHARE)/fish/vendor_completions.d/nplconf.fish
 COMPLETIONS = $(bash) $(zsh) $(fish)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast soak bench lint format install uninstall
+.PHONY: help demo test test-fast soak bench image lint format install uninstall
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ bench: ## every figure that nplconf is held to, measured side by side (root); AR
 	@[ "$$(id -u)" = 0 ] || { echo "make bench: it makes network namespaces: run it as root" >&2; exit 77; }
 	@.ci/setup test
 	@PYTHONPATH=tests .venv/bin/python -m bench $(ARGS)
+
+image: ## dist/nplconf-image.tar, an OCI archive for containerd, podman and skopeo; no registry is needed
+	@.ci/setup fast
+	@.venv/bin/python .ci/image.py fetch .cache/image
+	@.venv/bin/python .ci/image.py wheel .cache/image
+	@.venv/bin/python .ci/image.py write .cache/image dist/nplconf-image.tar
 
 lint: ## ruff, mypy and the layers
 	@.ci/setup lint

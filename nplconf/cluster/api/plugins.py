@@ -37,11 +37,18 @@ _KEYS = (
     "value",
 )
 """Keys that the package misses by an exception that names them."""
+MISSING = (
+    "the Python package kubernetes is not installed, which runs credential plugins. "
+    "Fix: pip install kubernetes, or use a token or a certificate"
+)
 
 
 def main(named: str) -> int:
     """Print the credentials or the problem; return the exit code."""
-    from kubernetes import client, config
+    try:
+        from kubernetes import client, config
+    except ImportError:
+        return _print({"problem": MISSING}, BadConfigError.exit_code)
 
     load: Any = config.load_kube_config
     logged = _Logged()
