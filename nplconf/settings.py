@@ -45,7 +45,7 @@ BACKEND = choice(
 
 # --- the commands that use an option --------------------------------------------------------------------------------
 
-APPLY = ("apply", "watch")
+APPLY = ("apply", "watch", "adopt")
 DECIDE = ("plan", *APPLY, "verify", "explain", "report")
 """They decide what a run changes, from cluster and node."""
 LEAVE = ("cleanup", "uninstall-units")

@@ -32,6 +32,7 @@ COMMANDS = {
     "plan": Command("Show what apply would change on this node", "nplconf plan --detailed-exitcode"),
     "apply": Command("Make this node match the cluster and annotate its Pods", "nplconf apply --check"),
     "watch": Command("Apply whenever something changes, as a service", "nplconf watch --listen 127.0.0.1:9781"),
+    "adopt": Command("Take over the node ports of an Antrea agent that was stopped", "sudo nplconf adopt --check"),
     "verify": Command("Compare rule, hold and annotation of every mapping", "nplconf verify -o json"),
     "show": Command("List this node's live mappings", "nplconf show"),
     "explain": Command(
@@ -57,7 +58,7 @@ COMMANDS = {
 """Each is a module of this package with `arguments(parser)` and `run(arguments, settings) -> exit code`."""
 PURPOSES = {
     "Plans": ("render", "validate", "plan", "diff", "report"),
-    "This node": ("apply", "watch", "hold", "cleanup"),
+    "This node": ("apply", "watch", "adopt", "hold", "cleanup"),
     "State and faults": ("show", "verify", "explain", "doctor"),
     "Load balancers": ("backends",),
     "Installation": ("install-units", "uninstall-units"),

@@ -41,7 +41,7 @@ from nplconf.publish.annotation import DEFAULT, Form
 from nplconf.rules import antrea, foreign
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import masquerade_sources
-from nplconf.run import identity, reasons, repairs
+from nplconf.run import adoption, identity, reasons, repairs
 from nplconf.run.last_addresses import Addressed, addressed
 from nplconf.run.observed import Observed, live_now, orphaned, previous_of, usable
 from nplconf.settings import Settings
@@ -167,6 +167,7 @@ def _attempt(
     requests = Desired(settings.port_range, used.overrides, bounds.policy, settings.namespace_share)
     if bounds.plan is None:
         previous = previous_of(live, observed, settings)
+        previous = adoption.with_numbers(previous, observed.antrea, pods, observed.now)
         plan = render(cluster, node, requests, replace(previous, taken=previous.taken | reserved))
         return _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings, stay)
     resolved = resolve(bounds.plan, cluster, node, replace(requests, policy=None), exact=bounds.exact)

@@ -1,12 +1,16 @@
 """A node that ran Antrea's NodePortLocal: beside the agent nothing is changed, and what it left is taken over."""
 
+import json
 import socket
+import threading
 from pathlib import Path
+from typing import Self
 
 import antrea
 import pytest
 import worlds
-from netns import World, inside
+from echo import Answer
+from netns import BACKENDS, World, inside
 
 pytestmark = pytest.mark.kernel
 ASKED = ("apply", "plan")
@@ -80,3 +84,180 @@ def test_a_chain_left_behind_is_a_finding_of_every_run(node: World, where: str) 
         assert done.code == code
         (finding,) = done.data["findings"]
         assert (finding["kind"], finding["subject"]) == ("foreign", f"iptables-{where} IPv4 {antrea.CHAIN}")
+
+
+# --- what it left ----------------------------------------------------------------------------------------------------
+
+NUMBERS = {"web": 61777, "dns": 61888}
+SERVED = (("web", "10.244.3.1", 8080, "tcp"), ("dns", "10.244.3.2", 5353, "udp"))
+ANSWERS = [Answer("web", 8080, "10.10.10.77"), Answer("dns", 5353, "10.10.10.77")]
+
+
+def antreas(node: World, *strangers: str, version: str = "2.7", where: str = "nft") -> None:
+    """Two Pods as Antrea serves them, and the Services that ask."""
+    pods, services, rules = [], [], list(strangers)
+    for name, address, port, protocol in SERVED:
+        pod = node.routed(name, address, tcp=(8080,), udp=(5353,))
+        row = (port, NUMBERS[name], protocol, "IPv4")
+        value = antrea.annotation(version, "10.10.10.10", row)
+        pod["metadata"]["annotations"] = {"nodeportlocal.antrea.io": value}
+        service = worlds.raw_service(name, [(80, port, protocol.upper())])
+        service["spec"]["selector"] = {"app": name}
+        pods.append(pod)
+        services.append(service)
+        rules.append(antrea.rule(NUMBERS[name], address, port, protocol))
+    node.write(*pods, *services)
+    node.restore(antrea.text(*rules, version=version if version in antrea.JUMPS else "1.2"), backend=where)
+
+
+def chain(node: World, where: str) -> list[str]:
+    return [line for line in node.rules(backend=where) if "ANTREA" in line]
+
+
+def asked(node: World) -> list[object]:
+    """What a client is answered at both numbers."""
+    return [node.ask("client", "10.10.10.10", NUMBERS[name], protocol=p) for name, _, _, p in SERVED]
+
+
+class Clients:
+    """A client that connects in a loop while something is done; what it was answered."""
+
+    def __init__(self, node: World) -> None:
+        self.answers: list[Answer | str] = []
+        self._node, self._stop = node, threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while not self._stop.is_set():
+            self.answers.append(self._node.ask("client", "10.10.10.10", NUMBERS["web"]))
+
+
+@pytest.mark.parametrize("where", ["nft", "legacy"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str) -> None:
+    antreas(node, where=where)
+    node.start_hold()
+    assert asked(node) == ANSWERS
+    with Clients(node) as clients:
+        done = node.told("adopt")
+    assert done.code == 0, done.said
+    assert [(a["nodePort"], a["decision"]) for a in done.data["adopted"]] == [(61777, "kept"), (61888, "kept")]
+    assert chain(node, where) == []
+    assert set(clients.answers) == {ANSWERS[0]}
+    assert len(clients.answers) > 20
+    assert asked(node) == ANSWERS
+    assert node.nplconf("verify").returncode == 0
+    told = {name: json.loads(text or "") for name, text in worlds.annotations(node.cluster).items()}
+    assert {name: row[0]["nodePort"] for name, row in told.items()} == NUMBERS
+    assert node.apply().counts[1:] == (0, 0)
+    assert node.told("adopt").code == 0
+    assert node.nplconf("cleanup").returncode == 0
+    assert node.dispatched() == set()
+
+
+@pytest.mark.parametrize("version", ["0.13", "1.2", "1.7", "2.7"])
+def test_annotations_of_every_version(node: World, version: str) -> None:
+    antreas(node, version=version)
+    done = node.told("adopt")
+    assert done.code == 0
+    assert {a["nodePort"]: a["decision"] for a in done.data["adopted"]} == {61777: "kept", 61888: "kept"}
+    assert node.dispatched() == {"61777", "61888"}
+
+
+def test_numbers_come_from_the_chain_where_annotations_are_lost(node: World) -> None:
+    antreas(node)
+    objects = json.loads(node.cluster.read_text())
+    for item in objects["items"]:
+        item["metadata"].pop("annotations", None) if item["kind"] == "Pod" else None
+    node.cluster.write_text(json.dumps(objects))
+    done = node.told("adopt")
+    assert done.code == 0
+    assert {a["nodePort"]: a["message"] for a in done.data["adopted"]} == dict.fromkeys(
+        (61777, 61888), "no annotation named it; it is published now"
+    )
+    assert node.dispatched() == {"61777", "61888"}
+
+
+def test_a_flow_goes_on_by_the_conntrack_entry_that_it_had(node: World) -> None:
+    antreas(node)
+    assert node.ask("client", "10.10.10.10", NUMBERS["dns"], protocol="udp", source_port=7000) == ANSWERS[1]
+    before = flows(node)
+    assert before
+    assert node.told("adopt").code == 0
+    assert flows(node) == before
+    assert node.ask("client", "10.10.10.10", NUMBERS["dns"], protocol="udp", source_port=7000) == ANSWERS[1]
+
+
+def flows(node: World) -> list[str]:
+    """The identifiers of the conntrack entries of one number."""
+    text = node.run("conntrack", "-L", "-p", "udp", "-o", "id").stdout
+    return sorted(word for line in text.splitlines() if "61888" in line for word in line.split() if word[:3] == "id=")
+
+
+def test_check_lists_all_and_changes_nothing(node: World) -> None:
+    antreas(node, antrea.rule(61001, "10.244.3.99", 80), antrea.rule(61002, "10.244.3.1", 9999))
+    before = (node.cluster.read_text(), node.rules())
+    done = node.told("adopt", "--check")
+    assert done.code == 0
+    assert {a["nodePort"]: (a["decision"], a["pod"]) for a in done.data["adopted"]} == {
+        61001: ("removed", None),
+        61002: ("removed", "shop/web"),
+        61777: ("kept", "shop/web"),
+        61888: ("kept", "shop/dns"),
+    }
+    assert (node.cluster.read_text(), node.rules()) == before
+    said = node.nplconf("adopt", "--check").stdout
+    assert said.endswith("2 kept, 0 moved, 0 withdrawn, 2 removed. Nothing was changed.\n")
+
+
+def test_a_rule_that_leads_to_another_pod_goes_and_the_pod_of_the_annotation_is_served(node: World) -> None:
+    antreas(node)
+    node.restore(f"*nat\n-F {antrea.CHAIN}\n{antrea.rule(61777, '10.244.3.2', 8080)}\nCOMMIT\n")
+    assert node.ask("client", "10.10.10.10", 61777) == Answer("dns", 8080, "10.10.10.77")
+    assert node.told("adopt").code == 0
+    assert node.nplconf("verify").returncode == 0
+    for name, answer in zip(NUMBERS, ANSWERS, strict=True):
+        (entry,) = json.loads(worlds.annotations(node.cluster)[name] or "")
+        assert node.ask("client", "10.10.10.10", entry["nodePort"], protocol=entry["protocol"]) == answer
+
+
+@pytest.mark.parametrize("sign", ["process", "sockets"])
+def test_it_is_refused_while_the_agent_lives(node: World, tmp_path: Path, sign: str) -> None:
+    antreas(node)
+    before = (node.cluster.read_text(), node.rules())
+    with inside(node.node):
+        holder = socket.socket()
+    with holder:
+        if sign == "sockets":
+            holder.bind(("0.0.0.0", 61777))
+            holder.listen()
+            refused(node, "tcp/61777")
+        else:
+            with antrea.agent(tmp_path, node.node) as pid:
+                refused(node, f"antrea-agent[{pid}]")
+    assert (node.cluster.read_text(), node.rules()) == before
+
+
+def refused(node: World, name: str) -> None:
+    for way in ((), ("--check",), ("--force",)):
+        done = node.told("adopt", *way)
+        assert done.code == 4
+        assert name in done.said
+
+
+def test_what_nplconf_cannot_serve_yet_stays_in_the_chain(node: World) -> None:
+    antreas(node)
+    before = chain(node, "nft")
+    node.hold = True  # and no daemon runs
+    done = node.told("adopt")
+    assert done.code == 5
+    assert chain(node, "nft") == before
+    assert asked(node) == ANSWERS

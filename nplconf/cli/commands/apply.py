@@ -8,6 +8,7 @@ from typing import Any
 from nplconf.cli import options, plans, record, say
 from nplconf.cli.commands import plan as plan_command
 from nplconf.cli.worlds import Worlds, worlds
+from nplconf.cluster import Cluster
 from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import BadConfigError, BadDataError, NplconfError
 from nplconf.node import Node, datapath, reported, state
@@ -51,7 +52,10 @@ def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
     return carry_out(settings, worlds(settings), lambda: plans.bounds(arguments.plan, settings, exact=settings.exact))
 
 
-def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds]) -> Result:
+Run = Callable[[Cluster, Node, Settings, Bounds], Result]
+
+
+def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds], run: Run = apply) -> Result:
     """Carry out one run, under the node's lock.
 
     Args:
@@ -59,6 +63,7 @@ def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds]) 
         worlds: the cluster and the node.
         bounds: reads the plan or the policy; called under the lock. Where it raises BadDataError, the node is brought
             back to the last good plan, and the error goes on.
+        run: what to do against a cluster.
     """
     if not settings.force:
         datapath.refuse_bypass()
@@ -75,7 +80,7 @@ def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds]) 
             raise
         if given.plan and settings.no_cluster:
             return apply_plan(node, settings, given.plan)
-        return apply(worlds.cluster(), node, settings, given)
+        return run(worlds.cluster(), node, settings, given)
 
 
 def _keep_last(node: Node, worlds: Worlds, settings: Settings, why: BadDataError) -> None:

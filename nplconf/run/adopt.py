@@ -1,0 +1,65 @@
+"""Take a node over from Antrea: first the rules of nplconf are in place, then those of Antrea go.
+
+Two runs, and between them one transaction for each chain. Until then Antrea's rules serve the same Pods under the same
+numbers; from then on those of nplconf do. So no connection is refused, and a flow whose target stays keeps its
+conntrack entry. The second run publishes the mappings whose packets a rule of Antrea led to another Pod.
+"""
+
+from dataclasses import dataclass, replace
+
+from nplconf.cluster import Cluster
+from nplconf.model import Failure
+from nplconf.node import Node
+from nplconf.run import adoption
+from nplconf.run.adoption import Adopted
+from nplconf.run.decision import UNBOUND, Bounds, Decision
+from nplconf.run.outcome import Result
+from nplconf.run.reconcile import apply, review
+from nplconf.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What a takeover came to, or with `--check` would come to. rows: what becomes of each node port of Antrea's."""
+
+    decision: Decision
+    rows: tuple[Adopted, ...]
+    result: Result | None = None
+
+
+def preview(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Adoption:
+    """Decide what becomes of each node port of Antrea's; nothing is changed. An agent that lives blocks it always."""
+    seen = review(cluster, node, replace(settings, force=False), bounds)
+    if seen.decision.unusable:
+        return Adoption(seen.decision, ())
+    return Adoption(seen.decision, adoption.review(seen.observed.antrea, seen.decision.plan, seen.pods or ()))
+
+
+def adopt(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Adoption:
+    """Take the node over; the caller holds the lock."""
+    settings = replace(settings, force=False)
+    chains = node.antrea().chains
+    found = preview(cluster, node, settings, bounds)
+    if found.decision.unusable or found.decision.inexact:
+        return replace(found, result=Result(found.decision))
+    first = apply(cluster, node, settings, bounds)
+    if not chains:
+        return replace(found, result=first)
+    cut_off = adoption.unserved(chains, first.decision.plan.mappings, {m.key for m in first.in_place})
+    if cut_off:
+        kept = adoption.not_removed(chains, cut_off)
+        return replace(found, result=replace(first, failures=(*first.failures, *kept)))
+    failures = node.remove_antrea(chains)
+    flows = (*first.done, *adoption.removals(chains, first.decision.eligible))
+    failures += node.flush_flows(flows, first.decision.eligible, first.decision.addresses, everything=False)
+    return replace(found, result=_joined(first, apply(cluster, node, settings, bounds), failures))
+
+
+def _joined(first: Result, second: Result, failures: tuple[Failure, ...]) -> Result:
+    """Return the second result with what the first one did."""
+    return replace(
+        second,
+        done=(*first.done, *second.done),
+        patches=tuple({patch.pod: patch for patch in (*first.patches, *second.patches)}.values()),
+        failures=(*failures, *second.failures),
+    )

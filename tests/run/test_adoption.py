@@ -1,0 +1,87 @@
+"""What becomes of each node port that an Antrea agent has left."""
+
+from worlds import mapping, plan, pod
+
+from nplconf.desired.ports import Previous
+from nplconf.model import PodPort, RuleKey
+from nplconf.rules.antrea import Antrea, AntreaRule, Chain
+from nplconf.run.adoption import numbers, removals, review, unserved, with_numbers
+
+WEB = PodPort("shop/web-0", 8080)
+IP = "10.244.3.17"
+
+
+def left(*rules: AntreaRule) -> Antrea:
+    return Antrea(chains=(Chain("nft", "IPv4", rules),))
+
+
+def rule(number: int, protocol: str = "tcp", address: str = IP, port: int = 8080) -> AntreaRule:
+    family = "IPv6" if ":" in address else "IPv4"
+    return AntreaRule(number, family, protocol, address, port)  # type: ignore[arg-type]
+
+
+def test_address_and_port_name_the_owner_of_a_number() -> None:
+    assert numbers(left(rule(61002), rule(61003, address="10.244.3.99")), [pod()]) == {WEB: 61002}
+
+
+def test_of_split_numbers_that_for_tcp_and_ipv4_stays() -> None:
+    dual = pod(ips=(IP, "fd00:244::17"))
+    rules = (rule(61001, "udp"), rule(61002, address="fd00:244::17"), rule(61004), rule(61003))
+    assert numbers(left(*rules), [dual]) == {WEB: 61003}
+
+
+def test_an_address_that_two_pods_have_names_nobody_and_neither_does_a_pod_that_has_ended() -> None:
+    assert numbers(left(rule(61002)), [pod(), pod("other")]) == {}
+    assert numbers(left(rule(61002)), [pod(phase="Succeeded")]) == {}
+    assert numbers(left(rule(61002)), [pod(host_network=True)]) == {}
+
+
+def test_allocation_gives_no_number_of_a_chain_to_anybody_else() -> None:
+    found = with_numbers(
+        Previous(), left(rule(61002), rule(61005, "udp"), rule(61009, address="10.1.1.1")), [pod()], 7.0
+    )
+    assert found.numbers == ({WEB: 61002},)
+    assert found.taken == {61009}
+    assert [(c.number, c.owner) for c in found.cooling] == [(61005, WEB)]
+    assert with_numbers(Previous(), Antrea(), [pod()], 7.0) == Previous()
+
+
+def test_each_port_and_what_becomes_of_it() -> None:
+    told = (
+        '[{"podPort":8080,"nodeIP":"10.10.10.10","nodePort":61002,"protocols":["tcp"]},'
+        '{"podPort":70,"nodeIP":"10.10.10.10","nodePort":61070},{"podPort":90,"nodeIP":"10.10.10.10","nodePort":61090}]'
+    )
+    rows = [mapping(61002), mapping(61002, "udp"), mapping(61003, pod_port=81), mapping(61090, pod_port=90)]
+    rules = (
+        *(rule(61002), rule(61005, "udp"), rule(40000, port=81)),
+        *(rule(61008, port=99), rule(61009, address="10.1.1.1")),
+    )
+    found = {a.number: a for a in review(left(*rules), plan(*rows), [pod(annotation=told)])}
+    assert {number: a.verdict for number, a in found.items()} == {
+        61002: "kept",
+        61005: "moved",
+        40000: "moved",
+        61008: "removed",
+        61009: "removed",
+        61070: "withdrawn",
+        61090: "kept",
+    }
+    assert "have one number" in found[61005].message
+    assert "outside --port-range" in found[40000].message
+    assert "10.1.1.1" in found[61009].message
+    assert found[61009].owner is None
+    assert found[61090].message == "its rule was lost; it is made again"
+    assert found[61005].subject == "udp/61005 shop/web-0:8080"
+
+
+def test_a_chain_stays_where_its_removal_would_cut_a_mapping_off() -> None:
+    rows = [mapping(61002), mapping(61003, pod_port=81), mapping(4001, pod_port=1, via="hostPort")]
+    chains = left(rule(61002), rule(61003, port=9)).chains
+    assert unserved(chains, rows, set()) == (rows[0].subject,)
+    assert unserved(chains, rows, {RuleKey(61002, "IPv4", "tcp")}) == ()
+
+
+def test_flows_through_a_number_that_leads_nowhere_are_ended() -> None:
+    chains = left(rule(61002, "udp"), rule(61005, "udp")).chains
+    (change,) = removals(chains, [mapping(61002, "udp")])
+    assert (change.action, change.mapping.key, change.mapping.pod.name) == ("delete", RuleKey(61005, "IPv4", "udp"), "")
