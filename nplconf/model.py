@@ -13,6 +13,8 @@ from typing import Literal, NamedTuple, get_args
 
 ANNOTATION = "nodeportlocal.antrea.io"
 """The Pod annotation that load balancers read."""
+GATE = "nplconf.io/published"
+"""The type of the condition, and of the readiness gate, that says that a Pod is published."""
 ENABLED = ANNOTATION + "/enabled"
 """The Service annotation that selects, when its value is exactly "true"."""
 
@@ -82,6 +84,14 @@ class Node:
     """The node runs Windows, which has no iptables, so there is no plan for it."""
 
 
+class Condition(NamedTuple):
+    """The condition `GATE` of a Pod. reason: one word in CamelCase; message: a sentence."""
+
+    status: str
+    reason: str = ""
+    message: str = ""
+
+
 class ContainerPort(NamedTuple):
     """A port that a container (or a sidecar init container) declares. protocol: as in the API ("TCP", "SCTP"...)."""
 
@@ -112,6 +122,12 @@ class Pod:
     """It has a deletionTimestamp; its containers may still run."""
     containers_ended: bool = False
     """No container of it runs now. While the Pod is not deleted they may be started again."""
+    containers_ready: bool = False
+    """The condition ContainersReady."""
+    gated: bool = False
+    """It has the readiness gate `GATE`."""
+    condition: Condition | None = None
+    """Its condition `GATE`, as it is."""
     ready: bool = False
     """The condition Ready. It is read with the whole cluster only: no run on a node depends on it."""
 
@@ -332,10 +348,22 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """A Pod's annotation as it is to be; None removes the key."""
+    """A Pod's annotation as it is to be; None removes the key.
+
+    Attributes:
+        pod: The Pod, with its UID.
+        annotation: The value.
+        condition: The condition `GATE` to write with it; None leaves it as it is.
+        same: The annotation is so already.
+        transition: The status of the condition changes.
+
+    """
 
     pod: PodRef
     annotation: str | None
+    condition: Condition | None = None
+    same: bool = False
+    transition: bool = False
 
 
 FindingKind = Literal["jumps", "dispatch", "backend", "unreadable", "annotation", "foreign"]

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from nplconf.model import FAMILIES, Backend, Family, PortRange
 from nplconf.publish.annotation import Form
+from nplconf.publish.life import Terms
 from nplconf.values import (
     ADDRESS,
     COMMAND,
@@ -207,6 +208,28 @@ class Settings:
             "IP families that the annotation lists. Mappings of the other family are still programmed.",
         ),
     )  # fmt: skip
+    publish_when: Literal["running", "containers-ready"] = field(
+        default="running",
+        metadata=_option(
+            choice("running", "containers-ready"), _PUBLISH, DECIDE,
+            "When a Pod is published: as soon as it has an address, or the first time its containers are ready.",
+        ),
+    )  # fmt: skip
+    withdraw_when: Literal["terminating", "gone"] = field(
+        default="terminating",
+        metadata=_option(
+            choice("terminating", "gone"), _PUBLISH, DECIDE,
+            "When the annotation of a deleted Pod is withdrawn: at once, or when it has ended. "
+            "Its rules stay until then.",
+        ),
+    )  # fmt: skip
+    linger: int = field(
+        default=0,
+        metadata=_option(
+            SECONDS, _PUBLISH, DECIDE,
+            "How long the rule of a mapping stays that was withdrawn while its Pod lives.",
+        ),
+    )  # fmt: skip
     withdraw_as: Literal["empty", "remove"] = field(
         default="empty",
         metadata=_option(
@@ -346,6 +369,11 @@ class Settings:
     # no option
     node_origin: str = ""
     """Where the node's name comes from when no option says it: "the host name" or "$NODE_NAME"."""
+
+    @property
+    def terms(self) -> Terms:
+        """When mappings are published and withdrawn."""
+        return Terms(self.withdraw_when, self.publish_when, self.linger)
 
     @property
     def form(self) -> Form:

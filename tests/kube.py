@@ -75,15 +75,16 @@ class ControlPlane:
         *,
         token: str | None = None,
         certificate: tuple[Path, Path] | None = None,
+        kind: str = "",
     ) -> Answer:
-        """One request, by default as an administrator."""
+        """One request, by default as an administrator. kind: the content type, where it is not the usual one."""
         context = ssl.create_default_context(cafile=str(self.ca))
         if certificate:
             context.load_cert_chain(*certificate)
         connection = http.client.HTTPSConnection(self.host, self.port, context=context, timeout=30)
         headers = {} if certificate else {"Authorization": f"Bearer {token or self.tokens[ADMIN]}"}
         if body is not None:
-            headers["Content-Type"] = MERGE_PATCH if method == "PATCH" else "application/json"
+            headers["Content-Type"] = kind or (MERGE_PATCH if method == "PATCH" else "application/json")
         with contextlib.closing(connection):
             with self._inside():
                 connection.connect()

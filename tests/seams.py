@@ -59,8 +59,12 @@ class FakeCluster:
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         self.journal += [f"patch {p.pod.name} {p.annotation}" for p in patches]
         written = {p.pod: p.annotation for p in patches if p.pod.name not in self.refuses | self.denies}
+        conditions = {p.pod: p.condition for p in patches if p.condition}
         pods = tuple(
-            replace(pod, annotation=written[pod.ref]) if pod.ref in written else pod for pod in self.state.pods
+            replace(pod, annotation=written[pod.ref], condition=conditions.get(pod.ref, pod.condition))
+            if pod.ref in written
+            else pod
+            for pod in self.state.pods
         )
         self.state = replace(self.state, pods=pods)
         failed = (p.pod for p in patches if p.pod.name in self.refuses | self.denies)

@@ -67,6 +67,8 @@ def pod(
     annotation: str | None = None,
     terminating: bool = False,
     containers_ended: bool = False,
+    containers_ready: bool = False,
+    gated: bool = False,
 ) -> Pod:
     return Pod(
         ref=ref(name, namespace, uid),
@@ -79,6 +81,8 @@ def pod(
         annotation=annotation,
         terminating=terminating,
         containers_ended=containers_ended,
+        containers_ready=containers_ready,
+        gated=gated,
     )
 
 

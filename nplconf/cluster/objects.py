@@ -15,7 +15,9 @@ from nplconf.model import (
     ANNOTATION,
     ENABLED,
     FAMILIES,
+    GATE,
     ClusterState,
+    Condition,
     ContainerPort,
     Family,
     Node,
@@ -94,6 +96,9 @@ def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
         annotation=_text(annotations[ANNOTATION]) if ANNOTATION in annotations else None,
         terminating=bool(metadata.get("deletionTimestamp")),
         containers_ended=_containers_ended(status),
+        containers_ready=_condition(status, "ContainersReady").status == "True",
+        gated=any(_mapping(gate).get("conditionType") == GATE for gate in _list(spec.get("readinessGates"))),
+        condition=_condition(status, GATE) if spec.get("readinessGates") else None,
         ready=node is None and _is_true(status, "Ready"),
     )
 
@@ -175,6 +180,13 @@ def _is_true(status: Mapping[str, Any], condition: str) -> bool:
     """Whether a Pod has this condition."""
     found = (_mapping(c) for c in _list(status.get("conditions")))
     return any(c.get("type") == condition and c.get("status") == "True" for c in found)
+
+
+def _condition(status: Mapping[str, Any], kind: str) -> Condition:
+    """Return a condition; one without a status where the Pod does not have it."""
+    found = (_mapping(raw) for raw in _list(status.get("conditions")))
+    raw = next((raw for raw in found if raw.get("type") == kind), {})
+    return Condition(*(_text(raw.get(name)) for name in ("status", "reason", "message")))
 
 
 def _container_ports(spec: Mapping[str, Any], *, host_network: bool) -> Iterable[ContainerPort]:

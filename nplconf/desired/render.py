@@ -126,14 +126,29 @@ def _mapping(request: PortRequest, number: int) -> PortMapping:
 def _numbers(wanted: Iterable[PortRequest], settings: Desired, others: Mapping[int, str], past: Previous) -> Numbers:
     """A number for each (Pod, port) that needs one. others: who has numbers of the node without us."""
     share = Share(settings.namespace_share, settings.port_range)
+    rows = tuple(wanted)
+    late = _late(rows, past)
+    if late:
+        found = _numbers([request for request in rows if request.owner not in late], settings, others, past)
+        return Numbers(found.given, {**found.refused, **dict.fromkeys(late, _TERMINATING)})
     if settings.policy:
         from nplconf.desired.policy import numbered
 
-        return numbered(wanted, settings.policy, settings.port_range, others, past, share)
+        return numbered(rows, settings.policy, settings.port_range, others, past, share)
+    wanted = rows
     asking = {request.owner: request.pod.annotation for request in wanted if not request.host_port}
     given, over_share = allocate(asking, settings.port_range, frozenset(others), past, share.most)
     refused = dict.fromkeys(asking, _full(settings.port_range))
     return Numbers(given, refused | {owner: share.refusal(owner) for owner in over_share})
+
+
+_TERMINATING = Refusal("terminating", "the Pod is being deleted, so it gets no new number")
+
+
+def _late(wanted: Iterable[PortRequest], past: Previous) -> frozenset[PodPort]:
+    """Return the ports of deleted Pods that have no number yet."""
+    deleted = (request.owner for request in wanted if request.pod.terminating and not request.host_port)
+    return frozenset(owner for owner in deleted if not any(owner in source for source in past.numbers))
 
 
 def _unnumbered(asked: Demand, numbers: Numbers, port_range: PortRange) -> Iterator[Skipped]:

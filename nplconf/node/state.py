@@ -121,6 +121,7 @@ def _text(state: State) -> str:
             "denials": dict(state.denials),
             "emptySeen": state.empty_seen,
             "said": dict(state.said),
+            "unasked": dict(state.unasked),
             "unserved": state.unserved,
             "waiting": state.waiting,
             "writing": state.writing,
@@ -160,6 +161,7 @@ def _parse(text: str) -> State:
         writing=_is(bool, data["writing"]),
         # keys that older versions did not write
         waiting=_texts(data.get("waiting", ())),
+        unasked={name: _is(float | int, since) for name, since in data.get("unasked", {}).items()},
         denials={pod: _denial(*row) for pod, row in data.get("denials", {}).items()},
         former_clusters=_texts(data.get("formerClusters", ())),
         node_uid=_is(str | None, data.get("nodeUID")),

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from nplconf.model import Change, Failure, Finding, Patch, Skipped
+from nplconf.model import Change, Failure, Finding, Patch, PortMapping, Skipped
 from nplconf.plan.diff import Diff
 from nplconf.plan.document import mapping_to_data, skipped_to_data
 from nplconf.run.decision import Decision
@@ -64,6 +64,7 @@ def diff(name: str, found: Diff, skipped: Iterable[Skipped] = ()) -> dict[str, A
         "skipped": rows,
         "stale": [],
         "pending": [],
+        "draining": [],
         "patches": [],
         "findings": [],
         "failures": [],
@@ -91,13 +92,14 @@ def finding(found: Finding) -> dict[str, str]:
     return {"kind": found.kind, "subject": found.subject, "message": found.message}
 
 
-def patch(found: Patch) -> dict[str, str | None]:
+def patch(found: Patch) -> dict[str, Any]:
     """One annotation to write."""
     return {
         "namespace": found.pod.namespace,
         "name": found.pod.name,
         "uid": found.pod.uid,
         "annotation": found.annotation,
+        **({"condition": found.condition._asdict()} if found.condition else {}),
     }
 
 
@@ -116,6 +118,7 @@ def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch
             }
             for p in decision.pending
         ],
+        "draining": [_draining(m) for m in decision.draining],
         "patches": [patch(p) for p in patches],
         "findings": [finding(f) for f in decision.findings],
     }
@@ -126,6 +129,12 @@ def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch
             "removals": [change(c) for c in decision.blocked.removals],
         }
     return data
+
+
+def _draining(found: PortMapping) -> dict[str, Any]:
+    """Return a mapping of a deleted Pod whose rule stays until the Pod has ended."""
+    data = mapping_to_data(found)
+    return {"pod": data["pod"], "mapping": data}
 
 
 def _counts(found: Diff, skipped: Collection[object]) -> dict[str, int]:

@@ -54,6 +54,7 @@ def of_decision(decision: Decision, taken: Mapping[int, str], cooling: Mapping[i
         "Failed": [Note(f.step, f.subject, f.message) for f in decision.failures],
         "Skipped": _skipped(decision.plan.skipped),
         "Stale": [Note(s.reason, f"{_port(s.mapping)} {target(s.mapping)}") for s in decision.stale],
+        "Draining": [Note("draining", f"{_port(m)} {target(m)}") for m in decision.draining],
         "Waiting for a review": [Note(p.reason, f"{p.pod.key}:{p.pod_port}/{p.protocol}") for p in decision.pending],
     }
     blocked = decision.blocked.message if decision.blocked else ""

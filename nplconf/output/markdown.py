@@ -107,6 +107,8 @@ def _sections(data: dict[str, Any]) -> Iterable[Section]:
     yield Section("Findings", ("Kind", "Subject", "Message"), _fields(data["findings"], "kind subject message"))
     yield Section("Stale", ("Port", "Pod", "Address", "Why"), tuple(map(_stale, data["stale"])))
     yield Section("Waiting for a review", ("Pod", "Protocol", "Why"), tuple(map(_pending, data["pending"])))
+    draining = tuple(_stale(row | {"reason": "draining"})[:3] for row in data.get("draining", ()))
+    yield Section("Draining", ("Port", "Pod", "Address"), draining)
     yield Section("Skipped", ("Pod", "Service", "Why", "Message"), tuple(map(_skipped, data["skipped"])))
     yield Section("Annotations", ("Pod", "Becomes"), tuple(map(_patch, data["patches"])))
 
@@ -141,6 +143,8 @@ def _skipped(found: dict[str, Any]) -> tuple[str, ...]:
 
 def _patch(found: dict[str, Any]) -> tuple[str, ...]:
     becomes = "removed" if found["annotation"] is None else _code(found["annotation"])
+    if condition := found.get("condition"):
+        becomes += f", condition {_word(condition['status'])} ({_word(condition['reason'])})"
     return _code(f"{found['namespace']}/{found['name']}"), becomes
 
 

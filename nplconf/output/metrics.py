@@ -66,6 +66,7 @@ def counted(result: Result) -> Counts:
         "skipped": len(decision.plan.skipped),
         "stale": len(decision.stale),
         "pending": len(decision.pending),
+        "draining": len(decision.draining),
         "failed": len(result.failures),
     }
     kinds = tally(finding.kind for finding in decision.findings)
@@ -117,6 +118,8 @@ def text(run: Run) -> str:
     gauge("blocked", "1 when a limit blocked the last run or a part of it.", "", {"": run.status == BLOCKED})
     expiry = "When the credentials for the API server expire; NaN: not known, or a plugin renews them."
     gauge("credentials_expiry_timestamp_seconds", expiry, "", {"": run.expiry})
+    draining = counts.mappings.get("draining", nan)
+    gauge("draining", "Mappings of deleted Pods whose rules stay until the Pods have ended.", "", {"": draining})
     gauge("stale", "Rows of the reviewed plan that no longer hold.", "", {"": counts.mappings.get("stale", nan)})
 
     def counter(name: str, about: str, label: str, known: Iterable[str], values: Mapping[str, int]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from nplconf.characters import escaped
 from nplconf.lists import listed
-from nplconf.model import Change, Failure, Finding, Patch, Pending, PortMapping, Skipped, Stale
+from nplconf.model import GATE, Change, Failure, Finding, Patch, Pending, PortMapping, Skipped, Stale
 from nplconf.plan.diff import Diff
 from nplconf.plan.limits import Blocked
 from nplconf.settings import Settings
@@ -83,7 +83,19 @@ def patches(found: Iterable[Patch]) -> list[Line]:
 
 
 def _becomes(found: Patch) -> str:
-    return "removed" if found.annotation is None else found.annotation
+    value = "removed" if found.annotation is None else found.annotation
+    condition = found.condition
+    words = [] if found.same else [value]
+    words += [f"condition {GATE}: {condition.status} ({condition.reason})"] if condition else []
+    return ", ".join(words)
+
+
+def draining(found: Iterable[PortMapping]) -> list[Line]:
+    """A line per mapping of a deleted Pod."""
+    return [
+        ("skipped", escaped(f"! draining: {m.protocol}/{m.node_port} {target(m)}: its rule stays until the Pod ended"))
+        for m in found
+    ]
 
 
 def skipped(found: Iterable[Skipped]) -> list[Line]:

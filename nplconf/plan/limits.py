@@ -102,8 +102,9 @@ def limit(
     return None
 
 
-def reserved(stay: Collection[PortMapping], plan: Plan) -> frozenset[int]:
+def reserved(stay: Iterable[PortMapping], plan: Plan) -> frozenset[int]:
     """Return the numbers of the mappings that stay, without those that the plan gives to the same Pod port."""
+    stay = tuple(stay)
     owners = {m.owner for m in stay}
     own = {m.node_port for m in plan.mappings if m.owner in owners}
     return frozenset(m.node_port for m in stay) - own
@@ -122,7 +123,7 @@ def beside(
         if owner == row.owner:
             rows.append(row)
         else:
-            why = f"number {row.node_port} is still in use by {owner.pod}:{owner.port}, whose removal is blocked"
+            why = f"number {row.node_port} is still in use by {owner.pod}:{owner.port}, whose rule stays for now"
             failures.append(Failure("number", row.subject, why, refused=True))
     return tuple(sorted(rows, key=lambda m: (m.key, m.pod, m.pod_port))), tuple(failures)
 

@@ -19,7 +19,8 @@ class State:
     is told twice. addresses: the node's, that rules match. writing: a run began to write rules and has not ended.
     unserved: mappings of the plan that the run did not get in place. annotations: namespace/name of a Pod -> digest of
     the annotation that the run left on it. denials: Pods whose patch was denied.
-    waiting: subjects of events that are still to be created, oldest first.
+    waiting: subjects of events that are still to be created, oldest first. unasked: lingering mappings, by
+    `life.name` -> since when nothing asks for them, seconds of the boot-time clock.
     """
 
     boot: str = ""
@@ -35,6 +36,7 @@ class State:
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     denials: Denials = field(default_factory=dict, hash=False)
     waiting: tuple[str, ...] = ()
+    unasked: Mapping[str, float] = field(default_factory=dict, hash=False)
     writing: bool = False
 
 

@@ -1,23 +1,38 @@
 """Which annotations must be written: those that Pods have, compared with the mappings that are published."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from nplconf.model import Patch, Pod, PodRef, PortMapping
+from nplconf.model import Condition, Patch, Pod, PodRef, PortMapping
 from nplconf.publish import annotation
 from nplconf.publish.annotation import DEFAULT, Form
 
 
-def final(pods: Iterable[Pod], mappings: Iterable[PortMapping], form: Form = DEFAULT) -> tuple[Patch, ...]:
-    """What makes every Pod's annotation list exactly its mappings; a Pod that is right already is left alone.
+def final(
+    pods: Iterable[Pod],
+    mappings: Iterable[PortMapping],
+    form: Form = DEFAULT,
+    conditions: Mapping[PodRef, Condition] | None = None,
+) -> tuple[Patch, ...]:
+    """Return what makes every Pod's annotation list exactly its mappings; a Pod that is right already is left alone.
 
-    Sorted by Pod. pods: those of this node, as they are now.
+    Sorted by Pod.
+
+    Args:
+        pods: Those of this node, as they are now.
+        mappings: What is published.
+        form: How annotations are written.
+        conditions: The conditions to write with them.
+
     """
+    due = conditions or {}
     by_pod = _by_pod(mappings)
     found = []
     for pod in pods:
         text = annotation.text(annotation.published(by_pod.get(pod.ref, ()), form), pod.annotation, form)
-        if text != pod.annotation:
-            found.append(Patch(pod.ref, text))
+        new = due.get(pod.ref)
+        if text != pod.annotation or new:
+            changes = new is not None and (pod.condition is None or pod.condition.status != new.status)
+            found.append(Patch(pod.ref, text, new, same=text == pod.annotation, transition=changes))
     return tuple(sorted(found, key=lambda p: p.pod))
 
 

@@ -17,6 +17,7 @@ from nplconf.model import (
     FAMILIES,
     Change,
     ClusterState,
+    Condition,
     Failure,
     Family,
     Finding,
@@ -27,6 +28,7 @@ from nplconf.model import (
     Plan,
     Pod,
     PodPort,
+    PodRef,
     PortMapping,
     RuleKey,
     Stale,
@@ -36,7 +38,7 @@ from nplconf.plan.diff import Diff, diff
 from nplconf.plan.limits import Blocked, Evidence
 from nplconf.plan.live import numbers
 from nplconf.plan.state import State
-from nplconf.publish import denials, patches
+from nplconf.publish import conditions, denials, life, patches
 from nplconf.publish.annotation import DEFAULT, Form
 from nplconf.rules import antrea, foreign
 from nplconf.rules.foreign import ForeignRule
@@ -93,11 +95,59 @@ class Decision:
     """Rows whose packets a rule of others takes first; they are in force, and are not published."""
     form: Form = DEFAULT
     """How annotations are written."""
+    states: Mapping[PortMapping, life.State] = field(default_factory=dict, hash=False)
+    """The states of the eligible mappings that drain, linger or wait for their Pods' containers."""
+    unlisted: frozenset[PortMapping] = frozenset()
+    """Eligible mappings that the annotation does not list because of their state."""
+    next_end: float | None = None
+    """Seconds until a lingering mapping ends, when the next run is due."""
 
     @property
     def removals(self) -> tuple[Change, ...]:
         """The changes that remove a mapping."""
         return tuple(change for change in self.diff.changes if change.action == "delete")
+
+    @property
+    def draining(self) -> tuple[PortMapping, ...]:
+        """The mappings of deleted Pods that have not ended."""
+        return tuple(m for m in self.eligible if self.states.get(m) == "draining")
+
+    @property
+    def lingering(self) -> tuple[PortMapping, ...]:
+        """The mappings that nothing asks for and whose rules stay for a while."""
+        return tuple(m for m in self.eligible if self.states.get(m) == "lingering")
+
+    def listed(self, rows: tuple[PortMapping, ...]) -> tuple[PortMapping, ...]:
+        """Return the rows that annotations list."""
+        return tuple(m for m in rows if m not in self.unlisted) if self.unlisted else rows
+
+    @property
+    def reachable(self) -> tuple[PortMapping, ...]:
+        """The eligible mappings whose packets no rule of others takes first."""
+        if not self.taken:
+            return self.eligible
+        return tuple(m for m in self.eligible if m.via != "dnat" or m.key not in self.taken)
+
+    def to_write(self, pods: Iterable[Pod], there: tuple[PortMapping, ...]) -> tuple[Patch, ...]:
+        """Return the patches of annotations and conditions. there: the mappings that are in place."""
+        known = tuple(pods)
+        return patches.final(known, self.listed(there), self.form, self._conditions(known, there))
+
+    def _conditions(self, pods: tuple[Pod, ...], there: tuple[PortMapping, ...]) -> dict[PodRef, Condition]:
+        gated = {pod.ref.key: pod for pod in pods if conditions.is_due(pod)}
+        if not gated:
+            return {}
+        rows = [m for m in self.plan.mappings if m.pod.key in gated]
+        asked = {
+            pod.ref: conditions.Asked(
+                tuple(m for m in rows if m.pod == pod.ref),
+                tuple(row for row in self.plan.skipped if row.pod == key),
+                tuple(row for row in self.pending if row.pod == pod.ref),
+            )
+            for key, pod in gated.items()
+        }
+        waiting = {m for m, state in self.states.items() if state == "in-place"}
+        return conditions.due(gated.values(), asked, {m for m in there if m.pod.key in gated}, waiting)
 
     @property
     def unusable(self) -> bool:
@@ -140,7 +190,9 @@ def decide(cluster: ClusterState, observed: Observed, settings: Settings, bounds
     attempt = partial(_attempt, cluster, used, observed, settings, bounds)
     decision = attempt()
     evidence = _evidence(decision, cluster, observed, settings)
-    found = limits.limit(decision.live, decision.removals, evidence, max_delete=settings.max_delete)
+    # what lingers is withdrawn now and removed later: a limit must see it now
+    leaving = (*decision.removals, *(Change("delete", "not-selected", m, m) for m in decision.lingering))
+    found = limits.limit(decision.live, leaving, evidence, max_delete=settings.max_delete)
     if found:
         decision = replace(attempt(found.mappings, limits.reserved(found.mappings, decision.plan)), blocked=found)
     return replace(
@@ -169,14 +221,19 @@ def _attempt(
         previous = previous_of(live, observed, settings)
         previous = adoption.with_numbers(previous, observed.antrea, pods, observed.now)
         plan = render(cluster, node, requests, replace(previous, taken=previous.taken | reserved))
-        return _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings, stay)
+        rest = _unasked(plan, live, pods, observed, settings, stay)
+        if in_use := limits.reserved(rest.states, plan) & {m.node_port for m in plan.mappings}:
+            plan = render(cluster, node, requests, replace(previous, taken=previous.taken | reserved | in_use))
+            rest = _unasked(plan, live, pods, observed, settings, stay)
+        return _decision(plan, matched_addresses(node, plan.node_ips), live, pods, observed, settings, stay, rest)
     resolved = resolve(bounds.plan, cluster, node, replace(requests, policy=None), exact=bounds.exact)
     addresses = matched_addresses(node, resolved.plan.node_ips)
-    decision = _decision(resolved.plan, addresses, live, pods, observed, settings, stay)
-    return _reviewed(decision, resolved, exact=bounds.exact)
+    rest = _unasked(resolved.plan, live, pods, observed, settings, stay)
+    decision = _decision(resolved.plan, addresses, live, pods, observed, settings, stay, rest)
+    return _reviewed(decision, resolved, pods, exact=bounds.exact)
 
 
-def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decision:
+def _reviewed(decision: Decision, resolved: Resolved, pods: Iterable[Pod], *, exact: bool) -> Decision:
     """Add what differs from the plan; exact: where anything does, nothing is to change."""
     refused = (Failure("number", row.subject, why, refused=True) for row, why in resolved.refused)
     decision = replace(
@@ -188,7 +245,7 @@ def _reviewed(decision: Decision, resolved: Resolved, *, exact: bool) -> Decisio
         inexact=exact and bool(resolved.stale or resolved.pending or resolved.refused),
     )
     if not decision.inexact:
-        return decision
+        return replace(decision, patches=decision.to_write(pods, decision.reachable)) if resolved.pending else decision
     return replace(decision, diff=_nothing(decision.live), patches=())
 
 
@@ -280,12 +337,16 @@ def _decision(
     observed: Observed,
     settings: Settings,
     stay: tuple[PortMapping, ...] = (),
+    rest: life.Living = life.NOTHING,
 ) -> Decision:
-    """stay: live mappings whose removal is blocked."""
+    """stay: live mappings whose removal is blocked. rest: those that nothing asks for and whose rules stay."""
     eligible, failures = _eligible(plan.mappings, live, observed.holds, settings)
     denied = denials.current(_of_this_boot(observed), pods, plan.mappings, now=observed.now)
     eligible, unwritten = denials.without(eligible, denied, pods, settings.form)
+    stay = (*stay, *rest.states)
     eligible, conflicts = limits.beside(eligible, stay)
+    states = life.asked_for(plan.mappings, pods, settings.terms, observed.now)
+    unlisted = {m for m, state in states.items() if not life.is_listed(state, settings.terms, asked=True)}
     failures += unwritten + conflicts
     failures += tuple(Failure("rule", m.subject, observed.unreadable[m.family]) for m in orphaned(observed, plan))
     taken = foreign.hits(observed.foreign, eligible, addresses)
@@ -296,15 +357,40 @@ def _decision(
         diff=diff(live, eligible, why_add=lambda _: "new", why_delete=reasons.going(pods, plan, eligible)),
         wanted={},
         addresses=addresses,
-        patches=patches.final(pods, [m for m in eligible if m.via != "dnat" or m.key not in taken], settings.form),
+        patches=(),
         findings=(),
         failures=failures,
-        next_state=replace(_kept(_with(plan, stay), addresses, live, pods, observed), denials=denied),
+        next_state=replace(
+            _kept(_with(plan, stay), addresses, live, pods, observed), denials=denied, unasked=rest.since
+        ),
         taken=taken,
         form=settings.form,
+        states={**states, **rest.states},
+        unlisted=frozenset((*unlisted, *rest.states)),
+        next_end=life.next_end(rest.since, settings.terms, observed.now),
     )
+    decision = replace(decision, patches=decision.to_write(pods, decision.reachable))
     decision = replace(decision, wanted=rules_for(eligible, decision, observed))
     return repairs.marked(replace(decision, findings=_findings(decision, observed)), observed, pods)
+
+
+def _unasked(
+    plan: Plan,
+    live: tuple[PortMapping, ...],
+    pods: tuple[Pod, ...],
+    observed: Observed,
+    settings: Settings,
+    stay: tuple[PortMapping, ...],
+) -> life.Living:
+    """Return the live mappings that the plan does not have and whose rules stay. stay: they are blocked, so no part."""
+    asked = {(m.owner, m.protocol, m.family) for m in plan.mappings}
+    blocked = set(stay)
+    left = [m for m in live if (m.owner, m.protocol, m.family) not in asked and m.pod.name and m not in blocked]
+    if not left:
+        return life.NOTHING
+    why = reasons.going(pods, plan, plan.mappings)
+    since = observed.state.unasked if observed.state.boot == observed.boot else {}
+    return life.unasked(((m, why(m) == "policy") for m in left), pods, since, settings.terms, observed.now)
 
 
 def _of_this_boot(observed: Observed) -> denials.Denials:

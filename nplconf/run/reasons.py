@@ -8,6 +8,8 @@ from nplconf.desired.reviewed import Resolved
 from nplconf.model import Plan, Pod, PodPort, PortMapping
 from nplconf.plan.diff import Diff
 
+DOUBLED = "doubled"
+"""Why a mapping goes whose Pod port has a rule at another number, too."""
 UNAVAILABLE = "number-unavailable"
 """Why a mapping goes that is asked for: the number that it is to have now is somebody else's."""
 
@@ -39,7 +41,7 @@ def going(pods: Iterable[Pod], plan: Plan, eligible: Iterable[PortMapping]) -> C
             return "pod-terminated"
         place = (mapping.owner, mapping.protocol, mapping.family)
         if place in served():
-            return "doubled"
+            return DOUBLED
         if via := asked().get(place):
             return UNAVAILABLE if via == "dnat" else "host-port"
         return skipped(mapping) or "not-selected"

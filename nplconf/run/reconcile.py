@@ -17,7 +17,7 @@ from nplconf.node import Node
 from nplconf.plan.state import State
 from nplconf.publish import denials, patches
 from nplconf.rules import Goal
-from nplconf.run import outcome
+from nplconf.run import outcome, reasons
 from nplconf.run.decision import (
     UNBOUND,
     Bounds,
@@ -181,15 +181,17 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     failures = list(decision.failures)
     degraded = [*decision.degraded, *_unheld(decision, observed)]
     before = pods
-    writes = _to_write(decision, observed)
+    passing = _passing(decision) if cluster else ()
+    goal = _beside(passing, decision, observed)
+    writes = _to_write(goal, observed)
     refused: tuple[Failure, ...] = ()
     current().step()
-    text, problems = keep(node, replace(decision.next_state, writing=bool(writes)), observed.loaded.text)
+    text, problems = keep(node, replace(decision.next_state, writing=bool(writes or passing)), observed.loaded.text)
     if writes and cluster:
-        pods, refused = _withdraw(decision, cluster, pods)
+        pods, refused = _withdraw(decision, cluster, pods, passing)
         failures += refused
     current().step()
-    seen, unwritten = _write(decision, observed, node, writes)
+    seen, unwritten = _write(goal, observed, node, writes)
     failures += unwritten
     if writes or observed.state.writing:
         everything = observed.state.writing
@@ -199,20 +201,26 @@ def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: N
     replaced = _replaced(observed, unwritten)
     if replaced:
         failures += node.clear_leftovers(replaced)
-    in_place = outcome.in_place(decision, seen, observed, pods)
+    in_place = outcome.in_place(replace(decision, wanted=goal.wanted), seen, observed, pods)
     gone: frozenset[PortMapping] = frozenset()
     same = in_place == decision.eligible and pods is before
-    published = decision.patches if same else patches.final(pods, in_place, decision.form)
+    published = decision.patches if same else decision.to_write(pods, in_place)
+    late: frozenset[str] = frozenset()
     current().step()
     if cluster and published:
         refused = cluster.patch(published)
         failures += refused
-        gone = outcome.unpublished(in_place, refused, pods, decision.form)
-        if gone:
-            in_place = tuple(m for m in in_place if m not in gone)
-            seen, unwritten = _take_back(gone, decision, replace(observed, found=seen), node)
-            failures += unwritten
-    written = published if pods is before else patches.final(before, in_place, decision.form)
+        late = frozenset(failure.subject for failure in refused)
+        gone = outcome.unpublished(decision.listed(in_place), refused, pods, decision.form)
+        in_place = tuple(m for m in in_place if m not in gone) if gone else in_place
+    if gone or passing:
+        # an annotation that could not be written still names the old number
+        rest = _beside([m for m in passing if m.pod.key in late], decision, observed)
+        left = frozenset(m for m in passing if m.pod.key not in late)
+        seen, unwritten = _take_back(gone | left, rest, replace(observed, found=seen), node)
+        failures += unwritten
+        writes = tuple(dict.fromkeys((*writes, *(m.family for m in left))))
+    written = published if pods is before else decision.to_write(before, in_place)
     told = outcome.told(before, written, failures) if cluster else None
     denied = denials.added(
         decision.next_state.denials,
@@ -270,11 +278,42 @@ def keep(node: Node, state: State, before: str) -> tuple[str, tuple[str, ...]]:
         return before, (f"the state file cannot be written ({reason}): the node is brought in order without it",)
 
 
-def _withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod]) -> tuple[Sequence[Pod], tuple[Failure, ...]]:
-    """Take back what is about to go; the Pods as they are then, and what was refused, which keeps no rule."""
+def _passing(decision: Decision) -> tuple[PortMapping, ...]:
+    """Return the mappings at their old numbers whose rules stay until the new number is published.
+
+    Another mapping may get the old number in the same run; then the old rule cannot stay.
+    """
+    moves = [change.was for change in decision.diff.changes if change.was and _is_move(change, change.was)]
+    if not moves:
+        return ()
+    wanted = {m.key for m in decision.eligible}
+    targets = {(m.pod, m.pod_ip, m.pod_port) for m in decision.eligible}
+    return tuple(was for was in moves if was.key not in wanted and (was.pod, was.pod_ip, was.pod_port) in targets)
+
+
+def _is_move(change: Change, was: PortMapping) -> bool:
+    """Whether a mapping leads to the same port of the same Pod at another number now."""
+    return change.reason == reasons.DOUBLED if change.action == "delete" else was.key != change.mapping.key
+
+
+def _beside(rows: Collection[PortMapping], decision: Decision, observed: Observed) -> Decision:
+    """Return a decision with the rules of further mappings."""
+    if not rows:
+        return decision
+    eligible = tuple(sorted((*decision.eligible, *rows), key=lambda m: (m.key, m.pod, m.pod_port)))
+    return replace(decision, eligible=eligible, wanted=rules_for(eligible, decision, observed))
+
+
+def _withdraw(
+    decision: Decision, cluster: Cluster, pods: Sequence[Pod], passing: Collection[PortMapping]
+) -> tuple[Sequence[Pod], tuple[Failure, ...]]:
+    """Withdraw the entries that are about to go, without those that a new number replaces in this run.
+
+    Returns the Pods as they are then, and the patches that failed. A failed one does not keep a rule.
+    """
     # only a Pod that is to be told something else can have something to take back
     concerned = {patch.pod for patch in decision.patches}
-    mappings = [m for m in decision.eligible if m.pod in concerned]
+    mappings = [m for m in (*decision.listed(decision.eligible), *passing) if m.pod in concerned]
     gone = patches.withdrawals([pod for pod in pods if pod.ref in concerned], mappings, decision.form)
     if not gone:
         return pods, ()

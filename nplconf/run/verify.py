@@ -47,7 +47,7 @@ def verify(decision: Decision, observed: Observed, pods: Sequence[Pod] | None, *
     told = {pod.ref: set(annotation.parse(pod.annotation)) for pod in pods or ()}
     numbers = held(observed.holds)
     rules = _rules(decision, observed)
-    unclear = {p.pod for p in patches.final(pods or (), decision.plan.mappings, decision.form)}
+    unclear = {p.pod for p in patches.final(pods or (), decision.listed(decision.plan.mappings), decision.form)}
 
     def hold(mapping: PortMapping) -> Fact:
         if no_hold or mapping.via == "hostPort":
@@ -58,7 +58,8 @@ def verify(decision: Decision, observed: Observed, pods: Sequence[Pod] | None, *
         if pods is None:
             return "na"
         found = told.get(mapping.pod, set())
-        return _annotated(mapping, found) if mapping.family in decision.form.families else _published(mapping, told)
+        is_listed = mapping.family in decision.form.families and mapping not in decision.unlisted
+        return _annotated(mapping, found) if is_listed else _published(mapping, told)
 
     rows = [Row(m, rules(m), hold(m), annotated(m)) for m in decision.plan.mappings]
     rows += [Row(c.mapping, "extra", hold(c.mapping), _published(c.mapping, told)) for c in _extra(decision)]

@@ -43,6 +43,7 @@ class Hub:
         self.began: float | None = None
         """When the first event came that the last run was for; None for a resync."""
         self._causes: set[Cause] = set()
+        self._alarm: float | None = None
 
     # --- written by the sources and the drift monitor
 
@@ -116,16 +117,26 @@ class Hub:
         with self._changed:
             self._changed.wait_for(lambda: not self._unlisted, seconds)
 
+    def wake(self, seconds: float | None) -> None:
+        """Make a run due after so many seconds, with the cause "time"; None: no moment is known in advance."""
+        with self._changed:
+            self._alarm = None if seconds is None else self._clock() + seconds
+
     def wait(self, until: float) -> frozenset[Cause]:
         """Wait until a run is due; why. Without an event that is at `until`, with the cause "resync"."""
         with self._changed:
             while True:
                 now = self._clock()
                 due = min(self._pending.due(self._debounce), until) if self._pending else until
+                if self._alarm is not None and now >= self._alarm:
+                    self._alarm = None
+                    self._causes.add("time")
+                    break
+                due = due if self._alarm is None else min(due, self._alarm)
                 if now >= due:
                     break
                 self._changed.wait(due - now)
-            causes = frozenset(self._causes) if self._pending else frozenset()
+            causes = frozenset(self._causes)
             self.began = self._pending.first if self._pending else None
             self._pending, self._causes = None, set()
         return causes | ({"resync"} if now >= until else set())

@@ -91,7 +91,9 @@ class Mirror:
         for patch in patches:
             pod = pods.get(patch.pod.key)
             if isinstance(pod, Pod) and pod.ref == patch.pod:
-                pods[patch.pod.key] = dataclasses.replace(pod, annotation=patch.annotation)
+                pods[patch.pod.key] = dataclasses.replace(
+                    pod, annotation=patch.annotation, condition=patch.condition or pod.condition
+                )
 
     def state(self) -> ClusterState:
         """Return the snapshot that a fresh list of everything would give."""

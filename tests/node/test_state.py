@@ -35,6 +35,7 @@ FULL = State(
     annotations={"shop/web-0": "12ab"},
     denials={"shop/web-0": Denial("12ab", 5.5, "no")},
     waiting=("shop/web-1 uid mapped",),
+    unasked={"tcp/61000/IPv4 uid": 7.5},
 )
 
 

@@ -143,6 +143,7 @@ def _lines(result: Result) -> list[table.Line]:
     return [
         *table.changes(result.done),
         *table.patches(result.patches),
+        *table.draining(decision.draining),
         *table.skipped(decision.plan.skipped),
         *table.blocked(decision.blocked),
         *table.stale(decision.stale),

@@ -83,6 +83,7 @@ def _lines(decision: Decision) -> list[table.Line]:
     return [
         *table.changes(decision.diff.changes),
         *table.patches(decision.patches),
+        *table.draining(decision.draining),
         *table.skipped(decision.plan.skipped),
         *table.blocked(decision.blocked),
         *table.stale(decision.stale),

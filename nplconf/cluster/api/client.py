@@ -192,7 +192,9 @@ class ApiCluster:
 
 def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | None:
     try:
-        reply = session.ask("PATCH", publishing.path(patch), deadline, publishing.body(patch), **publishing.HEADERS)
+        reply = session.ask(
+            "PATCH", publishing.path(patch), deadline, publishing.body(patch, time.time()), **publishing.headers(patch)
+        )
         if reply.status != 401:
             return publishing.verdict(reply, patch)
         message = session.rejected()

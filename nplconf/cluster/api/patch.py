@@ -5,14 +5,12 @@ from urllib.parse import quote
 
 from nplconf.cluster.api.answers import InvalidResponseError, Refusal, decoded, refusal
 from nplconf.cluster.api.transport import Reply
+from nplconf.cluster.conditions import condition
 from nplconf.model import ANNOTATION, Failure, Patch
 
 STEP = "publish"
-HEADERS = {
-    "Content_Type": "application/merge-patch+json",
-    # of the Pod that comes back only its metadata is of interest, a tenth of it
-    "Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json",
-}
+# of the Pod that comes back only its metadata is of interest, a tenth of it
+_ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
 
 
 def path(patch: Patch) -> str:
@@ -20,10 +18,27 @@ def path(patch: Patch) -> str:
     return f"/api/v1/namespaces/{quote(patch.pod.namespace, safe='')}/pods/{quote(patch.pod.name, safe='')}/status"
 
 
-def body(patch: Patch) -> bytes:
-    """The merge patch. With its UID it is refused for a Pod that was created again under the same name."""
-    metadata = {"uid": patch.pod.uid, "annotations": {ANNOTATION: patch.annotation}}
-    return json.dumps({"metadata": metadata}, separators=(",", ":")).encode()
+def headers(patch: Patch) -> dict[str, str]:
+    """With a condition it is a strategic merge patch: a JSON merge patch would remove the kubelet's conditions."""
+    kind = "strategic-merge-patch" if patch.condition else "merge-patch"
+    return {"Content_Type": f"application/{kind}+json", "Accept": _ACCEPT}
+
+
+def body(patch: Patch, now: float = 0.0) -> bytes:
+    """Return the patch. With its UID it is refused for a Pod that was created again under the same name.
+
+    Args:
+        patch: The annotation, and the condition where it is to be written.
+        now: Seconds since 1970, for the condition's lastTransitionTime.
+
+    """
+    metadata: dict[str, object] = {"uid": patch.pod.uid}
+    if not patch.same:
+        metadata["annotations"] = {ANNOTATION: patch.annotation}
+    found: dict[str, object] = {"metadata": metadata}
+    if patch.condition:
+        found["status"] = {"conditions": [condition(patch.condition, now if patch.transition else None)]}
+    return json.dumps(found, separators=(",", ":")).encode()
 
 
 def verdict(reply: Reply, patch: Patch) -> Failure | None:

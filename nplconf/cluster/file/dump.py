@@ -11,6 +11,7 @@ import itertools
 import os
 import stat
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from io import BufferedReader
 from pathlib import Path
@@ -183,7 +184,7 @@ def _changes(
     changes: dict[str, dict[Place, dict[str, Any]]] = {}
     failures: list[Failure] = []
     for key, found in places.items():
-        results = [(name, located, annotated(located.raw, wanted[key])) for name, located in found]
+        results = [(name, located, annotated(located.raw, wanted[key], time.time())) for name, located in found]
         served = [(name, located, result) for name, located, result in results if isinstance(result, dict)]
         if not served:
             why = next((str(r) for _, _, r in results), "no such Pod in the file")

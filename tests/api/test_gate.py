@@ -1,0 +1,154 @@
+"""The readiness gate on a real API server: the patch, the rights, and the policy that adds the gate."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import corner as corners
+import kube
+import pytest
+import worlds
+from apisite import Site
+from corner import Corner
+
+from nplconf.cluster.api.client import ApiCluster
+from nplconf.cluster.objects import read_pod
+from nplconf.model import GATE, Condition, Patch
+
+pytestmark = pytest.mark.api
+GATES = [{"conditionType": GATE}]
+STRATEGIC = "application/strategic-merge-patch+json"
+
+
+def gated(corner: Corner, name: str = "web-0", ips: tuple[str, ...] = ("10.244.3.17",)) -> dict[str, Any]:
+    raw = worlds.raw_pod(name, ips, namespace=corner.namespace, on=corner.node)
+    raw["spec"]["readinessGates"] = GATES
+    raw["status"]["conditions"] = [{"type": "ContainersReady", "status": "True"}]
+    return corner.create_pod(raw)
+
+
+def conditions(corner: Corner, name: str = "web-0") -> dict[str, dict[str, Any]]:
+    return {found["type"]: found for found in corner.get(name)["status"].get("conditions", ())}
+
+
+def test_annotation_and_condition_are_written_together_and_the_kubelets_conditions_stay(node: Site) -> None:
+    gated(node.corner)
+    node.corner.service()
+    assert node.apply().code == 0
+
+    found = conditions(node.corner)
+    assert set(found) == {"ContainersReady", GATE}
+    assert (found[GATE]["status"], found[GATE]["reason"]) == ("True", "Published")
+    assert found[GATE]["lastTransitionTime"]
+    assert node.corner.annotation()
+    before = node.corner.get("web-0")
+    assert node.apply().code == 0
+    assert node.corner.get("web-0") == before
+
+
+def test_dropping_one_of_two_services_leaves_readiness_and_the_other_port(node: Site) -> None:
+    gated(node.corner)
+    node.corner.service("web")
+    node.corner.service("api", ((81, 9000, "TCP"),))
+    assert node.apply().code == 0
+    before = conditions(node.corner)
+    kept = [rule for rule in node.ours() if ":8080" in rule]
+    node.corner.delete("api", "services")
+    assert node.apply().code == 0
+    assert conditions(node.corner) == before
+    assert [rule for rule in node.ours() if "-j DNAT" in rule] == kept
+
+
+@pytest.fixture
+def writer(guarded: Corner, opened: Callable[..., ApiCluster]) -> ApiCluster:
+    return opened(guarded.kubeconfig())
+
+
+def test_a_condition_changes_its_time_with_its_status_only(guarded: Corner, writer: ApiCluster) -> None:
+    pod = read_pod(gated(guarded))
+    assert pod is not None
+    assert (pod.gated, pod.containers_ready, pod.condition) == (True, True, Condition(""))
+
+    def write(status: str, reason: str, *, transition: bool) -> dict[str, Any]:
+        patch = Patch(pod.ref, "[]", Condition(status, reason, "m"), transition=transition)
+        assert writer.patch([patch]) == ()
+        return conditions(guarded)[GATE]
+
+    first = write("False", "RangeFull", transition=True)
+    time.sleep(1.1)
+    second = write("False", "Degraded", transition=False)
+    assert (second["reason"], second["lastTransitionTime"]) == ("Degraded", first["lastTransitionTime"])
+    third = write("True", "Published", transition=True)
+    assert third["lastTransitionTime"] != first["lastTransitionTime"]
+    version = guarded.get("web-0")["metadata"]["resourceVersion"]
+    write("True", "Published", transition=False)
+    assert guarded.get("web-0")["metadata"]["resourceVersion"] == version
+
+
+def test_a_condition_for_a_pod_that_was_created_again_is_not_written(guarded: Corner, writer: ApiCluster) -> None:
+    pod = read_pod(gated(guarded))
+    assert pod is not None
+    guarded.delete("web-0")
+    gated(guarded)
+    assert writer.patch([Patch(pod.ref, "[]", Condition("True", "Published", "m"), transition=True)]) == ()
+    assert GATE not in conditions(guarded)
+
+
+def ask(corner: Corner, status: dict[str, Any]) -> kube.Answer:
+    path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0/status"
+    return corner.plane.call("PATCH", path, {"status": status}, token=corner.token(), kind=STRATEGIC)
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"conditions": [{"type": "Ready", "status": "True"}]},
+        {"conditions": [{"type": "ContainersReady", "status": "False"}]},
+        {"conditions": [{"type": GATE, "status": "True"}, {"type": "example.com/other", "status": "True"}]},
+        {"conditions": [{"type": GATE, "status": "Unknown"}]},
+        {"conditions": [{"$patch": "delete", "type": "ContainersReady"}]},
+        {"conditions": [{"type": GATE, "status": "True"}], "podIP": "10.244.9.9", "podIPs": [{"ip": "10.244.9.9"}]},
+        {"conditions": [{"type": GATE, "status": "True"}], "phase": "Failed"},
+        {"message": "stolen"},
+    ],
+)
+def test_the_writer_changes_one_condition_and_nothing_else_of_the_status(
+    guarded: Corner, status: dict[str, Any]
+) -> None:
+    gated(guarded)
+    before = guarded.get("web-0")
+    answer = ask(guarded, status)
+    assert answer.status == 422, answer.body
+    assert guarded.get("web-0") == before
+
+
+def test_the_writer_does_not_set_the_condition_back(guarded: Corner) -> None:
+    gated(guarded)
+    assert ask(guarded, {"conditions": [{"type": GATE, "status": "False"}]}).status == 200
+    assert ask(guarded, {"conditions": [{"type": GATE, "status": "True"}]}).status == 200
+    assert ask(guarded, {"conditions": [{"type": GATE, "status": "False"}]}).status == 422
+    assert ask(guarded, {"conditions": [{"$patch": "delete", "type": GATE}]}).status == 422
+
+
+def test_the_policy_adds_the_gate_to_pods_of_labelled_namespaces_once(plane: kube.ControlPlane) -> None:
+    corners.install(plane, "readiness-gate.yaml")
+    labelled, other = Corner(plane), Corner(plane)
+    label = {"metadata": {"labels": {"nplconf.io/readiness-gate": "enabled"}}}
+    plane.ok("PATCH", f"/api/v1/namespaces/{labelled.namespace}", label)
+
+    def gates(corner: Corner, *given: str) -> list[str]:
+        raw = worlds.raw_pod(namespace=corner.namespace, on=corner.node)
+        raw["metadata"].pop("uid")
+        if given:
+            raw["spec"]["readinessGates"] = [{"conditionType": name} for name in given]
+        made = plane.ok("POST", f"/api/v1/namespaces/{corner.namespace}/pods?dryRun=All", raw)
+        return [gate["conditionType"] for gate in made["spec"].get("readinessGates", ())]
+
+    deadline = time.monotonic() + 30
+    while not gates(labelled):
+        assert time.monotonic() < deadline, "the policy adds no gate"
+        time.sleep(0.1)
+    assert gates(labelled) == [GATE]
+    assert gates(labelled, "example.com/other") == ["example.com/other", GATE]
+    assert gates(labelled, GATE) == [GATE]
+    assert gates(other) == []
