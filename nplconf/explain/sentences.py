@@ -21,7 +21,8 @@ def of_rows(rows: Iterable[Row], facts: Facts) -> Iterator[str]:
         change = _change(mapping, facts)
         does = f"apply {_DOES.get(change.action, change.action)} it ({change.reason})" if change else ""
         why = failed.get(mapping.subject, "") or does
-        yield f"{_place(mapping)} -> {_target(mapping)}{services}: {_state(row, change)}{f'; {why}' if why else ''}"
+        state = _state(row, change, _life(mapping, facts))
+        yield f"{_place(mapping)} -> {_target(mapping)}{services}: {state}{f'; {why}' if why else ''}"
 
 
 def _place(mapping: PortMapping) -> str:
@@ -40,16 +41,24 @@ def whose(mapping: PortMapping) -> str:
     return f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "nobody that its rule names"
 
 
-def _state(row: Row, change: Change | None) -> str:
-    """Say that all is in place, or which of rule, hold and annotation is not."""
+def _life(mapping: PortMapping, facts: Facts) -> str:
+    """Say why a mapping that has a rule is not in the annotation; "" for one that is to be there."""
+    state = facts.decision.states.get(mapping)
+    if state == "draining" and mapping not in facts.decision.unlisted:
+        return "draining, the rule stays until the Pod has ended"
+    return _LIFE.get(state, "") if state else ""
+
+
+def _state(row: Row, change: Change | None, life: str) -> str:
+    """Say that all is in place, or which of rule, hold and annotation is not. life: why it is not to be published."""
     facts = (("rule", row.rule), ("hold", row.hold), ("annotation", row.annotation))
     extra = [name for name, fact in facts if fact == "extra"]
     wrong = [f"{name} {fact}" for name, fact in facts if fact not in ("ok", "na", "extra")]
     if extra:
-        why = _UNWANTED.get(change.reason if change else "", "nothing asks for it")
+        why = life or _UNWANTED.get(change.reason if change else "", "nothing asks for it")
         wrong.insert(0, f"{' and '.join(extra)} exist{'s' * (len(extra) == 1)} but {why}")
-    if wrong:
-        return ", ".join(wrong)
+    if wrong or life:
+        return ", ".join(wrong or [life])
     return "its own hostPort, advertised" if row.mapping.via == "hostPort" else "rule, hold and annotation are in place"
 
 
@@ -61,6 +70,12 @@ def _change(mapping: PortMapping, facts: Facts) -> Change | None:
     return next(changes, None)
 
 
+_LIFE = {
+    "draining": "draining, withdrawn from the annotation, the rule stays until the Pod has ended",
+    "lingering": "withdrawn from the annotation, the rule stays for --linger seconds",
+    "in-place": "the rule is in place, published once the Pod's containers are ready",
+}
+"""Why a mapping in a state of `publish.life` is not in the annotation."""
 _DOES = {"add": "adds", "change": "changes", "delete": "removes", "repair": "repairs"}
 _UNWANTED = {"not-selected": "no Service asks for it", "pod-gone": "the Pod is gone"}
 

@@ -8,7 +8,7 @@ from inmemory import SETTINGS, World
 from worlds import NODE, pod, service
 
 from nplconf.model import Condition
-from nplconf.output import data
+from nplconf.output import data, html, markdown, metrics, table
 from nplconf.run.decision import decide
 from nplconf.run.reconcile import observe
 from nplconf.run.verify import verify
@@ -263,3 +263,25 @@ def test_dropping_one_of_two_services_changes_neither_readiness_nor_the_other_po
     assert world.node.numbers() == [before[8080]]
     assert world.cluster.state.pods[0].condition == condition
     assert all(patch.condition is None for patch in result.patches)
+
+
+# --- what is said ----------------------------------------------------------------------------------------------------
+
+
+def test_a_drain_is_counted_in_the_metrics() -> None:
+    world = World(pod(), service())
+    assert metrics.counted(world.apply()).mappings["draining"] == 0
+    delete(world)
+    assert metrics.counted(world.apply()).mappings["draining"] == 1
+
+
+def test_a_drain_is_a_line_of_the_table_and_a_section_of_the_page() -> None:
+    world = World(pod(), service())
+    world.apply()
+    delete(world)
+    decision = decide(world.cluster.state, observe(world.node), SETTINGS)
+    (line,) = table.draining(decision.draining)
+    assert "draining" in line[1]
+    assert "shop/web-0" in line[1]
+    assert "Draining" in html.page(html.of_decision(decision, {}, {}))
+    assert "Draining" in markdown.text(data.plan(decision))

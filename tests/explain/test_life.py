@@ -1,0 +1,39 @@
+"""What explain says of a mapping that has a rule and is not in the annotation."""
+
+from dataclasses import replace
+
+from inmemory import SETTINGS, World
+from worlds import pod, service
+
+from nplconf.explain.question import Facts
+from nplconf.explain.sentences import of_rows
+from nplconf.run.decision import decide
+from nplconf.run.reconcile import observe
+from nplconf.run.verify import verify
+from nplconf.settings import Settings
+
+
+def said(world: World, settings: Settings = SETTINGS) -> str:
+    observed = observe(world.node)
+    decision = decide(world.cluster.state, observed, settings)
+    found = verify(decision, observed, world.cluster.state.pods, no_hold=False)
+    facts = Facts(verified=found, decision=decision, observed=observed, cluster=world.cluster.state, settings=settings)
+    (line,) = of_rows(found.rows, facts)
+    return line
+
+
+def test_a_draining_pod() -> None:
+    world = World(pod(), service())
+    world.apply()
+    assert "rule, hold and annotation are in place" in said(world)
+    world.pods(replace(world.cluster.state.pods[0], terminating=True))
+    assert "annotation exists but draining" in said(world)
+    world.apply()
+    assert "draining, withdrawn from the annotation" in said(world)
+
+
+def test_a_pod_whose_containers_are_not_ready() -> None:
+    settings = replace(SETTINGS, publish_when="containers-ready")
+    world = World(pod(), service())
+    world.apply(settings)
+    assert "published once the Pod's containers are ready" in said(world, settings)

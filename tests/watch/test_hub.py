@@ -1,0 +1,57 @@
+"""When the loop of watch mode is woken."""
+
+from nplconf.watch.hub import Hub
+from nplconf.watch.mirror import Mirror
+
+
+class Clock:
+    """A clock that is moved by hand."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def hub() -> tuple[Hub, Clock]:
+    clock = Clock()
+    return Hub(Mirror.of_node("worker-1"), clock), clock
+
+
+def test_a_moment_that_is_known_in_advance_wakes_the_loop_once() -> None:
+    found, clock = hub()
+    found.wake(60)
+    clock.now += 60
+    assert found.wait(clock.now + 1000) == {"time"}
+    assert found.wait(clock.now) == {"resync"}
+
+
+def test_a_run_that_knows_no_moment_takes_the_last_one_back() -> None:
+    found, clock = hub()
+    found.wake(60)
+    found.wake(None)
+    clock.now += 60
+    assert found.wait(clock.now) == {"resync"}
+
+
+def test_a_moment_in_the_past_is_due_at_once() -> None:
+    found, clock = hub()
+    found.wake(0)
+    assert found.wait(clock.now + 1000) == {"time"}
+
+
+def test_what_makes_a_pod_published_makes_a_run_due() -> None:
+    found, clock = hub()
+    raw = {
+        "metadata": {"namespace": "shop", "name": "web-0", "uid": "u"},
+        "spec": {"nodeName": "worker-1", "readinessGates": [{"conditionType": "nplconf.io/published"}]},
+        "status": {"phase": "Running", "conditions": []},
+    }
+    found.event("pods", "ADDED", raw)
+    clock.now += 1
+    assert found.wait(clock.now + 1000) == {"pods"}
+    for status in ("True", "False"):
+        ready = {"phase": "Running", "conditions": [{"type": "ContainersReady", "status": status}]}
+        found.event("pods", "MODIFIED", raw | {"status": ready})
+        clock.now += 1
+        assert found.wait(clock.now + 1000) == ({"pods"})
