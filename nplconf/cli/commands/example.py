@@ -19,6 +19,7 @@ EXAMPLES = {
         "more of them: node addresses and Events; costs the API server more",
     ),
     "policies-kubelet": ("kubernetes/policies-kubelet.yaml", "the same for the kubelet's credentials"),
+    "readiness-gate": ("kubernetes/readiness-gate.yaml", "a policy that adds the readiness gate to new Pods"),
     "alerts": ("prometheus/alerts.yaml", "alert rules for the metrics"),
 }
 """Name -> file below examples/, and what it is."""
