@@ -383,6 +383,8 @@ def _unasked(
     stay: tuple[PortMapping, ...],
 ) -> life.Living:
     """Return the live mappings that the plan does not have and whose rules stay. stay: they are blocked, so no part."""
+    if live == plan.mappings:  # as in most runs
+        return life.NOTHING
     asked = {(m.owner, m.protocol, m.family) for m in plan.mappings}
     blocked = set(stay)
     left = [m for m in live if (m.owner, m.protocol, m.family) not in asked and m.pod.name and m not in blocked]
