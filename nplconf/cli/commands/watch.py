@@ -94,6 +94,7 @@ class Watch:
     def _report(self, result: Result, code: int) -> str:
         if code:
             self._node.forget()
+        self._hub.wake(result.decision.next_end)
         apply_command.report(result, replace(self._now, quiet=True, output="table"))
         self._count(result, code)
         return f"{len(result.in_place)} mappings in place, last exit code {code}"
