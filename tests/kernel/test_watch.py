@@ -117,3 +117,15 @@ def test_apply_by_hand_works_beside_the_service(served: World) -> None:
         eventually(lambda: rules(served) > 0)
         assert served.apply().code == 0
         assert served.nplconf("verify").returncode == 0
+
+
+@pytest.mark.parametrize("backend", ["nft"], indirect=True)
+def test_a_lingering_rule_ends_at_its_time_without_an_event(served: World) -> None:
+    with watching(served, "--resync", "600", "--linger", "3"):
+        eventually(lambda: published(served, "web"))
+        without = served.cluster.read_text().replace('"true"', '"false"').replace("'true'", "'false'")
+        served.cluster.write_text(without)
+        eventually(lambda: not published(served, "web"), 5.0)
+        assert any("DNAT" in rule and "10.244.3.1" in rule for rule in served.ours())
+        took = eventually(lambda: not any("10.244.3.1" in rule for rule in served.ours()), 10.0)
+        assert took > 1.0
