@@ -9,10 +9,10 @@ fish = $(SHARE)/fish/vendor_completions.d/nplconf.fish
 COMPLETIONS = $(bash) $(zsh) $(fish)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast soak bench image lint format install uninstall
+.PHONY: help demo test test-fast soak bench loadbalancers image lint format install uninstall
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## the whole story in a minute, in network namespaces of its own (root)
 	@.ci/setup demo $(ARGS)
@@ -36,6 +36,11 @@ bench: ## every figure that nplconf is held to, measured side by side (root); AR
 	@[ "$$(id -u)" = 0 ] || { echo "make bench: it makes network namespaces: run it as root" >&2; exit 77; }
 	@.ci/setup test
 	@PYTHONPATH=tests .venv/bin/python -m bench $(ARGS)
+
+loadbalancers: ## what clients of HAProxy and nginx lose in each event and mode (root); ARGS="--mode watch", "--only drain"
+	@[ "$$(id -u)" = 0 ] || { echo "make loadbalancers: it makes network namespaces: run it as root" >&2; exit 77; }
+	@.ci/setup test
+	@PYTHONPATH=tests .venv/bin/python -m loadbalancers $(ARGS)
 
 image: ## dist/nplconf-image.tar, an OCI archive for containerd, podman and skopeo; no registry is needed
 	@.ci/setup fast

@@ -36,6 +36,7 @@ NEEDS = {
         "openssl": "openssl",
         "unshare": "util-linux",
     },
+    "loadbalancers": {"haproxy": "haproxy", "nginx": "nginx"},
     "browser": {"chromium": "chromium"},
 }
 """Marker -> program -> the Debian package that brings it."""

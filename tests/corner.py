@@ -39,7 +39,8 @@ def install(plane: kube.ControlPlane, name: str, guard: str = "") -> None:
             raw["spec"]["policyName"] += f"-{guard}"
             raw["spec"]["matchResources"] = {"namespaceSelector": {"matchLabels": {"guard": guard}}}
         path = _COLLECTIONS[raw["kind"]].format(namespace=raw["metadata"].get("namespace"))
-        plane.ok("POST", path, raw)
+        if raw["kind"] != "Namespace" or plane.call("GET", f"{path}/{raw['metadata']['name']}").status == 404:
+            plane.ok("POST", path, raw)
 
 
 def wait_for_right(plane: kube.ControlPlane, user: str, verb: str, resource: str) -> None:

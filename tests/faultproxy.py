@@ -193,6 +193,7 @@ class Proxy:
     """Bytes to the client, of heads and bodies."""
     _rules: list[_Rule] = field(default_factory=list)
     _streams: set[asyncio.StreamWriter] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None] | None] = field(default_factory=set)
 
     def __enter__(self) -> Self:
         self._loop = asyncio.new_event_loop()
@@ -250,9 +251,12 @@ class Proxy:
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream = _Upstream(self.plane, self._upstream_tls)
+        task = asyncio.current_task()
+        self._tasks.add(task)  # the loop has weak references alone, and a watch waits long
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             while await self._exchange(reader, writer, upstream):
                 pass
+        self._tasks.discard(task)
         upstream.close()
         writer.transport.abort()
 

@@ -19,6 +19,7 @@ def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kube.ControlPlan
     """A real API server; building it, the first time, takes minutes and says so."""
     with kube.running(tmp_path_factory.mktemp("plane")) as found:
         corners.install(found, "rbac.yaml")
+        corners.install(found, "reader.yaml")
         corners.install(found, "policies.yaml", corners.WRITER_POLICIES)
         corners.install(found, "policies-kubelet.yaml", corners.KUBELET_POLICIES)
         corners.install(found, "policies-strict.yaml", corners.STRICT_POLICIES)

@@ -1,0 +1,16 @@
+"""No request is lost: representative stories. All of them: `make loadbalancers`."""
+
+from pathlib import Path
+
+import kube
+import pytest
+from loadbalancers.stories import MODES, STORIES, Story, play
+
+pytestmark = [pytest.mark.api, pytest.mark.kernel, pytest.mark.loadbalancers]
+CHOSEN = ("rolling update, 2 replicas, surge 1", "node drain, 2 replicas", "nplconf restarted")
+
+
+@pytest.mark.parametrize("story", [story for story in STORIES if story.name in CHOSEN], ids=lambda story: story.name)
+def test_no_request_is_lost_in_watch_mode(story: Story, plane: kube.ControlPlane, tmp_path: Path) -> None:
+    found = play(story, MODES[1], plane, tmp_path)
+    assert [one for one in found if one.lost or one.requests < 50] == []
