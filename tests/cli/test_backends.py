@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import worlds
+from pytest_mock import MockerFixture
 
+from nplconf.cli.commands import backends
 from nplconf.cli.main import main
 
 Run = Callable[..., int]
@@ -183,3 +185,13 @@ def test_without_a_file_each_list_is_printed_once(dump: Path) -> None:
         process.send_signal(signal.SIGTERM)
         out, _ = process.communicate(timeout=5)
     assert out.count("upstream shop_web_80") == 1
+
+
+def test_attempts_after_failures_do_not_pile_up(mocker: MockerFixture) -> None:
+    timers = [mocker.Mock() for _ in range(3)]
+    mocker.patch("threading.Timer", side_effect=timers)
+    output = mocker.Mock(write=mocker.Mock(return_value=False))
+    job = backends.Job(output, mocker.Mock(), mocker.Mock())
+    for _ in range(3):
+        assert job(frozenset({"resync"})) == "the last attempt failed"
+    assert [timer.cancel.called for timer in timers] == [True, True, False]

@@ -70,7 +70,7 @@ class Story:
     name: str
     replicas: int
     event: Event
-    pre_stop: float = 2.0
+    pre_stop: float = 4.0
     min_ready: float = 1.0
 
 

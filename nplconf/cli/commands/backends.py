@@ -204,6 +204,7 @@ class Job:
     def __init__(self, output: Output, hub: "Hub", snapshot: Callable[[], ClusterState]) -> None:
         self._output, self._hub, self._snapshot = output, hub, snapshot
         self._failures = 0
+        self._timer: threading.Timer | None = None
 
     def __call__(self, causes: "frozenset[Cause]") -> str:
         """Write once; see `loop.Job`."""
@@ -226,6 +227,8 @@ class Job:
         from nplconf.watch import pace
 
         seconds = pace.backoff(self._failures, random.random())  # noqa: S311 nothing secret depends on it
-        timer = threading.Timer(seconds, self._hub.again)
-        timer.daemon = True
-        timer.start()
+        if self._timer:  # a resync may fail before it: with one more timer each, attempts would pile up
+            self._timer.cancel()
+        self._timer = threading.Timer(seconds, self._hub.again)
+        self._timer.daemon = True
+        self._timer.start()
