@@ -36,7 +36,7 @@ class Crowd(Site):
 
     def _options(self) -> tuple[str, ...]:
         own = ("--cool-down", "0", "--max-delete", "100", "--allow-empty", "--port-range", "61000-61007")
-        return (*super(Site, self)._options(), *own)
+        return (*super(Site, self)._options(), *own, "--namespace-share", "100")
 
 
 @dataclass
