@@ -75,8 +75,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Build the Kubernetes programs beside the tests that need none."""
     if not session.config.option.collectonly and any(map(_builds, session.items)):
-        with contextlib.suppress(RuntimeError):  # said again by the fixture that needs them
-            kube_binaries.start_build()
+        session.config.add_cleanup(kube_binaries.start_build())
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -89,7 +88,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @functools.cache
 def _wait_for_build() -> None:
-    with contextlib.suppress(RuntimeError):
+    with contextlib.suppress(RuntimeError):  # raised again by the fixture that needs the programs
         kube_binaries.programs()
 
 

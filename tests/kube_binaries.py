@@ -17,7 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +64,17 @@ def programs() -> Path:
     return target
 
 
-def start_build() -> "subprocess.Popen[bytes] | None":
-    """Start the build in a child that ends with this process, so that tests without it go on; None if it is built."""
+def start_build() -> Callable[[], None]:
+    """Start a missing build in a child, so that tests without it go on. Returns a function that ends the child."""
     if _target().exists():
-        return None
-    return subprocess.Popen([*ENDS_WITH_US, sys.executable, __file__], stdout=subprocess.DEVNULL)
+        return lambda: None
+    child = subprocess.Popen([*ENDS_WITH_US, sys.executable, __file__], stdout=subprocess.DEVNULL)
+
+    def end() -> None:
+        child.kill()
+        child.wait()
+
+    return end
 
 
 def cache() -> Path:
