@@ -9,7 +9,7 @@ fish = $(SHARE)/fish/vendor_completions.d/nplconf.fish
 COMPLETIONS = $(bash) $(zsh) $(fish)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast soak bench loadbalancers image lint format install uninstall
+.PHONY: help demo test test-fast soak bench loadbalancers image packages lint format install uninstall
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ format: ## puts the code into shape
 	@.ci/setup lint
 	.venv/bin/ruff check --fix
 	.venv/bin/ruff format
+
+packages: ## dist/*.deb and dist/*.rpm; ARGS="deb" for one of them, RELEASE=2 for another build of the same version
+	@.ci/setup packages $(ARGS)
+	@.ci/packages/build $(ARGS)
 
 install: ## nplconf in PREFIX and its units, on this node (root); start them with: nplconf install-units --now
 	@[ "$$(id -u)" = 0 ] || { echo "make install: run it as root" >&2; exit 77; }

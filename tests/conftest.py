@@ -22,6 +22,11 @@ NEEDS = {
         "firewalld": "firewalld",
         "unshare": "util-linux",
         "setpriv": "util-linux",
+        "dpkg-deb": "dpkg",
+        "rpmbuild": "rpm",
+        "man": "man-db",
+        "zsh": "zsh",
+        "fish": "fish",
     },
     "api": {"ip": "iproute2", "openssl": "openssl"},
     "cluster": {

@@ -97,6 +97,18 @@ def write(files: Mapping[str, str], root: Path = Path("/")) -> tuple[str, ...]:
     return tuple(changed)
 
 
+def packaged(root: Path = Path("/")) -> dict[str, str]:
+    """Return path -> text of the files that a distribution package has installed; empty without a package."""
+    paths = filter(None, map(units.packaged_path, units.PATHS))
+    return {path: _at(root, path).read_text("utf-8") for path in paths if _at(root, path).is_file()}
+
+
+def hiding(root: Path = Path("/")) -> tuple[str, ...]:
+    """Return the files in /etc that hide a file of a package."""
+    there = (path for path in units.PATHS if units.packaged_path(path) in packaged(root))
+    return tuple(path for path in there if _at(root, path).exists())
+
+
 def remove(root: Path = Path("/")) -> tuple[str, ...]:
     """Take away every file of ours, what enabled a unit, and all drop-ins; what was there. PermissionDeniedError."""
     removed: list[str] = []

@@ -4,7 +4,7 @@ The shipped files stay whole and can be read by systemd-analyze; fitting is two 
 hardening would hide the Python that nplconf runs on.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -40,6 +40,12 @@ HOMES = ("/home", "/root", "/run/user")
 """What ProtectHome= hides."""
 PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 nothing is written there
 """What PrivateTmp= hides."""
+PACKAGED = {
+    UNIT_DIRECTORY: "/usr/lib/systemd/system",
+    "/etc/sysusers.d": "/usr/lib/sysusers.d",
+    "/etc/tmpfiles.d": "/usr/lib/tmpfiles.d",
+}
+"""Where a distribution package has the files that are written to /etc otherwise."""
 PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), JOB_REACH, HOLD_REACH, SYSUSERS, TMPFILES)
 """All that may be written, and so all that uninstalling removes."""
 
@@ -68,6 +74,20 @@ def fitted(
     reach = {JOB_REACH: _job_reach(needed, reads, writes), HOLD_REACH: _hold_reach(needed, closed)}
     made |= {path: f"{REACH_SAYS}{text}" for path, text in reach.items() if text}
     return made | {SYSUSERS: _shipped("sysusers.d/nplconf.conf"), TMPFILES: _shipped("tmpfiles.d/nplconf.conf")}
+
+
+def beside_packaged(made: Mapping[str, str], packaged: Mapping[str, str]) -> dict[str, str]:
+    """Return the files of `fitted` that differ from those of a package. packaged: path -> text below /usr/lib.
+
+    A unit in /etc hides the packaged one, also after an upgrade of the package, so a copy of it must not be written.
+    """
+    return {path: text for path, text in made.items() if packaged.get(packaged_path(path)) != text}
+
+
+def packaged_path(path: str) -> str:
+    """Return where a package has a file that is written to /etc otherwise; "" for a drop-in, which no package has."""
+    directory, _, name = path.rpartition("/")
+    return f"{PACKAGED[directory]}/{name}" if directory in PACKAGED else ""
 
 
 def page() -> str:

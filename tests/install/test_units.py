@@ -282,3 +282,32 @@ def test_it_runs_from_where_only_root_may_look_and_from_tmp() -> None:
             machine.path("/root").chmod(0o700)
             machine.run("systemctl", "restart", "nplconf-hold.socket", HOLD)
             assert not bound(machine, 61000), place
+
+
+# --- beside a package ------------------------------------------------------------------------------------------------
+
+
+def test_beside_a_package_only_what_differs_is_written_to_etc() -> None:
+    shipped = units.fitted([units.PLACEHOLDER], ["/usr"])
+    packaged = {units.packaged_path(path): text for path, text in shipped.items()}
+    assert set(packaged) == {
+        *(f"/usr/lib/systemd/system/{unit}" for unit in units.UNITS),
+        "/usr/lib/sysusers.d/nplconf.conf",
+        "/usr/lib/tmpfiles.d/nplconf.conf",
+    }
+    assert units.beside_packaged(shipped, packaged) == {}
+    assert units.beside_packaged(shipped, {}) == shipped
+    changed = units.fitted([units.PLACEHOLDER], ["/usr"], writes=["/srv/state"], socket="/run/own/hold.sock")
+    assert set(units.beside_packaged(changed, packaged)) == {
+        units.JOB_REACH,
+        f"{units.UNIT_DIRECTORY}/nplconf-hold.socket",
+    }
+
+
+def test_a_file_in_etc_that_hides_one_of_a_package_is_found(tmp_path: Path) -> None:
+    for path in ("usr/lib/systemd/system/nplconf.service", "etc/systemd/system/nplconf.service"):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text("")
+    (tmp_path / "etc/systemd/system/nplconf.timer").write_text("")
+    assert systemd.packaged(tmp_path) == {"/usr/lib/systemd/system/nplconf.service": ""}
+    assert systemd.hiding(tmp_path) == ("/etc/systemd/system/nplconf.service",)

@@ -53,18 +53,21 @@ def called() -> tuple[str, ...]:
 
 def wanted(settings: Settings, command: tuple[str, ...]) -> dict[str, str]:
     """Every file of an installation of this nplconf, called as `command`, with these settings."""
+    packaged = systemd.packaged()
+    page = units.PAGE if packaged and command == (units.PLACEHOLDER,) else units.page()
     needed = systemd.runs_from(command)
     files = [settings.textfile, settings.write_back]
     written = {str(Path(file).absolute().parent) for file in files if file} | {str(Path(settings.state_dir).absolute())}
-    return units.fitted(
+    made = units.fitted(
         command,
         needed,
         systemd.closed(needed),
         reads=sorted(_read(settings)),
         writes=sorted(written - {DEFAULT_STATE}),
         socket=settings.hold_socket,
-        page=units.page(),
+        page=page,
     )
+    return units.beside_packaged(made, packaged)
 
 
 def _read(settings: Settings) -> set[str]:
@@ -76,8 +79,9 @@ def _read(settings: Settings) -> set[str]:
 
 
 def _make_known() -> None:
-    systemd.tell("systemd-sysusers", units.SYSUSERS)
-    systemd.tell("systemd-tmpfiles", "--create", units.TMPFILES)
+    """Make user and directories; by name, as a package has these files in /usr/lib."""
+    systemd.tell("systemd-sysusers", Path(units.SYSUSERS).name)
+    systemd.tell("systemd-tmpfiles", "--create", Path(units.TMPFILES).name)
     systemd.tell("systemctl", "daemon-reload")
 
 

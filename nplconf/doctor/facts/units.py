@@ -1,6 +1,6 @@
 """What systemd says: the installed units, and what it keeps for the hold daemon."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,9 +55,10 @@ def units(facts: Facts) -> Units | Unknown:
     """Return what is installed, beside what this nplconf would write."""
     if not systemd.runs():
         return Unknown("systemd does not run here")
-    wrong = differing(facts.sources.units())
+    wanted = facts.sources.units()
+    wrong = differing(wanted)
     missing = tuple(path for path in wrong if _text(path) is None)
-    changed = tuple(path for path in wrong if path not in missing)
+    changed = tuple(path for path in wrong if path not in missing) + hiding(wanted)
     if facts.sources.lost and not facts.sources.salvaged:
         changed = tuple(path for path in changed if path not in CONFIGURED)
     try:
@@ -69,6 +70,11 @@ def units(facts: Facts) -> Units | Unknown:
 def differing(wanted: Mapping[str, str]) -> tuple[str, ...]:
     """Return the paths of the files (path -> text) that are missing or have another text."""
     return tuple(path for path, text in wanted.items() if _text(path) != text)
+
+
+def hiding(wanted: Collection[str]) -> tuple[str, ...]:
+    """Return the files in /etc that hide those of a package and that this nplconf would not write. wanted: paths."""
+    return tuple(path for path in systemd.hiding() if path not in wanted)
 
 
 def _text(path: str) -> str | None:
