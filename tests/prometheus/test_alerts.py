@@ -1,5 +1,6 @@
 """The example alerts: rules that Prometheus takes, on metrics that exist, each of which fires when it is to."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -14,6 +15,9 @@ from nplconf.model import FINDING_KINDS
 from nplconf.node.counters import Counters
 from nplconf.output import metrics
 from nplconf.output.metrics import Counts, Run
+from nplconf.watch.hub import Hub
+from nplconf.watch.mirror import Mirror
+from nplconf.watch.server import Metrics
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "examples" / "prometheus" / "alerts.yaml"
@@ -70,7 +74,7 @@ def test_prometheus_takes_the_file_and_each_alert_fires_when_it_is_to() -> None:
     """By promtool where it is to be had, which plays the cases, too; else by what it would look at first."""
     found = rules()
     assert len({rule["alert"] for rule in found}) == len(found)
-    assert all({"summary", "description"} <= set(rule["annotations"]) for rule in found)
+    assert all({"summary", "description", "runbook_url"} <= set(rule["annotations"]) for rule in found)
     if shutil.which("promtool") is None:
         jsonschema.validate(yaml.safe_load(ALERTS.read_text()), SCHEMA)
         return
@@ -85,6 +89,32 @@ def test_an_alert_asks_for_what_a_run_writes(rule: dict[str, Any]) -> None:
     for name, selector in re.findall(r"(nplconf_\w+)((?:\{[^}]*\})?)", rule["expr"]):
         assert f"{name}{selector}" in text, rule["expr"]
     assert rule["expr"].count("(") == rule["expr"].count(")")
+
+
+RUNBOOKS = "file:///usr/share/doc/nplconf/troubleshooting.md#"
+
+
+def test_every_alert_has_a_runbook_in_the_page_that_the_packages_install() -> None:
+    page = (ROOT / "examples" / "operations" / "troubleshooting.md").read_text()
+    headings = [line.removeprefix("### ") for line in page.splitlines() if line.startswith("### Nplconf")]
+    assert headings == [rule["alert"] for rule in rules()]
+    assert all(rule["annotations"]["runbook_url"] == RUNBOOKS + rule["alert"].lower() for rule in rules())
+    assert "examples/operations/*.md" in (ROOT / ".ci" / "packages" / "build").read_text()
+
+
+def served() -> str:
+    """What `nplconf watch --listen` has beside the textfile's metrics."""
+    return Metrics(Hub(Mirror.of_node("worker-1"))).text()
+
+
+def test_the_dashboard_shows_metrics_and_labels_that_exist() -> None:
+    panels = json.loads((ROOT / "examples" / "prometheus" / "dashboard.json").read_text())["panels"]
+    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    known = set(re.findall(r"^# TYPE (nplconf_\w+?)(?:_total)? ", exported() + served(), re.MULTILINE))
+    used = {name for expr in expressions for name in re.findall(r"nplconf_\w+", expr)}
+    assert {re.sub("_(total|bucket)$", "", name) for name in used} - known == set()
+    assert [expr for expr in expressions if expr.count("(") != expr.count(")")] == []
+    assert len({panel["id"] for panel in panels}) == len(panels)
 
 
 def test_every_alert_has_a_case_in_which_it_fires() -> None:
