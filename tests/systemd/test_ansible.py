@@ -110,7 +110,7 @@ def test_a_reviewed_plan_is_applied_a_broken_one_is_not_and_a_stale_one_fails(no
     found, code = play(
         node, nplconf_plans=str(plans), check=False, nplconf_config=VARS["nplconf_config"] | {"allowEmpty": True}
     )
-    assert (code, found["Apply"]["state"], found["Apply"]["rc"]) == (2, "fatal", 3)
+    assert (code, found["Apply"]["state"], found["Apply"]["exit_code"]) == (2, "fatal", 3)
     found, code = play(
         node, nplconf_plans=str(plans), nplconf_accept=[3], nplconf_config=VARS["nplconf_config"] | {"allowEmpty": True}
     )

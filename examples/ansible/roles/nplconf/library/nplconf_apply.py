@@ -20,6 +20,7 @@ EXAMPLES = """
 - nplconf_apply: {}
 """
 RETURN = """
+exit_code: {description: The exit code of nplconf., type: int, returned: always}
 result: {description: The JSON document of C(nplconf plan) or C(nplconf apply)., type: dict, returned: when printed}
 """
 
@@ -45,7 +46,7 @@ def main() -> None:
         result = json.loads(printed)
     except ValueError:
         module.fail_json(msg=messages.strip() or f"nplconf {verb}: exit code {code}", rc=code, **found)
-    found |= {"changed": changed(result, planned=module.check_mode), "result": result, "rc": code}
+    found |= {"changed": changed(result, planned=module.check_mode), "result": result, "exit_code": code}
     if code not in (0, *module.params["accept"]):
         module.fail_json(msg=messages.strip() or f"nplconf {verb}: exit code {code}", **found)
     for line in messages.splitlines():
