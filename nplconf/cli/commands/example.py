@@ -20,6 +20,9 @@ EXAMPLES = {
     ),
     "policies-kubelet": ("kubernetes/policies-kubelet.yaml", "the same for the kubelet's credentials"),
     "readiness-gate": ("kubernetes/readiness-gate.yaml", "a policy that adds the readiness gate to new Pods"),
+    "daemonset-hold": ("kubernetes/daemonset/base/hold.yaml", "the DaemonSet that holds the port range"),
+    "daemonset-watch": ("kubernetes/daemonset/base/watch.yaml", "the DaemonSet that follows the cluster"),
+    "cleanup-job": ("kubernetes/daemonset/cleanup-job.yaml", "a Job that removes nplconf from a node"),
     "alerts": ("prometheus/alerts.yaml", "alert rules for the metrics"),
 }
 """Name -> file below examples/, and what it is."""
