@@ -4,6 +4,7 @@
     facts/     what the node and the cluster say, read when a check first asks
     verdict    what a check is, and what it returns
     forward    which way a packet takes through filter tables of iptables, as text (pure)
+    in_pod     what differs in the advice to a container (pure)
     native     the same for chains of nftables itself (pure)
 
 May import everything below `cli` but `run`. One cause is reported once: a check whose facts could not be read because
@@ -14,6 +15,8 @@ from collections.abc import Mapping
 
 from nplconf.doctor.checks import every
 from nplconf.doctor.facts import Facts
+from nplconf.doctor.facts.pod import pod
+from nplconf.doctor.in_pod import adapted
 from nplconf.doctor.verdict import Check, Verdict, warn
 from nplconf.errors import NplconfError
 
@@ -26,6 +29,8 @@ def judge(facts: Facts) -> Mapping[str, Verdict]:
 def _judge(check: Check, facts: Facts) -> Verdict:
     """Run one check; an error of its readers is no reason to lose the other checks."""
     try:
-        return check.judge(facts)
+        found = check.judge(facts)
     except NplconfError as err:
         return warn(f"not checked: {err}", "nplconf doctor -v")
+    around = facts.read(pod)
+    return adapted(check.name, found, around.namespace, keeps=around.keeps) if around else found

@@ -49,9 +49,9 @@ def _answer(socket_path: str, until: float) -> bytes:
             sock.sendall(protocol.QUESTION + b"\n")
             return b"".join(_received(sock, until))
     except TimeoutError as error:
-        raise _NoAnswer("it gives no answer in time: restart nplconf-hold.service") from error
+        raise _NoAnswer(f"it gives no answer in time: restart {protocol.daemon()}") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise _NoAnswer("there is none: start nplconf-hold.service, or nplconf hold") from error
+        raise _NoAnswer(f"there is none: start {protocol.daemon()}, or nplconf hold") from error
     except (OSError, ValueError) as error:  # the second: a path with NUL
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise _NoAnswer(f"it cannot be asked: {reason}") from error

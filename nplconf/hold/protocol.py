@@ -10,6 +10,7 @@ answered by `{"version": 1, "error": "..."}`. The daemon writes the JSON by hand
 words. Only a client imports `json`.
 """
 
+import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -21,6 +22,12 @@ MAX_QUESTION = 64
 """Bytes that the daemon reads of a question, at most."""
 MAX_ANSWER = 16 << 20
 """Bytes that a client reads of an answer, at most: every port of every protocol taken is a third of it."""
+
+
+def daemon() -> str:
+    """Return what has to be started again when the daemon does not answer: a unit, or a Pod where this is one."""
+    in_pod = os.environ.get("KUBERNETES_SERVICE_HOST")
+    return "the Pod of the DaemonSet nplconf-hold" if in_pod else "nplconf-hold.service"
 
 
 class UnreadableAnswerError(Exception):
@@ -60,9 +67,9 @@ def read(line: bytes) -> Answer:
     if not isinstance(data, dict):
         raise UnreadableAnswerError(_NOT_UNDERSTOOD)
     if data.get("version") != VERSION:
-        raise UnreadableAnswerError("it speaks another version: restart nplconf-hold.service")
+        raise UnreadableAnswerError(f"it speaks another version: restart {daemon()}")
     if "error" in data:
-        raise UnreadableAnswerError("it does not understand the question: restart nplconf-hold.service")
+        raise UnreadableAnswerError(f"it does not understand the question: restart {daemon()}")
     try:
         held = _port_range(data["range"])
         return Answer(held, tuple(_taken(entry, held) for entry in data["taken"]))
