@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Build the OCI image of nplconf from Debian's packages and wheels, without a registry: `make image`.
 
     image.py fetch INPUTS              Debian's packages and the wheels, into INPUTS/debian and INPUTS/wheels (network)
