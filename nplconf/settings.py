@@ -250,7 +250,8 @@ class Settings:
         default_factory=dict,
         hash=False,
         metadata=_option(
-            NODE_IPS, _NODE, ("render", *DECIDE), "Addresses to advertise instead of the Node object's, per IP family.",
+            NODE_IPS, _NODE, ("render", *DECIDE),
+            "What to advertise per IP family: an address, or types of the Node's addresses and networks by preference.",
             only="file",
         ),
     )  # fmt: skip

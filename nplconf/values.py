@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from nplconf.files.strict_yaml import shown
-from nplconf.model import FAMILIES, PortRange
+from nplconf.model import FAMILIES, Family, PortRange
 from nplconf.spelling import suggestion
 
 
@@ -104,16 +104,44 @@ def _integer_of(text: str) -> int | str:
 
 
 def _node_ips(value: object) -> dict[str, str]:
-    from nplconf.addresses import address_fault
-
-    if not isinstance(value, dict) or not all(isinstance(address, str) for address in value.values()):
+    if not isinstance(value, dict) or not all(map(_is_choice, value.values())):
         raise ValueError(f"must be a mapping such as {{IPv4: 203.0.113.7}}, not {shown(value)}")
-    for family, address in value.items():
+    found: dict[str, str] = {}
+    for family, choice in value.items():
         if family not in FAMILIES:
             raise ValueError(f"unknown family {shown(family)}; known are {', '.join(FAMILIES)}")
-        if fault := address_fault(address, family):
-            raise ValueError(f"{shown(address)} {fault}")
-    return value
+        parts = choice if isinstance(choice, list) else choice.split("|")
+        for part in parts:
+            _check_choice(part, family, alone=len(parts) == 1)
+        found[family] = "|".join(parts)
+    return found
+
+
+ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
+"""The types of a Node's addresses that can be IP addresses."""
+
+
+def _is_choice(choice: object) -> bool:
+    """Whether a value is a text, or a list of address types and networks."""
+    if not isinstance(choice, list):
+        return isinstance(choice, str)
+    return bool(choice) and all(isinstance(part, str) and (part in ADDRESS_TYPES or "/" in part) for part in choice)
+
+
+def _check_choice(part: str, family: Family, *, alone: bool) -> None:
+    """Raise ValueError for what is no address, type or network. alone: an address may stand there, too."""
+    from nplconf.addresses import address_fault, family_of, network_fault
+
+    if part in ADDRESS_TYPES:
+        return
+    if "/" in part:
+        fault = network_fault(part) or (None if family_of(part) == family else f"is not an {family} network")
+    elif alone:
+        fault = address_fault(part, family)
+    else:
+        fault = f"is not a network, and not one of {', '.join(ADDRESS_TYPES)}"
+    if fault:
+        raise ValueError(f"{shown(part)} {fault}{suggestion(part, ADDRESS_TYPES)}")
 
 
 def _command_of(text: str) -> object:
@@ -172,6 +200,22 @@ PORTS = Kind(
     },
     "FIRST-LAST",
 )
+
+
+def _choice_of(address: str, network: str, title: str, description: str) -> Mapping[str, object]:
+    """Return the schema of the address of one family. address, network: regular expressions without anchors."""
+    part = f"({'|'.join(ADDRESS_TYPES)}|{network})"
+    return {
+        "title": title,
+        "description": description,
+        "anyOf": [
+            {"type": "string", "pattern": f"^({address}|{part}(\\|{part})*)$(?!\\n)"},
+            {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": f"^{part}$(?!\\n)"}},
+        ],
+    }
+
+
+_FIRST = " Or the types of the Node's addresses and networks, the preferred first: InternalIP|ExternalIP, "
 NODE_IPS = Kind(
     _node_ips,
     {
@@ -179,18 +223,18 @@ NODE_IPS = Kind(
         "type": "object",
         "additionalProperties": False,
         "properties": {
-            "IPv4": {
-                "title": "an IPv4 address",
-                "description": "Dotted decimal, such as 203.0.113.7.",
-                "type": "string",
-                "pattern": "^[0-9]{1,3}(\\.[0-9]{1,3}){3}$(?!\\n)",
-            },
-            "IPv6": {
-                "title": "an IPv6 address",
-                "description": "In its shortest form and in lower case, such as 2001:db8::7; without a zone.",
-                "type": "string",
-                "pattern": "^[0-9a-f:]{2,39}$(?!\\n)",
-            },
+            "IPv4": _choice_of(
+                "[0-9]{1,3}(\\.[0-9]{1,3}){3}",
+                "[0-9.]{7,15}/[0-9]{1,2}",
+                "an IPv4 address, or how it is chosen",
+                f"Dotted decimal, such as 203.0.113.7.{_FIRST}192.0.2.0/24.",
+            ),
+            "IPv6": _choice_of(
+                "[0-9a-f:]{2,39}",
+                "[0-9a-f:]{2,39}/[0-9]{1,3}",
+                "an IPv6 address, or how it is chosen",
+                f"In its shortest form and in lower case, such as 2001:db8::7; without a zone.{_FIRST}2001:db8::/64.",
+            ),
         },
     },
 )

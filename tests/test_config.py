@@ -116,6 +116,10 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
         ("portRange: 61000-65536", "line 1: portRange: must be two numbers from 1 to 65535, "),
         ("nodeIPs: 10.0.0.1", "line 1: nodeIPs: must be a mapping such as "),
         ("nodeIPs: {IPv4: [10.0.0.1]}", "line 1: nodeIPs: must be a mapping such as "),
+        ("nodeIPs: {IPv4: InternalIp}", 'line 1: nodeIPs: "InternalIp" is no IP address'),
+        ("nodeIPs: {IPv4: InternalIP|10.0.0.1}", 'line 1: nodeIPs: "10.0.0.1" is not a network, and not one of '),
+        ("nodeIPs: {IPv4: 10.0.0.1/8}", 'line 1: nodeIPs: "10.0.0.1/8" has host bits; the network is 10.0.0.0/8'),
+        ("nodeIPs: {IPv4: fd00::/64}", 'line 1: nodeIPs: "fd00::/64" is not an IPv4 network'),
         ("nodeIPs: {ipv4: 10.0.0.1}", 'line 1: nodeIPs: unknown family "ipv4"; known are IPv4, IPv6'),
         ("nodeIPs: {IPv4: 127.0.0.1}", 'line 1: nodeIPs: "127.0.0.1" is a loopback address'),
         ("nodeIPs: {IPv6: 10.0.0.1}", 'line 1: nodeIPs: "10.0.0.1" is not an IPv6 address'),
@@ -200,7 +204,19 @@ def test_the_table_takes_what_the_schema_takes(key: str, value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("key", "good"),
-    [("portRange", ["1-1", "61000-62000", "1-65535"]), ("nodeIPs", [{}, {"IPv4": "10.0.0.1"}, {"IPv6": "fd00::1"}])],
+    [
+        ("portRange", ["1-1", "61000-62000", "1-65535"]),
+        (
+            "nodeIPs",
+            [
+                {},
+                {"IPv4": "10.0.0.1"},
+                {"IPv6": "fd00::1"},
+                {"IPv4": "10.0.0.0/8|Hostname"},
+                {"IPv6": ["ExternalIP", "fd00::/8"]},
+            ],
+        ),
+    ],
 )
 def test_the_table_and_the_schema_both_take_what_is_right(key: str, good: list[Any]) -> None:
     for value in good:

@@ -1,6 +1,6 @@
 """The node's addresses: which one is advertised, which ones are matched."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from nplconf.addresses import canonical, family_of, special
 from nplconf.model import FAMILIES, Family, Node
@@ -10,13 +10,22 @@ _ADVERTISED_TYPES = ("ExternalIP", "InternalIP")
 
 
 def node_ips(node: Node, overrides: Mapping[Family, str]) -> dict[Family, str]:
-    """What is advertised, per family: the override, else the first usable ExternalIP, else InternalIP, else nothing."""
+    """What is advertised, per family: what the override says, else the first usable ExternalIP, else InternalIP.
+
+    An override is an address, or types of the Node's addresses and networks, the preferred first, separated by "|".
+    Where none of these is found, nothing is advertised.
+    """
     found: dict[Family, str] = {}
     for family in FAMILIES:
-        address = _usable(overrides.get(family, ""), family) or _first(node, family)
+        address = _chosen(node, family, overrides.get(family) or "|".join(_ADVERTISED_TYPES))
         if address:
             found[family] = address
     return found
+
+
+def given(overrides: Mapping[Family, str]) -> dict[Family, str]:
+    """Return the overrides that are addresses; the others depend on the Node object."""
+    return {family: text for family, text in overrides.items() if canonical(text)}
 
 
 def matched_addresses(node: Node, advertised: Mapping[Family, str]) -> dict[Family, tuple[str, ...]]:
@@ -36,12 +45,25 @@ def own_addresses(node: Node, advertised: Mapping[Family, str]) -> frozenset[str
     return frozenset(address for text in given if (address := canonical(text)))
 
 
-def _first(node: Node, family: Family) -> str | None:
-    for wanted in _ADVERTISED_TYPES:
-        for kind, text in node.addresses:
-            if kind == wanted and (address := _usable(text, family)):
-                return address
-    return None
+def _chosen(node: Node, family: Family, override: str) -> str | None:
+    if address := _usable(override, family):
+        return address
+    candidates = (a for wanted in override.split("|") for a in _candidates(node, family, wanted))
+    return next(candidates, None)
+
+
+def _candidates(node: Node, family: Family, wanted: str) -> Iterator[str]:
+    """Yield the node's usable addresses of a type, or in a network."""
+    for kind, text in node.addresses:
+        address = _usable(text, family)
+        if address and (kind == wanted or ("/" in wanted and _lies_in(address, wanted))):
+            yield address
+
+
+def _lies_in(address: str, network: str) -> bool:
+    from netaddr import IPAddress, IPNetwork  # 50 ms that only a node with such an option pays
+
+    return IPAddress(address) in IPNetwork(network)
 
 
 def _usable(text: str, family: Family) -> str | None:

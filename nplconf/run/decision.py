@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nplconf.desired import node_name
-from nplconf.desired.addresses import matched_addresses
+from nplconf.desired.addresses import given, matched_addresses
 from nplconf.desired.render import Desired, find_node, render
 from nplconf.desired.reviewed import Resolved, resolve
 from nplconf.errors import BadDataError
@@ -307,7 +307,7 @@ def _block_all(blocked: Blocked, observed: Observed, settings: Settings) -> Deci
     """Return the decision of a run that a limit blocks as a whole."""
     live = live_now(observed, settings)
     return Decision(
-        plan=Plan(settings.node, observed.state.cluster, settings.node_ips, settings.port_range),
+        plan=Plan(settings.node, observed.state.cluster, given(settings.node_ips), settings.port_range),
         eligible=live,
         live=live,
         diff=_nothing(live),

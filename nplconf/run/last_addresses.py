@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
-from nplconf.desired.addresses import matched_addresses
+from nplconf.desired.addresses import given, matched_addresses
 from nplconf.model import Family, Node
 from nplconf.plan.state import State
 
@@ -41,4 +41,4 @@ def addressed(node: Node, state: State, overrides: dict[Family, str], mapped: Ca
         f"Node {node.name} has no addresses in the cluster: those of the last run stay in use"
         f" ({', '.join(address for _, address in known)})"
     )
-    return Addressed(replace(node, addresses=known), advertised | overrides, problem)
+    return Addressed(replace(node, addresses=known), overrides | advertised | given(overrides), problem)

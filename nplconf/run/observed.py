@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nplconf.desired.addresses import given
 from nplconf.desired.ports import Previous
 from nplconf.model import Backend, Family, Holds, Plan, PodRef, PortMapping
 from nplconf.plan import cooling
@@ -54,7 +55,7 @@ def live_now(observed: Observed, settings: Settings, pods: Iterable[PodRef] = ()
     """The mappings that the kernel has, completed from the state file, and from this node's Pods where it is lost."""
     rules = [rule for family, found in observed.found.items() for rule in observed.rules.live(found, family)]
     known = observed.state.plan.mappings if observed.state.plan else ()
-    advertised = observed.state.plan.node_ips if observed.state.plan else settings.node_ips
+    advertised = observed.state.plan.node_ips if observed.state.plan else given(settings.node_ips)
     return live_mappings(rules, known, advertised, pods)
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nplconf.addresses import canonical, special
+from nplconf.desired.addresses import given as given_addresses
 from nplconf.desired.addresses import matched_addresses, node_ips, own_addresses
 from nplconf.model import Family
 
@@ -123,3 +124,45 @@ def test_every_address_of_the_node_is_its_own_whatever_its_type() -> None:
 def test_an_address_of_another_type_is_not_matched_and_a_link_local_one_is() -> None:
     node = worlds.node(addresses=[("InternalIP", "10.0.0.1"), ("InternalIP", "169.254.7.7"), ("Hostname", "10.9.9.9")])
     assert matched_addresses(node, {})["IPv4"] == ("10.0.0.1", "169.254.7.7")
+
+
+# --- what is advertised by preference --------------------------------------------------------------------------------
+
+MANY = worlds.node(
+    addresses=(
+        ("Hostname", "worker-1"),
+        ("InternalIP", "10.0.0.1"),
+        ("InternalIP", "192.168.7.1"),
+        ("ExternalIP", "203.0.113.7"),
+        ("Hostname", "198.51.100.9"),
+        ("InternalIP", "fd00::1"),
+        ("ExternalIP", "2001:db8::7"),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "address"),
+    [
+        ("InternalIP", "10.0.0.1"),
+        ("ExternalIP|InternalIP", "203.0.113.7"),
+        ("InternalIP|ExternalIP", "10.0.0.1"),
+        ("Hostname", "198.51.100.9"),
+        ("192.168.0.0/16", "192.168.7.1"),
+        ("172.16.0.0/12|ExternalIP", "203.0.113.7"),
+        ("203.0.113.0/24|InternalIP", "203.0.113.7"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("172.16.0.0/12", None),
+    ],
+)
+def test_an_address_is_chosen_by_type_and_network_in_order_of_preference(wanted: str, address: str | None) -> None:
+    assert node_ips(MANY, {"IPv4": wanted}).get("IPv4") == address
+    assert node_ips(MANY, {"IPv4": wanted})["IPv6"] == "2001:db8::7"
+
+
+def test_a_network_of_ipv6() -> None:
+    assert node_ips(MANY, {"IPv6": "fd00::/8"}) == {"IPv4": "203.0.113.7", "IPv6": "fd00::1"}
+
+
+def test_only_addresses_are_given_without_a_node() -> None:
+    assert given_addresses({"IPv4": "InternalIP", "IPv6": "fd00::9"}) == {"IPv6": "fd00::9"}
