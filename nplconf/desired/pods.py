@@ -76,9 +76,11 @@ def unservable(pod: Pod) -> Refusal | None:
     """Why no port at all of a Pod is served."""
     if part := invalid_part(pod.ref):
         return Refusal("name-invalid", f"the Pod's {part} is none that Kubernetes gives")
-    if pod.host_network:
-        return Refusal("host-network", "the Pod is on the host network: its ports are the node's already")
     return None
+
+
+HOST_NETWORK = Refusal("host-network", "the Pod is on the host network: its ports are the node's already")
+"""Why a port of a Pod on the host network is not served. A declared one is the node's own and needs no rule."""
 
 
 def addresses(pod: Pod, family: Family, site: Site) -> tuple[str, str] | Refusal:
@@ -89,7 +91,7 @@ def addresses(pod: Pod, family: Family, site: Site) -> tuple[str, str] | Refusal
     refusal = None
     for text in pod.ips:
         if family_of(text) == family:
-            problem = _bad_address(text, site)
+            problem = _bad_address(text, site, on_host=pod.host_network)
             if problem is None:
                 return node_ip, text
             # the first bad address tells more than a later one, or than "missing"
@@ -97,14 +99,14 @@ def addresses(pod: Pod, family: Family, site: Site) -> tuple[str, str] | Refusal
     return refusal or Refusal("pod-ip-missing", f"the Pod has no {family} address")
 
 
-def _bad_address(text: str, site: Site) -> Refusal | None:
+def _bad_address(text: str, site: Site, *, on_host: bool) -> Refusal | None:
     if canonical(text) != text:
         return Refusal(
             "pod-ip-invalid", f"the Pod's {family_of(text)} address {shown(text)!r} is not in canonical form"
         )
     if kind := special(text) or misleading(text):
         return Refusal("pod-ip-invalid", f"the Pod's {family_of(text)} address {text} is {kind}")
-    if text in site.own:
+    if text in site.own and not on_host:
         return Refusal("pod-ip-invalid", f"the Pod's {family_of(text)} address {text} is the node's own")
     if text in site.shared:
         return Refusal("pod-ip-shared", f"another running Pod has the {family_of(text)} address {text}, too")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nplconf.addresses import canonical
 from nplconf.desired.names import protocol_of, shown
 from nplconf.desired.offers import Asked, Offer, Target, named_numbers
-from nplconf.desired.pods import PortRequest, Refusal, Site, addresses, unservable
+from nplconf.desired.pods import HOST_NETWORK, PortRequest, Refusal, Site, addresses, unservable
 from nplconf.model import FAMILIES, PROTOCOLS, ContainerPort, Family, Pod, PodPort, Protocol, ServicePort, Skipped
 
 
@@ -64,20 +64,26 @@ def requests(
     """Requests for what the Services that select a Pod ask of it, and what it cannot have."""
     numbers = named_numbers(pod) if pod.ports else {}
     asked = [Asked(offer, numbers) for offer in offers]
-    if refused := unservable(pod) or audience.denied:
+    host_ports = _host_ports(pod)
+    on_host = HOST_NETWORK if pod.host_network and not host_ports else None
+    if refused := unservable(pod) or on_host or audience.denied:
         return Requested(skipped=tuple(row for one in asked for row in _of_all(pod, one, refused)))
     ways = {family: _way(pod, family, site, audience) for one in asked for family in _families(one.offer)}
     skipped = [row for one in asked for row in (*_unmappable(pod, one), *_unreachable(pod, one, ways))]
     served = [one for one in asked if any(not isinstance(ways[family], Refusal) for family in _families(one.offer))]
-    chosen = _choose(served, _host_ports(pod), bound or Bound())
+    chosen = _declared(host_ports) if pod.host_network else _choose(served, host_ports, bound or Bound())
     wanted = _requests(pod, served, chosen, ways)
+    rest = tuple(_rest(pod, served, chosen))
+    if pod.host_network:
+        skipped += _undeclared(wanted, rest)
+        wanted, rest = [request for request in wanted if request.host_port], ()
     closed = [request for request in wanted if request.host_port and request.sources and audience.host_port]
     for request in closed:
         skipped += unserved(request, audience.host_port or Refusal("", ""))
     return Requested(
         requests=tuple(r for r in wanted if r not in closed) if closed else tuple(wanted),
         skipped=tuple(skipped),
-        rest=tuple(_rest(pod, served, chosen)),
+        rest=rest,
         new=chosen.new,
     )
 
@@ -94,7 +100,7 @@ def why_not(pod: Pod, offers: Iterable[Offer], site: Site, place: tuple[int, str
     numbers = named_numbers(pod)
     for offer in offers:
         if family in offer.service.families and (port, protocol) in Asked(offer, numbers):
-            refused = unservable(pod)
+            refused = unservable(pod) or (HOST_NETWORK if pod.host_network else None)
             found = refused or addresses(pod, "IPv6" if family == "IPv6" else "IPv4", site)
             return found.reason if isinstance(found, Refusal) else "range-full"
     return None
@@ -205,6 +211,20 @@ def _choose(asked: list[Asked], host_ports: _HostPorts, bound: Bound) -> _Chosen
                 break
     there = (port for port in certain if any((port, p) in one for one in asked for p in PROTOCOLS))
     return _Chosen(frozenset((*new, *there)), len(new), next(reversed(new), 0))
+
+
+def _declared(host_ports: _HostPorts) -> _Chosen:
+    """Choose the ports that a Pod on the host network declares; they need no number."""
+    return _Chosen(frozenset(port for port, _ in host_ports), new=0)
+
+
+def _undeclared(wanted: Iterable[PortRequest], rest: Iterable[Rest]) -> Iterator[Skipped]:
+    """The ports that a Pod on the host network does not declare."""
+    for request in wanted:
+        if not request.host_port:
+            yield from unserved(request, HOST_NETWORK)
+    for left in rest:
+        yield Skipped(left.like.pod, left.first.port, left.first.protocol, left.service, *HOST_NETWORK, more=left.more)
 
 
 def _requests(

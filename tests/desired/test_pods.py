@@ -100,7 +100,7 @@ def test_one_bad_port_does_not_keep_the_others_from_being_served() -> None:
     assert [r.reason for r in rows] == ["protocol-unsupported", "named-port-unresolved"]
 
 
-def test_a_pod_on_the_host_network_is_skipped() -> None:
+def test_a_pod_on_the_host_network_that_declares_no_port_is_skipped() -> None:
     assert reasons(worlds.pod(host_network=True), worlds.service()) == ["host-network"]
 
 

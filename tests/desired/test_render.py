@@ -274,3 +274,28 @@ def test_every_port_that_is_asked_for_is_mapped_or_skipped(state: ClusterState) 
         valid = s.name in ("web", "web-0") and s.namespace in here and s.type in ("ClusterIP", "LoadBalancer")
         if s.enabled and s.ports and valid and set(s.families) & {"IPv4", "IPv6"}:
             assert s.key in seen
+
+
+# --- the host network -------------------------------------------------------------------------------------------------
+
+
+def test_of_a_pod_on_the_host_network_the_declared_ports_are_advertised_at_the_nodes_address() -> None:
+    ports = (ContainerPort(9100, "metrics", host_port=9100), ContainerPort(53, "dns", "UDP", host_port=53))
+    here = worlds.pod(ips=("10.0.0.1", "fd00::1"), host_network=True, ports=ports)
+    asked: list[tuple[int | str, str]] = [(9100, "TCP"), ("dns", "UDP"), (53, "TCP"), (8080, "TCP")]
+    plan = rendered(here, worlds.service(ports=asked, families=worlds.BOTH))
+    assert [(m.node_port, m.protocol, m.family, m.via, m.node_ip) for m in plan.mappings] == [
+        (53, "udp", "IPv4", "hostPort", "10.10.10.10"),
+        (53, "udp", "IPv6", "hostPort", "fd00:10::10"),
+        (9100, "tcp", "IPv4", "hostPort", "10.10.10.10"),
+        (9100, "tcp", "IPv6", "hostPort", "fd00:10::10"),
+    ]
+    assert {row.reason for row in plan.skipped} == {"host-network"}
+    assert {row.pod_port for row in plan.skipped} <= {53, 8080}
+
+
+def test_thousands_of_undeclared_ports_of_a_pod_on_the_host_network_are_one_row() -> None:
+    here = worlds.pod(ips=("10.0.0.1",), host_network=True, ports=(ContainerPort(3000, host_port=3000),))
+    plan = rendered(here, worlds.service(ports=[(port, "TCP") for port in range(1000, 4000)]))
+    assert [(m.node_port, m.via) for m in plan.mappings] == [(3000, "hostPort")]
+    assert [(row.reason, row.more) for row in plan.skipped] == [("host-network", 2998)]
