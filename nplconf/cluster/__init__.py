@@ -17,16 +17,16 @@ class Cluster(Protocol):
         """Whether annotations are written, and not only reported."""
 
     def snapshot(self, node: str | None) -> ClusterState:
-        """What the cluster holds: for a node its Node object, its Pods and all Services; for None everything.
+        """Return the Node object of a node, its Pods and all Services; for None everything.
 
-        Raises an `NplconfError` when no trustworthy answer is to be had; never returns half of one.
+        A snapshot is complete or an error: an `NplconfError` is raised when no trustworthy response can be had.
         """
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
-        """Write the annotations, each for itself; what was refused is returned, the others are written."""
+        """Write the annotations, one Pod at a time. Return a failure for each one that was not written."""
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
-        """Create Events in the name of a node's job; those that could not be created now, and may be later."""
+        """Create Events, reported by this node. Return those that could not be created now and may be tried again."""
 
     def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
-        """What a run does with the cluster, and whether it may. Raises an `NplconfError` when nobody says."""
+        """Return the requests that a run makes, and whether they are allowed. Raises an `NplconfError` when unknown."""

@@ -1,7 +1,7 @@
-"""A JSON text of any size, read value by value through a window: what is not kept costs no memory.
+"""A JSON text of any size, read value by value through a window, in little memory.
 
-Each value is decoded by the standard library as soon as it is whole in the window. Whoever reads decides which object
-or list is walked through (`members`, `elements`) and which is taken as one value (`value`).
+The standard library decodes each value as soon as it is whole in the window. The caller decides which object or list
+is walked through (`members`, `elements`) and which is read as one value (`value`).
 """
 
 import json
@@ -49,7 +49,7 @@ class Window:
         self._ended = False
 
     def members(self) -> Iterator[str]:
-        """The keys of the object that begins here; the caller reads the value of each."""
+        """Yield the keys of the object that begins here. The caller reads the value of each."""
         self._expect("{")
         if self.at("}"):
             self._expect("}")
@@ -76,14 +76,14 @@ class Window:
         self._expect("]")
 
     def matches(self, beginning: re.Pattern[str], characters: int) -> bool:
-        """Whether what begins here matches; a pattern looks at so many characters at most."""
+        """Return whether the text here matches a pattern that looks at so many characters at most."""
         self._skip()
         while len(self._text) - self._at < characters and not self._ended:
             self._more()
         return beginning.match(self._text, self._at) is not None
 
     def value(self) -> Any:
-        """The value that begins here."""
+        """Return the value that begins here."""
         self._skip()
         while True:
             try:
@@ -103,12 +103,12 @@ class Window:
             self._grow()
 
     def at(self, character: str) -> bool:
-        """Whether the next thing begins with a character."""
+        """Return whether the next value begins with a character."""
         self._skip()
         return self._text.startswith(character, self._at)
 
     def end(self) -> None:
-        """Nothing may follow."""
+        """Raise JsonError if something follows."""
         self._skip()
         if self._at < len(self._text):
             raise self._wrong("Extra data")

@@ -1,9 +1,8 @@
-"""Raw Kubernetes objects, as JSON gives them, to values of the model.
+"""Conversion of raw Kubernetes objects, as JSON gives them, to values of the model.
 
-Tenants write most of these strings, and a file may hold anything, so each field decides for itself what a malformed
-value means, always to the side that serves less: a broken label matches nothing, a broken selector selects nothing, a
-broken address stays as it is and is refused by name later. Only an object without a name is passed over. What a raw
-manifest leaves out is filled in as the API server does.
+Tenants write most of these strings, and a file may hold anything. Each field therefore defines what a malformed value
+means, always so that less is served: a broken label matches nothing, a broken selector selects nothing, a broken
+address is refused by name later. Only an object without a name is left out. Defaults are those of the API server.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,14 +27,14 @@ from nplconf.model import (
 )
 
 UNSET_UID = "unset"
-"""The UID of a manifest's Pod, which no API server has named: it is its name alone that identifies it."""
+"""The UID of a Pod in a manifest that no API server has seen. Such a Pod is identified by its name alone."""
 
 MALFORMED = "(malformed)"
-"""Stands for a value of a wrong type. The parentheses keep it from being anybody's valid name, type or protocol."""
+"""The value of a field with a wrong type. The parentheses make it no valid name, type or protocol."""
 
 
 def state(objects: Iterable[tuple[str, Mapping[str, Any]]], node: str | None) -> ClusterState:
-    """A snapshot of (kind, raw object) pairs; for a node only what it needs. Of two that are one the last counts.
+    """Return the snapshot of (kind, raw object) pairs, for one node if it is named. Of two equal keys the last counts.
 
     Where the cluster does not have the node, the snapshot has the other Nodes: the error names the closest ones.
     """
@@ -59,7 +58,7 @@ def state(objects: Iterable[tuple[str, Mapping[str, Any]]], node: str | None) ->
 
 
 def read_node(raw: Mapping[str, Any]) -> Node | None:
-    """The Node; None when it has no name."""
+    """Return the Node, None if it has no name."""
     metadata = _mapping(raw.get("metadata"))
     name = _text(metadata.get("name"))
     if not name:
@@ -70,14 +69,14 @@ def read_node(raw: Mapping[str, Any]) -> Node | None:
 
 
 def _runs_windows(raw: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
-    """Whether the kubelet says so, in status.nodeInfo or in the label that it sets from it."""
+    """Return whether status.nodeInfo, or the label that the kubelet sets from it, says Windows."""
     info = _mapping(_mapping(raw.get("status")).get("nodeInfo"))
     label = _mapping(metadata.get("labels")).get("kubernetes.io/os")
     return "windows" in (_text(info.get("operatingSystem")).lower(), label)
 
 
 def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
-    """The Pod; None when it has no name, or is not on the node that is asked for."""
+    """Return the Pod, None if it has no name or is on another node than the given one."""
     metadata, spec, status = (_mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
     name, where = _text(metadata.get("name")), _text(spec.get("nodeName"))
     if not name or (node is not None and where != node):
@@ -104,7 +103,7 @@ def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
 
 
 def read_service(raw: Mapping[str, Any]) -> Service | None:
-    """The Service; None when it has no name."""
+    """Return the Service, None if it has no name."""
     metadata, spec = _mapping(raw.get("metadata")), _mapping(raw.get("spec"))
     name = _text(metadata.get("name"))
     if not name:
@@ -127,7 +126,7 @@ def read_service(raw: Mapping[str, Any]) -> Service | None:
 
 
 def _is_proxied(spec: Mapping[str, Any]) -> bool:
-    """Whether kube-proxy makes rules for a Service at all: not for a headless one, nor for a name."""
+    """Return whether kube-proxy makes rules for a Service: not for a headless one, nor for an ExternalName."""
     return spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName"
 
 
@@ -137,13 +136,13 @@ def _ingress_ips(status: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def uid_of(metadata: Mapping[str, Any]) -> str:
-    """metadata.uid, `UNSET_UID` where it is missing, "" (which no identity is) where it is no string."""
+    """Return metadata.uid, `UNSET_UID` if it is missing, "" (which is never valid) if it is no string."""
     uid = metadata.get("uid")
     return UNSET_UID if uid is None else _text(uid)
 
 
 def _elsewhere(raw: Mapping[str, Any], node: str) -> dict[str, str]:
-    """namespace/name -> node of a Pod that runs, or will run, elsewhere."""
+    """Return namespace/name -> node of a Pod that runs, or will run, on another node."""
     metadata, where = _mapping(raw.get("metadata")), _text(_mapping(raw.get("spec")).get("nodeName"))
     name, phase = _text(metadata.get("name")), _mapping(raw.get("status")).get("phase")
     if not name or where == node or phase in ("Succeeded", "Failed"):
@@ -162,7 +161,7 @@ def _namespace(metadata: Mapping[str, Any]) -> str:
 
 
 def _pod_ips(status: Mapping[str, Any]) -> tuple[str, ...]:
-    """status.podIPs, or podIP where that is all there is; an entry that is no string is "", an invalid address."""
+    """Return status.podIPs, else podIP. An entry that is no string becomes "", an invalid address."""
     if entries := _list(status.get("podIPs")):
         return tuple(_text(_mapping(entry).get("ip")) for entry in entries)
     ip = status.get("podIP")
@@ -170,14 +169,14 @@ def _pod_ips(status: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _containers_ended(status: Mapping[str, Any]) -> bool:
-    """Whether the kubelet says of every container that it has terminated, and of no init container that it runs."""
+    """Return whether all containers have terminated and no init container runs, as the kubelet reports."""
     states = [_mapping(_mapping(c).get("state")) for c in _list(status.get("containerStatuses"))]
     inits = [_mapping(_mapping(c).get("state")) for c in _list(status.get("initContainerStatuses"))]
     return bool(states) and all("terminated" in s for s in states) and not any("running" in s for s in inits)
 
 
 def _is_true(status: Mapping[str, Any], condition: str) -> bool:
-    """Whether a Pod has this condition."""
+    """Return whether a Pod has this condition with status True."""
     found = (_mapping(c) for c in _list(status.get("conditions")))
     return any(c.get("type") == condition and c.get("status") == "True" for c in found)
 
@@ -190,7 +189,7 @@ def _condition(status: Mapping[str, Any], kind: str) -> Condition:
 
 
 def _container_ports(spec: Mapping[str, Any], *, host_network: bool) -> Iterable[ContainerPort]:
-    """The ports of what runs as long as the Pod does: containers, then sidecars, in the order of the manifest."""
+    """Yield the ports of containers, then of sidecars, in the order of the manifest."""
     containers = [_mapping(c) for c in _list(spec.get("containers"))]
     inits = [_mapping(c) for c in _list(spec.get("initContainers"))]
     sidecars = [c for c in inits if c.get("restartPolicy") == "Always"]
@@ -214,7 +213,7 @@ def _service_port(raw: Mapping[str, Any]) -> ServicePort:
 
 
 def _target(raw: object, port: int) -> int | str:
-    """targetPort: a number, a name, or text that no port has, so that it is reported as unresolved."""
+    """Return targetPort: a number, a name, or a text that no port has, which is reported as unresolved."""
     if raw is None or raw == "" or (type(raw) is int and raw == 0):
         return port or MALFORMED
     if isinstance(raw, str):
@@ -225,7 +224,7 @@ def _target(raw: object, port: int) -> int | str:
 
 
 def _families(spec: Mapping[str, Any]) -> tuple[Family, ...]:
-    """spec.ipFamilies, else what clusterIPs tell, else IPv4; RequireDualStack always has both."""
+    """Return spec.ipFamilies, else the families of clusterIPs, else IPv4; RequireDualStack always has both."""
     asked = [f for f in FAMILIES if f in _list(spec.get("ipFamilies"))] or _families_of_addresses(spec)
     if spec.get("ipFamilyPolicy") == "RequireDualStack":
         return FAMILIES
@@ -243,7 +242,7 @@ def _families_of_addresses(spec: Mapping[str, Any]) -> list[Family]:
 
 
 def _selector(raw: object) -> Mapping[str, str]:
-    """The selector; {} where one pair is malformed, since leaving out a pair would select more Pods than were meant."""
+    """Return the selector, {} if one pair is malformed: without that pair it would select more Pods than meant."""
     pairs = _mapping(raw)
     strings = _strings(pairs)
     return strings if len(strings) == len(pairs) else {}
@@ -266,12 +265,12 @@ def _text(raw: object) -> str:
 
 
 def _given(raw: object, default: str) -> str:
-    """A string that has a default."""
+    """Return a string, its default if it is missing, MALFORMED if it is none."""
     if raw is None or raw == "":
         return default
     return raw if isinstance(raw, str) else MALFORMED
 
 
 def _port(raw: object) -> int:
-    """A port number; 0 for what is none."""
+    """Return a port number, 0 for any other value."""
     return raw if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 65536 else 0

@@ -22,11 +22,11 @@ _ESCAPE_LENGTH = 6
 
 
 class InvalidResponseError(UnavailableError):
-    """An answer that is none of the API server's, or half of one."""
+    """A response that is not from an API server, or is incomplete."""
 
 
 class Refusal(NamedTuple):
-    """What a `Status` says. reason: a word ("NotFound"). causes: the fields it names. kind: of what ("pods")."""
+    """A `Status`. reason: one word ("NotFound"); causes: the fields it names; kind: of the resource ("pods")."""
 
     message: str
     reason: str
@@ -35,7 +35,7 @@ class Refusal(NamedTuple):
 
 
 def refusal(reply: Reply) -> Refusal | None:
-    """The Status of an answer; None when it is none: then it is not the API server that speaks."""
+    """Return the Status of a response, None if it has none: then another program answered."""
     try:
         raw = whole(reply, "Status")
     except InvalidResponseError:
@@ -151,13 +151,13 @@ class _Parts:
 
 
 def _named(item: object) -> TypeGuard[dict[str, Any]]:
-    """It is an object as the API server has them, all with a name and a UID."""
+    """Return whether it is an object of an API server: all of them have a name and a UID."""
     metadata = item.get("metadata") if isinstance(item, dict) else None
     return isinstance(metadata, dict) and bool(metadata.get("name")) and bool(metadata.get("uid"))
 
 
 def _encodable(found: Any) -> Any:
-    """Return it; raise ValueError for half a surrogate pair."""
+    """Return the value; raise ValueError for half a surrogate pair."""
     json.dumps(found, ensure_ascii=False).encode()
     return found
 

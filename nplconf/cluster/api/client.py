@@ -1,7 +1,7 @@
-"""A Kubernetes API server as the cluster: read by three requests, written by one patch per Pod.
+"""A Kubernetes API server as the cluster: three requests to read it, one patch per Pod to write it.
 
-Each list is a single consistent one, not chunked: a node's Pods are few, and chunks bypass the server's watch cache. A
-list is complete or an error, as everything that is missing from it would be taken away from the node.
+Each list is one consistent response, not chunked: a node has few Pods, and chunks bypass the server's watch cache. A
+list is complete or an error, because a run removes the mappings of Pods and Services that are missing from it.
 """
 
 import contextlib
@@ -42,13 +42,16 @@ _Objects = Iterator[tuple[str, Mapping[str, Any]]]
 
 
 class _ExpiredError(Exception):
-    """A list's next page is gone (410): the whole has to be read again."""
+    """The next page of a list is gone (410): the list must be read again."""
 
 
 class ApiCluster:
-    """The API server that a kubeconfig, or where we run, names. Nothing is read before the first snapshot.
+    """An API server as `Cluster`. Nothing is read before the first snapshot.
 
-    note: told where credentials come from when that may surprise.
+    Args:
+        kubeconfig: The option; see `credentials.find` for what is used without it.
+        note: Called with a warning when the source of the credentials may surprise the user.
+
     """
 
     def __init__(self, kubeconfig: str | None, note: Note) -> None:
@@ -128,7 +131,7 @@ class ApiCluster:
                 yield from Listing("NodeList").items(reply, deadline)
 
     def _list(self, resource: str, kind: str, selection: Mapping[str, str], deadline: Deadline) -> _Objects:
-        """Every item, over as many pages as the server makes of it."""
+        """Yield every item of a list, over all of its pages."""
         listing = Listing(kind)
         query = dict(selection)
         while True:
@@ -168,7 +171,7 @@ class ApiCluster:
             return rights.reviewed(node, lambda body: send(body=body), events=events)
 
     def _all(self, work: Sequence[_Item], do: Callable[[Session, _Item], _Outcome]) -> list[_Outcome]:
-        """Each piece of work done, a few at a time: one that hangs keeps no other from being done."""
+        """Do all pieces of work, a few at a time, so that one that hangs delays no other."""
         if len(work) <= 1:
             return [do(self._session, item) for item in work]
         from concurrent.futures import ThreadPoolExecutor
@@ -214,4 +217,4 @@ def _told(session: Session, event: Event, node: str, deadline: Deadline) -> bool
 
 
 def _silent(_message: str) -> None:
-    """Nothing is said twice."""
+    """Ignore a warning that was given already."""

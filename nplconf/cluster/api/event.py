@@ -1,4 +1,4 @@
-"""One Event as a request to the API server (events.k8s.io/v1), and whether it has to be told again."""
+"""One Event as a request to the API server (events.k8s.io/v1), and whether it must be sent again."""
 
 import json
 import zlib
@@ -9,16 +9,16 @@ from nplconf.model import Event
 
 CONTROLLER = "nplconf.io/nplconf"
 NOTE_BYTES, INSTANCE_CHARACTERS, NAME_CHARACTERS = 1024, 128, 220
-"""What the API server takes; of the name, what the suffix leaves."""
+"""The limits of the API server; of the name, without its suffix."""
 
 
 def path(event: Event) -> str:
-    """Where it is created: beside what it is about."""
+    """Return the path of the request: the namespace of the object that the Event regards."""
     return f"/apis/events.k8s.io/v1/namespaces/{quote(event.namespace, safe='')}/events"
 
 
 def body(event: Event, node: str, now: float) -> bytes:
-    """The Event. now: seconds since 1970."""
+    """Return the Event as JSON. now: seconds since 1970."""
     raw = {
         "metadata": {"name": _name(event, now)},
         "eventTime": _micro(now),
@@ -40,7 +40,7 @@ def body(event: Event, node: str, now: float) -> bytes:
 
 
 def _name(event: Event, now: float) -> str:
-    """One that no earlier Event has; of a Service, which every node has an eye on, one that all nodes give it."""
+    """Return a name that no earlier Event has. All nodes give the Events of one Service the same name."""
     stem = event.name[:NAME_CHARACTERS].rstrip("-.")
     marks = (
         zlib.crc32(event.topic.encode()),
@@ -50,7 +50,7 @@ def _name(event: Event, now: float) -> str:
 
 
 def told(reply: Reply) -> bool:
-    """It was created, perhaps already (409: by an attempt whose answer was lost, or another node), or never will be."""
+    """Return whether the Event needs no further attempt: it exists (409, too), or was refused for good."""
     return reply.status < 500 and reply.status not in (401, 408, 429)
 
 

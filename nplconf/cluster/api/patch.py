@@ -1,4 +1,4 @@
-"""One Pod's annotation as a request to the API server, and what its answer means."""
+"""The patch of one Pod as a request to the API server, and the meaning of its response."""
 
 import json
 from urllib.parse import quote
@@ -14,7 +14,7 @@ _ACCEPT = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,applicat
 
 
 def path(patch: Patch) -> str:
-    """Where it is sent: the status of a Pod is what nplconf may write, its spec is not."""
+    """Return the path: nplconf may write a Pod's status, not its spec."""
     return f"/api/v1/namespaces/{quote(patch.pod.namespace, safe='')}/pods/{quote(patch.pod.name, safe='')}/status"
 
 
@@ -42,7 +42,7 @@ def body(patch: Patch, now: float = 0.0) -> bytes:
 
 
 def verdict(reply: Reply, patch: Patch) -> Failure | None:
-    """Why the Pod was not told; None when it was, and when it is gone or another one: the next run sees that."""
+    """Return why a patch failed, None if it is written. A Pod that is gone or new is no failure."""
     if reply.status == 200:
         return _confirmed(reply, patch)
     said = refusal(reply)
@@ -56,7 +56,7 @@ def verdict(reply: Reply, patch: Patch) -> Failure | None:
 
 
 def _confirmed(reply: Reply, patch: Patch) -> Failure | None:
-    """200 alone proves nothing: what came back has to say what was sent."""
+    """Check that the response to a patch has what was sent. The status 200 alone proves nothing."""
     try:
         metadata = decoded(reply)["metadata"]
         found = (metadata.get("annotations") or {}).get(ANNOTATION)
@@ -69,17 +69,17 @@ def _confirmed(reply: Reply, patch: Patch) -> Failure | None:
 
 
 def _replaced(said: Refusal) -> bool:
-    """A patch for another UID: 422 with a cause, on some servers 409 with a message about a precondition."""
+    """Return whether the Pod has another UID now: 422 with a cause, on some servers 409 about a precondition."""
     return "metadata.uid" in said.causes or (said.reason == "Conflict" and "uid" in said.message.lower())
 
 
 def _denied(status: int, said: Refusal) -> bool:
-    """The Pod may not have this annotation: a policy, a webhook or the Pod's other annotations stand against it."""
+    """Return whether this Pod's patch is denied: by a policy, a webhook, or the size of its other annotations."""
     return status in (400, 403, 422) and not _unentitled(status, said)
 
 
 def _unentitled(status: int, said: Refusal) -> bool:
-    """It is we who may not: a right that is missing for all Pods, until somebody grants it. As authorizers word it."""
+    """Return whether the right to patch is missing for all Pods, recognised by the authorizers' message."""
     return status == 403 and 'cannot patch resource "pods/status"' in said.message
 
 

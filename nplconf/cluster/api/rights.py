@@ -1,4 +1,4 @@
-"""Asking an API server what we may do there: SelfSubjectAccessReview, which everybody may create."""
+"""The rights of these credentials, asked by SelfSubjectAccessReview, which every user may create."""
 
 import json
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Ask = Callable[[bytes], Reply]
 
 
 def needed(node: str, *, events: bool) -> dict[str, dict[str, Any]]:
-    """What a run does, in words and as attributes of a review."""
+    """Return the requests of a run, in words and as attributes of a review."""
     ours = [{"key": "spec.nodeName", "operator": "In", "values": [node]}]
     found: dict[str, dict[str, Any]] = {
         "get nodes": {"verb": "get", "resource": "nodes", "name": node},
@@ -28,7 +28,7 @@ def needed(node: str, *, events: bool) -> dict[str, dict[str, Any]]:
 
 
 def reviewed(node: str, ask: Ask, *, events: bool) -> tuple[Right, ...]:
-    """Each of them, and whether it is allowed. Raises UnavailableError when the server does not say."""
+    """Return each request and whether it is allowed. Raises UnavailableError when the server does not answer."""
     return tuple(Right(what, _allowed(attributes, ask)) for what, attributes in needed(node, events=events).items())
 
 

@@ -1,4 +1,4 @@
-"""Asking an API server with patience, up to a deadline: it may be busy, restarting, or no longer know our token."""
+"""Requests to an API server with retries up to a deadline: it may be busy, restart, or reject an expired token."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -12,16 +12,16 @@ from nplconf.cluster.api.transport import Deadline, Reply, Transport
 from nplconf.errors import PermissionDeniedError, UnavailableError
 
 BUSY = (429, 503)
-"""Statuses that ask to come back: as often as the deadline allows."""
+"""Statuses that are retried as often as the deadline allows."""
 BROKEN = (500, 502, 504)
-"""Statuses of something that fails on the way: a few attempts."""
+"""Statuses of a failing proxy or server: a few attempts."""
 REDIRECTS = (301, 302, 303, 307, 308)
 PAUSES = (0.1, 0.4, 1.0)
-"""Seconds before each further attempt, where the server names none."""
+"""Seconds before each further attempt, unless the server names a time."""
 
 
 class Session:
-    """One connection and its credentials. find: what they are now; known: what they were a moment ago."""
+    """One connection and its credentials. find: reads the credentials; known: those that another session uses."""
 
     def __init__(self, find: Callable[[], Access], known: Access | None = None) -> None:
         self._find = find
@@ -29,15 +29,15 @@ class Session:
         self._transport: Transport | None = None
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         if self._transport:
             self._transport.close()
 
     def ask(self, method: str, path: str, deadline: Deadline, body: bytes | None = None, **headers: str) -> Reply:
-        """One answer that waiting does not better; what it means is the caller's to say.
+        """Send a request and return the response that further retries would not improve.
 
-        Every request of ours may be done twice, so one is repeated when its connection fails. Raises UnavailableError
-        when there is no answer, and what finding the credentials raises.
+        All requests of this program are idempotent, so one is repeated when its connection fails. Raises
+        UnavailableError when there is no response, and what finding the credentials raises.
         """
         renewed, attempt = False, 0
         while True:
@@ -56,7 +56,7 @@ class Session:
                 return _here(reply, self._ready().server)
 
     def rejected(self) -> str:
-        """Return what to say of a 401."""
+        """Return the message for a 401."""
         return self.access.rejected() if self.access else "The API server rejected our credentials (401)"
 
     def granted(self, reply: Reply, verb: str, resource: str) -> Reply:
@@ -104,7 +104,7 @@ class Session:
         return self._transport
 
     def _renew(self) -> bool:
-        """Read the credentials again; False when they are the same as before."""
+        """Read the credentials again. Return whether they differ."""
         before, self.access = self.access, None
         self.close()
         self._transport = None
@@ -113,7 +113,7 @@ class Session:
 
 
 def _pause(reply: Reply | None, attempt: int) -> float | None:
-    """Seconds to wait before asking again; None when there is no point in it."""
+    """Return the seconds before the next attempt, None if there is none."""
     own = PAUSES[min(attempt, len(PAUSES) - 1)]
     if reply and reply.status in BUSY:
         return max(own, _asked(reply.headers.get("retry-after", "").strip()))
@@ -123,7 +123,7 @@ def _pause(reply: Reply | None, attempt: int) -> float | None:
 
 
 def _asked(text: str) -> float:
-    """Seconds that a Retry-After asks to wait, as a number or a date; 0 for what is neither."""
+    """Return the seconds of a Retry-After header, a number or a date; 0 for anything else."""
     if text.isascii() and text.isdigit():
         return float(text)
     with suppress(ValueError, OverflowError, TypeError, IndexError):  # each of them is raised for some text
@@ -132,7 +132,7 @@ def _asked(text: str) -> float:
 
 
 def _here(reply: Reply, server: str) -> Reply:
-    """Raises UnavailableError for a redirect: an API server sends none, and our token is for nobody else."""
+    """Refuse redirects: an API server sends none, and no other server may get the token. Raises UnavailableError."""
     if reply.status not in REDIRECTS:
         return reply
     raise UnavailableError(f"{server}: redirects to {_target(reply, server)}: refused")

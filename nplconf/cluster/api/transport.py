@@ -1,9 +1,9 @@
-"""HTTP to one API server: JSON in and out, gzip, one deadline for all, nothing retried that was not said here.
+"""HTTP to one API server: JSON, gzip, one deadline for connecting and reading, no hidden retries or redirects.
 
-Python's own http.client, not the transport of the `kubernetes` package: to import that one costs 220 ms of CPU and
-35 MB (pydantic, requests, oauthlib), urllib3 alone 65 ms and 14 MB, http.client with ssl 25 ms and 8 MB, and a run
-every few seconds on every node may take 500 ms and 90 MB in all. It follows no redirect and repeats no request by
-itself, and its socket is at hand, which a deadline that nothing can outlive needs.
+This is Python's http.client and not the transport of the `kubernetes` package. Importing that one costs 220 ms of CPU
+and 35 MB (pydantic, requests, oauthlib), urllib3 alone 65 ms and 14 MB, http.client with ssl 25 ms and 8 MB. A run
+every few seconds on every node may take 500 ms and 90 MB in all. http.client also gives access to its socket, which is
+needed for a deadline that ends a response arriving byte by byte.
 """
 
 import base64
@@ -26,13 +26,13 @@ from nplconf.errors import NplconfError, UnavailableError
 
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 6.0
-"""Without a byte for so long a connection is given up for another one: one server of several may be dead."""
+"""A connection without a byte for so long is replaced: one server of several may be dead."""
 LARGEST = 256 << 20
-"""Bytes of one answer as it comes over the wire: five times a cluster of 50,000 Services that nobody packed."""
+"""Bytes of one response on the wire: five times an uncompressed list of 50,000 Services."""
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"nplconf/{__version__}"}
 
 WATCH_HEADERS = {**HEADERS, "Accept-Encoding": "identity"}
-"""A compressed stream is held back until its compressor has a block full."""
+"""Uncompressed: a compressor would delay events until its block is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Reply:
 
     @property
     def json(self) -> bool:
-        """It says that it is JSON."""
+        """Whether the content type is JSON."""
         return self.headers.get("content-type", "").partition(";")[0].strip().endswith("json")
 
     def texts(self) -> Iterator[str]:
@@ -63,7 +63,7 @@ class Reply:
 
 
 class Deadline:
-    """An end that nothing outlives: when it comes, what is connected by then is cut off, however slowly it drips."""
+    """A deadline that cuts off every watched socket when it passes, also one that still receives bytes."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -81,16 +81,16 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds; 0 when it is over."""
+        """Seconds that are left, 0 when it has passed."""
         return max(0.0, self._end - time.monotonic())
 
     def check(self) -> None:
-        """Raise UnavailableError when it is over."""
+        """Raise UnavailableError when it has passed."""
         if not self.left:
             raise UnavailableError(f"the API server gave no whole answer in {self.seconds:.0f} s")
 
     def watch(self, found: socket.socket) -> None:
-        """Cut this socket off, too."""
+        """Cut off this socket, too, when the deadline passes."""
         self._sockets.add(found)
 
     def _cut(self) -> None:
@@ -99,13 +99,13 @@ class Deadline:
 
 
 def _cut(found: socket.socket) -> None:
-    """Let whoever reads from it, in whatever thread, see its end."""
+    """Shut a socket down, so that a reader in any thread sees its end."""
     with contextlib.suppress(OSError):
         socket.socket.shutdown(found, socket.SHUT_RDWR)
 
 
 class Connection(http.client.HTTPConnection):
-    """A connection whose TLS name may be another than the host's, through a proxy where there is one."""
+    """A connection, through a proxy if there is one, with a TLS name that may differ from the host."""
 
     def __init__(self, access: Access, context: ssl.SSLContext | None) -> None:
         target = urlsplit(access.server)
@@ -118,7 +118,7 @@ class Connection(http.client.HTTPConnection):
         self._name = access.server_name or target.hostname
 
     def connect(self) -> None:
-        """Connect, and speak TLS where it is spoken."""
+        """Connect, with TLS if the server has it."""
         super().connect()
         if self._tls:
             self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
@@ -132,7 +132,7 @@ def _known_to_proxy(hop: SplitResult) -> dict[str, str]:
 
 
 class Transport:
-    """Requests over one connection, kept open between them. Not for several threads at once: each has its own."""
+    """Requests over one connection that stays open between them. Not thread-safe."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -142,11 +142,11 @@ class Transport:
 
     @property
     def server(self) -> str:
-        """Its URL."""
+        """The URL of the server."""
         return self._access.server
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         if self._connection:
             self._connection.close()
         self._connection = None
@@ -232,7 +232,7 @@ class Transport:
 
 
 def _connected(connection: Connection, deadline: Deadline) -> Connection:
-    """Connect, in a thread that is left behind when time is up: name servers and proxies keep to no deadline."""
+    """Connect in a thread that is abandoned at the deadline: name resolution and proxies ignore timeouts."""
     outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
 
     late = threading.Event()
@@ -274,7 +274,7 @@ def _is_packed(encoding: str) -> bool:
 
 
 def _whole(response: http.client.HTTPResponse, *, packed: bool) -> bytes:
-    """Return the body, or raise an error: what was cut off in transit is no answer."""
+    """Return the body; raise an error if it was cut off in transit."""
     data = _raw(response)
     if packed:
         try:

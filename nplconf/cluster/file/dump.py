@@ -30,16 +30,16 @@ if TYPE_CHECKING:  # only doctor pays for it
     from nplconf.model import Right
 
 DUMP = "kubectl get nodes,pods,services -A -o yaml"
-"""What makes such a file."""
+"""The command that writes such a file."""
 FILE_BYTES = 2**30
 STDIN = "-"
 _STEP = "publish"
 _BLANK = b"\xef\xbb\xbf \t\r\n"
-"""What may stand before the first character of JSON: a byte order mark, and spaces."""
+"""Bytes before the first character of JSON: a byte order mark, and spaces."""
 
 
 class _Stamp(NamedTuple):
-    """Changes when a file does."""
+    """The identity of a file's content."""
 
     inode: int
     size: int
@@ -47,7 +47,7 @@ class _Stamp(NamedTuple):
 
 
 class FileCluster:
-    """Cluster state in files. `-` among files is stdin. write_back None: patches are accepted and go nowhere."""
+    """Files as `Cluster`. `-` is stdin. write_back None: patches are reported and not written."""
 
     def __init__(self, files: Sequence[str], write_back: str | None, stdin: BinaryIO | None = None) -> None:
         self._files = tuple(files)
@@ -60,7 +60,7 @@ class FileCluster:
         """What came through a pipe, which does not come again; and the node it was read for."""
 
     def snapshot(self, node: str | None) -> ClusterState:
-        """The files as they are now, with what was patched. Raises BadDataError naming the file that is wrong."""
+        """Return the files as they are now, with the patches of this run. Raises BadDataError that names the file."""
         if self._passed and self._passed[0] == node:
             return self._passed[1]
         objects = ((o.kind, o.raw) for name in self._files for o in self._objects(name))
@@ -73,7 +73,7 @@ class FileCluster:
         return found
 
     def _objects(self, name: str) -> Iterator[Located]:
-        """The objects of a file. JSON that is not written to goes by item by item, so that a dump of any size does."""
+        """Yield the objects of a file. JSON that is not the write-back file is read item by item, at any size."""
         if self._target is None and (name != STDIN or name not in self._contents):
             try:
                 with self._open(name) as file:
@@ -89,7 +89,7 @@ class FileCluster:
         return contextlib.nullcontext(self._pipe()) if name == STDIN else _opened(name)
 
     def _pipe(self) -> "BufferedReader[Any]":
-        """Stdin, of which a look at the beginning takes nothing away. Raises BadDataError where it is closed."""
+        """Return stdin with a buffer to peek into. Raises BadDataError if it is closed."""
         if isinstance(self._stdin, BufferedReader):
             return self._stdin
         if self._stdin is None and sys.stdin is None:
@@ -115,12 +115,12 @@ class FileCluster:
             return tuple(Failure(_STEP, p.pod.key, message) for p in patches)
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
-        """Nobody: a file has no Events, so all may be told later, where there is an API server."""
+        """Return all Events as not created: a file has none."""
         del node
         return tuple(events)
 
     def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
-        """Whether the files can be read, and the one that is written back can be replaced."""
+        """Return whether the files can be read, and the write-back file can be replaced."""
         del node, events
         import shlex
 
@@ -151,7 +151,7 @@ class FileCluster:
         return failures
 
     def _refresh(self) -> None:
-        """Read what was not read yet, or has changed since: another run may have written it."""
+        """Read the files that were not read yet or have changed since: another run may have written them."""
         for name in self._files:
             if name == STDIN:
                 if name not in self._contents:
@@ -174,7 +174,7 @@ class FileCluster:
 def _changes(
     contents: dict[str, formats.Content], patches: Sequence[Patch]
 ) -> tuple[dict[str, dict[Place, dict[str, Any]]], tuple[Failure, ...]]:
-    """Per file and place the Pods that become different, and the patches that are refused."""
+    """Return the changed Pods by file and place, and the patches that are refused."""
     wanted = {p.pod.key: p for p in patches}
     places: dict[str, list[tuple[str, Located]]] = {key: [] for key in wanted}
     for name, content in contents.items():
@@ -196,7 +196,7 @@ def _changes(
 
 
 def _key(raw: Any) -> str | None:
-    """namespace/name of a raw Pod; None where it has none."""
+    """Return namespace/name of a raw Pod, None without a name."""
     metadata = raw.get("metadata")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         return None
@@ -204,7 +204,7 @@ def _key(raw: Any) -> str | None:
 
 
 def _opened(name: str) -> "BufferedReader[Any]":
-    """The file, if it is a regular one: opening a FIFO would wait for its writer, so it is not waited for."""
+    """Open a regular file. O_NONBLOCK: opening a FIFO would wait for a writer."""
     descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     kind = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(kind):
@@ -215,7 +215,7 @@ def _opened(name: str) -> "BufferedReader[Any]":
 
 
 def _bounded(file: BinaryIO, name: str) -> bytes:
-    """What is no JSON is not read further than YAML may be large: a device, a sparse file, a wrong file."""
+    """Return the content of a file that is not JSON, up to the limit for YAML."""
     data = file.read(formats.YAML_BYTES + 1)
     if len(data) > formats.YAML_BYTES:
         if data[:1000].lstrip(_BLANK)[:1] not in (b"{", b"["):
@@ -234,7 +234,7 @@ def _read_stdin(stream: BinaryIO) -> bytes:
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Put data at path in one step. Raises OSError, also for what is there and no regular file."""
+    """Replace a file atomically. Raises OSError, also for anything that is no regular file."""
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "is no regular file")
     writing.replace(path, data, durable=True)

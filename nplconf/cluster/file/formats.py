@@ -37,7 +37,7 @@ class Content:
 
 
 def parse(data: bytes, source: str) -> Content:
-    """The documents of a file; JSON when it begins as JSON objects do. Raises BadDataError naming the source."""
+    """Return the content of a file, JSON if it begins with `{`, else YAML. Raises BadDataError with the source."""
     text = _decoded(data, source)
     start = text.lstrip()[:1]
     if not start:
@@ -52,7 +52,7 @@ def parse(data: bytes, source: str) -> Content:
 
 
 def dump(content: Content) -> bytes:
-    """The file again, in its own format. Raises RecursionError for a nesting that can be read but not written."""
+    """Return the file in its own format. Raises RecursionError for a nesting that can be read but not written."""
     if content.format == "yaml":
         from nplconf.cluster.file import yaml_stream
 
@@ -62,7 +62,7 @@ def dump(content: Content) -> bytes:
 
 
 def merged(contents: list[Content]) -> Content:
-    """All objects of several files as one `kind: List`, in the first file's format."""
+    """Return all objects of several files as one `kind: List`, in the format of the first file."""
     items = [_with_kind(o) for content in contents for o in objects(content)]
     document = {"apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""}}
     return replace(contents[0], documents=(document,))
@@ -116,7 +116,7 @@ def _parse_json(text: str, source: str) -> list[Any]:
 
 
 def too_large(source: str) -> BadDataError:
-    """What is said of a file that is no JSON and beyond YAML's limit."""
+    """Return the error for a file that is no JSON and larger than the limit for YAML."""
     return BadDataError(f"{source}: YAML of more than {YAML_BYTES >> 20} MiB; JSON may be larger")
 
 

@@ -32,7 +32,7 @@ DEPTH = 200
 """Deepest nesting that is read; Kubernetes' deepest built-in objects have 20 levels."""
 _TOO_DEEP = f"nested deeper than {DEPTH} levels"
 ALIASED_NODES = 2_000_000
-"""What all aliases together may add; 10,000 Pods that share their ports and labels need a tenth."""
+"""The most nodes that all aliases together may add. 10,000 Pods that share ports and labels need a tenth."""
 
 # libyaml's, where PyYAML was built with it
 _EMITTER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -52,9 +52,9 @@ _STRING_TAGS = (None, "!", "tag:yaml.org,2002:str")
 
 
 def load(text: str, source: str, check: Callable[[Any, str], None] = lambda *_: None) -> list[Any]:
-    """Its documents, empty ones left out. Raises BadDataError naming the source and, where it is known, the line.
+    """Return the documents that are not empty. Raises BadDataError that names the source and, if known, the line.
 
-    check: is given each document and the source as soon as it is there, and may raise BadDataError, too.
+    check: called with each document and the source as soon as it is complete; may raise BadDataError, too.
     """
     builder = _Builder(source, check)
     try:
@@ -71,7 +71,7 @@ def load(text: str, source: str, check: Callable[[Any, str], None] = lambda *_: 
 
 
 def dump(documents: list[Any]) -> str:
-    """The documents as kubectl lays them out; aliases are written in full, keys stay in their order."""
+    """Return the documents as text in kubectl's layout, without aliases, keys in their order."""
     stream = io.StringIO()
     emitter = _EMITTER(stream, width=2**31 - 1, allow_unicode=True)
     emitter.emit(StreamStartEvent())
@@ -107,7 +107,7 @@ class _Builder(Builder):
             self.check(self.documents[-1], self.source)
 
     def mark(self, event: Any) -> tuple[str | None, int]:
-        """The anchor, and how many values there were before."""
+        """Return the anchor, and the number of values before it."""
         return event.anchor, self.nodes
 
     def plain(self, event: Any) -> Any:
@@ -164,7 +164,7 @@ class _Builder(Builder):
 
 
 def resolved(text: str) -> Any:
-    """What a plain scalar stands for. Raises ValueError for an integer of thousands of digits."""
+    """Return the value of a plain scalar. Raises ValueError for an integer of thousands of digits."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if text[0] in "-0123456789":
