@@ -1,6 +1,7 @@
 """What hangs never keeps a run beyond its time, and what a run left half done the next one does."""
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
@@ -17,6 +18,8 @@ from shims import Shims
 from nplconf.publish import annotation
 
 pytestmark = pytest.mark.kernel
+FOR_EVER = 100_000 + os.getpid()
+"""Seconds that no other test on this machine sleeps."""
 QUICK = """
 import sys
 from nplconf import deadline
@@ -53,14 +56,14 @@ def running(node: World, *arguments: str, code: str = QUICK) -> Iterator["subpro
 @pytest.mark.parametrize("program", ["iptables-nft-restore", "iptables-nft-save", "ip6tables-nft-restore"])
 def test_an_iptables_that_hangs_is_ended_with_the_run(served: World, tmp_path: Path, program: str) -> None:
     served.shims = Shims.make(tmp_path / "shims")
-    served.shims.have(program, "sleep 4243")
+    served.shims.have(program, f"sleep {FOR_EVER}")
     began = time.monotonic()
     with running(served) as run:
         _, said = run.communicate(timeout=20)
     assert time.monotonic() - began < 8
     assert run.returncode in (5, 69), said
     assert "Traceback" not in said
-    assert subprocess.run(["pgrep", "-f", "^sleep 4243"], check=False, stdout=subprocess.DEVNULL).returncode == 1
+    assert subprocess.run(["pgrep", "-f", f"^sleep {FOR_EVER}"], check=False, stdout=subprocess.DEVNULL).returncode == 1
     served.shims = None
     assert served.apply().code == 0
     assert served.apply().counts == (1, 0, 0)

@@ -50,4 +50,4 @@ def test_a_row_that_leads_to_the_node_itself_fails_alone(alone: World) -> None:
 def test_what_only_a_cluster_knows_is_not_made_up(alone: World) -> None:
     asked = alone.nplconf("explain", "shop/web-0", "--no-cluster", f"--plan-dir={alone.directory}")
     assert asked.returncode == 64
-    assert "without a cluster" in asked.stderr
+    assert "explain needs a cluster" in asked.stderr
