@@ -130,6 +130,8 @@ class Pod:
     """Its condition `GATE`, as it is."""
     ready: bool = False
     """The condition Ready. It is read with the whole cluster only: no run on a node depends on it."""
+    version: str = field(default="", compare=False)
+    """metadata.resourceVersion. It changes with every write, so Pods that differ in it alone are equal."""
 
     @property
     def terminated(self) -> bool:

@@ -99,6 +99,7 @@ def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
         gated=any(_mapping(gate).get("conditionType") == GATE for gate in _list(spec.get("readinessGates"))),
         condition=_condition(status, GATE) if spec.get("readinessGates") else None,
         ready=node is None and _is_true(status, "Ready"),
+        version=_text(metadata.get("resourceVersion")),
     )
 
 

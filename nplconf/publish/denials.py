@@ -77,5 +77,5 @@ def _fingerprints(pods: Iterable[Pod], rows: Iterable[PortMapping]) -> dict[str,
 
 def _word(values: tuple[Pod, list[tuple[str, str]], list[PortMapping]]) -> str:
     pod, labels, rows = values
-    facts = (pod.ref, labels, pod.ips, pod.ports, pod.annotation, sorted(rows))
+    facts = (pod.ref, pod.version, labels, pod.ips, pod.ports, pod.annotation, sorted(rows))
     return f"{zlib.crc32(repr(facts).encode('utf-8', 'surrogatepass')):08x}"

@@ -69,9 +69,10 @@ class Mirror:
         if value is None:  # not followed any more, or without a name
             return self.remove(resource, raw)
         known = self.objects[resource]
-        if known.get(_key(value)) == value:
-            return False
+        same = known.get(_key(value)) == value
         known[_key(value)] = value
+        if same:
+            return False
         self.version += 1
         return True
 

@@ -176,7 +176,8 @@ def test_the_answer_of_another_cluster_changes_nothing_until_the_node_is_cleaned
     before, told = served.ours(), served.corner.annotation()
     path = tmp_path / "state" / "state.json"
     identity = served.corner.plane.ok("GET", kube.KUBERNETES)["metadata"]["uid"]
-    rewrite(path, path.read_text().replace(identity, "another"))
+    state = path.read_text().replace(identity, "another").replace(served.corner.node_uid, "another-node")
+    rewrite(path, state)
     served.corner.delete("web", "services")
 
     applied = served.apply()

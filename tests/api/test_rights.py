@@ -249,14 +249,11 @@ def test_with_the_strict_policies_an_event_is_about_a_pod_of_the_writers_node(st
 @pytest.mark.parametrize(
     ("method", "path"),
     [
-        ("GET", "/api/v1/nodes"),
         ("GET", "/api/v1/secrets"),
         ("GET", "/api/v1/configmaps"),
         ("GET", "/api/v1/namespaces"),
         ("GET", "/api/v1/endpoints"),
         ("GET", "/api/v1/namespaces/{namespace}/pods/web-0"),
-        ("GET", "/api/v1/pods?watch=true"),
-        ("GET", "/api/v1/services?watch=true"),
         ("PATCH", "/api/v1/namespaces/{namespace}/pods/web-0"),
         ("DELETE", "/api/v1/namespaces/{namespace}/pods/web-0"),
         ("PUT", "/api/v1/namespaces/{namespace}/pods/web-0/status"),
