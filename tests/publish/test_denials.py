@@ -31,6 +31,7 @@ def test_a_denial_holds_for_ten_minutes_of_the_clock_that_nobody_sets() -> None:
         pod(ips=["10.244.9.9"]),
         pod(labels={"app": "web", "more": "x"}),
         pod(annotation="[]"),
+        replace(pod(), version="2"),
         pod("other"),
     ],
 )
