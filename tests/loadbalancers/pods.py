@@ -26,7 +26,7 @@ class Shape:
     """What all Pods of a story have. gate: the readiness gate; pre_stop: seconds."""
 
     gate: bool
-    pre_stop: float = 4.0
+    pre_stop: float = 5.0
     grace: int = 30
 
 

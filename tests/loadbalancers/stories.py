@@ -70,7 +70,7 @@ class Story:
     name: str
     replicas: int
     event: Event
-    pre_stop: float = 4.0
+    pre_stop: float = 5.0
     min_ready: float = 1.0
 
 
@@ -81,7 +81,7 @@ def rolling(replicas: int, surge: int) -> Story:
     def event(stage: Stage) -> None:
         stage.deployment.update(surge, 1.0)
 
-    return Story(f"rolling update, {replicas} replicas, surge {surge}", replicas, event)
+    return Story(f"rolling update, {replicas} replica{'s' * (replicas > 1)}, surge {surge}", replicas, event)
 
 
 def _scale_up(stage: Stage) -> None:

@@ -11,6 +11,6 @@ CHOSEN = ("rolling update, 2 replicas, surge 1", "node drain, 2 replicas", "nplc
 
 
 @pytest.mark.parametrize("story", [story for story in STORIES if story.name in CHOSEN], ids=lambda story: story.name)
-def test_no_request_is_lost_in_watch_mode(story: Story, plane: kube.ControlPlane, tmp_path: Path) -> None:
-    found = play(story, MODES[1], plane, tmp_path)
+def test_no_request_is_lost_with_watch_and_gate(story: Story, plane: kube.ControlPlane, tmp_path: Path) -> None:
+    found = play(story, MODES[0], plane, tmp_path)
     assert [one for one in found if one.lost or one.requests < 50] == []
