@@ -3,6 +3,7 @@
 import itertools
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,7 +83,8 @@ def test_every_option_follows_the_precedence(tmp_path: Path) -> None:
     for option in (option for option in options.OPTIONS if option.key):
         kind = option.kind
         numbers = ("1", "2", "3") if kind.metavar in ("PERCENT", "SECONDS") else ("a", "b", "c")
-        words = tuple(itertools.islice(itertools.cycle(kind.schema.get("enum", numbers)), 3))
+        choices: Any = kind.schema.get("enum", numbers)
+        words = tuple(itertools.islice(itertools.cycle(choices), 3))
         flag, variable, key = values.get(option.key, words) if kind.metavar else (True, "false", "true")
         file = write(tmp_path, f"{option.key}: {f'[{key}]' if kind.schema.get('type') == 'array' else key}\n")
         given = {"config": file, option.name: [flag] if kind.many else flag}
