@@ -39,7 +39,7 @@ def machine() -> Iterator[Machine]:
 
 
 def published(machine: Machine) -> bool:
-    return "nodeportlocal.antrea.io:" in machine.path("/tmp/shared/cluster.yaml").read_text()
+    return '"nodePort":' in machine.path("/tmp/shared/cluster.yaml").read_text()
 
 
 def rules(machine: Machine) -> list[str]:

@@ -41,6 +41,7 @@ NAMES = {
     "range_ports_used",
     "blocked",
     "stale",
+    "draining",
     "credentials_expiry_timestamp_seconds",
     "runs_total",
     "changes_total",
@@ -155,7 +156,7 @@ def test_however_a_run_ends_the_metrics_say_so(node: Node, error: type[Exception
     assert {name for name, _ in found} == NAMES
     assert found["last_run_exit_status", ()] == getattr(error, "exit_code", 1)
     assert found["last_success_timestamp_seconds", ()] == 0
-    assert found["blocked", ()] == 0
+    assert found["blocked", ()] == (getattr(error, "exit_code", 1) == 4)
 
 
 @pytest.mark.parametrize("before", ["", "nplconf_last_success_timestamp_seconds", "\0", "future"])
