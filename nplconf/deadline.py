@@ -21,16 +21,26 @@ from nplconf.errors import StoppedError
 SECONDS = 50.0
 """For all of a run, including the wait for the lock of another one. nplconf.service ends it after 60."""
 LAST = 2.0
-"""Seconds for the steps that remain once the run was asked to end."""
+"""Seconds for the step that is going on when the run is asked to end."""
+LOOK = 0.1
+"""Seconds after which whoever waits for something slow looks whether the run was asked to end."""
 
 
 @dataclass(slots=True)
 class Run:
-    """One run. until: monotonic seconds. writing: it has begun to change something."""
+    """One run.
+
+    Attributes:
+        until: monotonic seconds; brought forward when the run is asked to end, so whoever waits looks again.
+        stopped: it was asked to end.
+        writing: it has begun to change something.
+        last: seconds for the step that is going on when it is asked to end.
+    """
 
     until: float = inf
     stopped: bool = False
     writing: bool = False
+    last: float = LAST
 
     def left(self, wanted: float) -> float:
         """Return the seconds that a step with this timeout may take."""
@@ -39,7 +49,7 @@ class Run:
     def stop(self) -> None:
         """End soon: at once as long as nothing has been changed, else before the next step. Raises StoppedError."""
         self.stopped = True
-        self.until = min(self.until, time.monotonic() + LAST)
+        self.until = min(self.until, time.monotonic() + self.last)
         if not self.writing:
             raise StoppedError("asked to end (SIGTERM); nothing was changed")
 
@@ -60,9 +70,9 @@ def current() -> Run:
 
 
 @contextmanager
-def limited(seconds: float | None = None) -> Iterator[Run]:
-    """Make the body a run that lasts at most so many seconds (default: SECONDS)."""
-    run = Run(time.monotonic() + (SECONDS if seconds is None else seconds))
+def limited(seconds: float | None = None, last: float = LAST) -> Iterator[Run]:
+    """Make the body a run that lasts at most so many seconds (default: SECONDS). last: see `Run`."""
+    run = Run(time.monotonic() + (SECONDS if seconds is None else seconds), last=last)
     token = _CURRENT.set(run)
     try:
         yield run

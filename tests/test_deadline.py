@@ -70,6 +70,16 @@ def test_a_run_that_changes_something_ends_before_its_next_step() -> None:
             run.step()
 
 
+def test_a_child_has_little_time_left_once_the_run_is_asked_to_end() -> None:
+    began = time.monotonic()
+    with limited(last=0.2) as run:
+        run.step()
+        threading.Timer(0.2, run.stop).start()
+        with pytest.raises(UnavailableError, match="no answer"):
+            command.run("sleep", "60", deadline=20.0)
+    assert time.monotonic() - began < 2
+
+
 class Ends:
     """Asked to end, or broken, while it is taken down."""
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, cast
 
-from nplconf.deadline import current
+from nplconf.deadline import LOOK, current
 from nplconf.errors import UnavailableError
 from nplconf.interpreter import SAFE_DIRECTORY
 from nplconf.node import packages
@@ -78,8 +78,9 @@ def run(program: str, *arguments: str, text: str = "", deadline: float, bound: b
         )
     except OSError as err:
         raise UnavailableError(f"{path}: cannot be started: {err.strerror}") from err
+    end = time.monotonic() + seconds
     try:
-        out, errors = _exchange(child, text.encode(), time.monotonic() + seconds)
+        out, errors = _exchange(child, text.encode(), lambda: current().left(max(0.0, end - time.monotonic())))
     except TimeoutError:
         raise UnavailableError(f"{path}: no answer within {seconds:.0f} s; it was ended") from None
     except OverflowError:
@@ -110,15 +111,18 @@ def _bound() -> Callable[[], None] | None:
     return end_with_parent
 
 
-def _exchange(child: "subprocess.Popen[bytes]", text: bytes, end: float) -> tuple[bytes, bytes]:
-    """Feed a child and hear it out: its stdout and stderr. Raises TimeoutError, OverflowError (OUTPUT_LIMIT)."""
+def _exchange(child: "subprocess.Popen[bytes]", text: bytes, left: Callable[[], float]) -> tuple[bytes, bytes]:
+    """Feed a child and hear it out: its stdout and stderr. Raises TimeoutError, OverflowError (OUTPUT_LIMIT).
+
+    left: returns the seconds that remain. A run that is asked to end has fewer, so it is called again and again.
+    """
     rest, heard = memoryview(text), {child.stdout: bytearray(), child.stderr: bytearray()}
     with selectors.DefaultSelector() as ready:
         ready.register(cast("IO[bytes]", child.stdin), selectors.EVENT_WRITE)
         for stream in heard:
             ready.register(cast("IO[bytes]", stream), selectors.EVENT_READ)
         while ready.get_map():
-            if not (events := ready.select(max(0.0, end - time.monotonic()))) and time.monotonic() >= end:
+            if not (events := ready.select(min(left(), LOOK))) and not left():
                 raise TimeoutError
             for key, _ in events:
                 stream = cast("IO[bytes]", key.fileobj)
@@ -134,7 +138,7 @@ def _exchange(child: "subprocess.Popen[bytes]", text: bytes, end: float) -> tupl
                     ready.unregister(stream)
                     stream.close()
     try:
-        child.wait(max(0.0, end - time.monotonic()))
+        child.wait(left())
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
     return bytes(heard[child.stdout]), bytes(heard[child.stderr])

@@ -48,15 +48,24 @@ class Hub:
     # --- written by the sources and the drift monitor
 
     def replace(self, resource: Resource, items: Iterable[Mapping[str, Any]]) -> None:
-        """Take a complete list. The resource can be trusted from now on."""
-        values = self.mirror.values(resource, items)  # a list of a large cluster takes long to arrive and to parse
+        """Take a list. The resource can be trusted from now on. Raises what items raises; then nothing is changed."""
+        found = self.mirror.values(resource, items)  # a list of a large cluster takes long to arrive and to parse
         with self._changed:
             self.restarts[resource] += resource in self.mirror.listed
-            trusted_again = self._problems[resource] is not None
-            self._problems[resource] = None
-            self._unlisted.discard(resource)
-            if self.mirror.replace(resource, values) or trusted_again:
-                self._notice(resource)
+            changed = self.mirror.replace(resource, found)
+            self._trust(resource, changed=changed)
+
+    def resumed(self, resource: Resource) -> None:
+        """Say that the events since the last known one follow: a resource that was listed can be trusted again."""
+        with self._changed:
+            self._trust(resource, changed=False)
+
+    def _trust(self, resource: Resource, *, changed: bool) -> None:
+        again = self._problems[resource] is not None
+        self._problems[resource] = None
+        self._unlisted.discard(resource)
+        if changed or again:
+            self._notice(resource)
 
     def event(self, resource: Resource, kind: str, raw: Mapping[str, Any]) -> None:
         """Take one watch event."""
@@ -67,12 +76,12 @@ class Hub:
                 self._notice(resource)
 
     def lost(self, resource: Resource, problem: NplconfError) -> None:
-        """Say that the resource cannot be followed at present; the next run learns why."""
+        """Say that the resource cannot be followed at present. The next run raises the problem as its own."""
         with self._changed:
-            if self._problems[resource] is None:
-                self._notice(resource)
-            self._problems[resource] = problem
+            before, self._problems[resource] = self._problems[resource], problem
             self._unlisted.discard(resource)
+            if before is None:
+                self._notice(resource)
             self._changed.notify_all()
 
     def drifted(self) -> None:

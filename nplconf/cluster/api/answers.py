@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeGuard
 
 from nplconf.cluster.api.transport import Deadline, Reply
-from nplconf.cluster.json_window import JsonError, Window
+from nplconf.cluster.json_window import JsonError, Window, no_constant
 from nplconf.errors import UnavailableError
 
 LARGEST_OBJECT = 4 << 20
@@ -74,6 +74,16 @@ def decoded(reply: Reply) -> Any:
         raise InvalidResponseError(_no_json(reply, err)) from None
 
 
+def decoded_line(line: bytes) -> Any:
+    """Return the JSON of one line of a stream. Raises InvalidResponseError."""
+    try:
+        text = line.decode("utf-8")
+        found = json.loads(text, parse_constant=no_constant)
+        return _encodable(found) if _HALF_PAIR.search(text) else found
+    except (ValueError, RecursionError):
+        raise InvalidResponseError("a line of its watch is no JSON") from None
+
+
 class Listing:
     """A list, page by page.
 
@@ -116,7 +126,7 @@ class Listing:
         self._close(head)
 
     def _item(self, raw: object) -> Mapping[str, Any]:
-        if not _named(raw):
+        if not named(raw):
             raise InvalidResponseError(f"its {self._kind} has an item that is no object of a cluster")
         return raw
 
@@ -150,7 +160,7 @@ class _Parts:
         return part
 
 
-def _named(item: object) -> TypeGuard[dict[str, Any]]:
+def named(item: object) -> TypeGuard[dict[str, Any]]:
     """Return whether it is an object of an API server: all of them have a name and a UID."""
     metadata = item.get("metadata") if isinstance(item, dict) else None
     return isinstance(metadata, dict) and bool(metadata.get("name")) and bool(metadata.get("uid"))

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from nplconf.cluster.api import credentials, rights
 from nplconf.cluster.api import event as telling
@@ -19,10 +19,10 @@ from nplconf.cluster.api import patch as publishing
 from nplconf.cluster.api.access import Access
 from nplconf.cluster.api.answers import InvalidResponseError, Listing, refusal, whole
 from nplconf.cluster.api.credentials import Note
+from nplconf.cluster.api.listing import ExpiredError, listed
 from nplconf.cluster.api.session import Session
 from nplconf.cluster.api.transport import Deadline
 from nplconf.cluster.objects import state
-from nplconf.deadline import current
 from nplconf.errors import NplconfError, UnavailableError
 from nplconf.model import ClusterState, Event, Failure, Patch
 
@@ -39,10 +39,6 @@ IN_FLIGHT = 4
 _Item = TypeVar("_Item")
 _Outcome = TypeVar("_Outcome")
 _Objects = Iterator[tuple[str, Mapping[str, Any]]]
-
-
-class _ExpiredError(Exception):
-    """The next page of a list is gone (410): the list must be read again."""
 
 
 class ApiCluster:
@@ -85,7 +81,7 @@ class ApiCluster:
 
         Raises UnavailableError, PermissionDeniedError (401, 403), BadConfigError.
         """
-        with Deadline(current().left(READ_SECONDS)) as deadline:
+        with Deadline(READ_SECONDS) as deadline:
             try:
                 return self._read(node, deadline)
             except InvalidResponseError as err:
@@ -99,11 +95,11 @@ class ApiCluster:
     def _read(self, node: str | None, deadline: Deadline) -> ClusterState:
         try:
             return replace(state(self._objects(node, deadline), node), served=True)
-        except _ExpiredError:
+        except ExpiredError:
             pass
         try:
             return replace(state(self._objects(node, deadline), node), served=True)
-        except _ExpiredError:
+        except ExpiredError:
             raise UnavailableError("the API server gave up a list half-way, twice (410)") from None
 
     def _objects(self, node: str | None, deadline: Deadline) -> _Objects:
@@ -131,18 +127,7 @@ class ApiCluster:
                 yield from Listing("NodeList").items(reply, deadline)
 
     def _list(self, resource: str, kind: str, selection: Mapping[str, str], deadline: Deadline) -> _Objects:
-        """Yield every item of a list, over all of its pages."""
-        listing = Listing(kind)
-        query = dict(selection)
-        while True:
-            path = f"/api/v1/{resource}{'?' if query else ''}{urlencode(query)}"
-            reply = self._session.ask("GET", path, deadline)
-            if reply.status == 410 and "continue" in query:
-                raise _ExpiredError
-            yield from listing.items(self._session.granted(reply, "list", resource), deadline)
-            if not listing.pending:
-                return
-            query["continue"] = listing.pending
+        yield from listed(self._session, resource, Listing(kind), selection, deadline)
 
     # --- writing
 
@@ -153,12 +138,12 @@ class ApiCluster:
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """See `Cluster`. A Pod that is gone, or was created again, is no failure: the next run sees what is there."""
-        with Deadline(current().left(WRITE_SECONDS)) as deadline:
+        with Deadline(WRITE_SECONDS) as deadline:
             return tuple(filter(None, self._all(patches, lambda session, patch: _patched(session, patch, deadline))))
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """See `Cluster`."""
-        with Deadline(current().left(TELL_SECONDS)) as deadline:
+        with Deadline(TELL_SECONDS) as deadline:
             later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
         return tuple(event for event, failed in zip(events, later, strict=True) if failed)
 
@@ -166,7 +151,7 @@ class ApiCluster:
 
     def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":
         """See `Cluster`."""
-        with Deadline(current().left(READ_SECONDS)) as deadline:
+        with Deadline(READ_SECONDS) as deadline:
             send = functools.partial(self._session.ask, "POST", rights.PATH, deadline, Content_Type="application/json")
             return rights.reviewed(node, lambda body: send(body=body), events=events)
 

@@ -48,7 +48,7 @@ class Session:
                     continue
             pause = _pause(reply, attempt)
             if pause is not None and pause <= deadline.left:
-                time.sleep(pause)
+                deadline.pause(pause)
                 attempt += 1
             elif reply is None:
                 raise problem or UnavailableError("no answer")
@@ -73,11 +73,11 @@ class Session:
             )
         raise UnavailableError(f"the API server cannot {verb} {resource}: {reply.status} {message}")
 
-    def stream(self, path: str, seconds: float, silence: float, longest: int) -> Iterator[bytes]:
-        """Open a watch and return its lines. seconds: for the head of the response; the others as `Transport.stream`.
+    def stream(self, path: str, seconds: float, silence: float, longest: int) -> Iterator[bytes] | None:
+        """Open a watch and return its lines; None for a 410. seconds: for the head of the response.
 
-        Rejected credentials are read again once. Raises UnavailableError, PermissionDeniedError, and what finding the
-        credentials raises.
+        The other arguments are those of `Transport.stream`. Rejected credentials are read again once. Raises
+        UnavailableError, PermissionDeniedError, and what finding the credentials raises.
         """
         with Deadline(seconds) as deadline:
             opened = self._ready().stream(path, deadline, silence, longest)
@@ -85,6 +85,8 @@ class Session:
                 opened = self._ready().stream(path, deadline, silence, longest)
             if not isinstance(opened, Reply):
                 return opened
+        if opened.status == 410:
+            return None
         self.granted(_here(opened, self._ready().server), "watch", path.partition("?")[0])
         raise UnavailableError("the API server answered a watch with something else")
 

@@ -22,6 +22,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from nplconf import __version__
 from nplconf.cluster.api import unpacking
 from nplconf.cluster.api.access import Access
+from nplconf.deadline import LOOK, current
 from nplconf.errors import NplconfError, UnavailableError
 
 CONNECT_SECONDS = 5.0
@@ -63,26 +64,41 @@ class Reply:
 
 
 class Deadline:
-    """A deadline that cuts off every watched socket when it passes, also one that still receives bytes."""
+    """A deadline that cuts off every watched socket when it passes, also one that still receives bytes.
+
+    It passes with the end of the run at the latest, also when that is brought forward.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._end = time.monotonic() + seconds
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
+        self._run = current()
+        self.seconds = self._run.left(seconds)
+        self._end = time.monotonic() + self.seconds
+        self._over = threading.Event()
         self._sockets: set[socket.socket] = set()
 
     def __enter__(self) -> Self:
-        self._timer.start()
+        threading.Thread(target=self._await_end, daemon=True).start()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._timer.cancel()
+        self._over.set()
+
+    def _await_end(self) -> None:
+        while not self._over.wait(min(self.left, LOOK)):
+            if not self.left:
+                self._cut()
+                return
 
     @property
     def left(self) -> float:
         """Seconds that are left, 0 when it has passed."""
-        return max(0.0, self._end - time.monotonic())
+        return self._run.left(max(0.0, self._end - time.monotonic()))
+
+    def pause(self, seconds: float) -> None:
+        """Sleep so long, or until it has passed."""
+        end = time.monotonic() + seconds
+        while (rest := min(end - time.monotonic(), self.left)) > 0:
+            time.sleep(min(rest, LOOK))
 
     def check(self) -> None:
         """Raise UnavailableError when it has passed."""
@@ -201,6 +217,7 @@ class Transport:
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status, found, _raw(response))
             connection.sock.settimeout(silence)
+            _probe_peer(connection.sock)
         except NplconfError:
             raise
         except Exception as err:  # noqa: BLE001 - as for `send`
@@ -231,6 +248,13 @@ class Transport:
         return self._connection
 
 
+def _probe_peer(sock: socket.socket) -> None:
+    """Let the kernel notice within half a minute that the other end is gone without a word."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3)):
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
 def _connected(connection: Connection, deadline: Deadline) -> Connection:
     """Connect in a thread that is abandoned at the deadline: name resolution and proxies ignore timeouts."""
     outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
@@ -249,7 +273,7 @@ def _connected(connection: Connection, deadline: Deadline) -> Connection:
 
     threading.Thread(target=connect, daemon=True).start()
     try:
-        problem = outcome.get(timeout=deadline.left)
+        problem = _outcome(outcome, deadline)
     except queue.Empty:
         late.set()
         if connection.sock:  # a proxy that drips would have it to the end of the process
@@ -260,10 +284,20 @@ def _connected(connection: Connection, deadline: Deadline) -> Connection:
     return connection
 
 
+def _outcome(found: "queue.SimpleQueue[Exception | None]", deadline: Deadline) -> Exception | None:
+    """Return what was put. Raises queue.Empty when the deadline is over."""
+    while (left := deadline.left) > LOOK:
+        with contextlib.suppress(queue.Empty):
+            return found.get(timeout=LOOK)
+    return found.get(timeout=left)
+
+
 def _line(response: http.client.HTTPResponse, longest: int) -> bytes:
     line = response.readline(longest)
     if len(line) >= longest:
         raise http.client.HTTPException(f"a line of its watch is longer than {longest >> 20} MiB")
+    if line and not line.endswith(b"\n"):
+        raise http.client.HTTPException("a line of its watch is cut off")
     return line
 
 

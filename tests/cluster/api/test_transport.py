@@ -12,6 +12,7 @@ import pytest
 
 from nplconf.cluster.api.access import Access
 from nplconf.cluster.api.transport import Deadline, Transport
+from nplconf.deadline import limited
 from nplconf.errors import UnavailableError
 
 Serve = Callable[[socket.socket], None]
@@ -139,3 +140,17 @@ def test_an_answer_of_http_1_0_ends_where_its_connection_does(serving: Callable[
         reply = found.send("GET", "/", deadline)
 
     assert (reply.status, reply.body, reply.json) == (200, b"{}", True)
+
+
+def test_a_run_that_is_asked_to_end_has_little_time_left_for_an_answer_and_for_a_pause(
+    serving: Callable[[Serve], str],
+) -> None:
+    began = time.monotonic()
+    server = f"http://{serving(drip)}"
+    with limited(last=0.2) as run, Deadline(60) as deadline:
+        run.step()
+        threading.Timer(0.2, run.stop).start()
+        with pytest.raises(UnavailableError, match="no answer"):
+            Transport(Access(server=server, source="a test")).send("GET", "/", deadline)
+        deadline.pause(60)
+    assert time.monotonic() - began < 3
