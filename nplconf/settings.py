@@ -26,6 +26,7 @@ from nplconf.values import (
     NAME,
     NODE_IPS,
     PERCENT,
+    PERIOD,
     PORTS,
     SECONDS,
     SOCKET,
@@ -287,7 +288,7 @@ class Settings:
     resync: int = field(
         default=30,
         metadata=_option(
-            SECONDS,
+            PERIOD,
             _NODE,
             ("watch", *FOLLOWED),
             "How often watch reads the whole node, and backends its file, without any event.",

@@ -51,6 +51,7 @@ def port_range(text: object) -> PortRange:
 
 
 _RANGE = re.compile(r"([1-9][0-9]{0,4})-([1-9][0-9]{0,4})")
+_ADDRESS = re.compile(r"([^\[\]:\s]+|\[[0-9a-fA-F:.]+\]):([1-9][0-9]{0,4})")
 _LAST_PORT = 65535
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -97,6 +98,13 @@ def _switch(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError(f"must be true or false, not {shown(value)}")  # noqa: TRY004 - one kind of error for all
     return value
+
+
+def _address(value: object) -> str:
+    match = _ADDRESS.fullmatch(value) if isinstance(value, str) else None
+    if match is None or int(match[2]) > _LAST_PORT:
+        raise ValueError(f"must be ADDRESS:PORT such as 127.0.0.1:9781, not {shown(value)}")
+    return match[0]
 
 
 def _integer_of(text: str) -> int | str:
@@ -155,7 +163,15 @@ def _command_of(text: str) -> object:
         return text
 
 
-ADDRESS = text("an address and a port", "ADDRESS:PORT")
+ADDRESS = Kind(
+    _address,
+    {
+        "title": "an address and a port, such as 127.0.0.1:9781 or [::1]:9781",
+        "type": "string",
+        "pattern": "^([^\\[\\]:\\s]+|\\[[0-9a-fA-F:.]+\\]):[1-9][0-9]{0,4}$(?!\\n)",
+    },
+    "ADDRESS:PORT",
+)
 NAME = text("a name", "NAME")
 FILE = text("a file", "FILE")
 DIRECTORY = text("a directory", "DIR")
@@ -191,6 +207,7 @@ SWITCH = Kind(
 )
 PERCENT = integer("a percentage", "PERCENT", 0, 100)
 SECONDS = integer("a number of seconds", "SECONDS", 0, 2**31 - 1)
+PERIOD = integer("a number of seconds", "SECONDS", 1, 2**31 - 1)
 PORTS = Kind(
     port_range,
     {

@@ -4,11 +4,13 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from math import nan
 from pathlib import Path
 
 from nplconf.cli import say
-from nplconf.cli.worlds import open_node
+from nplconf.cli.worlds import Worlds
+from nplconf.cli.worlds import worlds as worlds_of
 from nplconf.errors import BadDataError, NplconfError
 from nplconf.files import writing
 from nplconf.files.reading import read_text
@@ -21,38 +23,48 @@ from nplconf.output.metrics import Counts, Run
 from nplconf.run.outcome import Result
 from nplconf.settings import Settings
 
+Publish = Callable[[Callable[[], str]], None]
+"""Takes what makes the text of a run's metrics."""
+
 
 def recorded(
-    settings: Settings, run: Callable[[], Result], publish: Callable[[str], None] | None = None
+    settings: Settings,
+    worlds: Worlds,
+    run: Callable[[], Result],
+    publish: Publish | None = None,
 ) -> tuple[Result, int]:
     """Carry out a run and record its result. Return the result and the exit code; what the run raises goes on.
 
-    publish: called with the text of the run's metrics.
+    Args:
+        settings: of the run.
+        worlds: of the run.
+        run: carries it out.
+        publish: takes the metrics.
     """
     began = time.monotonic()
     try:
         result = run()
     except Exception as err:
-        _leave(settings, getattr(err, "exit_code", 1), began, publish=publish)
+        _leave(settings, worlds, getattr(err, "exit_code", 1), began, publish=publish)
         raise
     code = result.exit_code
-    if _completed(result):
+    if completed(result):
         code = code or _note(settings)
-    problem = _leave(settings, code, began, result, publish)
+    problem = _leave(settings, worlds, code, began, result, publish)
     if problem:
         result = replace(result, failures=(*result.failures, problem))
     return result, code or result.exit_code
 
 
-def _completed(result: Result) -> bool:
-    """Whether a run did all that it could: a stale plan, or removals that a limit blocks, are for people to decide."""
+def completed(result: Result) -> bool:
+    """Return whether a run did all that it could. Stale rows and blocked removals are for people to decide."""
     blocked = result.exit_code == metrics.BLOCKED and not result.decision.unusable and not result.failures
     return result.exit_code in (0, metrics.STALE) or blocked
 
 
 def failed(settings: Settings, code: int) -> None:
     """Leave behind that a run could not even begin."""
-    _leave(settings, code, time.monotonic())
+    _leave(settings, worlds_of(settings), code, time.monotonic())
 
 
 def _note(settings: Settings) -> int:
@@ -70,31 +82,31 @@ def _note(settings: Settings) -> int:
 
 def _leave(
     settings: Settings,
+    worlds: Worlds,
     code: int,
     began: float,
     result: Result | None = None,
-    publish: Callable[[str], None] | None = None,
+    publish: Publish | None = None,
 ) -> Failure | None:
     """Write the metrics; return the failure where that is not possible."""
     if not settings.textfile and not publish:
         return None
     now = time.time()
-    well = code == 0 or (result is not None and _completed(result))
+    well = code == 0 or (result is not None and completed(result))
     run = Run(
         status=code,
         attempted=now,
         succeeded=now if well else _last_success(settings, now),
         seconds=time.monotonic() - began,
         range_ports=len(settings.port_range),
-        backend=_backend(settings),
-        counts=metrics.counted(result) if result else _rules_alone(settings),
+        backend=_backend(settings, worlds),
+        counts=metrics.counted(result) if result else _rules_alone(worlds),
         counters=_count(settings, code, result),
         expiry=_expiry(settings),
     )
-    text = metrics.text(run)
     if publish:
-        publish(text)
-    return _write(settings.textfile, text, result) if settings.textfile else None
+        publish(partial(metrics.text, run))
+    return _write(settings.textfile, metrics.text(run), result) if settings.textfile else None
 
 
 def _write(textfile: str, text: str, result: Result | None) -> Failure | None:
@@ -139,17 +151,17 @@ def _last_success(settings: Settings, now: float) -> float:
     return max(last.when if last else 0.0, before if before <= now else 0.0)
 
 
-def _backend(settings: Settings) -> str:
+def _backend(settings: Settings, worlds: Worlds) -> str:
     try:
-        return open_node(settings).backend
+        return worlds.node().backend
     except NplconfError:
         return settings.backend
 
 
-def _rules_alone(settings: Settings) -> Counts:
+def _rules_alone(worlds: Worlds) -> Counts:
     """What is in the kernel after a run that came to nothing; no number where no family can be read either."""
     try:
-        node = open_node(settings)
+        node = worlds.node()
         found = node.read().found
     except NplconfError:
         found = {}

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 
 class Worlds(NamedTuple):
-    """How a run gets at both worlds. Each is opened when it is needed: a plan without a cluster needs none."""
+    """How a run gets at both worlds. Each is opened once, when it is needed: a plan without a cluster needs none."""
 
     node: "Callable[[], Node]"
     cluster: Callable[[], Cluster]
 
 
 def worlds(settings: Settings) -> Worlds:
-    """Return the worlds of a run that is a process of its own."""
-    return Worlds(lambda: open_node(settings), lambda: open_cluster(settings))
+    """Return the worlds of one run."""
+    return Worlds(functools.cache(lambda: open_node(settings)), functools.cache(lambda: open_cluster(settings)))
 
 
 def open_cluster(settings: Settings) -> Cluster:
@@ -44,7 +44,6 @@ def open_cluster(settings: Settings) -> Cluster:
     return ApiCluster(settings.kubeconfig, say.info if settings.quiet else say.warning)
 
 
-@functools.cache
 def open_node(settings: Settings) -> LinuxNode:
     """Open this machine. Nothing is read yet but what chooses the backend of rules."""
     node = LinuxNode.open(settings)

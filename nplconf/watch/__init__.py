@@ -8,9 +8,12 @@
     node      the node behind the `Node` seam, with what may be kept in memory between two full readings
     drift     the kernel's notifications of changed rules
     loop      waits, runs, reports; decides nothing
+    files     whether a file that a run depends on was edited; the last good value that was made from it
+    metrics   what is counted between runs
     server    /metrics, /healthz, /readyz
 
 Events only say when to run. A run is `apply` on a snapshot that equals a fresh list, so nothing is decided twice. Two
 things are kept in memory between runs: the mirror, which a new list replaces after a gap, and the fields of
-`node.RememberedNode`, which each resync reads again. `run` and everything below it know nothing of this package.
+`node.RememberedNode`, which each resync reads again. The run itself is `cli.job.WatchJob`, as it is `apply`'s. `run`
+and everything below it know nothing of this package.
 """

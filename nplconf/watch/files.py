@@ -2,20 +2,20 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import Generic, TypeVar
 
 PERIOD = 1.0
 """Seconds between two looks. A look is one stat for each file: a few microseconds."""
 
-Signature = tuple[tuple[int, int, int] | None, ...]
+Signature = tuple[tuple[str, tuple[int, int, int] | None], ...]
 T = TypeVar("T")
 
 
 def signature(paths: Iterable[str]) -> Signature:
     """Return what changes when a file is edited, replaced, or a link on the way to it is swapped."""
-    return tuple(_of(path) for path in paths)
+    return tuple((path, _of(path)) for path in paths)
 
 
 def _of(path: str) -> tuple[int, int, int] | None:
@@ -42,28 +42,34 @@ def notice(paths: Callable[[], Iterable[str]], changed: Callable[[], None]) -> N
 
 
 class LastGood(Generic[T]):
-    """A value made from files, made anew when a file changes; while it cannot be made, the last good one.
+    """A value made from files, made anew when they change; while it cannot be made, the last good one.
 
     Args:
-        make: makes the value. What it raises the first time is the caller's.
-        broken: told each time that the value cannot be made any more.
+        value: the first one, where it is known.
     """
 
-    def __init__(self, make: Callable[[], T], broken: Callable[[Exception], None]) -> None:
-        self._make, self._broken = make, broken
-        self._value: T | None = None
-        self._signature: Signature | None = None
+    def __init__(self, value: T | None = None) -> None:
+        self._value = value
+        self._made_from: Hashable = None
+        self.problem = ""
+        """Why the value is not that of the files as they are now."""
 
-    def get(self, paths: Iterable[str]) -> T:
-        """Return the value for the files as they are now."""
-        now = signature(paths)
-        if self._value is not None and now == self._signature:
+    def get(self, made_from: Hashable, make: Callable[[], T]) -> T:
+        """Return the value.
+
+        Args:
+            made_from: what the value depends on, such as the `signature` of the files.
+            make: makes the value. What it raises while there is no good value is raised here, too.
+        """
+        if self._value is not None and made_from == self._made_from:
             return self._value
-        self._signature = now
         try:
-            self._value = self._make()
+            value = make()
         except Exception as err:
             if self._value is None:
                 raise
-            self._broken(err)
-        return self._value
+            self.problem, value = str(err), self._value
+        else:
+            self.problem = ""
+        self._value, self._made_from = value, made_from
+        return value

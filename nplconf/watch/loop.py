@@ -4,7 +4,7 @@ import gc
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -17,13 +17,24 @@ from nplconf.watch.hub import Cause, Hub
 
 LIVENESS_SECONDS = 5.0
 """The loop notifies the watchdog at least this often while it waits."""
+LAST_SECONDS = 0.5
+"""How long a step of a run may go on after SIGTERM: the service ends within a second."""
+FULL_COLLECTION = 100
+"""At each so many resyncs the garbage collector looks at all objects, at the others at new ones."""
 
 
 class Job(Protocol):
-    """One run of watch mode, as the command makes it."""
+    """What the loop carries out."""
 
-    def __call__(self, causes: frozenset[Cause]) -> str:
+    @property
+    def period(self) -> float:
+        """Seconds between two full readings of the node."""
+
+    def run(self, causes: frozenset[Cause]) -> str:
         """Carry out one run and report it; one line about it, for the service manager. Raises StoppedError alone."""
+
+    def alive(self) -> None:
+        """Take a sign of life of the loop."""
 
 
 class Stop:
@@ -46,45 +57,39 @@ def stoppable() -> Iterator[Stop]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
+    except StoppedError:
+        pass
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def follow(hub: Hub, job: Job, period: float, alive: Callable[[], None] = lambda: None) -> None:
-    """Run whenever an event makes it necessary, and every period (seconds) in any case, until SIGTERM.
+def follow(hub: Hub, job: Job, stop: Stop) -> None:
+    """Run whenever an event makes it necessary, and after every period of the job, until SIGTERM.
 
     Args:
         hub: says when a run is due.
         job: carries it out.
-        period: between two full readings of the node.
-        alive: called while the loop waits, and after each run.
+        stop: handles SIGTERM.
     """
-    with stoppable() as stop:
-        try:
-            _follow(hub, job, period, alive, stop)
-        except StoppedError:
-            notify("STOPPING=1")
-
-
-def _follow(hub: Hub, job: Job, period: float, alive: Callable[[], None], stop: Stop) -> None:
-    resync = time.monotonic()  # the first run begins as soon as it may
-    started = False
+    resync = time.monotonic()  # the first run begins at once
+    runs = resyncs = 0
     while not stop.requested:
         causes = hub.wait(min(resync, time.monotonic() + LIVENESS_SECONDS))
         now = time.monotonic()
         if now < resync:
             causes -= {"resync"}
         if causes:
-            if "resync" in causes:
-                resync = pace.next_resync(now, period, random.random())  # noqa: S311 nothing secret depends on it
-            with deadline.limited() as run:
+            with deadline.limited(last=LAST_SECONDS) as run:
                 stop.run = run
-                status = job(causes)
+                status = job.run(causes)
             stop.run = Run()
-            notify(f"STATUS={status}", *(() if started else ("READY=1",)))
-            started = True
-            if "resync" in causes:
-                gc.collect()  # main switches the collector off; a resync is when there is time for it
-        alive()
+            notify(f"STATUS={status}", *(() if runs else ("READY=1",)))
+            runs += 1
+        if "resync" in causes:
+            resync = pace.next_resync(now, job.period, random.random())  # noqa: S311 nothing secret depends on it
+            resyncs += 1
+            gc.collect(2 if resyncs % FULL_COLLECTION == 1 else 1)  # `main` switches the collector off
+        job.alive()
         notify("WATCHDOG=1")
+    notify("STOPPING=1")

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+import faultproxy
 import pytest
 from apisite import Site
 
@@ -53,3 +54,18 @@ def test_a_pod_that_appears_is_published_and_sigterm_ends_the_service(node: Site
         assert process.returncode == 0
         assert time.monotonic() - began < 1.0
     assert dnats(node) == 2
+
+
+def test_sigterm_while_a_patch_is_not_answered_ends_it_within_a_second(node: Site) -> None:
+    node.corner.service()
+    for number in range(5):
+        node.corner.pod(f"web-{number}", (f"10.244.3.{10 + number}",))
+    node.proxy.fail(faultproxy.hang(), "/api/v1/namespaces", "PATCH", times=99)
+    with watching(node, "--resync", "600") as process:
+        eventually(lambda: len(node.proxy.seen("PATCH")) > 1)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert time.monotonic() - began < 1.0
+    assert dnats(node) == 5

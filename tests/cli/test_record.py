@@ -16,6 +16,7 @@ from shims import Shims
 
 from nplconf import __version__, errors
 from nplconf.cli import record
+from nplconf.cli.worlds import worlds as worlds_of
 from nplconf.cluster.api import credentials
 from nplconf.errors import UnavailableError
 from nplconf.model import ACTIONS, FINDING_KINDS
@@ -151,7 +152,7 @@ def test_however_a_run_ends_the_metrics_say_so(node: Node, error: type[Exception
 
     settings = Settings(node="worker-1", state_dir="/nowhere", textfile=str(node.file))
     with inside(node.world.node), pytest.raises(error):
-        record.recorded(settings, run)
+        record.recorded(settings, worlds_of(settings), run)
     found = node.metrics()
     assert {name for name, _ in found} == NAMES
     assert found["last_run_exit_status", ()] == getattr(error, "exit_code", 1)
@@ -294,6 +295,7 @@ def test_the_end_of_the_credentials_is_a_metric(node: Node) -> None:
         credentials.find(str(kubeconfig), lambda _message: None)
         raise UnavailableError("the server is gone")
 
+    settings = Settings(node="worker-1", state_dir="/nowhere", textfile=str(node.file))
     with inside(node.world.node), pytest.raises(UnavailableError):
-        record.recorded(Settings(node="worker-1", state_dir="/nowhere", textfile=str(node.file)), run)
+        record.recorded(settings, worlds_of(settings), run)
     assert node.metrics()[name] == 1999999999

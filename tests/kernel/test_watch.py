@@ -2,14 +2,17 @@
 
 import contextlib
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import worlds
 from netns import World
+from shims import Shims
 
 pytestmark = pytest.mark.kernel
 
@@ -129,3 +132,85 @@ def test_a_lingering_rule_ends_at_its_time_without_an_event(served: World) -> No
         assert any("DNAT" in rule and "10.244.3.1" in rule for rule in served.ours())
         took = eventually(lambda: not any("10.244.3.1" in rule for rule in served.ours()), 10.0)
         assert took > 1.0
+
+
+# --- start and end ---------------------------------------------------------------------------------------------------
+
+STARTS = {
+    "no credentials": (("--kubeconfig", "/nowhere"), 78),
+    "a config that is missing": (("--config", "/nowhere"), 78),
+    "--check": (("--check",), 64),
+    "no plan and no cluster": (("--no-cluster",), 64),
+    "a cluster from stdin": (("--cluster-state", "-"), 64),
+    "a plan from stdin": (("-",), 64),
+    "an address without a port": (("--listen", "127.0.0.1"), 64),
+    "a resync without an end": (("--resync", "0"), 64),
+    "--write-back to an API server": (("--write-back", "/tmp/none"), 64),
+}
+
+
+@pytest.mark.parametrize(("words", "code"), STARTS.values(), ids=STARTS)
+def test_where_it_cannot_start_it_ends_as_apply_does(
+    node: World, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
+) -> None:
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    options = ("--node", worlds.NODE, "--state-dir", str(node.directory / "state"), "--no-hold")
+    done = node.run(sys.executable, "-m", "nplconf", "watch", *words, *options, timeout=20)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_without_the_right_to_change_rules_it_does_not_start(served: World) -> None:
+    weak = ("capsh", "--drop=cap_net_admin", "--", "-c", 'exec "$@"', "sh")
+    options = ("--node", worlds.NODE, "--state-dir", str(served.directory / "state"), *served._options()[2:6])
+    done = served.run(*weak, sys.executable, "-m", "nplconf", "watch", *options, timeout=20)
+    assert done.returncode == 77, done.stderr
+
+
+def test_sigterm_before_the_first_list_ends_it_within_a_second(node: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        server = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        known = worlds.kubeconfig(node.directory / "kubeconfig", {"token": "t"}, server=server)
+        argv = [sys.executable, "-m", "nplconf", "watch", "--node", worlds.NODE, "--kubeconfig", str(known)]
+        argv += ["--no-hold", "--state-dir", str(node.directory / "state")]
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process, silent.accept()[0]:
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            _, said = process.communicate(timeout=10)
+        assert process.returncode == 0, said
+        assert time.monotonic() - began < 1.0
+
+
+@pytest.mark.parametrize("backend", ["nft"], indirect=True)
+def test_sigterm_while_rules_are_written_ends_it_within_a_second(served: World, tmp_path: Path) -> None:
+    served.shims = Shims.make(tmp_path / "shims")
+    marker = tmp_path / "writing"
+    served.shims.have(f"iptables-{served.backend}-restore", f'grep -q "^-A" "$call" && touch {marker} && sleep 60')
+    with watching(served) as process:
+        eventually(marker.exists)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 0, said
+    assert time.monotonic() - began < 1.0
+    served.shims = None
+    assert served.apply().code == 0
+    assert published(served, "web")
+
+
+def test_a_plan_that_is_broken_degrades_each_run_until_it_is_good_again(served: World) -> None:
+    plan = served.directory / "plan.yaml"
+    assert served.nplconf("render", "--out", str(plan)).returncode == 0
+    metrics = served.directory / "metrics.prom"
+
+    def status(code: int) -> bool:
+        return metrics.exists() and f"nplconf_last_run_exit_status {float(code)}" in metrics.read_text()
+
+    with watching(served, str(plan), "--resync", "600", "--textfile", str(metrics)):
+        eventually(lambda: status(0))
+        good = plan.read_text()
+        plan.write_text("apiVersion: none\n")
+        eventually(lambda: status(5))
+        assert published(served, "web")
+        plan.write_text(good)
+        eventually(lambda: status(0))

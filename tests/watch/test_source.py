@@ -1,7 +1,7 @@
 """Whatever a watch does, its resource is followed: it goes on where it ended, lists after a gap, and waits between."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -52,7 +52,7 @@ class Scripted:
             raise found
         return self._each(found)
 
-    def _each(self, steps: "list[Step]") -> Iterator[WatchEvent]:
+    def _each(self, steps: Sequence[Step]) -> Iterator[WatchEvent]:
         for step in steps:
             if isinstance(step, Exception):
                 raise step

@@ -42,11 +42,13 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         found.append(adopt(cluster, node, settings, bounds))
         return found[0].result or Result(found[0].decision)
 
+    both = worlds(settings)
     with limited() as this, ended_by_sigterm(this):
         result, code = record.recorded(
             settings,
+            both,
             lambda: apply_command.carry_out(
-                settings, worlds(settings), lambda: plans.bounds(None, settings, exact=settings.exact), carried_out
+                settings, both, lambda: plans.bounds(None, settings, exact=settings.exact), carried_out
             ),
         )
     if settings.output == "table":

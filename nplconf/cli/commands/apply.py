@@ -30,8 +30,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """One run, under the node's lock."""
     if arguments.check:
         return plan_command.run(arguments, settings)
+    both = worlds(settings)
     with limited() as this, ended_by_sigterm(this):
-        result, code = record.recorded(settings, lambda: _run(arguments, settings))
+        result, code = record.recorded(settings, both, lambda: _run(arguments, settings, both))
     report(result, settings)
     plan_command.save(result.decision, arguments.out)
     return code
@@ -47,9 +48,9 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         raise
 
 
-def _run(arguments: argparse.Namespace, settings: Settings) -> Result:
+def _run(arguments: argparse.Namespace, settings: Settings, worlds: Worlds) -> Result:
     plan_command.check(arguments, settings)
-    return carry_out(settings, worlds(settings), lambda: plans.bounds(arguments.plan, settings, exact=settings.exact))
+    return carry_out(settings, worlds, lambda: plans.bounds(arguments.plan, settings, exact=settings.exact))
 
 
 Run = Callable[[Cluster, Node, Settings, Bounds], Result]

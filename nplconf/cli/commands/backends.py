@@ -178,18 +178,19 @@ def _follow(output: Output, settings: Settings) -> None:
     from nplconf.watch.hub import Hub
     from nplconf.watch.mirror import Mirror
 
-    hub = Hub(Mirror.of_cluster(), debounce=pace.FOR_RELOADS)
-    if settings.cluster_state:
-        files.notice(lambda: settings.cluster_state, hub.edited)
-        job = Job(output, hub, lambda: _snapshot(settings))
-    else:
-        from nplconf.cluster.api.client import ApiCluster
-        from nplconf.watch import source
+    with loop.stoppable() as stop:
+        hub = Hub(Mirror.of_cluster(), debounce=pace.FOR_RELOADS)
+        if settings.cluster_state:
+            files.notice(lambda: settings.cluster_state, hub.edited)
+            job = Job(output, hub, lambda: _snapshot(settings), settings.resync)
+        else:
+            from nplconf.cluster.api.client import ApiCluster
+            from nplconf.watch import source
 
-        source.start(hub, ApiCluster(settings.kubeconfig, say.warning).credentials(), {})
-        hub.first_lists(FIRST_LISTS_SECONDS)
-        job = Job(output, hub, hub.snapshot)
-    loop.follow(hub, job, settings.resync)
+            source.start(hub, ApiCluster(settings.kubeconfig, say.warning).credentials(), {})
+            hub.first_lists(FIRST_LISTS_SECONDS)
+            job = Job(output, hub, hub.snapshot, settings.resync)
+        loop.follow(hub, job, stop)
 
 
 class Job:
@@ -199,14 +200,19 @@ class Job:
         output: writes the list.
         hub: starts the next attempt after a failure.
         snapshot: returns the cluster.
+        period: seconds after which the list is written without any event.
     """
 
-    def __init__(self, output: Output, hub: "Hub", snapshot: Callable[[], ClusterState]) -> None:
+    def __init__(self, output: Output, hub: "Hub", snapshot: Callable[[], ClusterState], period: float) -> None:
         self._output, self._hub, self._snapshot = output, hub, snapshot
+        self.period = period
         self._failures = 0
         self._timer: threading.Timer | None = None
 
-    def __call__(self, causes: "frozenset[Cause]") -> str:
+    def alive(self) -> None:
+        """See `loop.Job`."""
+
+    def run(self, causes: "frozenset[Cause]") -> str:
         """Write once; see `loop.Job`."""
         say.info(f"looking at the cluster: {', '.join(sorted(causes))}")
         try:

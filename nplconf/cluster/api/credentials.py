@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nplconf.cluster.api import kubeconfig as files
 from nplconf.cluster.api.access import Access, text, token
-from nplconf.errors import BadConfigError
+from nplconf.errors import BadConfigError, NplconfError
 
 KUBELET = "/etc/kubernetes/kubelet.conf"
 SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
@@ -34,9 +34,12 @@ def find(kubeconfig: str | None, note: Note) -> Access:
         PermissionDeniedError: a file with credentials cannot be read.
         UnavailableError: a plugin fails.
     """
-    _used.clear()
-    found = _found(kubeconfig, note)
-    _used.append(found)
+    try:
+        found = _found(kubeconfig, note)
+    except NplconfError:
+        _used.clear()
+        raise
+    _used[:] = [found]
     if found.in_clear_text:
         note(f"{found.server}: the credentials are sent in clear text (http://); use an https:// server")
     return found

@@ -59,7 +59,7 @@ def test_a_410_as_an_event_and_as_the_answer_is_a_gap() -> None:
     with pytest.raises(GoneError):
         list(following("1", line("ERROR", {"code": 410, "message": "too old"})).events())
     stream = following("1")
-    stream._session.stream = lambda *_: None  # type: ignore[assignment, method-assign]
+    stream._session.stream = lambda *_: None  # type: ignore[method-assign]
     with pytest.raises(GoneError):
         stream.events()
 

@@ -1,0 +1,100 @@
+"""One run of watch mode: `apply` on what is known of cluster and node, recorded and reported."""
+
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nplconf.cli import record, say
+from nplconf.cli.commands import apply
+from nplconf.cli.inputs import Inputs
+from nplconf.cli.worlds import Worlds, open_cluster
+from nplconf.cluster import Cluster
+from nplconf.errors import NplconfError, StoppedError
+from nplconf.node.linux import LinuxNode
+from nplconf.run.outcome import Result
+from nplconf.watch.drift import Monitor
+from nplconf.watch.hub import Cause, Hub
+from nplconf.watch.node import RememberedNode
+
+if TYPE_CHECKING:
+    from nplconf.watch.metrics import Metrics
+
+
+class WatchJob:
+    """The runs of one process, one after another; see `watch.loop.Job`.
+
+    Args:
+        inputs: configuration, plan and policy.
+        hub: has the cause of each run.
+        monitor: told of our own changes of rules.
+        cluster: the mirror; None for files, which each run reads.
+        metrics: where they are served.
+    """
+
+    def __init__(
+        self,
+        inputs: Inputs,
+        hub: Hub,
+        monitor: Monitor,
+        cluster: Cluster | None = None,
+        metrics: "Metrics | None" = None,
+    ) -> None:
+        self._inputs, self._hub, self._monitor = inputs, hub, monitor
+        self._cluster, self._metrics = cluster, metrics
+        self._node = self._opened()
+
+    @property
+    def period(self) -> float:
+        """See `Job`."""
+        return self._inputs.settings.resync
+
+    def alive(self) -> None:
+        """See `Job`."""
+        if self._metrics:
+            self._metrics.alive_now()
+
+    def run(self, causes: frozenset[Cause]) -> str:
+        """See `Job`."""
+        try:
+            return self._report(*self._recorded(causes))
+        except StoppedError:
+            raise
+        except NplconfError as err:
+            say.error(str(err))
+            return f"the last run failed: {err}"
+        except Exception as err:  # noqa: BLE001 one run that fails must not end the service
+            say.unexpected(err)
+            return "the last run failed"
+
+    def _recorded(self, causes: frozenset[Cause]) -> tuple[Result, int]:
+        before, settings = self._inputs.settings, self._inputs.renew()
+        if settings != before or not causes.isdisjoint({"resync", "drift"}):
+            self._node = self._opened()
+            if self._metrics:
+                self._metrics.read_now()
+        worlds = Worlds(lambda: self._node, lambda: self._cluster or open_cluster(settings))
+        publish = self._metrics.take if self._metrics else None
+        return record.recorded(settings, worlds, lambda: self._carried_out(worlds), publish)
+
+    def _carried_out(self, worlds: Worlds) -> Result:
+        try:
+            result = apply.carry_out(self._inputs.settings, worlds, self._inputs.bounds)
+        except Exception:
+            self._node.forget()
+            raise
+        if result.exit_code:
+            self._node.forget()
+        return replace(result, degraded=(*self._inputs.problems, *result.degraded))
+
+    def _opened(self) -> RememberedNode:
+        return RememberedNode(LinuxNode.open(self._inputs.settings), self._monitor)
+
+    def _report(self, result: Result, code: int) -> str:
+        self._hub.wake(result.decision.next_end)
+        apply.report(result, replace(self._inputs.settings, quiet=True, output="table"))
+        if self._metrics:
+            ports = {(m.pod.namespace, m.node_port) for m in result.in_place if m.via == "dnat"}
+            self._metrics.finished(Counter(namespace for namespace, _ in ports), good=record.completed(result))
+            if result.patches and self._hub.began:
+                self._metrics.published(self._hub.began)
+        return f"{len(result.in_place)} mappings in place, last exit code {code}"
