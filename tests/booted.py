@@ -22,6 +22,7 @@ from nplconf.publish import annotation
 
 CLUSTER = "/var/lib/cluster/cluster.json"
 HOLD, JOB, TIMER = "nplconf-hold.service", "nplconf.service", "nplconf.timer"
+WATCH = "nplconf-watch.service"
 NODE_IP, POD_IP = "10.10.10.10", "10.244.3.17"
 PORTS = (8080, 9090)
 CONFIG = f"node: {worlds.NODE}\nclusterState: [{CLUSTER}]\nwriteBack: {CLUSTER}\n"

@@ -67,6 +67,16 @@ def is_known(unit: str) -> bool:
     return properties(unit, "LoadState").get("LoadState") != "not-found"
 
 
+def mode() -> str:
+    """Return which mode of `units.MODES` is enabled here; "timer" where none is, or systemd does not run."""
+    enabled = (name for name, unit in units.MODES.items() if runs() and _is_enabled(unit))
+    return next(enabled, "timer")
+
+
+def _is_enabled(unit: str) -> bool:
+    return properties(unit, "UnitFileState").get("UnitFileState") == "enabled"
+
+
 def active(names: Iterable[str]) -> list[str]:
     """Return the units that are active. Raises UnavailableError."""
     return [name for name in names if properties(name, "ActiveState").get("ActiveState") == "active"]

@@ -14,12 +14,15 @@ RELOADS = "nplconf-firewall.path"
 UNITS = (
     "nplconf.service",
     "nplconf.timer",
+    "nplconf-watch.service",
     "nplconf-hold.socket",
     "nplconf-hold.service",
     REFRESH,
     FOLLOWER,
     RELOADS,
 )
+MODES: dict[str, str] = {"timer": "nplconf.timer", "watch": "nplconf-watch.service"}
+"""The unit that runs the job, by the value of --mode. One of them is enabled."""
 FIREWALLS = ("firewalld", "nftables", "iptables", "ip6tables", "netfilter-persistent", "ufw")
 """Services that replace the rules of the node when they start, stop or reload."""
 FOLLOWERS = tuple(FOLLOWER.replace("@", f"@{name}") for name in FIREWALLS)
@@ -30,6 +33,7 @@ PAGE = "file:///usr/share/doc/nplconf/README.md"
 """What the shipped units name as their documentation."""
 UNIT_DIRECTORY = "/etc/systemd/system"
 JOB_REACH = f"{UNIT_DIRECTORY}/nplconf.service.d/10-reach.conf"
+WATCH_REACH = f"{UNIT_DIRECTORY}/nplconf-watch.service.d/10-reach.conf"
 HOLD_REACH = f"{UNIT_DIRECTORY}/nplconf-hold.service.d/10-reach.conf"
 REACH_SAYS = "# Written by `nplconf install-units`: what would be hidden or read-only, and is needed.\n[Service]\n"
 SOCKET = "/run/nplconf/hold.sock"
@@ -46,7 +50,7 @@ PACKAGED = {
     "/etc/tmpfiles.d": "/usr/lib/tmpfiles.d",
 }
 """Where a distribution package has the files that are written to /etc otherwise."""
-PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), JOB_REACH, HOLD_REACH, SYSUSERS, TMPFILES)
+PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), JOB_REACH, WATCH_REACH, HOLD_REACH, SYSUSERS, TMPFILES)
 """All that may be written, and so all that uninstalling removes."""
 
 
@@ -71,7 +75,8 @@ def fitted(
     made = {f"{UNIT_DIRECTORY}/{unit}": text for unit, text in shipped.items()}
     listens = f"{UNIT_DIRECTORY}/nplconf-hold.socket"
     made[listens] = made[listens].replace(f"ListenStream={SOCKET}", f"ListenStream={socket.replace('%', '%%')}")
-    reach = {JOB_REACH: _job_reach(needed, reads, writes), HOLD_REACH: _hold_reach(needed, closed)}
+    job = _job_reach(needed, reads, writes)
+    reach = {JOB_REACH: job, WATCH_REACH: job, HOLD_REACH: _hold_reach(needed, closed)}
     made |= {path: f"{REACH_SAYS}{text}" for path, text in reach.items() if text}
     return made | {SYSUSERS: _shipped("sysusers.d/nplconf.conf"), TMPFILES: _shipped("tmpfiles.d/nplconf.conf")}
 

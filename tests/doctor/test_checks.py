@@ -171,6 +171,7 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("last-success", "warn", {"last_success": LastSuccess(None, ever=False, timer=True)}, "no run has ended well yet"),
     ("last-success", "warn", {"last_success": LastSuccess(None, ever=True, timer=True)}, "this boot"),
     ("last-success", "fail", {"last_success": LastSuccess(6000.0, ever=True, timer=True)}, "100 minutes"),
+    ("last-success", "fail", {"last_success": LastSuccess(600.0, ever=True, timer=False, watch=True)}, "10 minutes"),
     ("last-success", "warn", {"last_success": LastSuccess(600.0, ever=True, timer=False)}, "10 minutes"),
     ("config", "fail", {"config": (Fault("line 1: bogus", "editor x"),)}, "bogus"),
     ("service-node-ports", "fail", {"cluster": claiming(FRONT)}, "web/front (nodePort 61500)"),
@@ -364,6 +365,11 @@ V4_AND_V6 = Forwarding(
         ("hold", {"holds": NO_DAEMON, "units": Units((), (), dict.fromkeys(STATES, ABSENT))}, RESTART),
         ("hold", {"holds": NO_DAEMON, "units": Units(("/a",), (), STATES | {"nplconf.timer": ABSENT})}, RESTART),
         ("last-success", {"last_success": LastSuccess(None, ever=True, timer=False)}, "nplconf apply"),
+        (
+            "last-success",
+            {"last_success": LastSuccess(None, ever=True, timer=False, watch=True)},
+            "systemctl status nplconf-watch.service; journalctl -u nplconf-watch.service -n 50",
+        ),
         (
             "last-success",
             {"last_success": LastSuccess(None, ever=True, timer=True)},

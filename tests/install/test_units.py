@@ -27,7 +27,7 @@ def test_every_unit_calls_the_nplconf_that_installs_it() -> None:
     files = units.fitted(["/opt/my tools/nplconf 100%"])
     text = "".join(files.values())
     assert units.PLACEHOLDER not in text
-    assert text.count('="/opt/my tools/nplconf 100%%" ') == 2
+    assert text.count('="/opt/my tools/nplconf 100%%" ') == 3
     assert 'ExecStartPre=-+"/opt/my tools/nplconf 100%%" hold --reserve' in text
 
 
@@ -53,7 +53,11 @@ def test_the_command_is_a_path_without_ways_back_and_with_its_links(tmp_path: Pa
 def test_only_known_paths_are_written() -> None:
     everything = units.fitted(["/opt/nplconf"], ["/root/venv", "/tmp/venv", "/srv/closed/venv"], ["/srv/closed"])
     assert set(everything) == set(units.PATHS)
-    assert set(units.fitted(["/opt/nplconf"], ["/opt"])) == set(units.PATHS) - {units.JOB_REACH, units.HOLD_REACH}
+    assert set(units.fitted(["/opt/nplconf"], ["/opt"])) == set(units.PATHS) - {
+        units.JOB_REACH,
+        units.WATCH_REACH,
+        units.HOLD_REACH,
+    }
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,19 @@ from nplconf.node import state
 from nplconf.output import structured, table
 from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
 
-AT_BOOT = ("nplconf-hold.socket", "nplconf-hold.service", "nplconf.timer", units.RELOADS)
-"""What is enabled and started; the timer starts the job."""
+AT_BOOT = ("nplconf-hold.socket", "nplconf-hold.service", units.RELOADS)
+"""What is enabled and started in either mode."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What only this command takes."""
     parser.add_argument("--now", action="store_true", help="enable the units, and start them")
+    parser.add_argument(
+        "--mode",
+        choices=tuple(units.MODES),
+        help="what runs the job: a timer every few seconds, or the service nplconf watch."
+        " Default: the mode that is enabled, else timer.",
+    )
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
@@ -40,9 +46,10 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         state.make_directory(settings.state_dir)  # the job could not, in a file system that is read-only for it
     if systemd.runs():
         _make_known()
+    mode = arguments.mode or systemd.mode()
     if arguments.now:
-        _start(settings.hold_socket)
-    _report(changed, before, settings, started=arguments.now)
+        _start(settings.hold_socket, mode)
+    _report(changed, before, settings, mode, started=arguments.now)
     return 0
 
 
@@ -85,26 +92,31 @@ def _make_known() -> None:
     systemd.tell("systemctl", "daemon-reload")
 
 
-def _start(hold_socket: str) -> None:
-    """Enabled, and running what is installed now: a daemon that runs gives its sockets to its successor."""
-    systemd.tell("systemctl", "enable", *AT_BOOT, *units.FOLLOWERS)
+def _start(hold_socket: str, mode: str) -> None:
+    """Enable the units, and run what is installed now: a daemon that runs gives its sockets to its successor.
+
+    The unit of the other mode is disabled, and stopped by the start of this one's. Rules stay meanwhile.
+    """
+    job = units.MODES[mode]
+    systemd.tell("systemctl", "disable", *(unit for unit in units.MODES.values() if unit != job))
+    systemd.tell("systemctl", "enable", job, *AT_BOOT, *units.FOLLOWERS)
     # one that listened elsewhere listens nowhere since systemd was told; with it the daemon is restarted, not stopped
     systemd.tell("systemctl", "start" if Path(hold_socket).is_socket() else "restart", "nplconf-hold.socket")
     systemd.tell("systemctl", "restart", "nplconf-hold.service")
     firewalls = systemd.active(f"{name}.service" for name in units.FIREWALLS)
     followers = (units.FOLLOWER.replace("@.service", f"@{name}") for name in firewalls)
-    systemd.tell("systemctl", "start", "nplconf.timer", units.RELOADS, *followers)
+    systemd.tell("systemctl", "start", units.RELOADS, *followers)
+    systemd.tell("systemctl", "start" if mode == "timer" else "restart", job)
 
 
-def _report(changed: tuple[str, ...], before: frozenset[str], settings: Settings, *, started: bool) -> None:
+def _report(changed: tuple[str, ...], before: frozenset[str], settings: Settings, mode: str, *, started: bool) -> None:
     if settings.output != "table":
-        print(
-            structured.text({"node": settings.node, "changed": list(changed), "started": started}, settings.output),
-            end="",
-        )
+        found = {"node": settings.node, "mode": mode, "changed": list(changed), "started": started}
+        print(structured.text(found, settings.output), end="")
         return
     done = f"{table.counted(len(changed), 'file')} written" if changed else "Units are up to date"
-    then = _running() if started else "start them with: nplconf install-units --now"
+    command = "nplconf install-units --now" + (" --mode watch" if mode == "watch" else "")
+    then = _running(mode) if started else f"start them with: {command}"
     lines = [_line(path, new=path not in before) for path in changed]
     table.write([*lines, ("sum", f"{done}; {then}")], settings)
 
@@ -115,7 +127,7 @@ def _line(path: str, *, new: bool) -> table.Line:
     return action, f"{table.MARKS[action]} {path}"
 
 
-def _running() -> str:
-    period = systemd.rhythm("nplconf.timer")
+def _running(mode: str) -> str:
+    period = systemd.rhythm(units.MODES[mode]) if mode == "timer" else ""
     often = f" (a run starts {period} after the last one)" if period else ""
-    return f"nplconf.timer is enabled and running{often}"
+    return f"{units.MODES[mode]} is enabled and running{often}"

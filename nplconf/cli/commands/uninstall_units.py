@@ -18,7 +18,7 @@ from nplconf.output import data, structured, table
 from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
 
 RUN = Path("/run/nplconf")
-JOB = ("nplconf.timer", "nplconf.service")
+JOB = (*units.MODES.values(), "nplconf.service")
 HOLD = ("nplconf-hold.socket", "nplconf-hold.service")
 
 

@@ -10,9 +10,9 @@ from nplconf.install import systemd
 from nplconf.install import units as files
 
 HOLD, SOCKET, TIMER, JOB = "nplconf-hold.service", "nplconf-hold.socket", "nplconf.timer", "nplconf.service"
-STARTED = (SOCKET, HOLD, TIMER)
+WATCH = files.MODES["watch"]
 INSTALL = "nplconf install-units --now"
-CONFIGURED = {files.JOB_REACH, f"{files.UNIT_DIRECTORY}/{SOCKET}"}
+CONFIGURED = {files.JOB_REACH, files.WATCH_REACH, f"{files.UNIT_DIRECTORY}/{SOCKET}"}
 """Files whose text depends on the configuration."""
 
 
@@ -62,7 +62,7 @@ def units(facts: Facts) -> Units | Unknown:
     if facts.sources.lost and not facts.sources.salvaged:
         changed = tuple(path for path in changed if path not in CONFIGURED)
     try:
-        return Units(missing, changed, {name: _unit(name) for name in STARTED})
+        return Units(missing, changed, {name: _unit(name) for name in (SOCKET, HOLD, files.MODES[systemd.mode()])})
     except NplconfError as err:
         return Unknown(str(err))
 
