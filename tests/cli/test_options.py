@@ -45,7 +45,19 @@ def test_values_are_parsed_wherever_they_come_from(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"port_range": "9-8"}, {"max_delete": "101"}, {"backend": "ebtables"}, {"cool_down": "-1"}]
+    "given",
+    [
+        {"port_range": "9-8"},
+        {"max_delete": "101"},
+        {"backend": "ebtables"},
+        {"cool_down": "-1"},
+        {"resync": "0"},
+        {"listen": "127.0.0.1"},
+        {"listen": "::1:80"},
+        {"listen": "h:65536"},
+        {"listen": "h:0"},
+        {"listen": "h:1\n"},
+    ],  # fmt: skip
 )
 def test_a_bad_flag_is_a_usage_error_that_names_it(given: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="--" + next(iter(given)).replace("_", "-")):
@@ -79,6 +91,7 @@ def test_every_option_follows_the_precedence(tmp_path: Path) -> None:
     values = {
         "portRange": ("1-2", "3-4", "5-6"),
         "backend": ("nft", "iptables-legacy", "auto"),
+        "listen": ("127.0.0.1:1", "[::1]:2", "localhost:3"),
     }
     for option in (option for option in options.OPTIONS if option.key):
         kind = option.kind
