@@ -57,7 +57,7 @@ def test_values_are_parsed_wherever_they_come_from(tmp_path: Path) -> None:
         {"listen": "h:65536"},
         {"listen": "h:0"},
         {"listen": "h:1\n"},
-    ],  # fmt: skip
+    ],
 )
 def test_a_bad_flag_is_a_usage_error_that_names_it(given: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="--" + next(iter(given)).replace("_", "-")):
