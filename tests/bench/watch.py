@@ -20,6 +20,8 @@ from bench.nodes import pod_ip
 
 TICK = os.sysconf("SC_CLK_TCK")
 SETTLE_SECONDS = 90.0
+PAUSE_SECONDS = 0.3
+"""Between two Pods: the run for the deletion of one is no part of the latency of the next."""
 
 
 @contextlib.contextmanager
@@ -67,6 +69,7 @@ def _published_after(node: Served, number: int) -> float:
         node.plane.ok("PATCH", f"{SHOP}/pods/{name}/status", {"status": raw["status"]})
         seconds = observer.seconds()
     node.plane.ok("DELETE", f"{SHOP}/pods/{name}?gracePeriodSeconds=0")
+    time.sleep(PAUSE_SECONDS)
     return seconds
 
 
@@ -83,7 +86,9 @@ class _Observer:
         """Begin to watch."""
         with contextlib.closing(connection(node)) as opened:
             head = {"Authorization": f"Bearer {node.plane.tokens[kube.ADMIN]}"}
-            opened.request("GET", f"{SHOP}/pods?watch=1&fieldSelector=metadata.name={name}", headers=head)
+            # from the version that the server's cache has: one that lags refuses a newer one
+            query = f"watch=1&resourceVersion=0&fieldSelector=metadata.name={name}"
+            opened.request("GET", f"{SHOP}/pods?{query}", headers=head)
             response = opened.getresponse()
             response.readline()  # the Pod as it is
             yield cls(opened, response)
