@@ -63,7 +63,8 @@ def test_the_node_is_in_order_what_could_not_be_written_is_named_and_what_was_th
     assert applied.code == 5
     assert applied.counts[:2] == (1, 1)
     assert [(failure["step"], failure["subject"]) for failure in applied.data["failures"]] == [
-        ("publish", "shop/web-1")
+        ("publish", "shop/web-1"),
+        ("metrics", str(small.directory / "nplconf.prom")),
     ]
     assert f"cannot write {small.cluster}: {why}" in applied.data["failures"][0]["message"]
     assert f"the state file cannot be written ({why})" in applied.said

@@ -49,7 +49,8 @@ def test_one_does_the_work_and_the_others_find_it_done(node: Site, *, told: bool
 
     found = at_once(node, *(node._options() if told else without_write_back(node)))
 
-    assert found == [(0, 0)] * 4 + [(0, 3)]
+    # the new file lacks the annotation of web-0: that is a repair, in each run where no annotation is written
+    assert found == [(0, 0 if told else 1)] * 4 + [(0, 4)]
     assert len([line for line in node.ours() if "--to-destination" in line]) == 4
     for i in (1, 2, 3):
         answer = node.ask("client", "10.10.10.10", node.number(f"web-{i}"))
@@ -72,7 +73,7 @@ def test_who_waits_too_long_for_another_run_changes_nothing_and_says_that_it_is_
     assert "another run holds the lock" in done.stderr
     assert str(node.directory / "state") in done.stderr
     assert (node.ours(), annotations(node.cluster)) == (rules, told)
-    assert node.apply().counts == (1, 1, 0)
+    assert node.apply().counts == (0, 2, 0)
 
 
 def test_who_only_looks_waits_for_nobody(node: Site) -> None:

@@ -48,12 +48,12 @@ def test_every_part_explains_itself_and_is_closed(name: str, path: str, part: di
     assert part["description"], (name, path)
     assert ("properties" in part) == ("additionalProperties" in part)
     assert part.get("additionalProperties", False) is False
-    assert "type" in part or "const" in part
+    assert part.keys() & {"type", "const", "anyOf", "oneOf"}
 
 
 @pytest.mark.parametrize(("name", "path", "part"), [entry for entry in ALL if "pattern" in entry[2]])
 def test_no_pattern_takes_a_trailing_newline_or_is_python_only(name: str, path: str, part: dict[str, Any]) -> None:
-    examples = ("a", "a/b", "10.0.0.1", "fd00::1", "10.0.0.0/8", "61000-62000", "team-x")
+    examples = ("a", "a/b", "10.0.0.1", "fd00::1", "10.0.0.0/8", "61000-62000", "team-x", "127.0.0.1:9781")
     taken = [example for example in examples if re.search(part["pattern"], example)]
     assert taken, (name, path)
     for example in taken:
