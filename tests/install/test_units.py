@@ -304,6 +304,7 @@ def test_beside_a_package_only_what_differs_is_written_to_etc() -> None:
     changed = units.fitted([units.PLACEHOLDER], ["/usr"], writes=["/srv/state"], socket="/run/own/hold.sock")
     assert set(units.beside_packaged(changed, packaged)) == {
         units.JOB_REACH,
+        f"{units.UNIT_DIRECTORY}/nplconf-watch.service.d/10-reach.conf",
         f"{units.UNIT_DIRECTORY}/nplconf-hold.socket",
     }
 

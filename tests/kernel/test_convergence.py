@@ -49,8 +49,9 @@ def double(lines: Lines, at: int) -> Lines:
 
 
 def swap(lines: Lines, at: int) -> Lines:
-    """With the next rule of the same chain."""
+    """With the next rule of the same chain. In POSTROUTING our jump may stand behind a harmless rule."""
     same = at + 1 < len(lines) and lines[at].split()[:2] == lines[at + 1].split()[:2]
+    same = same and lines[at].split()[1] != "POSTROUTING"
     return [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]] if same else lines
 
 
