@@ -118,7 +118,7 @@ def test_a_denied_namespace_loses_its_mappings_and_is_told_why(shop: World) -> N
     before = number(shop)
     applied = shop.apply(bounded(shop, "  namespaces: {deny: [sh*]}\n"))
     assert {(s["reason"], s["rule"]) for s in applied.data["skipped"]} == {("policy", "spec.namespaces.deny[0]")}
-    assert worlds.annotations(shop.cluster)["web-0"] is None
+    assert worlds.annotations(shop.cluster)["web-0"] == "[]"
     assert shop.ask("client", NODE_IP["IPv4"], before) == "refused"
 
 
