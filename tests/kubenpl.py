@@ -14,7 +14,6 @@ from booted import BOOT_ID, SAME_BOOT
 from corner import EXAMPLES
 from echo import Answer
 from kubenode import KubeNode, condition
-from machine import NPLCONF
 from netns import CLIENT
 
 from nplconf.publish import annotation
@@ -52,15 +51,10 @@ def installed(node: KubeNode, manner: str, backend: str) -> Iterator[None]:
     node.machine.write("/var/boot_id", node.run("cat", BOOT_ID).stdout)
     node.machine.write("/etc/systemd/system/nplconf.service.d/99-test.conf", SAME_BOOT)
     node.machine.write("/etc/systemd/system/nplconf.timer.d/99-test.conf", TIMER)
-    node.nplconf("install-units", "--now")
-    if manner == "watch":
-        node.run("systemctl", "stop", "nplconf.timer")
-        node.run("systemd-run", "--unit=nplconf-watch", *NPLCONF, "watch")
+    node.nplconf("install-units", "--mode", manner, "--now")
     try:
         yield
     finally:
-        if manner == "watch":
-            node.run("systemctl", "stop", "nplconf-watch")
         node.nplconf("uninstall-units")
 
 

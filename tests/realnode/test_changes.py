@@ -52,6 +52,7 @@ def test_a_restarted_kubelet_changes_no_mapping(node: KubeNode, web: Workload) -
     web.wait_published(2)
     before = web.entries()
     with traffic(web) as seen:
+        node.wait(lambda: lease(node), "the kubelet to report")
         started = lease(node)
         node.restart("kubelet")
         node.wait(lambda: lease(node) != started, "the restarted kubelet to report")
@@ -68,6 +69,6 @@ def address(web: Workload, uid: str) -> str:
 
 
 def lease(node: KubeNode) -> str:
-    """Return when the kubelet last renewed its lease."""
-    path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/worker-1"
-    return str(node.get(path)["spec"]["renewTime"])
+    """Return when the kubelet last renewed its lease; "" before the first time, some seconds after its start."""
+    leases = node.get("/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases")["items"]
+    return "".join(raw["spec"]["renewTime"] for raw in leases if raw["metadata"]["name"] == "worker-1")

@@ -51,7 +51,8 @@ def test_without_now_it_writes_and_starts_nothing_and_twice_is_harmless(node: Bo
     assert active(node) == ["inactive"] * 3
     assert [node.machine.state(unit)["UnitFileState"] for unit in STARTED] == ["disabled"] * 3
     job = node.machine.path(f"/etc/systemd/system/{JOB}").read_text()
-    assert f"ExecStart={' '.join(NPLCONF).replace(' PYTHONDONTWRITEBYTECODE=1', '')} apply --quiet\n" in job
+    called = " ".join(NPLCONF).replace(" PYTHONDONTWRITEBYTECODE=1", "").replace(" -m ", " -P -s -m ")
+    assert f"ExecStart={called} apply --quiet\n" in job
     before = files(node)
     assert json.loads(node.nplconf("install-units", "-o", "json").stdout)["changed"] == []
     assert files(node) == before
