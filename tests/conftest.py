@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import hypothesis
 import kube_binaries
@@ -48,6 +48,8 @@ NEEDS = {
 AS_ROOT = ("kernel", "systemd", "api", "cluster")
 KUBERNETES = ("api", "cluster")
 """Markers of tests that need the Kubernetes programs. Each shares one control plane, and has one worker to itself."""
+ONE_WORKER = (*KUBERNETES, "antrea")
+"""Markers of tests that run one after the other, whatever their file."""
 
 # A slow machine is no broken program, and what one run found the next must find too.
 hypothesis.settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -73,8 +75,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share a fixture in one worker, and put those last that need what may still have to be built."""
     for item in items:
         file = item.path.relative_to(item.config.rootpath)
-        item.add_marker(pytest.mark.xdist_group(_kubernetes(item) or str(file)))
-    items.sort(key=lambda item: bool(_kubernetes(item)))
+        item.add_marker(pytest.mark.xdist_group(_marked(item, ONE_WORKER) or str(file)))
+    items.sort(key=lambda item: bool(_marked(item, KUBERNETES)))
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -97,12 +99,12 @@ def _wait_for_build() -> None:
         kube_binaries.programs()
 
 
-def _kubernetes(item: pytest.Item) -> str | None:
-    return next((name for name in KUBERNETES if item.get_closest_marker(name)), None)
+def _marked(item: pytest.Item, names: Iterable[str]) -> str | None:
+    return next((name for name in names if item.get_closest_marker(name)), None)
 
 
 def _builds(item: pytest.Item) -> bool:
-    marker = _kubernetes(item)
+    marker = _marked(item, KUBERNETES)
     return marker == "cluster" or (marker == "api" and "KUBEBUILDER_ASSETS" not in os.environ)
 
 

@@ -12,7 +12,7 @@ import worlds
 from echo import Answer
 from netns import BACKENDS, World, inside
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.antrea]
 ASKED = ("apply", "plan")
 
 

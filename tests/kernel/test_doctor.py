@@ -232,6 +232,7 @@ def test_a_range_that_connections_are_given_numbers_of(served: World) -> None:
     assert named(served) == {}
 
 
+@pytest.mark.antrea
 @pytest.mark.parametrize("family", ["IPv4", "IPv6"])
 def test_an_antrea_agent_with_nodeportlocal_and_what_it_leaves(served: World, tmp_path: Path, family: str) -> None:
     served.restore(ANTREA, family)
@@ -242,6 +243,7 @@ def test_an_antrea_agent_with_nodeportlocal_and_what_it_leaves(served: World, tm
     assert not any("ANTREA" in rule for rule in served.rules(family))
 
 
+@pytest.mark.antrea
 def test_an_antrea_agent_without_it(served: World, tmp_path: Path) -> None:
     with antrea.agent(tmp_path, served.node, config="nodePortLocal:\n  enable: false\n"):
         assert named(served) == {}
