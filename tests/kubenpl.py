@@ -51,8 +51,8 @@ def installed(node: KubeNode, manner: str, backend: str) -> Iterator[None]:
     node.machine.write("/var/boot_id", node.run("cat", BOOT_ID).stdout)
     node.machine.write("/etc/systemd/system/nplconf.service.d/99-test.conf", SAME_BOOT)
     node.machine.write("/etc/systemd/system/nplconf.timer.d/99-test.conf", TIMER)
-    node.nplconf("install-units", "--mode", manner, "--now")
     try:
+        node.nplconf("install-units", "--mode", manner, "--now")
         yield
     finally:
         node.nplconf("uninstall-units")
