@@ -1,4 +1,8 @@
-"""The node, behind two seams: `Node` for a run, `RuleDriver` for each backend of rules."""
+"""The node, behind two interfaces: `Node` for a run, and `RuleDriver` for each backend of rules.
+
+`node.linux.LinuxNode` implements `Node` on a real machine. Tests implement it with a fake node. To add a backend, see
+`nplconf.rules`.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -12,40 +16,52 @@ from nplconf.rules.masquerade import Routes
 
 
 class RuleDriver(Protocol[R]):
-    """One backend on this machine: it reads and writes what its `RuleBackend` describes."""
+    """One backend on this machine. It reads and writes the rules that its `RuleBackend` describes."""
 
     @property
     def name(self) -> Backend:
-        """The backend, as `--backend` names it."""
+        """The name of the backend, as in `--backend`."""
 
     @property
     def rules(self) -> RuleBackend[R]:
         """The pure half of the backend."""
 
     def read(self, *, whole: bool = False) -> Reading[R]:
-        """Read the rules of both families. whole: also chains that no rule leads to.
+        """Read the rules of both families.
 
-        A family that cannot be read is data. Raises PermissionDeniedError.
+        A family that cannot be read is returned in `unreadable`.
+
+        Args:
+            whole: Find also chains that no rule leads to.
+
+        Raises:
+            PermissionDeniedError: The process may not read rules.
         """
 
     def sync(self, goal: Goal[R]) -> Synced[R]:
-        """Write the rules, as many as the kernel takes, and read them again. Raises PermissionDeniedError."""
+        """Write as many rules as the kernel accepts, and read them again.
+
+        Raises:
+            PermissionDeniedError: The process may not write rules.
+        """
 
     def foreign(self, found: Mapping[Family, R], ports: PortRange) -> tuple[ForeignRule, ...]:
-        """Return the rules of others in this backend's own base chains that take packets to the port range first.
+        """Return the foreign rules in this backend's base chains that take packets to the port range first.
 
-        found: the rules of each family, as they were read; of a backend that is not in use, none.
+        Args:
+            found: The rules of each family, as they were read. Empty for a backend that is not in use.
+            ports: The port range.
         """
 
     def present(self) -> tuple[Family, ...]:
-        """Return the families that have rules of this program; none where the backend is not installed."""
+        """Return the families that have rules of nplconf. Empty where the backend is not installed."""
 
     def clear(self, family: Family) -> str:
-        """Remove all rules of this program from a family; what went wrong, or ""."""
+        """Remove all rules of nplconf from a family. Return the error, or ""."""
 
 
 class Node(Protocol):
-    """Everything that a run reads from or writes to the machine."""
+    """Everything that a run reads from the machine or writes to it."""
 
     @property
     def backend(self) -> Backend:
@@ -60,22 +76,30 @@ class Node(Protocol):
         """The kernel's identifier of this boot."""
 
     def now(self) -> float:
-        """Seconds of the boot-time clock, which runs on in suspend and which nobody can set."""
+        """Return the boot-time clock in seconds. It runs on during suspend, and nobody can set it."""
 
     def load(self) -> Loaded:
-        """Read the state file."""
+        """Read the state file. A missing or damaged file gives an empty state with a warning."""
 
     def save(self, state: State, before: str) -> str:
-        """Write the state file and return its text. before: the text that is there. Raises OSError."""
+        """Write the state file and return its text.
+
+        Args:
+            state: The state to write.
+            before: The text of the file as it is now. An equal text is not written again.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
 
     def holds(self) -> Holds:
-        """Ask which ports are held; never raises."""
+        """Return which ports are held. Never raises."""
 
     def routes(self) -> Routes:
-        """Read which networks are on a bridge that bypasses conntrack."""
+        """Return the networks on a bridge whose packets bypass conntrack."""
 
     def addresses(self) -> frozenset[str]:
-        """Read the addresses of all devices of this node."""
+        """Return the addresses of all devices of this node."""
 
     def read(self, *, whole: bool = False) -> Reading[Any]:
         """See `RuleDriver.read`."""
@@ -84,19 +108,23 @@ class Node(Protocol):
         """See `RuleDriver.sync`."""
 
     def foreign(self, found: Mapping[Family, Any]) -> tuple[ForeignRule, ...]:
-        """Return the rules of others that take packets to the port range before ours. found: our rules by family."""
+        """Return the foreign rules that take packets to the port range first.
+
+        Args:
+            found: The rules of nplconf by family.
+        """
 
     def antrea(self) -> Antrea:
-        """Read what there is of Antrea's NodePortLocal; never raises."""
+        """Return what exists of Antrea's NodePortLocal on this node. Never raises."""
 
     def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
-        """Remove chains that an Antrea agent has left, and the jumps to them."""
+        """Remove chains that an Antrea agent left behind, and the jumps to them. Return the failures."""
 
     def leftovers(self) -> Mapping[Backend, tuple[Family, ...]]:
-        """Return the families in which a backend that is not in use has rules of this program."""
+        """Return the families in which other backends than the one in use have rules of nplconf."""
 
     def clear_leftovers(self, leftovers: Mapping[Backend, Sequence[Family]]) -> tuple[Failure, ...]:
-        """Remove the rules of this program from backends that are not in use."""
+        """Remove the rules of nplconf from backends that are not in use. Return the failures."""
 
     def flush_flows(
         self,
@@ -106,4 +134,11 @@ class Node(Protocol):
         *,
         everything: bool,
     ) -> tuple[Failure, ...]:
-        """Delete the UDP flows that these changes misdirect; everything: all that differ from the live mappings."""
+        """Delete the conntrack entries of UDP flows that lead elsewhere than the rules say. Return the failures.
+
+        Args:
+            changes: The changes that this run has made.
+            live: All mappings after the run.
+            addresses: The node's addresses that the rules match, by family.
+            everything: Check all ports of the range, not only those of `changes`.
+        """

@@ -1,8 +1,9 @@
-"""Antrea's NodePortLocal on this machine: its agent, the sockets that it holds, and the chain that it leaves behind.
+"""Antrea's NodePortLocal on this machine: its agent, the sockets that it listens on, and the chain that it leaves
+behind.
 
-Any Pod may give a process of its own the agent's name. So a process counts only in the network namespace that nplconf
-works in; beside a chain, also one of root's whose namespace is another one. An agent whose configuration file says that
-NodePortLocal is off does other work and does not count; it may be the CNI of this node.
+Any Pod can give a process the agent's name. Therefore a process counts only in the network namespace of nplconf. If an
+Antrea chain exists, a process of root in another namespace counts too. An agent does not count if its configuration
+file switches NodePortLocal off; it may be the CNI of this node.
 """
 
 import contextlib
@@ -15,14 +16,14 @@ from nplconf.node import backend, command, iptables, libnftables, owners
 from nplconf.rules.antrea import AGENT, BASES, CHAIN, Antrea, Chain, read
 
 CONFIG = "etc/antrea/antrea-agent.conf"
-"""The agent's configuration file, as the agent sees it."""
+"""The agent's configuration file, as a path in the agent's file system."""
 CONFIG_LIMIT = 1 << 20
 DEADLINE = 10.0
-"""Seconds for one question to iptables."""
+"""Seconds for one call of iptables."""
 
 
 def found() -> Antrea:
-    """Return what there is of Antrea. Never raises: what cannot be read is not there."""
+    """Return what exists of Antrea. Never raises: what cannot be read counts as missing."""
     left = chains()
     return Antrea(agents(beside_chain=bool(left)), sockets(left), left)
 
@@ -31,7 +32,11 @@ def found() -> Antrea:
 
 
 def agents(*, beside_chain: bool) -> tuple[str, ...]:
-    """Return the agents that count, as "antrea-agent[PID]"."""
+    """Return the agents that count, each as "antrea-agent[PID]".
+
+    Args:
+        beside_chain: An Antrea chain exists on this node.
+    """
     pids = [pid for pid in os.listdir("/proc") if pid.isdecimal() and _is_agent(pid)]  # noqa: PTH208 - in every run
     return tuple(f"{AGENT}[{pid}]" for pid in pids if _counts(pid, beside_chain=beside_chain) and _serves_ports(pid))
 
@@ -60,7 +65,7 @@ def _is_agent(pid: str) -> bool:
 
 
 def _namespace(pid: str) -> str:
-    """Return which network namespace a process is in; "" where that may not be known."""
+    """Return the network namespace of a process; "" if it cannot be read."""
     try:
         return os.readlink(f"/proc/{pid}/ns/net")  # noqa: PTH115 - a text, not a path
     except OSError:
@@ -68,8 +73,8 @@ def _namespace(pid: str) -> str:
 
 
 def _serves_ports(pid: str) -> bool:
-    """Whether an agent has NodePortLocal; True where its configuration cannot be read."""
-    import yaml  # only beside an agent
+    """Return whether NodePortLocal is on in an agent's configuration. True if the file cannot be read."""
+    import yaml  # late import: only needed if an agent runs
 
     try:
         config = yaml.safe_load(_text(f"/proc/{pid}/root/{CONFIG}"))
@@ -77,12 +82,12 @@ def _serves_ports(pid: str) -> bool:
         gate = (config.get("featureGates") or {}).get("NodePortLocal")
     except (OSError, AttributeError, ValueError, yaml.YAMLError):
         return True
-    # before version 1.4 the feature gate alone switched it on
+    # before Antrea 1.4 only the feature gate existed
     return gate is True if wanted is None else wanted is not False
 
 
 def _text(path: str) -> bytes:
-    """Return the beginning of a file; nothing of a FIFO that nobody writes to. Raises OSError."""
+    """Return the beginning of a file. O_NONBLOCK: a FIFO without a writer must not block. Raises OSError."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return os.read(handle, CONFIG_LIMIT)
@@ -91,9 +96,9 @@ def _text(path: str) -> bytes:
 
 
 def sockets(left: Iterable[Chain]) -> tuple[str, ...]:
-    """Return the TCP sockets that listen at ports of the chains, each with its process.
+    """Return the TCP sockets that listen on ports of these chains, each with its process.
 
-    A UDP socket is no sign: one that the hold daemon has looks the same.
+    UDP sockets are left out: those of the hold daemon look the same.
     """
     numbers = {rule.number for chain in left for rule in chain.rules if rule.protocol == "tcp"}
     return owners.listening(numbers) if numbers else ()
@@ -103,7 +108,7 @@ def sockets(left: Iterable[Chain]) -> tuple[str, ...]:
 
 
 def chains() -> tuple[Chain, ...]:
-    """Return the chain of each installed iptables and family, where it is there."""
+    """Return the Antrea chain of each installed iptables and family, where it exists."""
     places = ((kind, family) for kind in backend.installed() for family in FAMILIES)
     return tuple(chain for place in places if (chain := _chain(*place)))
 
@@ -119,7 +124,7 @@ def _chain(kind: IptablesKind, family: Family) -> Chain | None:
 
 
 def _may_be_there(kind: IptablesKind, family: Family) -> bool:
-    """Whether it is worth a child process to look."""
+    """Return False if the chain certainly does not exist, so that no child process is needed."""
     if kind == "legacy":
         return backend.legacy_has("nat", family)
     names = libnftables.chains(family, "nat")
@@ -127,7 +132,11 @@ def _may_be_there(kind: IptablesKind, family: Family) -> bool:
 
 
 def remove(left: Iterable[Chain]) -> tuple[Failure, ...]:
-    """Remove chains and the jumps to them, in one transaction each. Raises PermissionDeniedError."""
+    """Remove chains and the jumps to them, in one transaction each. Return the failures.
+
+    Raises:
+        PermissionDeniedError: The process may not write rules.
+    """
     return tuple(failure for chain in left for failure in _remove(chain))
 
 

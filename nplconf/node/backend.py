@@ -1,9 +1,9 @@
-"""Which backend the node's other rules are in.
+"""The choice of the backend: the one that the node's other rules use.
 
-kube-proxy's nftables mode is known by its table. Otherwise the choice is that of Kubernetes' iptables-wrappers: the
-kubelet leaves a hint chain in the mangle table of the iptables that it uses. It does so in any mode of kube-proxy, so
-its chains say nothing against nftables. Rules of two backends in one kernel work, but an operator who looks for the
-rules of nplconf would look in one place.
+A table of kube-proxy's nftables mode means nftables. Otherwise the choice is that of Kubernetes' iptables-wrappers: the
+kubelet leaves a hint chain in the mangle table of the iptables that it uses. The kubelet does so in every mode of
+kube-proxy, so a hint chain is no evidence against nftables. Rules in two backends would work, but an operator looks for
+the rules in one place.
 """
 
 import os
@@ -22,9 +22,14 @@ _PREFIX: dict[Family, str] = {"IPv4": "iptables", "IPv6": "ip6tables"}
 
 
 def program(family: Family, backend: IptablesKind, what: str) -> str:
-    """Return the name of a program: iptables-nft-restore.
+    """Return the name of an iptables program, such as iptables-nft-restore.
 
-    RHEL 8 and its like have plain names only, such as iptables-restore; `--version` says of which kind that is.
+    RHEL 8 and similar distributions have only plain names, such as iptables-restore. Their `--version` tells the kind.
+
+    Args:
+        family: IPv4 for iptables, IPv6 for ip6tables.
+        backend: The kind of iptables.
+        what: "save" or "restore".
     """
     named, plain = f"{_PREFIX[family]}-{backend}-{what}", f"{_PREFIX[family]}-{what}"
     if command.find(named) is None and _kind(plain) == backend:
@@ -33,7 +38,7 @@ def program(family: Family, backend: IptablesKind, what: str) -> str:
 
 
 def _kind(plain: str) -> IptablesKind | None:
-    """Return the kind of a program with a plain name; None where there is none, or it does not answer."""
+    """Return the kind of a program with a plain name. None if it is not installed or does not answer."""
     path = command.find(plain)
     if path is None:
         return None
@@ -43,7 +48,7 @@ def _kind(plain: str) -> IptablesKind | None:
 
 @lru_cache(maxsize=16)
 def _kind_by_version(plain: str, _path: str, _inode: int, _changed: int) -> IptablesKind | None:
-    """Ask once for each file: versions before 1.8 know the legacy kind only and do not name it."""
+    """Run `--version`, once for each file. Versions before 1.8 are legacy and print no kind."""
     try:
         done = command.run(plain, "--version", deadline=DEADLINE)
     except UnavailableError:
@@ -54,9 +59,12 @@ def _kind_by_version(plain: str, _path: str, _inode: int, _changed: int) -> Ipta
 
 
 def choose() -> Backend:
-    """Return nftables where kube-proxy uses it or no iptables is installed; else the kind of iptables.
+    """Return nftables if kube-proxy uses it or no iptables is installed; otherwise the kind of iptables.
 
-    That is iptables-nft, unless only legacy has the kubelet's hints. Raises UnavailableError without any of them.
+    With both kinds installed this is iptables-nft, unless only legacy has the kubelet's hint chains.
+
+    Raises:
+        UnavailableError: Neither nftables nor iptables is installed.
     """
     found = installed()
     with_nftables = libnftables.installed()
@@ -69,7 +77,7 @@ def choose() -> Backend:
 
 
 def proxied_by_nftables() -> bool:
-    """Return whether the table of kube-proxy's nftables mode is there."""
+    """Return whether the table of kube-proxy's nftables mode exists."""
     try:
         return not PROXY.isdisjoint(libnftables.ask("list tables\n").splitlines())
     except (UnavailableError, PermissionDeniedError):
@@ -77,24 +85,28 @@ def proxied_by_nftables() -> bool:
 
 
 def installation(kind: str = "") -> str:
-    """Return the command that installs iptables here; kind: "legacy" or "nftables" where only that will do."""
+    """Return the command that installs a backend on this distribution.
+
+    Args:
+        kind: "legacy" or "nftables" if only that will do; "" for any iptables.
+    """
     programs = {"": "iptables", "nftables": "nft"}
     return packages.installation(command.find, programs.get(kind, f"iptables-{kind}-restore"))
 
 
 def installed() -> tuple[IptablesKind, ...]:
-    """The backends whose programs are there."""
+    """Return the kinds of iptables that are installed."""
     kinds: tuple[IptablesKind, ...] = ("nft", "legacy")
     return tuple(kind for kind in kinds if command.find(program("IPv4", kind, "restore")))
 
 
 def hinted() -> IptablesKind | None:
-    """The backend that the kubelet uses, where it has left its hint."""
+    """Return the kind of iptables that the kubelet uses, None without a hint chain."""
     return next((kind for kind in installed() if _hinted(kind)), None)
 
 
 def _hinted(backend: IptablesKind) -> bool:
-    """One that hangs is not asked for the other family too."""
+    """Return whether a kind has a hint chain. A program that hangs is not run again for the other family."""
     try:
         return any(_has_hint(family, backend) for family in FAMILIES)
     except (UnavailableError, PermissionDeniedError):
@@ -104,7 +116,7 @@ def _hinted(backend: IptablesKind) -> bool:
 def _has_hint(family: Family, backend: IptablesKind) -> bool:
     if backend == "legacy" and not legacy_has("mangle", family):
         return False
-    # one call each: the first chain that is missing ends a restore, so they are asked in two
+    # one call for each chain: iptables-restore ends at the first missing chain
     return any(_lists(family, backend, chain) for chain in HINTS)
 
 
@@ -115,9 +127,10 @@ def _lists(family: Family, backend: IptablesKind, chain: str) -> bool:
 
 
 def legacy_has(table: str, family: Family) -> bool:
-    """Whether a legacy table exists. Asking iptables-legacy itself would make it, with its hooks.
+    """Return whether a legacy table exists, from /proc. A call of iptables-legacy would create the table and its hooks.
 
-    Raises PermissionDeniedError when we may not know.
+    Raises:
+        PermissionDeniedError: The process may not read the file.
     """
     try:
         return table in Path(NAMES_FILES[family]).read_text(encoding="ascii").split()

@@ -1,4 +1,4 @@
-"""Child processes: found at fixed places, with a clean environment and a deadline, and ended as a group."""
+"""Child processes: programs from fixed directories, a clean environment, a deadline, and one process group to kill."""
 
 import contextlib
 import os
@@ -19,14 +19,20 @@ from nplconf.node import packages
 PATH = ("/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/sbin", "/usr/local/bin")
 ENVIRONMENT = {"PATH": ":".join(PATH), "LC_ALL": "C"}
 OUTPUT_LIMIT = 1 << 28
-"""Bytes; a save of 56,000 rules has a thirtieth of it."""
+"""Bytes. iptables-save of 56,000 rules prints a thirtieth of it."""
 CHUNK = 1 << 16
 PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """A child that ended by itself. text and errors are its stdout and stderr."""
+    """The result of a child that exited by itself.
+
+    Attributes:
+        code: The exit code.
+        text: What it wrote to stdout.
+        errors: What it wrote to stderr.
+    """
 
     code: int
     text: str
@@ -34,19 +40,23 @@ class Completed:
 
     @property
     def complaint(self) -> str:
-        """Its stderr on one line, or its exit code."""
+        """Its stderr on one line, at most 500 characters; without stderr its exit code."""
         return " ".join(self.errors.split())[:500] or f"exit code {self.code}"
 
 
 def find(program: str) -> str | None:
-    """Where a program is; None when it is not installed. A path stands for itself."""
+    """Return the path of a program, None if it is not installed. A path is returned unchanged if it is executable."""
     if "/" in program:
         return program if os.access(program, os.X_OK) else None
     return next((path for where in PATH if os.access(path := f"{where}/{program}", os.X_OK)), None)
 
 
 def located(program: str) -> str:
-    """Where a program is. Raises UnavailableError, which says what to install."""
+    """Return the path of a program.
+
+    Raises:
+        UnavailableError: It is not installed. The message has the command that installs it.
+    """
     path = find(program)
     if path is None:
         raise UnavailableError(f"{program} is not installed: {packages.installation(find, program)}")
@@ -54,11 +64,18 @@ def located(program: str) -> str:
 
 
 def run(program: str, *arguments: str, text: str = "", deadline: float, bound: bool = False) -> Completed:
-    """Run a program to its end, its stdin being text.
+    """Run a program to its end.
 
-    deadline: seconds, at most those that the run has left; then its whole process group is killed. bound: it is killed
-    when we are. Raises UnavailableError when it is not installed, cannot be started, has not ended in time, or prints
-    without end.
+    Args:
+        program: A name or a path.
+        arguments: Its arguments.
+        text: What it reads from stdin.
+        deadline: Seconds, at most those that the run has left. Then its process group is killed.
+        bound: Kill the child when this process dies.
+
+    Raises:
+        UnavailableError: It is not installed, cannot start, exceeds the deadline, or prints more than
+            `OUTPUT_LIMIT`.
     """
     path = located(program)
     seconds = current().left(deadline)
@@ -74,7 +91,7 @@ def run(program: str, *arguments: str, text: str = "", deadline: float, bound: b
             env=ENVIRONMENT,
             start_new_session=True,
             cwd=SAFE_DIRECTORY,
-            preexec_fn=_bound() if bound else None,  # noqa: PLW1509 a run has one thread
+            preexec_fn=_bound() if bound else None,  # noqa: PLW1509 a run has only one thread
         )
     except OSError as err:
         raise UnavailableError(f"{path}: cannot be started: {err.strerror}") from err
@@ -91,9 +108,9 @@ def run(program: str, *arguments: str, text: str = "", deadline: float, bound: b
 
 
 def _bound() -> Callable[[], None] | None:
-    """What a child does before it becomes its program, so that it ends with us; None where the system has no such call.
+    """Return the function that makes a child die with this process; None where libc has no prctl.
 
-    What waits for iptables' lock while we are killed would else write after the next run has looked, and left.
+    Without it, a child that waits for iptables' lock could write after the next run has read the rules.
     """
     import ctypes
 
@@ -105,16 +122,19 @@ def _bound() -> Callable[[], None] | None:
 
     def end_with_parent() -> None:
         prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # killed before that
+        if os.getppid() != parent:  # this process died before prctl took effect
             os.kill(os.getpid(), signal.SIGKILL)
 
     return end_with_parent
 
 
 def _exchange(child: "subprocess.Popen[bytes]", text: bytes, left: Callable[[], float]) -> tuple[bytes, bytes]:
-    """Feed a child and hear it out: its stdout and stderr. Raises TimeoutError, OverflowError (OUTPUT_LIMIT).
+    """Write to a child's stdin and return its stdout and stderr. Raises TimeoutError, OverflowError (`OUTPUT_LIMIT`).
 
-    left: returns the seconds that remain. A run that is asked to end has fewer, so it is called again and again.
+    Args:
+        child: The process.
+        text: What is written to its stdin.
+        left: Returns the remaining seconds. Called repeatedly, since a stopping run has fewer.
     """
     rest, heard = memoryview(text), {child.stdout: bytearray(), child.stderr: bytearray()}
     with selectors.DefaultSelector() as ready:
@@ -145,7 +165,7 @@ def _exchange(child: "subprocess.Popen[bytes]", text: bytes, left: Callable[[], 
 
 
 def _feed(handle: int, rest: memoryview) -> tuple[memoryview, bool]:
-    """What is still to be written, and whether that is nothing: written, or nobody reads it."""
+    """Write the next part. Return what remains, and whether to close stdin: all is written, or the child closed it."""
     try:
         rest = rest[os.write(handle, rest[: select.PIPE_BUF]) :]
     except BrokenPipeError:
@@ -154,7 +174,7 @@ def _feed(handle: int, rest: memoryview) -> tuple[memoryview, bool]:
 
 
 def _end(child: "subprocess.Popen[bytes]") -> None:
-    if child.returncode is None:  # its number cannot be another's yet; what it started itself goes with it
+    if child.returncode is None:  # not reaped, so the PID is still its own; the group includes its children
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
         child.wait()

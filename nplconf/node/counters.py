@@ -1,6 +1,6 @@
-"""Counters of the runs, kept in the state directory: what happened between two scrapes is not lost.
+"""Counters of the runs, stored in the state directory, so that nothing between two scrapes is lost.
 
-They are written after each run that writes metrics, without fsync: after a power cut some runs may be missing.
+They are written without fsync after each run that writes metrics. After a power cut some runs may be missing.
 """
 
 import json
@@ -15,12 +15,12 @@ from nplconf.files import writing
 
 FILE = "counters.json"
 LIMIT = 10_000
-"""Bytes; three short lists need a few hundred."""
+"""Bytes. The three objects need a few hundred."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Runs by result, changes by action, failures by step, since the state directory was made."""
+    """Runs by result, changes by action, and failures by step, since the state directory was created."""
 
     runs: Mapping[str, int] = field(default_factory=dict, hash=False)
     changes: Mapping[str, int] = field(default_factory=dict, hash=False)
@@ -36,7 +36,7 @@ class Counters:
 
 
 def load(directory: str) -> Counters:
-    """Return the counters; zeros where there is no file, or none that can be read."""
+    """Return the counters; zeros if the file is missing or damaged."""
     try:
         data = json.loads(own.read(Path(directory, FILE), LIMIT))
         return Counters(*(_counts(data[name]) for name in ("runs", "changes", "failures")))

@@ -1,7 +1,7 @@
-"""The kernel's UDP flows over netlink: list entries by their original destination port, delete them by exact tuple.
+"""Conntrack over netlink: list UDP entries by their original destination port, delete them by exact tuple.
 
-Own code, and neither `conntrack -D`, which lists the whole table for every deletion, nor a library (pyroute2 takes
-180 ms to import). `nplconf.node.conntrack` has the figures.
+Rejected alternatives: `conntrack -D` lists the whole table for every deletion, and pyroute2 takes 180 ms to import.
+`nplconf.node.conntrack` has the figures.
 """
 
 import os
@@ -23,29 +23,40 @@ BY_PROTO, BY_DST_PORT = 1 << 3, 1 << 5
 NESTED, TYPE_MASK = 0x8000, 0x3FFF
 IP_SRC_DST = {socket.AF_INET: (1, 2), socket.AF_INET6: (3, 4)}
 DST_PORT_AT = {socket.AF_INET: 64, socket.AF_INET6: 88}
-"""Where a listed message has the original tuple's port: the kernel writes that tuple first, in fixed order."""
+"""The offset of the original destination port in a listed message. The kernel writes that tuple first, in fixed order.
+"""
 DST_PORT_HEADER = struct.pack("=HH", 6, PROTO_DST_PORT)
 HEADER = struct.Struct("=IHHII")  # struct nlmsghdr: length, type, flags, sequence, port id
 PREFIX = HEADER.size + 4  # and struct nfgenmsg
 ATTRIBUTE = struct.Struct("=HH")  # length with these four bytes, type
 BATCH = 100
-"""Deletions a message to the kernel; their answers fit into the default receive buffer."""
+"""Deletions per message. Their answers fit into the default receive buffer."""
 
 
 class Entry(NamedTuple):
-    """A flow of zone 0: where its first packet went, and who answers. Addresses are packed."""
+    """A UDP flow of zone 0. Addresses are in network byte order.
+
+    Attributes:
+        exact: The attributes that identify this entry alone: its original tuple as the kernel wrote it, and its ID.
+        destination: The original destination address.
+        port: The original destination port.
+        answered_by: The (address, port) that answers.
+    """
 
     exact: bytes
-    """The attributes that name it and no other: its original tuple as the kernel wrote it, and its id."""
     destination: bytes
-    number: int
+    port: int
     answered_by: tuple[bytes, int]
 
 
-class Table:
-    """A connection to the kernel's table, with a deadline for all that is done on it.
+class ConntrackTable:
+    """A netlink socket to the conntrack table, with one deadline for all its methods.
 
-    family: AF_INET or AF_INET6; until: monotonic seconds. Every method raises OSError, TimeoutError among them.
+    Every method raises OSError; TimeoutError after the deadline.
+
+    Args:
+        family: AF_INET or AF_INET6.
+        until: The deadline, in seconds of the monotonic clock.
     """
 
     def __init__(self, family: socket.AddressFamily, until: float) -> None:
@@ -55,17 +66,18 @@ class Table:
         self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
 
     def __enter__(self) -> Self:
-        """Itself."""
+        """Return this object."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the connection."""
+        """Close the socket."""
         self._sock.close()
 
     def udp_to(self, numbers: Collection[int]) -> Iterator[Entry]:
-        """The UDP entries of zone 0 whose original destination port is one of these: the whole table is walked once.
+        """Yield the UDP entries of zone 0 whose original destination port is one of `numbers`.
 
-        The kernel leaves other protocols out, and other ports when there is only one; before 5.8 it lists everything.
+        The whole table is listed once. The kernel leaves out other protocols and, for a single port, other ports.
+        Before Linux 5.8 it lists everything.
         """
         (only,) = numbers if len(numbers) == 1 else (None,)
         keys = frozenset(DST_PORT_HEADER + number.to_bytes(2, "big") for number in numbers)
@@ -75,11 +87,11 @@ class Table:
             key = message[at : at + 6]
             if key in keys or not key.startswith(DST_PORT_HEADER):
                 entry = _entry(message, self._family)
-                if entry and entry.number in numbers:
+                if entry and entry.port in numbers:
                     yield entry
 
     def delete(self, exact: Sequence[bytes]) -> int:
-        """Delete the entries with these `Entry.exact`; how many were still there."""
+        """Delete the entries with these `Entry.exact`. Return how many still existed."""
         deleted = 0
         for start in range(0, len(exact), BATCH):
             batch = exact[start : start + BATCH]
@@ -103,7 +115,7 @@ class Table:
         return left
 
     def _received(self) -> Iterator[tuple[int, bytes]]:
-        """(type, message) of one datagram."""
+        """Yield (type, message) for each message of one datagram."""
         self._sock.settimeout(self._left())
         data = self._sock.recv(1 << 16)
         start = 0
@@ -113,7 +125,7 @@ class Table:
             start += length + 3 & ~3
 
     def _answers(self) -> Iterator[bytes]:
-        """The messages of a listing, to its end."""
+        """Yield the messages of a listing, to its end."""
         while True:
             for kind, message in self._received():
                 if kind in (DONE, ERROR):
@@ -122,7 +134,7 @@ class Table:
                 yield message
 
     def _answered(self) -> bool:
-        """The kernel's answer to one deletion: True for done, False for gone before."""
+        """Read the kernel's answer to one deletion: True if deleted, False if the entry no longer existed."""
         try:
             for _, message in self._received():
                 _raise(message)
@@ -132,19 +144,19 @@ class Table:
 
 
 def _raise(message: bytes) -> None:
-    """Raise what the end of a listing or the answer to a deletion says, unless it says 0."""
+    """Raise OSError if the end of a listing or the answer to a deletion has an error number."""
     (number,) = struct.unpack_from("=i", message, HEADER.size)
     if number < 0:
         raise OSError(-number, os.strerror(-number))
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
-    """Length, type, value, and up to three bytes that make its length a multiple of four."""
+    """Return an attribute: length, type, value, and padding to a multiple of four bytes."""
     return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def _udp_filter(number: int | None) -> bytes:
-    """What tells the kernel to list UDP only, and only this destination port."""
+    """Return the attributes that make the kernel list UDP only, and only this destination port if there is one."""
     protocol = _attribute(PROTO_NUM, bytes([socket.IPPROTO_UDP]))
     flags = BY_PROTO
     if number is not None:
@@ -157,7 +169,7 @@ def _udp_filter(number: int | None) -> bytes:
 
 
 def attributes(data: bytes) -> dict[int, bytes]:
-    """The values of a row of attributes, by type."""
+    """Return the values of consecutive netlink attributes, by type."""
     values = {}
     start = 0
     while start + ATTRIBUTE.size <= len(data):
@@ -170,7 +182,7 @@ def attributes(data: bytes) -> dict[int, bytes]:
 
 
 def _entry(message: bytes, family: socket.AddressFamily) -> Entry | None:
-    """The entry of a listed message, None when it is not one of UDP and zone 0."""
+    """Parse a listed message. None if it is not UDP or not of zone 0."""
     values = attributes(message[PREFIX:])
     original = attributes(values[TUPLE_ORIG])
     protocol = attributes(original[TUPLE_PROTO])
@@ -182,6 +194,6 @@ def _entry(message: bytes, family: socket.AddressFamily) -> Entry | None:
     return Entry(
         exact=_attribute(TUPLE_ORIG | NESTED, values[TUPLE_ORIG]) + _attribute(ID, values[ID]),
         destination=attributes(original[TUPLE_IP])[destination],
-        number=int.from_bytes(protocol[PROTO_DST_PORT], "big"),
+        port=int.from_bytes(protocol[PROTO_DST_PORT], "big"),
         answered_by=(attributes(reply[TUPLE_IP])[source], int.from_bytes(answering_port, "big")),
     )

@@ -1,6 +1,6 @@
-"""Data planes that lead packets past netfilter, where rules of ours would be there and do nothing.
+"""Data planes that bypass netfilter. On them the rules of nplconf would exist and have no effect.
 
-Two look-ups of an interface's name, 5 us each, tell the usual node that there is none: every run can afford them.
+On other nodes the check costs two look-ups of an interface name, 5 us each, so every run can afford it.
 """
 
 import re
@@ -11,24 +11,24 @@ from typing import NamedTuple
 from nplconf.errors import BadConfigError
 
 CALICO_DEVICE = "bpfin.cali"
-"""Felix makes it in eBPF mode alone, and removes it with that mode."""
+"""Felix creates this device in eBPF mode only, and removes it when it leaves that mode."""
 CILIUM_DEVICE = "cilium_host"
 CILIUM_STATE = Path("/run/cilium/state")
 _LEGACY = re.compile(r'"EnableHostLegacyRouting"\s*:\s*(true|false)')
-"""In what the agent writes down of its options, once it has decided what the kernel can do."""
+"""In the options file that the Cilium agent writes once it knows what the kernel supports."""
 _HOST_ROUTING = re.compile(r"^#define\s+ENABLE_HOST_ROUTING\b", re.MULTILINE)
-"""In the header that its programs are compiled with."""
+"""In the header that Cilium's programs are compiled with."""
 
 
 class Datapath(NamedTuple):
-    """What was found. bypasses: None where it cannot be told."""
+    """A data plane. bypasses: whether it bypasses netfilter; None if unknown."""
 
     name: str
     bypasses: bool | None
 
 
 def found(cilium_state: Path = CILIUM_STATE) -> Datapath | None:
-    """The data plane of this network namespace, where it is one that can bypass netfilter."""
+    """Return the data plane of this network namespace if it is one that can bypass netfilter; otherwise None."""
     if _exists(CALICO_DEVICE):
         return Datapath("Calico's eBPF data plane", bypasses=True)
     if _exists(CILIUM_DEVICE):
@@ -37,7 +37,11 @@ def found(cilium_state: Path = CILIUM_STATE) -> Datapath | None:
 
 
 def refuse_bypass() -> None:
-    """Raises BadConfigError where packets would never see our rules."""
+    """Check that packets pass netfilter.
+
+    Raises:
+        BadConfigError: A data plane bypasses netfilter, so rules would have no effect.
+    """
     datapath = found()
     if datapath and datapath.bypasses:
         raise BadConfigError(f"{datapath.name} leads packets past netfilter: rules would do nothing (--force: go on)")

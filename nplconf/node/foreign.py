@@ -1,4 +1,4 @@
-"""Chains of others read on demand, as far as a packet to us can come into them."""
+"""Read foreign chains on demand, as far as packets to the node can reach them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -7,9 +7,9 @@ from nplconf.errors import UnavailableError
 from nplconf.rules.iptables.match import DEPTH
 
 Known = Mapping[str, Sequence[Any]]
-"""What was read, by name."""
+"""The chains that were read, by name."""
 Read = Callable[[Sequence[str]], Known]
-"""Reads chains by name; those that cannot be read are left out. Raises UnavailableError."""
+"""Reads chains by name. Chains that cannot be read are left out. Raises UnavailableError."""
 
 
 class Walk(Protocol):
@@ -24,7 +24,13 @@ W = TypeVar("W", bound=Walk)
 
 
 def walked(step: Callable[[Known], W], read: Read) -> W:
-    """Return the answer of a walk after the chains that it asked for were read. One that cannot be read is empty."""
+    """Return the answer of `step` after the chains that it needs were read. A chain that cannot be read counts as
+    empty.
+
+    Args:
+        step: Computes the answer from the chains read so far. Called at most `DEPTH` + 1 times.
+        read: Reads chains.
+    """
     known: dict[str, Sequence[Any]] = {}
     answer = step(known)
     for _ in range(DEPTH):

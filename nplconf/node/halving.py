@@ -1,4 +1,4 @@
-"""What every backend does when the kernel refuses a batch: find the mappings that it refuses, and write all others."""
+"""When the kernel refuses a batch: find the mappings that it refuses, and write all others. For every backend."""
 
 from collections.abc import Sequence
 from typing import Literal, Protocol
@@ -6,14 +6,21 @@ from typing import Literal, Protocol
 from nplconf.model import PortMapping
 
 Fault = Literal["none", "refused", "unseen", "busy", "unavailable"]
-"""What is wrong with a batch: refused as such; accepted but not seen; not got a lock; not run, or not read again."""
+"""The outcome of a batch.
+
+refused: by the kernel. unseen: accepted, but the rules are not there. busy: a lock was not free in time. unavailable:
+the backend did not run, or the rules could not be read again.
+"""
 Refused = tuple[tuple[PortMapping, str], ...]
 
 
 class Writer(Protocol):
-    """The attempts of one backend on one batch. fault, complaint: the outcome of the last attempt.
+    """The attempts of one backend to write a batch.
 
-    left: what could not be removed, and why.
+    Attributes:
+        fault: The outcome of the last attempt.
+        complaint: The error message of the last attempt.
+        left: What could not be removed, and why.
     """
 
     fault: Fault
@@ -21,7 +28,7 @@ class Writer(Protocol):
     left: tuple[str, ...]
 
     def reach(self, keep: Sequence[PortMapping], add: Sequence[PortMapping]) -> bool:
-        """Write these mappings and read again; True when the kernel has exactly them."""
+        """Write these mappings and read again. Return True if the kernel has exactly them."""
 
     def takes_anything(self) -> bool:
         """Return whether the backend accepts an empty batch. If it does not, no mapping is the reason."""
@@ -30,10 +37,10 @@ class Writer(Protocol):
 def write_most(
     writer: Writer, keep: Sequence[PortMapping], add: Sequence[PortMapping]
 ) -> tuple[Refused, tuple[str, ...]]:
-    """Write keep and as many of add as the kernel takes; return the refused mappings, and other errors.
+    """Write `keep` and as much of `add` as the kernel accepts. Return the refused mappings, and other errors.
 
-    One batch in the good case. A batch that did not come out as wanted is tried again from a new reading. When it is
-    refused again, and only the additions can be the reason, they are halved until the refused ones are found.
+    Normally this is one batch. A batch with another outcome is tried once more after a new reading. If it is refused
+    again and only the additions can be the reason, they are halved until the refused mappings are found.
     """
     if writer.reach(keep, add) or (writer.fault in ("refused", "unseen") and writer.reach(keep, add)):
         return (), writer.left
@@ -46,7 +53,9 @@ def write_most(
 def _halve(
     writer: Writer, keep: list[PortMapping], add: list[PortMapping]
 ) -> tuple[list[PortMapping], list[tuple[PortMapping, str]]]:
-    """Write what the kernel takes of add; return all that is live then, and each refused mapping with the reason."""
+    """Write what the kernel accepts of `add`. Return all mappings that are live then, and the refused ones with the
+    reason.
+    """
     if not add or writer.reach(keep, add):
         return keep + add, []
     if len(add) == 1 or writer.fault != "refused":

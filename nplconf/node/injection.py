@@ -1,7 +1,7 @@
-"""Let the kernel receive a frame as if a device had received it: nothing is sent, and no device is made or changed.
+"""Inject a frame as if a device had received it. Nothing is sent, and no device is created or changed.
 
-A test run of an XDP program with live frames does this (Linux 5.18): the program passes the frame on to the network
-stack. The frame then takes the way of any other: netdev ingress, prerouting, routing, forward, postrouting.
+The mechanism is a test run of an XDP program with live frames (Linux 5.18): the program passes the frame to the network
+stack. From there the frame takes the usual path: netdev ingress, prerouting, routing, forward, postrouting.
 """
 
 import ctypes
@@ -11,18 +11,22 @@ import socket
 import struct
 
 SYSCALL = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "loongarch64": 280, "s390x": 351, "ppc64le": 361}
-"""The number of bpf()."""
+"""The system call number of bpf(), by machine."""
 PROG_LOAD, PROG_TEST_RUN = 5, 10
 XDP, XDP_PASS, LIVE_FRAMES = 6, 2, 1 << 1
 PROGRAM = struct.pack("=BBhiBBhi", 0xB7, 0, 0, XDP_PASS, 0x95, 0, 0, 0)
-"""r0 = XDP_PASS; exit"""
+"""The program: r0 = XDP_PASS; exit."""
 LOAD = struct.Struct("=IIQQIIQ")
 RUN = struct.Struct("=IIIIQQIIIIQQIII4x")
 CONTEXT = struct.Struct("=IIIIII")
 
 
 def inject(frame: bytes, device: str) -> None:
-    """Let a device of this network namespace receive a frame. Raises OSError where the kernel does not do that."""
+    """Let a device of this network namespace receive a frame.
+
+    Raises:
+        OSError: The kernel does not support it.
+    """
     index = socket.if_nametoindex(device)
     program, data = ctypes.create_string_buffer(PROGRAM), ctypes.create_string_buffer(frame, len(frame))
     licence = ctypes.create_string_buffer(b"GPL")

@@ -1,4 +1,8 @@
-"""The kernel's rules: read as tables, written in one transaction per family, never believed without another look."""
+"""Read and write the rules of one iptables kind and family.
+
+The rules are read as a `Table` and written in one transaction. The exit code of iptables-restore proves nothing, so the
+rules are read again after each transaction.
+"""
 
 import re
 import time
@@ -23,12 +27,14 @@ from nplconf.rules.iptables.tree import differs
 from nplconf.rules.masquerade import devices_to
 
 READ = 20.0
-"""Seconds for one reading call: a save beside 50,000 foreign lines takes up to 7."""
+"""Seconds for one reading call. A save beside 50,000 foreign lines takes up to 7."""
 WRITE = 20.0
 LOCK = 5
 """Seconds that iptables itself waits for its lock."""
 BUSY = 4
-"""iptables' exit code for a lock or a resource that it did not get; of iptables-nft for all that the kernel refused."""
+"""The exit code for a lock or resource that is not free. iptables-nft returns it for everything that the kernel
+refuses.
+"""
 PASSING = (
     "Resource temporarily unavailable",
     "Interrupted system call",
@@ -36,24 +42,24 @@ PASSING = (
     "Out of memory",
     "No buffer space available",
 )
-"""What the kernel may refuse today and take tomorrow, as the C libraries name it."""
+"""Reasons for which the kernel refuses now and may accept later, as the C libraries name them."""
 _REFUSED = re.compile(r"[A-Z]+_[A-Z_]+ failed \(([^)]*)\)")
 PATIENCE = 8.0
-"""Seconds in which a call that did not get it is made again."""
+"""Seconds in which a call is repeated while the lock or the resource is not free."""
 SYNC = 60.0
 """Seconds for all attempts to sync one family."""
 NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
-"""A transaction that leaves no trace: whoever refuses it refuses everything."""
+"""A transaction without effect. If it is refused, everything is refused."""
 
 INCOMPATIBLE = "is incompatible"
-"""What iptables-nft says of a table with native nftables rules, and prints nothing else."""
+"""Part of the only line that iptables-nft prints for a table with native nftables rules."""
 
 Build = Callable[[Sequence[PortMapping]], Table | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What a transaction came to. complaint: what iptables said of it."""
+    """The outcome of a transaction. complaint: the error message of iptables."""
 
     fault: Fault = "none"
     complaint: str = ""
@@ -63,27 +69,33 @@ class Written:
 
 
 def read(family: Family, backend: IptablesKind, *, whole: bool = False) -> Table:
-    """What is ours. Two calls at any size; a whole save where the index cannot be trusted.
+    """Return the rules of nplconf. Two calls at any size, or one whole save if the index chain is not reliable.
 
-    whole: also find chains that nothing leads to. Raises UnavailableError when there is no trustworthy answer,
-    PermissionDeniedError when we may not ask.
+    Args:
+        family: The address family.
+        backend: The kind of iptables.
+        whole: Find also chains that no rule leads to.
+
+    Raises:
+        UnavailableError: There is no reliable answer.
+        PermissionDeniedError: The process may not read rules.
     """
     if backend == "legacy" and not legacy_has("nat", family):
         return _nothing(family, backend)
-    # a save is faster in legacy than the look for a chain, which goes through all of them
+    # legacy: a save is faster than `-S`, which searches through all chains for each name
     found = None if whole or backend == "legacy" else _by_index(family, backend)
     found = found or _save(family, backend) or _piecewise(family, backend)
     return _accepted(found, family, backend) if found.bases["POSTROUTING"].place == "moved" else found
 
 
 def _nothing(family: Family, backend: IptablesKind) -> Table:
-    """A table that does not exist, as long as there is a program that could make it. Raises UnavailableError."""
+    """Return an empty table for a nat table that does not exist. Raises UnavailableError without the program."""
     command.located(program(family, backend, "restore"))
     return parse("")
 
 
 def _by_index(family: Family, backend: IptablesKind) -> Table | None:
-    """Our chains alone, as the index names them; None where it cannot be trusted to name them all."""
+    """Return the chains that the index chain names; None if it may not name all of them."""
     first = _list(family, backend, (INDEX, *BASES))
     rules = parse(first).chains.get(INDEX, ()) if first else ()
     names = list(dict.fromkeys(rule.target for rule in rules if isinstance(rule, Rule)))
@@ -93,7 +105,7 @@ def _by_index(family: Family, backend: IptablesKind) -> Table | None:
 
 
 def _list(family: Family, backend: IptablesKind, chains: Sequence[str]) -> str | None:
-    """Some chains' rules; None when one of them is missing, or the answer makes no sense."""
+    """Return the rules of some chains as text; None if one of them is missing or the answer has another form."""
     question = "\n".join(("*nat", *(f"-S {chain}" for chain in chains), "COMMIT", ""))
     done = _patiently(program(family, backend, "restore"), "--noflush", text=question)
     named = sum(line.startswith(("-N ", "-P ")) for line in done.text.split("\n"))
@@ -101,7 +113,10 @@ def _list(family: Family, backend: IptablesKind, chains: Sequence[str]) -> str |
 
 
 def _accepted(table: Table, family: Family, backend: IptablesKind) -> Table:
-    """The table; its jump in POSTROUTING is right where nothing before it could end or masquerade our packets."""
+    """Return the table with the place of its jump in POSTROUTING judged.
+
+    The place is right if no rule before the jump could end or masquerade translated packets.
+    """
     base = table.bases["POSTROUTING"]
     pods = frozenset(rule.pod_ip for rule in tree.live(table, family))
     flows = ending.Flows(pods, devices_to(routes.read(), pods))
@@ -112,14 +127,14 @@ def _accepted(table: Table, family: Family, backend: IptablesKind) -> Table:
 
 
 def _others(family: Family, backend: IptablesKind, names: Sequence[str]) -> Mapping[str, Sequence[str]]:
-    """Rules of chains of others; those of a chain that cannot be listed are left out."""
-    if backend == "legacy":  # one save has them all, whichever will be asked for next
+    """Return the rules of foreign chains. A chain that cannot be listed is left out."""
+    if backend == "legacy":  # one save has all chains, also those that are needed next
         return rules_of(_patiently(program(family, backend, "save"), "-t", "nat", text="").text)
     return rules_of("".join(piecewise.listed(partial(_list, family, backend), names).values()))
 
 
 def _prerouting(family: Family, backend: IptablesKind) -> Sequence[str]:
-    """The rules of PREROUTING in a backend that is not in use; none where it has no nat table."""
+    """Return the rules of PREROUTING in a backend that is not in use. Empty if it has no nat table."""
     if backend == "legacy":
         there = legacy_has("nat", family)
     else:
@@ -131,14 +146,14 @@ def _prerouting(family: Family, backend: IptablesKind) -> Sequence[str]:
 
 
 def _save(family: Family, backend: IptablesKind) -> Table | None:
-    """The whole table; None where native nftables rules keep iptables from printing it."""
+    """Return the whole table; None if native nftables rules prevent iptables from printing it."""
     name = program(family, backend, "save")
     done = _patiently(name, "-t", "nat", text="")
     if done.code != 0:
         raise UnavailableError(f"{name}: {done.complaint}")
     if "*nat" not in done.text and INCOMPATIBLE in done.text:
         return None
-    if "*nat" not in done.text:  # it prints the base chains of an empty table, too
+    if "*nat" not in done.text:  # even of an empty table it prints the base chains
         raise UnavailableError(f"{name}: {' '.join(done.text.split())[:200] or 'says nothing, so it is broken'}")
     return parse(done.text)
 
@@ -159,7 +174,7 @@ def _piecewise(family: Family, backend: IptablesKind) -> Table:
 
 
 def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bound: bool = False) -> command.Completed:
-    """Run it, and again a little later while somebody else has the lock. Raises as `read`."""
+    """Run a program, and repeat while another process has the lock. Raises as `read`."""
     end, pause = time.monotonic() + PATIENCE, 0.1
     while _is_busy(done := command.run(name, *arguments, text=text, deadline=deadline, bound=bound)):
         if "must be root" in done.errors or "Permission denied" in done.errors:
@@ -172,7 +187,7 @@ def _patiently(name: str, *arguments: str, text: str, deadline: float = READ, bo
 
 
 def _is_busy(done: command.Completed) -> bool:
-    """Whether the same call may succeed a little later; iptables-nft names each command that the kernel refused."""
+    """Return whether the same call may succeed later. iptables-nft names each command that the kernel refused."""
     reasons = _REFUSED.findall(done.errors)
     return done.code == BUSY and (not reasons or any(reason.startswith(PASSING) for reason in reasons))
 
@@ -181,9 +196,10 @@ def _is_busy(done: command.Completed) -> bool:
 
 
 class _Writer:
-    """The attempts on one family. table: as read last. fault, complaint: what the last attempt came to.
+    """The attempts to write one family. See `halving.Writer`.
 
-    left: which chains of ours cannot be deleted, and why, where there are some.
+    Attributes:
+        table: The rules as read last.
     """
 
     def __init__(self, family: Family, backend: IptablesKind, build: Build, have: Table, end: float) -> None:
@@ -194,7 +210,7 @@ class _Writer:
         self._family, self._backend, self._build, self._end = family, backend, build, end
 
     def reach(self, keep: Sequence[PortMapping], add: Sequence[PortMapping]) -> bool:
-        """Write these mappings and look; True when the kernel has exactly them."""
+        """See `halving.Writer`."""
         want = self._build((*keep, *add))
         if not differs(self.table, want):
             return True
@@ -203,7 +219,7 @@ class _Writer:
             return False
         done = self._write(want)
         try:
-            # whatever became of it: a transaction that was killed may be in force
+            # read in any case: a transaction that was killed may be in force
             self.table = read(self._family, self._backend, whole=want is None)
         except UnavailableError as err:
             done = Written("unavailable", str(err))
@@ -224,7 +240,7 @@ class _Writer:
         gone = obsolete(want, self.table)
         if done.fault != "refused" or not gone:
             return done
-        # a chain that is no longer needed cannot go while a foreign rule leads to it; that must not keep the rest out
+        # an obsolete chain cannot be deleted while a foreign rule jumps to it; all other rules are written without it
         if write(self._family, self._backend, transaction(want, self.table, sweep=False)).fault != "none":
             return done
         stuck = self._stuck(gone)
@@ -236,7 +252,7 @@ class _Writer:
         return Written("unseen", self.left[0])
 
     def _stuck(self, chains: Sequence[str]) -> list[str]:
-        """Delete empty chains; those that do not go."""
+        """Delete empty chains. Return those that cannot be deleted."""
         if not chains or write(self._family, self._backend, removal(chains)).fault == "none":
             return []
         if len(chains) == 1 or time.monotonic() > self._end:
@@ -245,14 +261,18 @@ class _Writer:
         return self._stuck(chains[:half]) + self._stuck(chains[half:])
 
     def takes_anything(self) -> bool:
-        """Whether iptables takes a transaction at all: where it does not, no mapping is the reason."""
+        """See `halving.Writer`."""
         return write(self._family, self._backend, NOTHING).fault == "none"
 
 
 def write(family: Family, backend: IptablesKind, text: str) -> Written:
-    """One transaction. Whether it is in force only a look can say. Raises PermissionDeniedError."""
+    """Run one transaction. Whether it is in force only a new reading shows.
+
+    Raises:
+        PermissionDeniedError: The process may not write rules.
+    """
     if not text:
-        return Written("unavailable", "something of ours is not as it must be, and no text for iptables can mend it")
+        return Written("unavailable", "the rules differ from the wanted ones, and no iptables command can fix it")
     name = program(family, backend, "restore")
     try:
         done = _patiently(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE, bound=True)
@@ -268,7 +288,7 @@ def write(family: Family, backend: IptablesKind, text: str) -> Written:
 
 @dataclass(frozen=True, slots=True)
 class IptablesDriver:
-    """iptables of one kind as a `RuleDriver`: one transaction per family."""
+    """One kind of iptables as a `RuleDriver`, with one transaction per family."""
 
     kind: IptablesKind
 

@@ -1,6 +1,6 @@
-"""When a run last ended well: one small file in the state directory, for `doctor` and for the metrics.
+"""The time of the last successful run, in a small file of the state directory, for `doctor` and the metrics.
 
-It is renewed once a minute at most: runs come every few seconds, and a node that is idle shall leave its disk alone.
+It is written at most once a minute: runs come every few seconds, and an idle node should not write to its disk.
 """
 
 import json
@@ -13,13 +13,18 @@ from nplconf.files import writing
 
 FILE = "last-success.json"
 LIMIT = 1000
-"""Bytes; an entry has a hundred."""
+"""Bytes. An entry has a hundred."""
 PERIOD = 60.0
-"""Seconds for which an entry is left as it is."""
+"""Seconds before an entry is written again."""
 
 
 class Success(NamedTuple):
-    """A run that ended well. at: seconds of the boot-time clock of that boot; when: seconds since 1970."""
+    """A successful run.
+
+    Attributes:
+        at: Seconds of the boot-time clock.
+        when: Seconds since 1970.
+    """
 
     boot: str
     at: float
@@ -27,7 +32,7 @@ class Success(NamedTuple):
 
 
 def last(directory: str) -> Success | None:
-    """What was noted, None when nothing was, or nothing that can be understood."""
+    """Return the entry; None if the file is missing or damaged."""
     try:
         data = json.loads(own.read(Path(directory, FILE), LIMIT))
         return Success(str(data["boot"]), float(data["at"]), float(data["when"]))
@@ -36,7 +41,7 @@ def last(directory: str) -> Success | None:
 
 
 def note(directory: str, now: Success) -> None:
-    """Write down that a run ended well just now. Raises OSError."""
+    """Write that a run succeeded now. Raises OSError."""
     before = last(directory)
     if before and before.boot == now.boot and 0 <= now.at - before.at < PERIOD and now.when >= before.when:
         return

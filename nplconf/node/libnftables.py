@@ -1,9 +1,9 @@
-"""Commands for nftables, by the system's libnftables in this process: 0.1 ms for a change where starting `nft` costs 7.
+"""Commands for nftables, run by libnftables in this process: 0.1 ms for a change, where starting `nft` costs 7 ms.
 
-Where the library is missing, the program `nft` takes the same text and prints the same.
-The library is loaded when it is first needed (3 ms). Every call has a context of its own, so that it works in the
-network namespace of the calling thread, and frees all buffers when it ends. Output is numeric: listing 10,000 elements
-as text takes 0.07 s so, 0.12 s with names, 0.21 s as JSON, and names depend on files of the system.
+Without the library, the program `nft` takes the same text and prints the same. The library is loaded on first use (3
+ms). Every call has its own context, so that it works in the network namespace of the calling thread and frees all
+buffers at its end. Output is numeric: listing 10,000 elements as text takes 0.07 s, with names 0.12 s, as JSON 0.21 s,
+and names depend on files of the system.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ NETLINK_NETFILTER = 12
 DEADLINE = 20.0
 """Seconds for one call of `nft`."""
 PATIENCE = 8.0
-"""Seconds in which a call is made again that the kernel refused for want of a resource."""
+"""Seconds in which a call is repeated that the kernel refused for a missing resource."""
 _ERROR = re.compile(r"Error: [^\n]*|Operation not permitted[^\n]*")
 _PASSING = re.compile(
     r"Resource temporarily unavailable|Interrupted system call|Cannot allocate memory|No buffer space available"
@@ -49,7 +49,7 @@ _SIGNATURES: dict[str, tuple[object, list[object]]] = {
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """Return the library; None where it is not installed, or is not the one that is known here."""
+    """Return the library; None if it is missing or has an unknown version."""
     try:
         loaded = ctypes.CDLL(LIBRARY)
         for name, (result, arguments) in _SIGNATURES.items():
@@ -61,9 +61,10 @@ def library() -> ctypes.CDLL | None:
 
 
 def call(loaded: ctypes.CDLL, text: str) -> Completed:
-    """Run commands, all that change something as one transaction; as if `nft -n -f -` had ended.
+    """Run commands by the library, all changes in one transaction. The result has the form of `nft -n -f -`.
 
-    Raises UnavailableError when the kernel has no nftables, or the process may open no socket.
+    Raises:
+        UnavailableError: The kernel has no nftables, or the process cannot open a socket.
     """
     _try_socket()
     with _new_context(loaded) as context:
@@ -87,7 +88,7 @@ def _new_context(loaded: ctypes.CDLL) -> Iterator[int]:
 
 
 def _try_socket() -> None:
-    """Raise UnavailableError where the library's own socket would fail, for which it ends the whole process."""
+    """Raise UnavailableError if a netlink socket cannot be opened. In that case the library would exit the process."""
     try:
         socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER).close()
     except OSError as err:
@@ -98,14 +99,16 @@ def _try_socket() -> None:
 
 
 def installed() -> bool:
-    """Return whether there is libnftables or `nft`."""
+    """Return whether libnftables or `nft` is installed."""
     return library() is not None or command.find("nft") is not None
 
 
 def run(text: str) -> Completed:
-    """Run commands, by the library, or by `nft` where it is missing; again a little later while a resource is missing.
+    """Run commands by the library, or by `nft` without it. Repeat while a resource is missing.
 
-    Raises UnavailableError when there is neither, PermissionDeniedError.
+    Raises:
+        UnavailableError: Neither is installed, or there is no answer.
+        PermissionDeniedError: The process may not use nftables.
     """
     end, pause = time.monotonic() + PATIENCE, 0.1
     while is_busy(done := _run(text)) and time.monotonic() + pause < end:
@@ -124,7 +127,12 @@ def _run(text: str) -> Completed:
 
 
 def ask(question: str) -> str:
-    """Return what a listing command prints. Raises UnavailableError, PermissionDeniedError."""
+    """Return what a listing command prints.
+
+    Raises:
+        UnavailableError: There is no answer.
+        PermissionDeniedError: The process may not use nftables.
+    """
     done = run(question)
     if done.code:
         raise UnavailableError(f"nftables: {complaint(done)}")
@@ -132,9 +140,9 @@ def ask(question: str) -> str:
 
 
 def chains(family: Family, table: str) -> tuple[str, ...] | None:
-    """Return the names of the chains in a table of one family, iptables-nft's among them; None where that is unknown.
+    """Return the names of the chains in a table of one family, including iptables-nft's; None if unknown.
 
-    1 ms, where iptables-nft-save needs seconds beside 50,000 rules of others.
+    It takes 1 ms, where iptables-nft-save takes seconds beside 50,000 foreign rules.
     """
     word = "ip" if family == "IPv4" else "ip6"
     try:
@@ -146,11 +154,11 @@ def chains(family: Family, table: str) -> tuple[str, ...] | None:
 
 
 def is_busy(done: Completed) -> bool:
-    """Return whether the same call may succeed a little later."""
+    """Return whether the same call may succeed later."""
     return bool(done.code and _PASSING.search(done.errors))
 
 
 def complaint(done: Completed) -> str:
-    """Return the errors that nft named, without the commands that it repeats for each of them."""
+    """Return nft's error messages, without the commands that it repeats for each of them."""
     errors = dict.fromkeys(match[0] for match in _ERROR.finditer(done.errors))
     return "; ".join(list(errors)[:3]) or done.complaint

@@ -1,4 +1,4 @@
-"""The seam to a real Linux node."""
+"""`Node` on a real Linux machine."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,19 +20,19 @@ from nplconf.rules.masquerade import Routes
 from nplconf.settings import Settings
 
 NAMED = 32
-"""The most taken numbers whose holders are looked up in /proc."""
+"""Above this number of taken ports, their processes are not looked up in /proc."""
 CAP_NET_ADMIN = 12
 DRIVERS: dict[Backend, RuleDriver[Any]] = {
     "iptables-nft": IptablesDriver("nft"),
     "iptables-legacy": IptablesDriver("legacy"),
     "nftables": NftablesDriver(),
 }
-"""Every backend of rules, and what drives it on this machine."""
+"""The driver of every backend."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinuxNode:
-    """The machine and network namespace we are in."""
+    """The machine and network namespace of this process."""
 
     backend: Backend
     boot: str
@@ -40,7 +40,12 @@ class LinuxNode:
 
     @classmethod
     def open(cls, settings: Settings) -> "LinuxNode":
-        """Choose the backend, nothing more. Raises UnavailableError without one, PermissionDeniedError."""
+        """Check the rights and choose the backend.
+
+        Raises:
+            UnavailableError: No backend is installed.
+            PermissionDeniedError: CAP_NET_ADMIN is missing.
+        """
         if not _may_administer():
             raise PermissionDeniedError("no right to read or write rules: run as root (CAP_NET_ADMIN)")
         chosen = backend.choose() if settings.backend == "auto" else settings.backend
@@ -59,15 +64,14 @@ class LinuxNode:
         """See `Node`."""
         return state.load(self.settings.state_dir)
 
-    def save(self, kept: State, before: str) -> str:
+    def save(self, new: State, before: str) -> str:
         """See `Node`."""
-        return state.save(self.settings.state_dir, kept, before)
+        return state.save(self.settings.state_dir, new, before)
 
     def holds(self) -> Holds:
-        """See `Node`. Who has a taken number is looked up where it is few: a name helps the operator, not the run."""
+        """See `Node`. The processes of taken ports are looked up in /proc, unless there are too many to read."""
         wanted: PortRange = self.settings.port_range
         found = holds.probe(wanted) if self.settings.no_hold else holds.ask(self.settings.hold_socket, wanted)
-        # a name helps the operator; a range that is taken wholesale is no list to read
         return owners.named(found, {t.number for t in found.taken}) if 0 < len(found.taken) <= NAMED else found
 
     def routes(self) -> Routes:
@@ -126,7 +130,7 @@ class LinuxNode:
 
 
 def _may_administer() -> bool:
-    """Whether we have CAP_NET_ADMIN. iptables itself answers its lack with many different messages."""
+    """Return whether this process has CAP_NET_ADMIN. Without it iptables prints many different messages."""
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     effective = next((line.split()[1] for line in status.splitlines() if line.startswith("CapEff:")), "0")
     return bool(int(effective, 16) >> CAP_NET_ADMIN & 1)

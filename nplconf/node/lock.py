@@ -1,4 +1,4 @@
-"""One run at a time: a lock on the state directory itself, which works where nothing can be written, too."""
+"""One run at a time: a lock on the state directory itself. It works on a read-only file system too."""
 
 import contextlib
 import fcntl
@@ -10,12 +10,21 @@ from nplconf.deadline import current
 from nplconf.errors import BusyError, PermissionDeniedError
 
 WAIT = 30.0
-"""Seconds the loser waits."""
+"""Seconds to wait for another run."""
 
 
 @contextlib.contextmanager
 def locked(directory: str, wait: float = WAIT) -> Iterator[None]:
-    """Hold the node's lock meanwhile; the kernel frees it however we end. Raises BusyError after `wait` seconds."""
+    """Hold the node's lock in a `with` block. The kernel releases it however the process ends.
+
+    Args:
+        directory: The state directory.
+        wait: Seconds.
+
+    Raises:
+        BusyError: Another run still holds the lock after `wait`.
+        PermissionDeniedError: The directory cannot be opened.
+    """
     try:
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as err:

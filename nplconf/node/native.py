@@ -1,4 +1,4 @@
-"""Native nftables chains that see packets before ours do: which there are, and what of them must be read."""
+"""Foreign native nftables chains that see packets before the chains of nplconf: list them and read what is needed."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,20 +12,22 @@ from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.native import Base, taking
 
 DSTNAT = -100
-"""The priority of iptables. At equal priorities the chain registered last comes first: nobody can rely on the order."""
+"""The priority of iptables. At equal priorities the chain registered last comes first, so the order is not reliable."""
 OWN = -80
 """The priority of the table `inet nplconf`."""
 _NOT_NATIVE = {("ip", "nat"), ("ip6", "nat"), ("inet", "nplconf")}
-"""Tables of iptables-nft, and our own."""
+"""The tables of iptables-nft, and that of nplconf."""
 _TABLE = re.compile(r"table (\S+) (\S+) {")
 _CHAIN = re.compile(r"\tchain (\S+) {")
 _BASE = re.compile(r"\t\ttype nat hook prerouting priority (-?\d+);")
 
 
 def rules(ports: PortRange, last: int) -> tuple[ForeignRule, ...]:
-    """Return the native rules that take packets to a port range, from base chains up to a priority.
+    """Return the native rules that take packets to a port range. Empty if nftables does not answer.
 
-    Where nftables gives no answer there are none.
+    Args:
+        ports: The port range.
+        last: The highest priority of the base chains to look at.
     """
     try:
         listed = libnftables.ask("list chains\n")
@@ -49,7 +51,7 @@ def bases(listed: str, last: int) -> Iterator[Base]:
 def _of(base: Base, ports: PortRange) -> tuple[ForeignRule, ...]:
     try:
         return foreign.walked(partial(taking, base=base, ports=ports), partial(_read, base)).rules
-    except (AttributeError, KeyError, TypeError, ValueError):  # JSON of another form than every known nft prints
+    except (AttributeError, KeyError, TypeError, ValueError):  # JSON that no known version of nft prints
         return ()
 
 

@@ -1,6 +1,6 @@
-"""Native nftables rules, as the program `nft` lists them. Without it, or without its answer, nothing is seen.
+"""Native nftables rules as the program `nft` lists them. Without `nft`, or without an answer, there are none.
 
-iptables-nft keeps its rules in nftables, too, but it can list no chain that holds a native rule.
+iptables-nft stores its rules in nftables too, but it cannot list a chain that holds a native rule.
 """
 
 import contextlib
@@ -16,13 +16,13 @@ from nplconf.rules.iptables.table import BASES
 DEADLINE = 10.0
 """Seconds for one listing."""
 _STATEMENTS = ("masquerade", "snat", "dnat", "redirect", "vmap")
-"""What only nft itself writes."""
+"""Statements that nft writes and iptables-nft never does."""
 NAMES: dict[Family, str] = {"IPv4": "ip", "IPv6": "ip6"}
-"""What nftables calls a family."""
+"""nftables' names of the families."""
 
 
 def listed(*what: str) -> list[dict[str, Any]]:
-    """Return the objects that `nft --json list WHAT` prints; none where there is no answer."""
+    """Return the objects that `nft --json list WHAT` prints. Empty without an answer."""
     with contextlib.suppress(NplconfError, ValueError):
         done = command.run("nft", "--json", "list", *what, deadline=DEADLINE)
         answer = json.loads(done.text) if done.code == 0 else None
@@ -38,7 +38,7 @@ def expressions(family: Family, table: str, chain: str) -> list[list[dict[str, A
 
 
 class NativeRule(NamedTuple):
-    """A rule of nftables itself in a base chain of iptables-nft. place: "ip nat POSTROUTING"."""
+    """A native nftables rule in a base chain of iptables-nft. place: "ip nat POSTROUTING"."""
 
     place: str
     text: str
@@ -46,7 +46,7 @@ class NativeRule(NamedTuple):
 
 
 def native_rules(family: Family) -> Iterator[NativeRule]:
-    """Yield the native rules in the base chains of iptables-nft's nat table, as far as they can be told."""
+    """Yield the native rules in the base chains of iptables-nft's nat table, as far as they can be recognised."""
     for chain in BASES:
         place = f"{NAMES[family]} nat {chain}"
         found = [entry["rule"] for entry in listed("chain", *place.split()) if "rule" in entry]
@@ -56,13 +56,13 @@ def native_rules(family: Family) -> Iterator[NativeRule]:
 
 
 def _is_native(rule: Iterable[object]) -> bool:
-    """iptables-nft counts in each rule, and makes its targets with the modules of iptables ("xt")."""
+    """Return whether nft wrote a rule. iptables-nft has a counter in each rule, and targets as "xt" expressions."""
     keys = {key for part in rule if isinstance(part, dict) for key in part}
     return "counter" not in keys or not keys.isdisjoint(_STATEMENTS)
 
 
 def _texts(place: str) -> dict[int, str]:
-    """Each rule of a chain as nft prints it, by handle."""
+    """Return the text of each rule in a chain as nft prints it, by handle."""
     with contextlib.suppress(NplconfError):
         lines = command.run("nft", "--handle", "list", "chain", *place.split(), deadline=DEADLINE).text.splitlines()
         pairs = (line.strip().rpartition(" # handle ") for line in lines)
@@ -71,6 +71,6 @@ def _texts(place: str) -> dict[int, str]:
 
 
 def target(rule: list[dict[str, Any]]) -> str:
-    """Return the chain that a rule leads to; "" where it leads to none."""
+    """Return the chain that a rule jumps or goes to; "" without one."""
     found = (part.get("jump") or part.get("goto") for part in rule)
     return next((str(verdict.get("target", "")) for verdict in found if isinstance(verdict, dict)), "")

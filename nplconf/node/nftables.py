@@ -1,4 +1,4 @@
-"""The table `inet nplconf` on this machine: read as a whole, written in one transaction for both families."""
+"""Read and write the table `inet nplconf`: read as a whole, written in one transaction for both families."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -20,9 +20,9 @@ from nplconf.rules.nftables.transaction import transaction
 SYNC = 60.0
 """Seconds for all attempts to sync."""
 NOTHING = "add table inet nplconf-probe\ndelete table inet nplconf-probe\n"
-"""A transaction that leaves no trace: whoever refuses it refuses everything."""
+"""A transaction without effect. If it is refused, everything is refused."""
 TABLES = "list tables inet\ndescribe tcp dport\n"
-"""The second command prints something on a node without tables, too: a program that prints nothing is broken."""
+"""The second command prints something on a node without tables too. A program that prints nothing is broken."""
 LISTING = f"list table {TABLE}\n"
 
 
@@ -30,8 +30,13 @@ LISTING = f"list table {TABLE}\n"
 
 
 def read() -> Mapping[Family, Table]:
-    """Read the table, as each family sees it. Raises UnavailableError, PermissionDeniedError."""
-    for _ in range(2):  # it may be deleted between the two questions
+    """Return the table as each family sees it.
+
+    Raises:
+        UnavailableError: There is no answer.
+        PermissionDeniedError: The process may not use nftables.
+    """
+    for _ in range(2):  # another program may delete the table between the two calls
         listed = libnftables.ask(TABLES).splitlines()
         if not listed:
             raise UnavailableError("nftables: nft prints nothing, so it is broken")
@@ -44,7 +49,7 @@ def read() -> Mapping[Family, Table]:
 
 
 class _Writer:
-    """The attempts on the table. found: as read last. See `halving.Writer`."""
+    """The attempts to write the table. found: the table as read last. See `halving.Writer`."""
 
     left: tuple[str, ...] = ()
 
@@ -65,7 +70,7 @@ class _Writer:
             return False
         fault, problem = self._write(want)
         try:
-            # whatever became of it: a transaction that was interrupted may be in force
+            # read in any case: a transaction that was interrupted may be in force
             there = read()
         except UnavailableError as err:
             fault, problem = "unavailable", str(err)
@@ -119,7 +124,7 @@ class NftablesDriver:
         return lookup
 
     def read(self, *, whole: bool = False) -> Reading[Table]:
-        """See `RuleDriver`. The table is read as a whole in any case; where it cannot be read, no family can."""
+        """See `RuleDriver`. The table is always read as a whole. If it cannot be read, both families are unreadable."""
         del whole
         try:
             return Reading(read())
@@ -134,7 +139,7 @@ class NftablesDriver:
         return Synced(writer.found, refused, errors)
 
     def foreign(self, found: Mapping[Family, Table], ports: PortRange) -> tuple[ForeignRule, ...]:
-        """See `RuleDriver`. The base chains of the table are all our own."""
+        """See `RuleDriver`. All base chains of the table belong to nplconf."""
         del found, ports
         return ()
 

@@ -1,4 +1,4 @@
-"""Which nftables rules a traced packet meets, iptables-nft's among them: the kernel's trace, over netlink."""
+"""The nftables rules that a traced packet meets, iptables-nft's included, from the kernel's trace over netlink."""
 
 import socket
 import struct
@@ -18,11 +18,11 @@ FAMILIES = {1: "inet", 2: "ip", 5: "netdev", 7: "bridge", 10: "ip6"}
 KINDS: dict[int, Literal["policy", "return", "rule"]] = {1: "policy", 2: "return", 3: "rule"}
 DROP = 0
 QUIET = 0.2
-"""Seconds without a further step after which a packet has ended."""
+"""Seconds without a further step after which a packet's trace is complete."""
 
 
 class Step(NamedTuple):
-    """A rule that the packet matched, or the policy of a base chain that it reached. handle: of the rule, else 0."""
+    """A rule that the packet matched, or the policy of a base chain. handle: that of the rule, 0 for a policy."""
 
     packet: int
     family: str
@@ -34,21 +34,25 @@ class Step(NamedTuple):
 
 
 class Trace:
-    """The steps of traced packets, from the time at which it is entered."""
+    """The steps of traced packets, from the moment the `with` block is entered."""
 
     def __enter__(self) -> Self:
-        """Start to listen. Raises OSError."""
+        """Start to receive. Raises OSError."""
         self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-        self._sock.bind((0, 0))  # the kernel skips sockets without a number of their own
+        self._sock.bind((0, 0))  # the kernel sends nothing to sockets without a port ID
         self._sock.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, GROUP)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop to listen."""
+        """Stop to receive."""
         self._sock.close()
 
     def steps(self, seconds: float) -> Iterator[Step]:
-        """Yield the steps until none comes any more, at most for so many seconds."""
+        """Yield the steps until none follows for `QUIET` seconds.
+
+        Args:
+            seconds: The longest time to wait in all.
+        """
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._sock.settimeout(min(QUIET, left))
@@ -71,7 +75,7 @@ def _parsed(data: bytes) -> Iterator[Step]:
 
 
 def _step(message: bytes) -> Step:
-    """Return the step that a message describes; numbers in it are in network order."""
+    """Return the step that a message describes. Its integers are in network byte order."""
     found = attributes(message[4:])  # after struct nfgenmsg
     kind = KINDS.get(_number(found.get(TYPE, b"")), "rule")
     verdict = _number(found.get(POLICY, b"\1")) if kind == "policy" else _verdict(found.get(VERDICT, b""))

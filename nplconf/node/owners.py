@@ -1,11 +1,11 @@
-"""Who has a number that could not be had, as far as /proc tells.
+"""Find the processes that have taken ports of the range, as far as /proc shows them.
 
-Not asked of the hold daemon: this needs the right to look into other users' processes, and a scan of /proc/PID/fd,
-which takes a tenth of a second on a busy node. So it is done by the command that shows it, for the numbers that it
-shows. A TCP socket that is bound and does not listen is in no table of /proc: its owner stays unknown.
+The hold daemon does not do this. It would need the right to look into processes of other users, and a scan of
+/proc/PID/fd takes 0.1 s on a busy node. So the command that shows the names does it, for the ports that it shows. A TCP
+socket that is bound and does not listen is in no table of /proc: its process stays unknown.
 """
 
-# ruff: noqa: PTH115, PTH123, PTH208 -- strings of /proc, many thousands of them
+# ruff: noqa: PTH115, PTH123, PTH208 -- many thousands of paths in /proc, as strings for speed
 
 import contextlib
 import os
@@ -21,9 +21,12 @@ CLOSING = "a closed connection (TIME_WAIT)"
 
 
 def named(holds: Holds, numbers: Collection[int], deadline: float = 0.5) -> Holds:
-    """`holds` with `by` filled in for those of `numbers` that are taken ("nginx[812]"), where it can be known.
+    """Return `holds` with `by` ("nginx[812]") filled in for taken ports, where the process is found.
 
-    deadline: seconds for the scan of /proc; who is not found by then stays None.
+    Args:
+        holds: What the hold daemon answered.
+        numbers: The ports to look up.
+        deadline: Seconds for the scan of /proc. A process that is not found by then stays None.
     """
     wanted = [taken for taken in holds.taken if taken.by is None and taken.number in numbers]
     if not wanted:
@@ -34,9 +37,11 @@ def named(holds: Holds, numbers: Collection[int], deadline: float = 0.5) -> Hold
 
 
 def listening(numbers: Collection[int], deadline: float = 0.5) -> tuple[str, ...]:
-    """Return the TCP sockets that listen at one of these ports, as "tcp/61002 (nginx[812])", sorted.
+    """Return the TCP sockets that listen on these ports, as "tcp/61002 (nginx[812])", sorted.
 
-    deadline: seconds for the scan of /proc; a process that is not found by then is unknown.
+    Args:
+        numbers: The ports.
+        deadline: Seconds for the scan of /proc. A process that is not found by then is "an unknown process".
     """
     found = {number: inode for number, state, inode in _sockets("tcp") if number in numbers and state == LISTEN}
     names = _names(set(found.values()), time.monotonic() + deadline) if found else {}
@@ -49,7 +54,7 @@ def _with_name(taken: Taken, inodes: Mapping[tuple[int, str], str], names: Mappi
 
 
 def _inodes(wanted: Collection[Taken]) -> dict[tuple[int, str], str]:
-    """The inode of the socket that has each (number, protocol): a listening one before others, "0" for TIME_WAIT."""
+    """Return the inode of the socket on each (port, protocol): a listening one first, "0" for TIME_WAIT."""
     found: dict[tuple[int, str], tuple[bool, int]] = {}
     for protocol in {taken.protocol for taken in wanted}:
         numbers = {taken.number for taken in wanted if taken.protocol == protocol}
@@ -61,7 +66,7 @@ def _inodes(wanted: Collection[Taken]) -> dict[tuple[int, str], str]:
 
 
 def _sockets(protocol: Protocol) -> Iterator[tuple[int, str, str]]:
-    """(local number, state, inode) of every socket of the protocol in this network namespace."""
+    """Yield (local port, state, inode) of every socket of the protocol in this network namespace."""
     for name in TABLES[protocol]:
         with contextlib.suppress(OSError), open(f"/proc/self/net/{name}", encoding="ascii") as table:
             next(table)
@@ -71,7 +76,7 @@ def _sockets(protocol: Protocol) -> Iterator[tuple[int, str, str]]:
 
 
 def _names(inodes: set[str], until: float) -> dict[str, str]:
-    """Command and pid ("nginx[812]") by inode, of the first process that has the socket open."""
+    """Return command and PID ("nginx[812]") by inode, of the first process that has the socket open."""
     names = {"0": CLOSING}
     wanted = {f"socket:[{inode}]": inode for inode in inodes - {"0"}}
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -84,7 +89,7 @@ def _names(inodes: set[str], until: float) -> dict[str, str]:
 
 
 def _links(pid: str) -> Iterator[str]:
-    """What the process has open, as far as we may look."""
+    """Yield the targets of a process's open files, as far as this process may read them."""
     with contextlib.suppress(OSError):
         for fd in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
@@ -92,7 +97,7 @@ def _links(pid: str) -> Iterator[str]:
 
 
 def _command(pid: str) -> str:
-    """Its name; any process may choose its own, so what a terminal would act on is replaced."""
+    """Return the name that a process chose for itself. Characters that act on a terminal are replaced."""
     try:
         with open(f"/proc/{pid}/comm", "rb") as comm:
             name = comm.read(64).decode("utf-8", "replace").rstrip("\n")

@@ -1,4 +1,4 @@
-"""The command that installs a program, with the tool and the package name of this distribution. Pure."""
+"""The command that installs a program on this distribution: the package tool and the package name. Pure."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,10 +11,10 @@ TOOLS: Mapping[str, str] = {
     "pacman": "pacman -S",
     "apk": "apk add",
 }
-"""Package tools, each with the command that installs a package. The first one that a machine has counts."""
+"""The package tools, each with its install command. The first one that is installed is used."""
 DEBIAN = "apt-get"
 NAMES: Mapping[str, Mapping[str, str]] = {
-    # program: package by tool; "" for all others
+    # program -> package by tool; "" for all other tools
     "conntrack": {DEBIAN: "conntrack", "": "conntrack-tools"},
     "ip": {"dnf": "iproute", "yum": "iproute", "microdnf": "iproute", "": "iproute2"},
     "tc": {"dnf": "iproute-tc", "yum": "iproute-tc", "microdnf": "iproute-tc", "": "iproute2"},
@@ -23,11 +23,17 @@ NAMES: Mapping[str, Mapping[str, str]] = {
     "userdel": {DEBIAN: "passwd", "dnf": "shadow-utils", "yum": "shadow-utils", "": "shadow"},
     "groupdel": {DEBIAN: "passwd", "dnf": "shadow-utils", "yum": "shadow-utils", "": "shadow"},
 }
-"""Debian puts both kinds of iptables into one package, as most do; RHEL and Fedora have one for the legacy kind."""
+"""iptables is not listed: most distributions have one package for both kinds. RHEL and Fedora have another for legacy.
+"""
 
 
 def installation(find: Callable[[str], object], *programs: str) -> str:
-    """Return the command that installs programs; find: whether a program is on this machine (its path or None)."""
+    """Return the command that installs programs.
+
+    Args:
+        find: Returns the path of an installed program, otherwise None.
+        programs: The programs to install.
+    """
     tool = next((tool for tool in TOOLS if find(tool)), "")
     wanted = " ".join(dict.fromkeys(_package(program, tool) for program in programs))
     return f"{TOOLS[tool]} {wanted}" if tool else f"install the package {wanted} of your distribution"

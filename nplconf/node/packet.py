@@ -15,7 +15,7 @@ SYN = 2
 
 
 class Packet(NamedTuple):
-    """One packet of a client. source, destination: addresses of one family."""
+    """One packet of a client. source and destination are addresses of the same family."""
 
     source: str
     source_port: int
@@ -25,7 +25,12 @@ class Packet(NamedTuple):
 
 
 def frame(packet: Packet, receiver: bytes) -> bytes:
-    """Return the frame that carries a packet to a device; receiver: the hardware address of the device."""
+    """Return the Ethernet frame that carries a packet to a device.
+
+    Args:
+        packet: A TCP packet becomes a SYN, a UDP packet an empty datagram.
+        receiver: The hardware address of the device.
+    """
     source, destination = ip_address(packet.source), ip_address(packet.destination)
     number = PROTOCOLS[packet.protocol]
     payload = _segment(packet) if packet.protocol == "tcp" else _datagram(packet)
@@ -50,7 +55,7 @@ def _datagram(packet: Packet) -> bytes:
 
 
 def _checksum(data: bytes) -> bytes:
-    """Return the Internet checksum (RFC 1071); zero becomes 0xffff, as UDP takes zero for none."""
+    """Return the Internet checksum (RFC 1071). Zero becomes 0xffff, since zero means "no checksum" in UDP."""
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)

@@ -1,8 +1,8 @@
-"""A nat table that iptables-nft cannot list as a whole, because somebody has put native nftables rules into it.
+"""Read a nat table that iptables-nft cannot list as a whole, because it has native nftables rules.
 
-`nft add rule ip nat POSTROUTING masquerade` is enough: iptables-nft-save then prints nothing, and `-S POSTROUTING`
-fails. Every other chain can still be listed by itself, and all can be written. So each chain is listed alone where it
-must be, and of a base chain that cannot be listed it is asked whether our jump is there.
+One `nft add rule ip nat POSTROUTING masquerade` is enough: iptables-nft-save then prints nothing, and `-S POSTROUTING`
+fails. Every other chain can still be listed alone, and all chains can be written. So chains are listed one by one where
+necessary. For a base chain that cannot be listed, `-C` tells whether the jump exists.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,17 +14,20 @@ from nplconf.rules.iptables.table import BASES, ENTRY, INDEX, JUMPS, POST, Base,
 from nplconf.rules.iptables.table import read as parse
 
 Listing = Callable[[Sequence[str]], str | None]
-"""Lists chains in one call; None when one of them is missing or cannot be listed."""
+"""Lists chains in one call. None if one of them is missing or cannot be listed."""
 Targets = Callable[[str], list[str] | None]
-"""Where each rule of a base chain leads ("": nowhere); None when nobody can tell."""
+"""Returns the target of each rule in a base chain ("" without one); None if unknown."""
 HasJump = Callable[[str], bool]
-"""Whether our jump is in a base chain."""
+"""Returns whether the jump of nplconf exists in a base chain."""
 
 
 def read(listing: Listing, has_jump: HasJump, targets: Targets) -> Table:
-    """Return all of our rules that a packet can reach. Raises UnavailableError when no base chain can be listed.
+    """Return all rules of nplconf that a packet can reach.
 
-    A chain of ours that cannot be listed is as good as missing: it is written again.
+    A chain of nplconf that cannot be listed counts as missing, so it is written again.
+
+    Raises:
+        UnavailableError: No base chain can be listed.
     """
     bases = listed(listing, BASES)
     if not bases:
@@ -35,7 +38,7 @@ def read(listing: Listing, has_jump: HasJump, targets: Targets) -> Table:
 
 
 def listed(listing: Listing, names: Sequence[str]) -> dict[str, str]:
-    """The listing of each chain that has one, by the first name of those that were listed together."""
+    """Return the listing of each chain, by the first name of those that were listed together."""
     if not names:
         return {}
     text = listing(names)
@@ -48,7 +51,7 @@ def listed(listing: Listing, names: Sequence[str]) -> dict[str, str]:
 
 
 def _own(listing: Listing) -> Iterable[str]:
-    """The listings of our chains: those that the index names, and those that others of them lead to."""
+    """Yield the listings of nplconf's chains: those in the index chain, and those that their rules lead to."""
     known: set[str] = set()
     names: list[str] = [INDEX, ENTRY, POST]
     while names:

@@ -1,7 +1,7 @@
-"""What the journal has been told of conditions that last: a stale plan row, or removals that a limit blocks.
+"""The lasting conditions that are already in the journal: stale plan rows, and removals that a limit blocks.
 
-The units run every few seconds, and such a condition lasts until a person decides. It is logged when it begins, and
-again after it had ended. The file is written only when the conditions change.
+Runs come every few seconds, and such a condition lasts until a person acts. It is logged when it begins, and again when
+it returns after its end. The file is written only when the conditions change.
 """
 
 import json
@@ -16,9 +16,9 @@ LIMIT = 1024 * 1024
 
 
 def new(directory: str, conditions: Sequence[str]) -> tuple[str, ...]:
-    """Return the conditions that the last run did not have, and remember all of this one.
+    """Return the conditions that the last run did not have, and store all conditions of this run.
 
-    When the file cannot be read or written, conditions are returned again.
+    If the file cannot be read or written, all conditions are returned again.
     """
     before = _load(directory)
     if list(conditions) != before:

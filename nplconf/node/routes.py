@@ -1,6 +1,6 @@
-"""The node's routes, as far as they tell which Pods share a bridge whose packets pass conntrack by.
+"""The node's routes, which tell the Pods on a bridge whose packets bypass conntrack.
 
-Read from /proc and /sys: `ip` would cost a child process in every run.
+They are read from /proc and /sys: `ip` would cost a child process in every run.
 """
 
 import socket
@@ -14,14 +14,14 @@ from nplconf.rules.masquerade import Route, Routes
 
 _CALLS: dict[Family, str] = {"IPv4": "iptables", "IPv6": "ip6tables"}
 Bypassed = Callable[[str, Family], bool]
-"""Whether the packets of a device bypass iptables."""
+"""Returns whether the packets of a device bypass iptables."""
 _LOCAL = 0x80000000
 """RTF_LOCAL: an IPv6 route to an address of the node itself."""
 
 
 def read() -> Routes:
-    """Return all routes but the default and the local ones; none that cannot be read."""
-    bypassed = cache(_bypassed)  # for this reading alone: an administrator may switch bridge-nf-call at any time
+    """Return all routes except default and local ones. Routes that cannot be read are left out."""
+    bypassed = cache(_bypassed)  # a cache for this call only: an administrator may change bridge-nf-call at any time
     return (*_ipv4(bypassed), *_ipv6(bypassed))
 
 
@@ -49,7 +49,7 @@ def _ipv6(bypassed: Bypassed) -> tuple[Route, ...]:
 
 
 def local_addresses() -> frozenset[str]:
-    """Return every address of this node that the kernel knows, of all devices."""
+    """Return every address of this node, of all devices."""
     found = set()
     last = ""
     for line in _lines("/proc/net/fib_trie"):
@@ -64,7 +64,9 @@ def local_addresses() -> frozenset[str]:
 
 
 def _bypassed(device: str, family: Family) -> bool:
-    """A bridge whose packets do not pass iptables: neither the node's switch nor its own is on."""
+    """Return whether a device is a bridge whose packets bypass iptables: neither the node's bridge-nf-call nor its own
+    is on.
+    """
     bridge = Path("/sys/class/net", device, "bridge")
     if not bridge.is_dir():
         return False
