@@ -6,7 +6,8 @@ import worlds
 from nplconf.explain import Facts, explain, parse
 from nplconf.model import ClusterState, Node, Pod, Service
 from nplconf.publish import annotation
-from nplconf.run.decision import UNBOUND, Bounds, decide
+from nplconf.run.decide import decide
+from nplconf.run.decision import UNBOUND, Bounds
 from nplconf.run.observed import Observed
 from nplconf.run.verify import verify
 from nplconf.settings import Settings

@@ -8,8 +8,10 @@ from nplconf.model import Holds, Node, Pod, PortMapping, Service
 from nplconf.plan.state import Loaded, State
 from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.table import read
-from nplconf.run.decision import Bounds, Decision, decide, rules_for
+from nplconf.run.decide import decide
+from nplconf.run.decision import Bounds, Decision
 from nplconf.run.observed import Observed
+from nplconf.run.wanted_rules import rules_for
 from nplconf.settings import Settings
 
 SETTINGS = Settings(node=NODE)
@@ -31,7 +33,8 @@ def observed(*live: PortMapping, state: State | None = None, **facts: object) ->
     }
     if live:
         new = decide(cluster(node()), observed(), SETTINGS)
-        given["found"] = {family: table or read("") for family, table in rules_for(live, new, observed()).items()}
+        rules = rules_for(live, new.addresses, new.plan.port_range, observed())
+        given["found"] = {family: table or read("") for family, table in rules.items()}
     return Observed(**(given | facts))
 
 

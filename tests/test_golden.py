@@ -33,7 +33,8 @@ from nplconf.rules.nftables import table as nftables
 from nplconf.rules.nftables.element import Entry
 from nplconf.rules.nftables.table import Table
 from nplconf.rules.nftables.transaction import transaction as to_nft
-from nplconf.run.decision import Decision, decide
+from nplconf.run.decide import decide
+from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
 from nplconf.settings import DEFAULT_RANGE, Settings
 

@@ -43,8 +43,8 @@ def whose(mapping: PortMapping) -> str:
 
 def _life(mapping: PortMapping, facts: Facts) -> str:
     """Say why a mapping that has a rule is not in the annotation; "" for one that is to be there."""
-    state = facts.decision.states.get(mapping)
-    if state == "draining" and mapping not in facts.decision.unlisted:
+    state = facts.decision.publication.states.get(mapping)
+    if state == "draining" and mapping not in facts.decision.publication.unlisted:
         return "draining, the rule stays until the Pod has ended"
     return _LIFE.get(state, "") if state else ""
 

@@ -15,7 +15,7 @@ from nplconf.plan.state import Loaded, State
 from nplconf.publish import patches
 from nplconf.rules import Goal, Reading
 from nplconf.run import identity
-from nplconf.run.reconcile import keep
+from nplconf.run.act import save_state
 from nplconf.settings import Settings
 
 
@@ -113,5 +113,5 @@ def _forget_plan(node: Node, loaded: Loaded, live: Sequence[PortMapping], *, sam
     if same_cluster:
         known = loaded.state
         clean = replace(clean, cluster=known.cluster, former_clusters=known.former_clusters, node_uid=known.node_uid)
-    _, problems = keep(node, clean, loaded.text)
+    problems = save_state(node, clean, loaded.text).problems
     return [Failure("state", "state file", problem) for problem in problems]

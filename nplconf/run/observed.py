@@ -15,7 +15,7 @@ from nplconf.rules import RuleBackend
 from nplconf.rules.antrea import Antrea
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
-from nplconf.settings import Settings
+from nplconf.run.options import Options
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Observed:
         return self.state.plan if self.state.boot == self.boot else None
 
 
-def live_now(observed: Observed, settings: Settings, pods: Iterable[PodRef] = ()) -> tuple[PortMapping, ...]:
+def live_now(observed: Observed, options: Options, pods: Iterable[PodRef] = ()) -> tuple[PortMapping, ...]:
     """The mappings that the kernel has, completed from the state file, and from this node's Pods where it is lost."""
     rules = [rule for family, found in observed.found.items() for rule in observed.rules.live(found, family)]
     known = observed.state.plan.mappings if observed.state.plan else ()
-    advertised = observed.state.plan.node_ips if observed.state.plan else given(settings.node_ips)
+    advertised = observed.state.plan.node_ips if observed.state.plan else given(options.node_ips)
     return live_mappings(rules, known, advertised, pods)
 
 
@@ -68,7 +68,7 @@ def orphaned(observed: Observed, plan: Plan) -> tuple[PortMapping, ...]:
     return tuple(m for m in before if m.key not in wanted)
 
 
-def previous_of(live: tuple[PortMapping, ...], observed: Observed, settings: Settings) -> Previous:
+def previous_of(live: tuple[PortMapping, ...], observed: Observed, options: Options) -> Previous:
     """What allocation is to know: live rules are trusted first, then the last plan, then who had a number before."""
     known = observed.state.plan.mappings if observed.state.plan else ()
     of_rules = numbers(live)
@@ -77,13 +77,13 @@ def previous_of(live: tuple[PortMapping, ...], observed: Observed, settings: Set
     waiting = cooling.current(
         observed.state.cooling,
         now=observed.now,
-        period=settings.cool_down,
+        period=options.cool_down,
         rebooted=observed.state.boot != observed.boot,
     )
     # A number in use is its owner's until this run ends: nobody else may have it in the same breath.
     used = {number: Cooling(number, owner, observed.now) for owner, number in (of_plan | of_rules).items()}
-    reserved = {c.number: c for c in waiting} | (used if settings.cool_down else {})
-    return Previous((of_rules, of_plan), _taken(observed.holds, settings), tuple(reserved.values()), of_before)
+    reserved = {c.number: c for c in waiting} | (used if options.cool_down else {})
+    return Previous((of_rules, of_plan), _taken(observed.holds, options), tuple(reserved.values()), of_before)
 
 
 def held(holds: Holds) -> frozenset[int]:
@@ -92,17 +92,17 @@ def held(holds: Holds) -> frozenset[int]:
     return frozenset(found.difference(taken.number for taken in holds.taken))
 
 
-def usable(holds: Holds, settings: Settings) -> frozenset[int]:
+def usable(holds: Holds, options: Options) -> frozenset[int]:
     """The numbers of our range that are held. A daemon that holds others alone is as good as none."""
-    return held(holds).intersection(_numbers(settings))
+    return held(holds).intersection(_numbers(options))
 
 
-def _taken(holds: Holds, settings: Settings) -> frozenset[int]:
-    kept = usable(holds, settings)
+def _taken(holds: Holds, options: Options) -> frozenset[int]:
+    kept = usable(holds, options)
     if not kept:  # nothing is let in at all then, so nothing is to move either
         return frozenset()
-    return frozenset(_numbers(settings)) - kept
+    return frozenset(_numbers(options)) - kept
 
 
-def _numbers(settings: Settings) -> range:
-    return range(settings.port_range.first, settings.port_range.last + 1)
+def _numbers(options: Options) -> range:
+    return range(options.port_range.first, options.port_range.last + 1)

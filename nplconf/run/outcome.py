@@ -1,7 +1,7 @@
 """What a run came to, judged from what was decided and what was seen afterwards; nothing is done here."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from nplconf.model import FAMILIES, Change, Failure, Family, LiveRule, Patch, Pod, PodRef, PortMapping, RuleKey
@@ -19,11 +19,19 @@ _Facts = tuple[RuleKey, str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of one run.
+    """The result of one run.
 
-    done: changes as seen in the kernel. in_place: mappings seen there, and the hostPort ones. patches: annotations that
-    were to be written. degraded: why the run is no full success although no step failed; warnings: for the operator.
-    told: the annotations as they are now; None where they were not the run's to write.
+    Attributes:
+        decision: What the run was to do.
+        done: The changes that the kernel shows.
+        in_place: The mappings that were seen in the kernel, and those with a hostPort.
+        patches: The annotations that were to be written.
+        failures: What failed.
+        degraded: Why the run is no full success although no step failed.
+        warnings: What an operator must know.
+        annotations: The annotation of each Pod as it is now; None where the run writes none.
+        next_state: The state that the run has left; None where nothing was carried out.
+
     """
 
     decision: Decision
@@ -33,7 +41,8 @@ class Result:
     failures: tuple[Failure, ...] = ()
     degraded: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    told: Mapping[PodRef, str | None] | None = field(default=None, hash=False)
+    annotations: Mapping[PodRef, str | None] | None = field(default=None, hash=False)
+    next_state: State | None = None
 
     @property
     def exit_code(self) -> int:
@@ -56,17 +65,29 @@ class Result:
 
 
 def in_place(
-    decision: Decision, seen: Mapping[Family, Any], observed: Observed, pods: Iterable[Pod]
+    decision: Decision,
+    wanted: Mapping[Family, Any],
+    seen: Mapping[Family, Any],
+    observed: Observed,
+    pods: Iterable[Pod],
 ) -> tuple[PortMapping, ...]:
-    """The mappings that are published: seen in the kernel, or the CNI's (hostPort).
+    """Return the eligible mappings that are published: seen in the kernel, or made by the CNI (hostPort).
 
-    Of a family that cannot be read nobody knows; what a Pod was told of it stays, nothing is added.
+    In a family that cannot be read, only the mappings that annotations list already are published.
+
+    Args:
+        decision: What the run was to do.
+        wanted: The rules that were to be written.
+        seen: The rules as they were read last.
+        observed: The node as it was read before.
+        pods: This node's Pods, with their annotations.
+
     """
     advertised = decision.plan.node_ips
     keys = {
         key
         for family, found in seen.items()
-        for key in observed.rules.in_place(found, decision.wanted.get(family), family, advertised.get(family))
+        for key in observed.rules.in_place(found, wanted.get(family), family, advertised.get(family))
     }
     known = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
     return tuple(
@@ -78,10 +99,12 @@ def in_place(
     )
 
 
-def told(pods: Iterable[Pod], written: Iterable[Patch], failures: Iterable[Failure]) -> dict[PodRef, str | None]:
-    """The annotation of each Pod as it is now. written: what was to be written to them."""
+def annotations_after(
+    pods: Iterable[Pod], patches: Iterable[Patch], failures: Iterable[Failure]
+) -> dict[PodRef, str | None]:
+    """Return the annotation of each Pod as it is now. patches: what was to be written."""
     failed = {failure.subject for failure in failures}
-    now = {patch.pod: patch.annotation for patch in written if patch.pod.key not in failed}
+    now = {patch.pod: patch.annotation for patch in patches if patch.pod.key not in failed}
     return {pod.ref: now.get(pod.ref, pod.annotation) for pod in pods}
 
 
@@ -98,7 +121,7 @@ def unpublished(
 
 
 def named(
-    decision: Decision, result: Iterable[Change], writes: Iterable[Family], failures: list[Failure]
+    decision: Decision, result: Iterable[Change], writes: Iterable[Family], failures: Sequence[Failure]
 ) -> list[Failure]:
     """Return the failures, those of a whole family by the names of the mappings that they concern.
 
@@ -114,8 +137,8 @@ def named(
     written = set(writes)
     stuck = (c.mapping for c in decision.removals if id(c) not in done and c.mapping.family in written)
     found = [Failure("rule", m.subject, errors.get(m.family, "the rule is still there")) for m in stuck]
-    told = {failure.message for failure in (*failures, *found) if failure.subject not in FAMILIES}
-    return [f for f in failures if f.subject not in FAMILIES or f.message not in told] + found
+    messages = {failure.message for failure in (*failures, *found) if failure.subject not in FAMILIES}
+    return [f for f in failures if f.subject not in FAMILIES or f.message not in messages] + found
 
 
 def absent(
@@ -135,20 +158,6 @@ def absent(
             why = unknown or first or errors.get(mapping.family, "the rule was not seen in place")
             found.append(Failure("rule", mapping.subject, why, refused=why == first))
     return found
-
-
-def next_state(decision: Decision, in_place: Iterable[PortMapping], told: Mapping[PodRef, str | None] | None) -> State:
-    """Return the state once the run has ended. told: the annotations as they are now, None where none was written."""
-    present = {m.key for m in in_place}
-    state = replace(
-        decision.next_state,
-        writing=False,
-        unserved=tuple(m.key for m in decision.plan.mappings if m.via == "dnat" and m.key not in present),
-    )
-    if told is None:
-        return state
-    annotations = {pod.key: annotation.digest(text) for pod, text in told.items() if text is not None}
-    return replace(state, annotations=annotations)
 
 
 def done(

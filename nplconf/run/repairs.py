@@ -1,20 +1,19 @@
-"""Repairs: mappings whose rule, way to the rule, or annotation was changed by somebody else since the last run.
+"""Repairs: mappings whose rule, chain, jump or annotation was changed by somebody else since the last run.
 
 Only what the last run left in place can be repaired, so nothing is after a reboot, a lost state file or a killed run.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
-from nplconf.model import Change, Family, Finding, Plan, Pod, PodRef, PortMapping, RuleKey
-from nplconf.plan.diff import ordered
+from nplconf.model import Change, Family, Finding, Patch, Plan, Pod, PodRef, PortMapping, RuleKey
+from nplconf.plan.diff import Diff, ordered
 from nplconf.publish import annotation
 from nplconf.publish.annotation import Entry
+from nplconf.run.inputs import Inputs
 from nplconf.run.observed import Observed
-
-if TYPE_CHECKING:
-    from nplconf.run.decision import Decision
+from nplconf.run.target import Target
 
 RULE_MISSING = "rule-missing"
 RULE_CHANGED = "rule-changed"
@@ -24,25 +23,42 @@ DISPATCH_CHANGED = "dispatch-changed"
 ANNOTATION_CHANGED = "annotation-changed"
 
 
-def marked(decision: "Decision", observed: Observed, pods: Iterable[Pod]) -> "Decision":
-    """Return the decision with each repair as a change of its own kind. pods: this node's, as they were read."""
+def with_repairs(
+    diff: Diff,
+    target: Target,
+    inputs: Inputs,
+    wanted: Mapping[Family, Any],
+    findings: Sequence[Finding],
+    patches: Sequence[Patch],
+) -> Diff:
+    """Return the changes with each repair as a change of its own kind.
+
+    Args:
+        diff: The changes from the live mappings to the eligible ones.
+        target: What the node must have.
+        inputs: What every step reads.
+        wanted: The rules that the node must have, by family.
+        findings: What is wrong beside the mappings.
+        patches: The annotations to write. Where none is written, an annotation is no repair.
+
+    """
+    observed = inputs.observed
     last = observed.remembered
-    something = decision.diff.changes or decision.findings or decision.patches
-    if last is None or observed.state.writing or not something:
-        return decision
+    if last is None or observed.state.writing or not (diff.changes or findings or patches):
+        return diff
     before = _in_place_before(last, observed.state.unserved)
     elsewhere = {family for families in observed.leftovers.values() for family in families}
-    changes = [_of_change(change, before, elsewhere) for change in decision.diff.changes]
-    damaged = _unreachable(decision, observed)
-    altered = _altered(decision, observed, pods)
+    changes = [_of_change(change, before, elsewhere) for change in diff.changes]
+    damaged = _unreachable(diff.unchanged, target, observed, wanted, findings)
+    altered = _altered(patches, observed, inputs.pods) if inputs.writable else {}
     unchanged = []
-    for mapping in decision.diff.unchanged:
+    for mapping in diff.unchanged:
         reason = damaged.get(mapping.key) or (ANNOTATION_CHANGED if _lost(mapping, altered) else "")
         if reason and mapping.key in before:
             changes.append(Change("repair", reason, mapping, mapping))
         else:
             unchanged.append(mapping)
-    return replace(decision, diff=replace(decision.diff, changes=ordered(changes), unchanged=tuple(unchanged)))
+    return Diff(ordered(changes), tuple(unchanged))
 
 
 def _in_place_before(last: Plan, unserved: Iterable[RuleKey]) -> dict[RuleKey, PortMapping]:
@@ -67,21 +83,26 @@ def _target(mapping: PortMapping) -> tuple[object, ...]:
     return mapping.pod, mapping.pod_port, mapping.pod_ip, mapping.source_ranges
 
 
-def _unreachable(decision: "Decision", observed: Observed) -> dict[RuleKey, str]:
-    """Why no packet reaches a rule that is there, by rule.
+def _unreachable(
+    unchanged: Iterable[PortMapping],
+    target: Target,
+    observed: Observed,
+    wanted: Mapping[Family, Any],
+    findings: Iterable[Finding],
+) -> dict[RuleKey, str]:
+    """Return why no packet reaches a rule that exists, by rule.
 
-    Where the node has other addresses than before, this is our own change.
+    Where the node has other addresses than before, the difference is a change of this run and no repair.
     """
     found: dict[RuleKey, str] = {}
     for family, have in observed.found.items():
-        if decision.addresses.get(family) != observed.state.addresses.get(family):
+        if target.addresses.get(family) != observed.state.addresses.get(family):
             continue
-        reason = _reason(finding for finding in decision.findings if finding.subject.startswith(family))
+        reason = _reason(finding for finding in findings if finding.subject.startswith(family))
         if reason:
-            advertised = decision.plan.node_ips.get(family)
-            reached = observed.rules.in_place(have, decision.wanted.get(family), family, advertised)
-            rules = (m.key for m in decision.diff.unchanged if m.family == family)
-            found |= dict.fromkeys((key for key in rules if key not in reached), reason)
+            reached = observed.rules.in_place(have, wanted.get(family), family, target.plan.node_ips.get(family))
+            keys = (m.key for m in unchanged if m.family == family)
+            found |= dict.fromkeys((key for key in keys if key not in reached), reason)
     return found
 
 
@@ -92,10 +113,10 @@ def _reason(findings: Iterable[Finding]) -> str:
     return DISPATCH_CHANGED if "dispatch" in kinds else ""
 
 
-def _altered(decision: "Decision", observed: Observed, pods: Iterable[Pod]) -> dict[PodRef, set[Entry]]:
-    """Return the entries that an annotation must get back, of each Pod whose annotation is not the one that we left."""
+def _altered(patches: Iterable[Patch], observed: Observed, pods: Iterable[Pod]) -> dict[PodRef, set[Entry]]:
+    """Return the entries that an annotation must get back, by Pod; only Pods whose annotation the last run wrote."""
     left = observed.state.annotations
-    new = {patch.pod: annotation.parse(patch.annotation) for patch in decision.patches}
+    new = {patch.pod: annotation.parse(patch.annotation) for patch in patches}
     return {
         pod.ref: set(new[pod.ref]) - set(annotation.parse(pod.annotation))
         for pod in pods

@@ -14,7 +14,8 @@ from nplconf.cli.commands import plan as plan_command
 from nplconf.cli.main import main
 from nplconf.model import Plan, Skipped
 from nplconf.plan import document
-from nplconf.run.decision import Bounds, decide
+from nplconf.run.decide import decide
+from nplconf.run.decision import Bounds
 
 
 def written(path: Path, number: int) -> str:

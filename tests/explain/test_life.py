@@ -7,7 +7,7 @@ from worlds import pod, service
 
 from nplconf.explain.question import Facts
 from nplconf.explain.sentences import of_rows
-from nplconf.run.decision import decide
+from nplconf.run.decide import decide
 from nplconf.run.reconcile import observe
 from nplconf.run.verify import verify
 from nplconf.settings import Settings

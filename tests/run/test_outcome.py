@@ -29,14 +29,14 @@ def test_of_a_family_that_cannot_be_read_what_was_told_stays_and_of_the_other_on
     decision, rows = both_families()
     told = [replace(DUAL, annotation=render(entries(rows)))]
     blind = observed(found={"IPv4": EMPTY["IPv4"]}, unreadable={"IPv6": "broken"})
-    found = outcome.in_place(decision, {"IPv4": EMPTY["IPv4"]}, blind, told)
+    found = outcome.in_place(decision, decision.wanted, {"IPv4": EMPTY["IPv4"]}, blind, told)
     assert [m.family for m in found] == ["IPv6"]
-    assert outcome.in_place(decision, {"IPv4": EMPTY["IPv4"]}, blind, [DUAL]) == ()
+    assert outcome.in_place(decision, decision.wanted, {"IPv4": EMPTY["IPv4"]}, blind, [DUAL]) == ()
 
 
 def test_a_host_port_is_in_place_without_a_rule() -> None:
     found = decided(pod(ports=[ContainerPort(8080, host_port=4001)]), service())
-    assert outcome.in_place(found, EMPTY, observed(), ()) == found.eligible  # type: ignore[arg-type]
+    assert outcome.in_place(found, found.wanted, EMPTY, observed(), ()) == found.eligible  # type: ignore[arg-type]
 
 
 # --- exit code -------------------------------------------------------------------------------------------------------
@@ -52,15 +52,19 @@ def test_a_run_in_which_an_annotation_was_withdrawn_did_something() -> None:
     assert refused.exit_code == 69
 
 
-# --- told ------------------------------------------------------------------------------------------------------------
+# --- annotations after a run -----------------------------------------------------------------------------------------
 
 
-def test_a_pod_whose_patch_failed_is_told_what_it_was() -> None:
+def test_a_pod_whose_patch_failed_keeps_its_annotation() -> None:
     one, two = pod("a", annotation="old"), pod("b", annotation="old")
     written = [Patch(one.ref, "new"), Patch(two.ref, None)]
-    assert outcome.told([one, two], written, []) == {one.ref: "new", two.ref: None}
+    assert outcome.annotations_after([one, two], written, []) == {one.ref: "new", two.ref: None}
     failed = [Failure("publish", two.ref.key, "no")]
-    assert outcome.told([one, two, pod("c")], written, failed) == {one.ref: "new", two.ref: "old", ref("c"): None}
+    assert outcome.annotations_after([one, two, pod("c")], written, failed) == {
+        one.ref: "new",
+        two.ref: "old",
+        ref("c"): None,
+    }
 
 
 def test_what_a_pod_may_not_be_told_of_is_not_left_open() -> None:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from inmemory import World, many
+from inmemory import SETTINGS, World, many
 from seams import EMPTY
 from worlds import pod, service
 
@@ -11,6 +11,7 @@ from nplconf.errors import UnavailableError
 from nplconf.model import Failure, Patch
 from nplconf.rules.iptables.rule import Rule
 from nplconf.run.outcome import Result
+from nplconf.run.reconcile import review
 
 BOTH = ("IPv4", "IPv6")
 
@@ -129,6 +130,17 @@ def test_a_cluster_that_is_only_read_has_no_annotation_to_repair(monkeypatch: py
     monkeypatch.setattr(world.cluster, "patch", report)
     for done in (3, 0, 0):
         assert len(world.apply().done) == done
+
+
+@pytest.mark.parametrize("text", [None, "[]"])
+def test_an_annotation_that_is_only_reported_is_no_repair_after_runs_that_wrote_it(text: str | None) -> None:
+    world = settled()
+    world.cluster.writable = False
+    world.pods(*(replace(p, annotation=text) for p in world.cluster.state.pods))
+    seen = review(world.cluster, world.node, SETTINGS)
+    assert (len(seen.decision.patches), seen.decision.diff.changes) == (3, ())
+    result = world.apply()
+    assert (len(result.patches), result.done) == (3, ())
 
 
 def test_what_a_run_did_not_get_in_place_is_new_when_it_comes() -> None:

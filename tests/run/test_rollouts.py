@@ -9,7 +9,7 @@ from worlds import NODE, pod, service
 
 from nplconf.model import Condition
 from nplconf.output import data, html, markdown, metrics, table
-from nplconf.run.decision import decide
+from nplconf.run.decide import decide
 from nplconf.run.reconcile import observe
 from nplconf.run.verify import verify
 from nplconf.settings import Settings

@@ -8,13 +8,11 @@ from worlds import BOTH, RANGE, cluster, mapping, node, pod, ref, service
 from worlds import plan as planned
 
 from nplconf.errors import BadDataError
-from nplconf.model import ContainerPort, Holds, Pod, PortMapping, PortRange, Service, Skipped, Taken
-from nplconf.plan.cooling import Cooling
-from nplconf.plan.live import NOBODY
+from nplconf.model import Holds, Pod, PortRange, Service, Skipped, Taken
 from nplconf.plan.policy import Policy
 from nplconf.plan.state import State
-from nplconf.rules.iptables.table import read
-from nplconf.run.decision import Bounds, Decision, decide, heal, trust
+from nplconf.run.decide import decide, heal, trust
+from nplconf.run.decision import Bounds, Decision
 
 REVIEWED = planned(mapping(61044))
 
@@ -204,117 +202,6 @@ def test_one_address_family_that_a_node_loses_is_believed() -> None:
     found = decide(cluster(one, pod(), service(families=BOTH)), observed(*both, state=left), SETTINGS)
     assert [m.family for m in found.eligible] == ["IPv4"]
     assert found.degraded == ()
-
-
-# --- findings --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("used", "other"), [("iptables-nft", "iptables-legacy"), ("iptables-legacy", "iptables-nft")])
-def test_leftovers_name_the_backend_that_has_them(used: str, other: str) -> None:
-    (finding,) = decided(on=observed(backend=used, leftovers={other: ("IPv4",)})).findings
-    assert f"{other}, beside {used}" in finding.message
-
-
-@pytest.mark.parametrize(("families", "found"), [(["IPv4"], []), (BOTH, ["IPv6"])])
-def test_a_family_that_cannot_be_read_is_a_finding_where_something_is_mapped_in_it(
-    families: list[str], found: list[str]
-) -> None:
-    blind = observed(found={"IPv4": read("")}, unreadable={"IPv6": "no ip6tables"})
-    both = pod(ips=["10.244.3.17", "fd00:244::17"])
-    found_now = decided(both, service(families=families), on=blind).findings
-    assert [(f.kind, f.subject) for f in found_now] == [("unreadable", family) for family in found]
-    advertised = replace(both, ports=(ContainerPort(8080, host_port=4001),))
-    assert decided(advertised, service(families=families), on=blind).findings == ()
-
-
-# --- why something changes, and why it cannot ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("holds", "message"),
-    [
-        (Holds(available=False, message="nobody answers"), "number 61044 is not let in: nobody answers"),
-        (Holds(True, (RANGE,), (Taken(61044, "tcp", "nginx[7]"),)), "number 61044 is taken by nginx[7]"),
-        (
-            Holds(True, (RANGE,), (Taken(61045, "tcp", "other[8]"), Taken(61044, "udp"), Taken(61044, "tcp", "x[9]"))),
-            "number 61044 is taken by x[9]",
-        ),
-        (Holds(True, (RANGE,), (Taken(61044, "udp"),)), "number 61044 is taken by an unknown process"),
-        (
-            Holds(True, (PortRange(61000, 61010),)),
-            "number 61044 is not held: the daemon at /run/nplconf/hold.sock holds other numbers",
-        ),
-    ],
-)
-def test_a_row_whose_number_is_not_held_says_who_has_it(holds: Holds, message: str) -> None:
-    found = decided(pod(), service(), on=observed(holds=holds), plan=REVIEWED)
-    assert [f.message for f in found.failures] == [message]
-    assert found.eligible == ()
-
-
-@pytest.mark.parametrize(("boot", "reason"), [("boot-1", "rule-missing"), ("boot-0", "new")])
-def test_a_rule_that_was_there_in_this_boot_is_missing_and_another_one_is_new(boot: str, reason: str) -> None:
-    known = observed(state=State(boot=boot, plan=REVIEWED))
-    pods = (pod(), pod("web-1", ["10.244.3.18"]))
-    found = decided(*pods, service(), on=known)
-    assert {c.mapping.pod.name: c.reason for c in found.diff.changes} == {"web-0": reason, "web-1": "new"}
-
-
-@pytest.mark.parametrize(
-    ("live", "now", "reason"),
-    [
-        (mapping(pod=NOBODY), pod(), "owner-unknown"),
-        (mapping(), pod("web-1"), "pod-gone"),
-        (mapping(), pod(phase="Failed"), "pod-terminated"),
-        (mapping(), pod(labels={}), "not-selected"),
-        (mapping(), pod(host_network=True), "host-network"),
-        (mapping(), pod(ports=[ContainerPort(8080, host_port=4001)]), "host-port"),
-    ],
-)
-def test_a_rule_that_goes_says_why(live: PortMapping, now: Pod, reason: str) -> None:
-    found = decided(now, service(ports=[(8080, "TCP"), (9, "SCTP")]), on=observed(live))
-    assert [c.reason for c in found.diff.changes if c.action == "delete"] == [reason]
-
-
-def test_of_two_rules_for_one_port_the_one_that_goes_is_doubled() -> None:
-    found = decided(pod(), service(), on=observed(mapping(61001), mapping(61002)))
-    assert reasons(found) == [("delete", "doubled", 61002)]
-
-
-def test_a_rule_whose_port_is_asked_for_and_has_no_number_to_be_had_says_so() -> None:
-    holds = Holds(available=True, ranges=(RANGE,), taken=(Taken(61045, "tcp"),))
-    found = decided(pod(), service(), on=observed(mapping(), holds=holds), plan=planned(mapping(61045)))
-    assert reasons(found) == [("delete", "number-unavailable", 61044)]
-
-
-# --- what is left to the next run ------------------------------------------------------------------------------------
-
-
-def test_a_number_that_was_planned_and_is_not_the_live_one_cools_for_its_owner() -> None:
-    moved = observed(mapping(61001), state=State(boot="boot-1", plan=planned(mapping(61002))))
-    found = decided(pod(), service(), on=moved)
-    assert [m.node_port for m in found.plan.mappings] == [61001]
-    assert found.next_state.cooling == (Cooling(61002, mapping().owner, 1000.0),)
-
-
-def test_a_number_that_went_from_us_to_a_host_port_cools_too() -> None:
-    other = pod("web-1", ["10.244.3.18"], ports=[ContainerPort(8080, host_port=61044)])
-    found = decided(other, service(), on=observed(mapping()))
-    assert [(m.node_port, m.via) for m in found.plan.mappings] == [(61044, "hostPort")]
-    assert [c.number for c in found.next_state.cooling] == [61044]
-
-
-@pytest.mark.parametrize(("boot", "freed_at"), [("boot-1", 5.0), ("boot-0", 1000.0)])
-def test_a_cooling_number_keeps_its_time_in_this_boot_and_begins_anew_in_another(boot: str, freed_at: float) -> None:
-    waiting = Cooling(61999, mapping().owner, 5.0)
-    found = decided(pod("web-1"), service(), on=observed(state=State(boot=boot, cooling=(waiting,))))
-    assert found.next_state.cooling == (waiting._replace(freed_at=freed_at),)
-    assert found.next_state.boot == "boot-1"
-
-
-def test_the_cluster_is_remembered_though_a_snapshot_does_not_say_which_it_is() -> None:
-    known = observed(state=State(cluster="uid-kubernetes"))
-    assert decide(cluster(node(), identity=None), known, SETTINGS).next_state.cluster == "uid-kubernetes"
 
 
 # --- limits ----------------------------------------------------------------------------------------------------------

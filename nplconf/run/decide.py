@@ -1,0 +1,268 @@
+"""The order in which a run decides, without any effect: target, eligible mappings, changes, limits, rules, repairs.
+
+A limit that is met blocks removals; then the target is made again with the ports of these mappings reserved.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from nplconf.desired.render import find_node
+from nplconf.model import Change, ClusterState, Failure, Family, Node, Plan, PodPort, PortMapping
+from nplconf.plan import limits
+from nplconf.plan.diff import Diff, diff
+from nplconf.plan.limits import Blocked, Evidence
+from nplconf.plan.state import State
+from nplconf.publish import life
+from nplconf.rules import foreign
+from nplconf.run import identity, next_state, reasons
+from nplconf.run.blocked import beside_agent, block_all, nothing, without_addresses, without_node
+from nplconf.run.decision import UNBOUND, Bounds, Decision
+from nplconf.run.eligible import Eligible, eligible
+from nplconf.run.findings import findings
+from nplconf.run.inputs import Inputs
+from nplconf.run.last_addresses import addressed
+from nplconf.run.observed import Observed, live_now, orphaned
+from nplconf.run.options import Options
+from nplconf.run.publication import Publication
+from nplconf.run.repairs import with_repairs
+from nplconf.run.target import Target, target
+from nplconf.run.wanted_rules import rules_for
+
+
+def decide(
+    cluster: ClusterState,
+    observed: Observed,
+    options: Options,
+    bounds: Bounds = UNBOUND,
+    *,
+    writable: bool = True,
+    keep_state: bool = False,
+) -> Decision:
+    """Return what a run does.
+
+    Args:
+        cluster: The snapshot.
+        observed: The node as it was read.
+        options: The options of the run.
+        bounds: A reviewed plan, or a policy.
+        writable: Annotations are written, and not only reported.
+        keep_state: The next state is the last one: nothing of this run is remembered.
+
+    Raises:
+        BadDataError: A file does not have this node.
+
+    """
+    if stopped := beside_agent(observed, options):
+        return stopped
+    node = find_node(cluster, options.node)
+    if node is None:
+        return without_node(cluster, observed, options)
+    known = observed.state
+    if blocked := _other_cluster(known, cluster, node, bounds):
+        return block_all(blocked, observed, options)
+    used = addressed(node, known, dict(options.node_ips), lambda: live_now(observed, options))
+    if used is None:
+        return block_all(without_addresses(node), observed, options)
+    pods = tuple(pod for pod in cluster.pods if pod.node == options.node)
+    inputs = Inputs(observed, options, live_now(observed, options, (pod.ref for pod in pods)), pods, writable)
+    make = partial(target, cluster, used, inputs, bounds)
+    draft = _draft(inputs, make())
+    limit = limits.limit(inputs.live, _leaving(draft), _evidence(draft, inputs, cluster), max_delete=options.max_delete)
+    if limit:
+        stay = limit.mappings
+        draft = _draft(inputs, make(stay, limits.reserved(stay, draft.target.plan)), stay)
+    return _complete(
+        inputs,
+        draft,
+        known if keep_state else identity.adopted(_next_state(inputs, draft), cluster, node),
+        blocked=limit,
+        warnings=tuple(filter(None, (identity.renamed(known, cluster),))),
+        degraded=(used.problem,) if used.problem else (),
+    )
+
+
+def trust(plan: Plan, observed: Observed, options: Options, own: Collection[str] = ()) -> Decision:
+    """Return what a run does that trusts the addresses of a plan and reads no cluster. Every Pod counts as running.
+
+    Args:
+        plan: The plan.
+        observed: The node as it was read.
+        options: The options of the run.
+        own: The node's addresses. A row that leads to one of them fails, because it would open a service of the node.
+
+    """
+    if stopped := beside_agent(observed, options):
+        return stopped
+    if blocked := identity.foreign_plan(observed.state, plan, None):
+        return block_all(blocked, observed, options)
+    inward = [row for row in plan.mappings if row.via == "dnat" and row.pod_ip in own]
+    plan = replace(plan, mappings=tuple(row for row in plan.mappings if row not in inward)) if inward else plan
+    made = Target(plan, {family: (ip,) for family, ip in plan.node_ips.items()})
+    inputs = Inputs(observed, options, live_now(observed, options))
+    draft = _draft(inputs, made)
+    limit = limits.limit(inputs.live, _removals(draft), Evidence(), max_delete=options.max_delete)
+    if limit:
+        draft = _draft(inputs, made, limit.mappings)
+    failures = (Failure("rule", m.subject, f"{m.pod_ip} is this node's own address", refused=True) for m in inward)
+    return _complete(inputs, draft, _without_cluster(inputs, draft), blocked=limit, failures=tuple(failures))
+
+
+def heal(
+    plan: Plan,
+    observed: Observed,
+    options: Options,
+    addresses: Mapping[Family, tuple[str, ...]],
+    *,
+    keep_state: bool = False,
+    why_delete: str = "",
+) -> Decision:
+    """Return what brings the node to a plan as it is, without a cluster and without limits. No annotation is written.
+
+    Args:
+        plan: The plan.
+        observed: The node as it was read.
+        options: The options of the run.
+        addresses: The node's addresses that rules match.
+        keep_state: The next state is the last one.
+        why_delete: The reason of each deleted mapping, in place of the usual ones.
+
+    """
+    inputs = Inputs(observed, options, live_now(observed, options))
+    draft = _draft(inputs, Target(plan, addresses), why_delete=why_delete)
+    return _complete(inputs, draft, observed.state if keep_state else _without_cluster(inputs, draft))
+
+
+def _other_cluster(known: State, cluster: ClusterState, node: Node, bounds: Bounds) -> Blocked | None:
+    """Return a limit where the snapshot or the reviewed plan is of another cluster than the node."""
+    blocked = identity.other_cluster(known, cluster, node)
+    if bounds.plan and not blocked:
+        blocked = identity.foreign_plan(known, bounds.plan, cluster.identity)
+    return blocked
+
+
+# --- what the limits judge -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """The mappings of a run and its changes. The limits judge it; then a decision is made of it.
+
+    Attributes:
+        target: What the node must have.
+        stay: Live mappings whose rules stay although the plan does not have them.
+        eligible: The mappings that are to be in force.
+        diff: The changes from the live mappings to these.
+
+    """
+
+    target: Target
+    stay: tuple[PortMapping, ...]
+    eligible: Eligible
+    diff: Diff
+
+
+def _draft(inputs: Inputs, made: Target, blocked: tuple[PortMapping, ...] = (), why_delete: str = "") -> Draft:
+    """blocked: live mappings whose removal is blocked. why_delete: see `heal`."""
+    stay = (*blocked, *made.unasked.states)
+    chosen = eligible(made, inputs, stay)
+    going = (lambda _: why_delete) if why_delete else reasons.going(inputs.pods, made.plan, chosen.rows)
+    found = diff(inputs.live, chosen.rows, why_add=lambda _: "new", why_delete=going)
+    if made.review:
+        found = reasons.of_review(found, made.review)
+    return Draft(made, stay, chosen, found)
+
+
+def _removals(draft: Draft) -> tuple[Change, ...]:
+    return tuple(change for change in draft.diff.changes if change.action == "delete")
+
+
+def _leaving(draft: Draft) -> tuple[Change, ...]:
+    """Return the removals. A lingering mapping counts as one: it is withdrawn now and removed later."""
+    states = draft.target.unasked.states
+    lingering = (m for m in draft.eligible.rows if states.get(m) == "lingering") if states else ()
+    return (*_removals(draft), *(Change("delete", "not-selected", m, m) for m in lingering))
+
+
+def _evidence(draft: Draft, inputs: Inputs, cluster: ClusterState) -> Evidence:
+    return Evidence(
+        running={(pod.ref.key, ip) for pod in inputs.pods if not pod.terminated for ip in pod.ips},
+        services={service.key for service in cluster.services},
+        not_reviewed={(PodPort(p.pod.key, p.pod_port), p.protocol) for p in draft.target.pending},
+        any_pod=bool(inputs.pods),
+        accept_empty=inputs.options.allow_empty or inputs.observed.state.empty_seen,
+    )
+
+
+# --- the decision ----------------------------------------------------------------------------------------------------
+
+
+def _next_state(inputs: Inputs, draft: Draft) -> State:
+    return next_state.before_writing(draft.target, inputs, draft.stay, draft.eligible.denials)
+
+
+def _without_cluster(inputs: Inputs, draft: Draft) -> State:
+    """Return the next state of a run that has not seen whether the node has Pods."""
+    return replace(_next_state(inputs, draft), empty_seen=inputs.observed.state.empty_seen)
+
+
+def _complete(
+    inputs: Inputs,
+    draft: Draft,
+    state: State,
+    *,
+    blocked: Blocked | None = None,
+    failures: tuple[Failure, ...] = (),
+    warnings: tuple[str, ...] = (),
+    degraded: tuple[str, ...] = (),
+) -> Decision:
+    """Return the decision. state: for the next run; failures: further ones, after those of the draft."""
+    made, rows, observed = draft.target, draft.eligible.rows, inputs.observed
+    publication = _publication(inputs, made)
+    taken = foreign.hits(observed.foreign, rows, made.addresses)
+    reachable = tuple(m for m in rows if m.via != "dnat" or m.key not in taken) if taken else rows
+    patches = publication.patches(inputs.pods, reachable)
+    wanted = rules_for(rows, made.addresses, made.plan.port_range, observed)
+    found = findings(made, inputs, rows, wanted, taken)
+    changes = with_repairs(draft.diff, made, inputs, wanted, found, patches)
+    return Decision(
+        plan=made.plan,
+        eligible=rows,
+        live=inputs.live,
+        diff=nothing(inputs.live) if made.inexact else changes,
+        wanted=wanted,
+        addresses=made.addresses,
+        patches=() if made.inexact else patches,
+        findings=found,
+        failures=(*draft.eligible.failures, *_unreadable(inputs, made), *_not_reviewed(made), *failures),
+        next_state=state,
+        publication=publication,
+        taken=taken,
+        stale=made.stale,
+        pending=made.pending,
+        inexact=made.inexact,
+        blocked=blocked,
+        warnings=warnings,
+        degraded=degraded,
+        next_end=life.next_end(made.unasked.since, inputs.options.terms, observed.now),
+    )
+
+
+def _publication(inputs: Inputs, made: Target) -> Publication:
+    terms, rest = inputs.options.terms, made.unasked.states
+    states = life.asked_for(made.plan.mappings, inputs.pods, terms, inputs.observed.now)
+    unlisted = {m for m, state in states.items() if not life.is_listed(state, terms, asked=True)}
+    form = inputs.options.form
+    return Publication(made.plan, made.pending, form, {**states, **rest}, frozenset((*unlisted, *rest)))
+
+
+def _unreadable(inputs: Inputs, made: Target) -> tuple[Failure, ...]:
+    """Return a failure for each mapping to remove in a family that cannot be read."""
+    observed = inputs.observed
+    return tuple(Failure("rule", m.subject, observed.unreadable[m.family]) for m in orphaned(observed, made.plan))
+
+
+def _not_reviewed(made: Target) -> tuple[Failure, ...]:
+    """Return a failure for each row of the reviewed plan whose port cannot be had."""
+    refused = made.review.refused if made.review else ()
+    return tuple(Failure("number", row.subject, why, refused=True) for row, why in refused)

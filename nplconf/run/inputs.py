@@ -1,0 +1,27 @@
+"""What every step of a decision reads."""
+
+from dataclasses import dataclass
+
+from nplconf.model import Pod, PortMapping
+from nplconf.run.observed import Observed
+from nplconf.run.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """The node and the cluster as one run sees them.
+
+    Attributes:
+        observed: The node as it was read.
+        options: The options of the run.
+        live: The mappings that are in force.
+        pods: This node's Pods; none where no cluster was read.
+        writable: Annotations are written, and not only reported.
+
+    """
+
+    observed: Observed
+    options: Options
+    live: tuple[PortMapping, ...]
+    pods: tuple[Pod, ...] = ()
+    writable: bool = True

@@ -1,0 +1,139 @@
+"""Writing rules: what must be written, and the transactions that write it or take it back."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from nplconf.model import Change, Failure, Family, PortMapping, RuleKey
+from nplconf.node import Node
+from nplconf.rules import Goal
+from nplconf.run import reasons
+from nplconf.run.decision import Decision
+from nplconf.run.observed import Observed
+from nplconf.run.wanted_rules import rules_for, rules_of_family
+
+
+class RuleSet(NamedTuple):
+    """The rules that one step brings into force.
+
+    Attributes:
+        mappings: The mappings that they serve.
+        wanted: The rules, by family.
+        changed: The places of new and changed mappings, which the kernel may refuse.
+
+    """
+
+    mappings: tuple[PortMapping, ...]
+    wanted: Mapping[Family, Any]
+    changed: frozenset[RuleKey] = frozenset()
+
+
+class Written(NamedTuple):
+    """What came of a step. seen: the rules of each family as they were read last."""
+
+    seen: Mapping[Family, Any]
+    failures: tuple[Failure, ...] = ()
+
+
+def old_ports(decision: Decision) -> tuple[PortMapping, ...]:
+    """Return the mappings at their old ports whose rules stay until the new port is published.
+
+    Another mapping may get the old port in the same run; then the old rule cannot stay.
+    """
+    moves = [change.was for change in decision.diff.changes if change.was and _is_move(change, change.was)]
+    if not moves:
+        return ()
+    wanted = {m.key for m in decision.eligible}
+    targets = {(m.pod, m.pod_ip, m.pod_port) for m in decision.eligible}
+    return tuple(was for was in moves if was.key not in wanted and (was.pod, was.pod_ip, was.pod_port) in targets)
+
+
+def _is_move(change: Change, was: PortMapping) -> bool:
+    """Whether a mapping leads to the same port of the same Pod at another node port now."""
+    return change.reason == reasons.DOUBLED if change.action == "delete" else was.key != change.mapping.key
+
+
+def rule_set(decision: Decision, observed: Observed, further: Collection[PortMapping] = ()) -> RuleSet:
+    """Return the rules of a decision, and those of further mappings."""
+    changed = frozenset(
+        change.mapping.key
+        for change in decision.diff.changes
+        if change.action != "delete" and change.was != change.mapping
+    )
+    if not further:
+        return RuleSet(decision.eligible, decision.wanted, changed)
+    rows = _with(decision.eligible, further)
+    return RuleSet(rows, rules_for(rows, decision.addresses, decision.plan.port_range, observed), changed)
+
+
+def _with(rows: tuple[PortMapping, ...], further: Iterable[PortMapping]) -> tuple[PortMapping, ...]:
+    return tuple(sorted((*rows, *further), key=lambda m: (m.key, m.pod, m.pod_port)))
+
+
+def differing(goal: RuleSet, observed: Observed, found: Mapping[Family, Any]) -> tuple[Family, ...]:
+    """Return the families whose rules differ from the wanted ones. found: the rules as they were read last."""
+    rules, wanted = observed.rules, goal.wanted
+    return tuple(family for family, have in found.items() if family in wanted and rules.differs(have, wanted[family]))
+
+
+def write(
+    goal: RuleSet,
+    decision: Decision,
+    observed: Observed,
+    node: Node,
+    found: Mapping[Family, Any],
+    families: Collection[Family],
+) -> Written:
+    """Bring the rules of these families in line with the wanted ones, in one transaction per family or backend.
+
+    Args:
+        goal: The rules.
+        decision: What the run does, with the addresses and the port range.
+        observed: The node as it was read.
+        node: The node to write to.
+        found: The rules as they were read last.
+        families: The families to write.
+
+    """
+    if not families:
+        return Written(dict(found))
+    rows = [m for m in goal.mappings if m.via == "dnat" and m.family in families]
+    every = Counter(mapping.family for mapping in rows)
+
+    def build(family: Family, mappings: Sequence[PortMapping]) -> Any:
+        if len(mappings) == every[family]:  # all of them, in whatever order: these rules are built already
+            return goal.wanted[family]
+        return rules_of_family(mappings, family, decision.addresses, decision.plan.port_range, observed)
+
+    stay, add = [m for m in rows if m.key not in goal.changed], [m for m in rows if m.key in goal.changed]
+    synced = node.sync(Goal({family: found[family] for family in families}, build, stay, add))
+    refused = (Failure("rule", row.subject, message, refused=True) for row, message in synced.refused)
+    errors = (Failure("rule", family, message) for family, message in synced.errors)
+    return Written({**found, **synced.found}, (*refused, *errors))
+
+
+def take_back(
+    gone: frozenset[PortMapping],
+    rest: Iterable[PortMapping],
+    decision: Decision,
+    observed: Observed,
+    node: Node,
+    found: Mapping[Family, Any],
+) -> Written:
+    """Remove rules that this run has made or left. The next run tries again, as their Services still ask for them.
+
+    Args:
+        gone: The mappings whose rules go.
+        rest: Mappings at old ports whose rules stay.
+        decision: What the run does.
+        observed: The node as it was read.
+        node: The node to write to.
+        found: The rules as they were read last.
+
+    """
+    rows = tuple(m for m in _with(decision.eligible, rest) if m not in gone)
+    goal = RuleSet(rows, rules_for(rows, decision.addresses, decision.plan.port_range, observed))
+    written = write(goal, decision, observed, node, found, differing(goal, observed, found))
+    changes = [Change("delete", "refused", mapping, mapping) for mapping in gone]
+    flushed = node.flush_flows(changes, rows, decision.addresses, everything=False)
+    return Written(written.seen, (*written.failures, *flushed))
