@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nplconf.cli import record, say
@@ -10,8 +11,13 @@ from nplconf.cli.inputs import Inputs
 from nplconf.cli.worlds import Worlds, open_cluster
 from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError, StoppedError
+from nplconf.node import Node
 from nplconf.node.linux import LinuxNode
+from nplconf.node.state import FILE
+from nplconf.run import act, reconcile
+from nplconf.run.decision import Bounds
 from nplconf.run.outcome import Result
+from nplconf.settings import Settings
 from nplconf.watch.drift import Monitor
 from nplconf.watch.hub import Cause, Hub
 from nplconf.watch.node import RememberedNode
@@ -78,7 +84,7 @@ class WatchJob:
 
     def _carried_out(self, worlds: Worlds) -> Result:
         try:
-            result = apply.carry_out(self._inputs.settings, worlds, self._inputs.bounds)
+            result = apply.carry_out(self._inputs.settings, worlds, self._inputs.bounds, self._applied)
         except Exception:
             self._node.forget()
             raise
@@ -86,8 +92,19 @@ class WatchJob:
             self._node.forget()
         return replace(result, degraded=(*self._inputs.problems, *result.degraded))
 
+    def _applied(self, cluster: Cluster, node: Node, settings: Settings, bounds: Bounds) -> Result:
+        problems: tuple[str, ...] = ()
+        self._node.begin_run()
+        try:
+            result = reconcile.apply(cluster, node, settings, bounds)
+        finally:
+            if last := self._node.end_run():
+                problems = act.save_state(node, last, self._node.load().text).problems
+        return replace(result, degraded=tuple(dict.fromkeys((*result.degraded, *problems))))
+
     def _opened(self) -> RememberedNode:
-        return RememberedNode(LinuxNode.open(self._inputs.settings), self._monitor)
+        settings = self._inputs.settings
+        return RememberedNode(LinuxNode.open(settings), Path(settings.state_dir, FILE), self._monitor)
 
     def _report(self, result: Result, code: int) -> str:
         self._hub.wake(result.decision.next_end)

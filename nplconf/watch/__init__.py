@@ -12,8 +12,15 @@
     metrics   what is counted between runs
     server    /metrics, /healthz, /readyz
 
-Events only say when to run. A run is `apply` on a snapshot that equals a fresh list, so nothing is decided twice. Two
-things are kept in memory between runs: the mirror, which a new list replaces after a gap, and the fields of
-`node.RememberedNode`, which each resync reads again. The run itself is `cli.job.WatchJob`, as it is `apply`'s. `run`
-and everything below it know nothing of this package.
+Events only say when to run. A run is `apply` on a snapshot that equals a fresh list, so nothing is decided twice. The
+run itself is `cli.job.WatchJob`, as it is `apply`'s. `run` and everything below it know nothing of this package.
+
+What is kept in memory between runs, why it may be, and what corrects it when it is wrong:
+
+    mirror          events since a list, without a gap, give what a new list would; after a gap a new list replaces it
+    node.Known      each fact has its reason there; each resync reads all of them again, and so does a run after drift,
+                    after a run that failed, and after a run of another process
+    files.LastGood  configuration, plan and policy: made again when the inode, time or size of a file changes
+
+The state file is no memory: it is on the disk before a rule or an annotation changes.
 """

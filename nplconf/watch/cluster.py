@@ -1,10 +1,14 @@
 """The mirror as the cluster of a run: read from memory, written to the API server."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
-from nplconf.cluster.api.client import ApiCluster
+from nplconf.cluster import Cluster
 from nplconf.model import ClusterState, Event, Failure, Patch, Right
 from nplconf.watch.hub import Hub
+
+TELL_WITHIN = 2.0
+"""Seconds for which changes of the cluster may delay the Events of a run."""
 
 
 class WatchedCluster:
@@ -13,11 +17,14 @@ class WatchedCluster:
     Args:
         hub: has the mirror.
         api: the same API server, for what is written.
+        clock: monotonic seconds.
     """
 
-    def __init__(self, hub: Hub, api: ApiCluster) -> None:
+    def __init__(self, hub: Hub, api: Cluster, clock: Callable[[], float] = time.monotonic) -> None:
         self._hub = hub
         self._api = api
+        self._clock = clock
+        self._delayed: float | None = None
 
     @property
     def writable(self) -> bool:
@@ -36,7 +43,12 @@ class WatchedCluster:
         return failures
 
     def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
-        """See `Cluster`."""
+        """See `Cluster`. While changes wait for a run, that run creates the Events: Pods are published first."""
+        now = self._clock()
+        if self._hub.busy and now - (self._delayed or now) < TELL_WITHIN:
+            self._delayed = self._delayed or now
+            return tuple(events)
+        self._delayed = None
         return self._api.tell(events, node)
 
     def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:

@@ -113,6 +113,11 @@ class Hub:
 
     # --- read by the loop
 
+    @property
+    def busy(self) -> bool:
+        """Return whether events wait for a run."""
+        return self._pending is not None
+
     def snapshot(self) -> ClusterState:
         """Return the cluster as it is now. Raises the error of a resource that cannot be followed at present."""
         with self._changed:

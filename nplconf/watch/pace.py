@@ -24,8 +24,8 @@ class Debounce:
     latest: float
 
 
-AT_ONCE = Debounce(quiet=0.005, latest=0.05)
-"""For runs on a node."""
+AT_ONCE = Debounce(quiet=0.001, latest=0.05)
+"""For runs on a node. What comes during a run, which takes longer, is one further run."""
 FOR_RELOADS = Debounce(quiet=0.05, latest=0.25)
 """For what makes a load balancer read its configuration again: at most some 4 times a second."""
 
