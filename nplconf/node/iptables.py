@@ -6,25 +6,26 @@ rules are read again after each transaction.
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Backend, Family, IptablesKind, PortMapping, PortRange
-from nplconf.node import command, foreign, libnftables, nft, piecewise, routes
+from nplconf.node import command, foreign, libnftables, native, nft, piecewise, routes
 from nplconf.node.backend import legacy_has, program
 from nplconf.node.halving import Fault, write_most
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.iptables import ending, tree
 from nplconf.rules.iptables.rule import CHAIN, Rule
-from nplconf.rules.iptables.table import BASES, INDEX, JUMPS, Table, linked, rules_of
+from nplconf.rules.iptables.table import BASES, ENTRY, INDEX, JUMPS, Table, linked, rules_of
 from nplconf.rules.iptables.table import read as parse
 from nplconf.rules.iptables.taking import Origin, taking
 from nplconf.rules.iptables.transaction import obsolete, removal, transaction
 from nplconf.rules.iptables.tree import differs
 from nplconf.rules.masquerade import devices_to
+from nplconf.rules.native import Base
 
 READ = 20.0
 """Seconds for one reading call. A save beside 50,000 foreign lines takes up to 7."""
@@ -48,6 +49,8 @@ PATIENCE = 8.0
 """Seconds in which a call is repeated while the lock or the resource is not free."""
 SYNC = 60.0
 """Seconds for all attempts to sync one family."""
+ENTRIES = ("PREROUTING", "OUTPUT")
+"""The base chains from which packets come to a mapping; the second has those that the node itself sends."""
 NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
 """A transaction without effect. If it is refused, everything is refused."""
 
@@ -118,10 +121,12 @@ def _accepted(table: Table, family: Family, backend: IptablesKind) -> Table:
     The place is right if no rule before the jump could end or masquerade translated packets.
     """
     base = table.bases["POSTROUTING"]
+    if not base.ahead:
+        return table
     pods = frozenset(rule.pod_ip for rule in tree.live(table, family))
     flows = ending.Flows(pods, devices_to(routes.read(), pods))
     step = partial(ending.ends, base.ahead, flows=flows)
-    if not base.ahead or foreign.walked(step, partial(_others, family, backend)).possible:
+    if foreign.walked(step, partial(_others, family, backend)).possible:
         return table
     return replace(table, bases={**table.bases, "POSTROUTING": replace(base, place="right")})
 
@@ -133,16 +138,17 @@ def _others(family: Family, backend: IptablesKind, names: Sequence[str]) -> Mapp
     return rules_of("".join(piecewise.listed(partial(_list, family, backend), names).values()))
 
 
-def _prerouting(family: Family, backend: IptablesKind) -> Sequence[str]:
-    """Return the rules of PREROUTING in a backend that is not in use. Empty if it has no nat table."""
-    if backend == "legacy":
-        there = legacy_has("nat", family)
-    else:
-        there = "PREROUTING" in (libnftables.chains(family, "nat") or ())
+def _unused(family: Family, backend: IptablesKind) -> Mapping[str, Sequence[str] | None]:
+    """Return the rules of the base chains in a backend that is not in use; None for one that iptables cannot list."""
     try:
-        return _others(family, backend, ["PREROUTING"]).get("PREROUTING", ()) if there else ()
+        if backend == "legacy":
+            chains = _others(family, backend, ENTRIES) if legacy_has("nat", family) else {}
+            return {name: chains[name] for name in ENTRIES if name in chains}
+        names = [name for name in ENTRIES if name in (libnftables.chains(family, "nat") or ())]
+        texts = {name: _list(family, backend, [name]) for name in names}
     except UnavailableError:
-        return ()
+        return {}
+    return {name: None if text is None else rules_of(text).get(name, ()) for name, text in texts.items()}
 
 
 def _save(family: Family, backend: IptablesKind) -> Table | None:
@@ -329,13 +335,22 @@ class IptablesDriver:
 
     def foreign(self, found: Mapping[Family, Table], ports: PortRange) -> tuple[ForeignRule, ...]:
         """See `RuleDriver`."""
-        ahead: dict[Family, Sequence[str]] = {f: table.bases["PREROUTING"].ahead for f, table in found.items()}
-        rules = ahead or {family: _prerouting(family, self.kind) for family in FAMILIES}
-        taken: list[ForeignRule] = []
-        for family, texts in rules.items():
-            step = partial(taking, texts, origin=Origin(self.name, family, ours=bool(ahead)), ports=ports)
-            taken += foreign.walked(step, partial(_others, family, self.kind)).rules
-        return tuple(taken)
+        families: Iterable[Family] = found or FAMILIES
+        return tuple(rule for family in families for rule in self._foreign(found.get(family), family, ports))
+
+    def _foreign(self, own: Table | None, family: Family, ports: PortRange) -> Iterator[ForeignRule]:
+        """Yield the rules of one family that take packets. own: None where this backend is not in use."""
+        ahead = {name: own.bases[name].ahead for name in ENTRIES} if own else _unused(family, self.kind)
+        step = partial(
+            taking,
+            {name: texts for name, texts in ahead.items() if texts is not None},
+            origin=Origin(self.name, family, ours=own is not None),
+            ports=ports,
+        )
+        yield from foreign.walked(step, partial(_others, family, self.kind)).rules
+        for name in (name for name, texts in ahead.items() if texts is None):
+            base = Base(nft.NAMES[family], "nat", name, local=name == "OUTPUT", until=ENTRY if own else "")
+            yield from native.taken_in(base, ports)
 
     def present(self) -> tuple[Family, ...]:
         """See `RuleDriver`."""

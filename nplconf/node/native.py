@@ -8,7 +8,7 @@ from typing import Any
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import PortRange
 from nplconf.node import foreign, libnftables, nft
-from nplconf.rules.foreign import ForeignRule
+from nplconf.rules.foreign import ForeignRule, distinct
 from nplconf.rules.native import Base, taking
 
 DSTNAT = -100
@@ -19,7 +19,7 @@ _NOT_NATIVE = {("ip", "nat"), ("ip6", "nat"), ("inet", "nplconf")}
 """The tables of iptables-nft, and that of nplconf."""
 _TABLE = re.compile(r"table (\S+) (\S+) {")
 _CHAIN = re.compile(r"\tchain (\S+) {")
-_BASE = re.compile(r"\t\ttype nat hook prerouting priority (-?\d+);")
+_BASE = re.compile(r"\t\ttype nat hook (prerouting|output) priority (-?\d+);")
 
 
 def rules(ports: PortRange, last: int) -> tuple[ForeignRule, ...]:
@@ -33,22 +33,23 @@ def rules(ports: PortRange, last: int) -> tuple[ForeignRule, ...]:
         listed = libnftables.ask("list chains\n")
     except (UnavailableError, PermissionDeniedError):
         return ()
-    return tuple(rule for base in bases(listed, last) for rule in _of(base, ports))
+    return distinct(rule for base in bases(listed, last) for rule in taken_in(base, ports))
 
 
 def bases(listed: str, last: int) -> Iterator[Base]:
-    """Yield the native base chains of type nat in prerouting, from the output of `nft -n list chains`."""
+    """Yield the native base chains of type nat in prerouting and output, from the output of `nft -n list chains`."""
     kind = table = chain = ""
     for line in listed.splitlines():
         if found := _TABLE.match(line):
             kind, table = found.groups()
         elif found := _CHAIN.match(line):
             chain = found[1]
-        elif (found := _BASE.match(line)) and int(found[1]) <= last and (kind, table) not in _NOT_NATIVE:
-            yield Base(kind, table, chain)
+        elif (found := _BASE.match(line)) and int(found[2]) <= last and (kind, table) not in _NOT_NATIVE:
+            yield Base(kind, table, chain, local=found[1] == "output")
 
 
-def _of(base: Base, ports: PortRange) -> tuple[ForeignRule, ...]:
+def taken_in(base: Base, ports: PortRange) -> tuple[ForeignRule, ...]:
+    """Return the rules from one base chain on that take packets to a port range; none where nft gives no answer."""
     try:
         return foreign.walked(partial(taking, base=base, ports=ports), partial(_read, base)).rules
     except (AttributeError, KeyError, TypeError, ValueError):  # JSON that no known version of nft prints

@@ -25,6 +25,7 @@ class ForeignRule(NamedTuple):
     """A rule that takes packets to some ports of the node.
 
     place: where it stands. destinations: all must hold. to: ADDRESS:PORT that it leads to, "" where that is unknown.
+    local: it takes only the packets that programs on the node send (hook output). Load balancers are not concerned.
     """
 
     family: Family
@@ -35,14 +36,25 @@ class ForeignRule(NamedTuple):
     text: str
     destinations: tuple[Network, ...] = ()
     to: str = ""
+    local: bool = False
 
     def __str__(self) -> str:
         text = self.text if len(self.text) <= TEXT else f"{self.text[:TEXT]}..."
         return f"{self.place}: {text}"
 
 
+def distinct(rules: Iterable[ForeignRule]) -> tuple[ForeignRule, ...]:
+    """Return each rule once; as `local` only those that take no packets from outside."""
+    found = dict.fromkeys(rules)
+    return tuple(rule for rule in found if not (rule.local and rule._replace(local=False) in found))
+
+
 def hits(
-    rules: Iterable[ForeignRule], mappings: Iterable[PortMapping], addresses: Mapping[Family, Sequence[str]]
+    rules: Iterable[ForeignRule],
+    mappings: Iterable[PortMapping],
+    addresses: Mapping[Family, Sequence[str]],
+    *,
+    local: bool = False,
 ) -> dict[RuleKey, ForeignRule]:
     """Return the mappings whose packets a foreign rule takes, and which rule does.
 
@@ -52,9 +64,10 @@ def hits(
         rules: the foreign rules that come first.
         mappings: what is in place, or must be; hostPort mappings are the CNI's own, and no rule hits them.
         addresses: the node's addresses that clients may send to.
+        local: only the rules that take the node's own packets, instead of those that take packets from outside.
 
     """
-    near = [rule for rule in rules if _concerns(rule, addresses.get(rule.family, ()))]
+    near = [rule for rule in rules if rule.local == local and _concerns(rule, addresses.get(rule.family, ()))]
     if not near:
         return {}
     found: dict[RuleKey, ForeignRule] = {}
@@ -85,7 +98,8 @@ def findings(taken: Mapping[RuleKey, ForeignRule], mappings: Iterable[PortMappin
 
 def _finding(rule: ForeignRule, names: Sequence[str]) -> Finding:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    message = f"{', '.join(names[:NAMED])}{more}: a foreign rule takes the packets first ({rule}); remove that rule"
+    packets = "packets that this node sends to itself" if rule.local else "packets"
+    message = f"{', '.join(names[:NAMED])}{more}: a foreign rule takes the {packets} first ({rule}); remove that rule"
     return Finding("foreign", f"{rule.family} {rule.place}", message)
 
 

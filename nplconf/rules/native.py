@@ -19,15 +19,22 @@ _WORDS: Mapping[Family, str] = {"IPv4": "ip", "IPv6": "ip6"}
 _PROTOCOLS = {6: "tcp", 17: "udp", "tcp": "tcp", "udp": "udp"}
 _NO_CONDITION = frozenset(("counter", "log", "comment", "mangle", "notrack", "meta", "ct helper", "quota", "flow"))
 _TRANSLATES = ("dnat", "redirect", "drop", "reject")
+_OUT_DEVICE = ({"key": "oif"}, {"key": "oifname"})
 _XT_TRANSLATES = ("DNAT", "REDIRECT", "NETMAP")
 
 
 class Base(NamedTuple):
-    """A base chain. kind: the table's family, as nft calls it (ip, ip6, inet)."""
+    """A base chain.
+
+    kind: the table's family, as nft calls it (ip, ip6, inet). local: it sees the packets that the node itself sends.
+    until: the chain of ours to which the base chain jumps; the packets that come there are ours.
+    """
 
     kind: str
     table: str
     chain: str
+    local: bool = False
+    until: str = ""
 
 
 class Taking(NamedTuple):
@@ -100,9 +107,13 @@ class _Walk:
                 self._take(chain, hit, parts)
                 yield hit
         elif kind in ("jump", "goto"):
-            self.chain(str(value.get("target", "")), reach, depth + 1)
-            yield from [reach] if kind == "goto" else []
+            ours = value.get("target") == self._base.until
+            if not ours:
+                self.chain(str(value.get("target", "")), reach, depth + 1)
+            yield from [reach] if kind == "goto" or ours else []
         elif kind in ("accept", "return"):
+            if self._base.until and (kind == "accept" or depth == 0):  # they end the base chain before our jump
+                self._take(chain, reach, parts)
             yield reach
 
     def _translated(self, reach: Reach, value: Any) -> Iterator[Reach]:
@@ -117,7 +128,10 @@ class _Walk:
         if reach.sure or reach.named:
             place = f"nft {self._base.kind} {self._base.table} {chain}"
             text = _text(parts)
-            self.found += (ForeignRule(self._family, *ports, place, text, reach.destinations) for ports in reach.ports)
+            self.found += (
+                ForeignRule(self._family, *ports, place, text, reach.destinations, local=self._base.local)
+                for ports in reach.ports
+            )
 
     # --- conditions
 
@@ -160,6 +174,8 @@ class _Walk:
                     return None
                 reach = narrowed
             return reach
+        if self._base.local and isinstance(left, dict) and left.get("meta") in _OUT_DEVICE:
+            return None if (value == "lo") == negated else reach  # a packet from the node to itself leaves by lo
         return _narrowed(reach, left if isinstance(left, dict) else {}, value, self._family, negated=negated)
 
 

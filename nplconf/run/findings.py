@@ -37,6 +37,7 @@ def findings(
     found = [f for family, have in wrong.items() for f in rules.findings(have, of_live[family], family)]
     found += _leftovers(observed)
     found += foreign.findings(taken, eligible)
+    found += foreign.findings(foreign.hits(observed.foreign, eligible, target.addresses, local=True), eligible)
     found += antrea.findings(observed.antrea.chains, plan.port_range)
     if observed.unreadable:
         concerned = {m.family for m in (*plan.mappings, *orphaned(observed, plan)) if m.via == "dnat"}

@@ -1,6 +1,7 @@
 """Rules of others that take a published port first: it is not published, and verify names the rule."""
 
 import json
+import re
 
 import pytest
 import worlds
@@ -120,6 +121,69 @@ def test_a_native_rule_that_takes_a_port_is_found(served: World, text: str) -> N
         served.run("nft", "delete", "table", *table.split())
     assert served.apply().code == 0
     assert port(served) == number
+
+
+IN_IPTABLES = {
+    "port": "tcp dport {port} dnat to 10.244.3.2:8080",
+    "map": "dnat to tcp dport map {{ {port} : 10.244.3.2 }}",
+    "set": "ip daddr 10.10.10.10 tcp dport {{ {port}, 80 }} redirect to :22",
+}
+
+
+@pytest.mark.parametrize("rule", IN_IPTABLES.values(), ids=IN_IPTABLES)
+def test_a_native_rule_in_a_chain_of_iptables_is_found(served: World, rule: str) -> None:
+    """iptables-nft cannot list the chain any more."""
+    number = port(served)
+    served.restore("*nat\n-A PREROUTING -i none -j ACCEPT\nCOMMIT\n", backend="nft")
+    added = served.run("nft", "insert", "rule", "ip", "nat", "PREROUTING", rule.format(port=number))
+    assert added.returncode == 0, added.stderr
+    assert served.ask("client", NODE_IP, number or 0) != Answer("web", 8080, CLIENT["IPv4"])
+    verified = served.told("verify")
+    assert verified.code == 2
+    assert [f for f in verified.data["findings"] if f["kind"] == "foreign" and str(number) in f["message"]]
+    assert served.apply().code == 5
+    assert port(served) is None
+    (handle,) = re.findall(
+        r"(?:dnat|redirect).* # handle (\d+)",
+        served.run("nft", "-a", "list", "chain", "ip", "nat", "PREROUTING").stdout,
+    )
+    assert served.run("nft", "delete", "rule", "ip", "nat", "PREROUTING", "handle", handle).returncode == 0
+    assert served.apply().code == 0
+    assert port(served) == number
+
+
+@pytest.mark.parametrize("backend", ["nft"], indirect=True)
+def test_a_native_rule_behind_ours_in_a_chain_of_iptables_takes_nothing(served: World) -> None:
+    rule = f"tcp dport {{ {port(served)}, 80 }} dnat to 10.244.3.2:8080"
+    assert served.run("nft", "add", "rule", "ip", "nat", "PREROUTING", rule).returncode == 0
+    assert served.ask("client", NODE_IP, port(served) or 0) == Answer("web", 8080, CLIENT["IPv4"])
+    assert served.nplconf("verify").returncode == 0
+
+
+LOCAL = {
+    "iptables": "iptables-{kind} -t nat -I OUTPUT -p tcp --dport {port} -j DNAT --to-destination 10.244.3.2:8080",
+    "native": "nft -f -",
+}
+
+
+@pytest.mark.parametrize("how", LOCAL)
+def test_a_rule_that_takes_packets_of_the_node_alone_is_a_finding_and_the_port_stays_published(
+    served: World, how: str
+) -> None:
+    number = port(served)
+    rule = f"tcp dport {number} dnat to 10.244.3.2:8080"
+    text = f"table ip mine {{ chain out {{ type nat hook output priority -101; {rule}; }}; }}"
+    kind = served.iptables if served.iptables in ("nft", "legacy") else "nft"
+    command = LOCAL[how].format(kind=kind, port=number).split()
+    assert served.run(*command, text=text).returncode == 0
+    verified = served.told("verify")
+    assert verified.code == 2
+    (finding,) = [f for f in verified.data["findings"] if f["kind"] == "foreign"]
+    assert str(number) in finding["message"]
+    assert "this node sends to itself" in finding["message"]
+    assert served.apply().code == 0
+    assert port(served) == number
+    assert served.ask("client", NODE_IP, number or 0) == Answer("web", 8080, CLIENT["IPv4"])
 
 
 def test_a_native_chain_that_comes_later_takes_nothing(served: World) -> None:

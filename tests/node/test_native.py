@@ -30,6 +30,9 @@ table inet firewalld {
 	chain nat_POSTROUTING {
 		type nat hook postrouting priority 110; policy accept;
 	}
+	chain nat_OUTPUT {
+		type nat hook output priority -90; policy accept;
+	}
 	chain filter {
 		type filter hook prerouting priority -150; policy accept;
 	}
@@ -45,7 +48,8 @@ table ip6 mine {
 def test_only_native_nat_chains_up_to_a_priority_come_first() -> None:
     mine, firewalld = Base("ip6", "mine", "pre"), Base("inet", "firewalld", "nat_PREROUTING")
     assert list(native.bases(LISTED, native.DSTNAT)) == [mine]
-    assert list(native.bases(LISTED, native.OWN)) == [firewalld, mine]
+    output = firewalld._replace(chain="nat_OUTPUT", local=True)
+    assert list(native.bases(LISTED, native.OWN)) == [firewalld, output, mine]
 
 
 def test_without_an_answer_of_nftables_there_are_none(mocker: MockerFixture) -> None:

@@ -49,6 +49,8 @@ def test_a_base_chain_that_cannot_be_listed_is_asked_for_our_jump() -> None:
     assert read("POSTROUTING").bases["POSTROUTING"].place == "right"
     assert read("POSTROUTING", there=False).bases["POSTROUTING"] == Base((), "missing")
     assert read("INPUT", there=False).bases["INPUT"] == Base((), "right")
+    assert read("PREROUTING").bases["PREROUTING"].ahead is None
+    assert read("POSTROUTING").bases["PREROUTING"].ahead == ()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import worlds
 
 from nplconf.model import Family, PortMapping
-from nplconf.rules.foreign import ForeignRule, Network, findings, hits
+from nplconf.rules.foreign import ForeignRule, Network, distinct, findings, hits
 
 ADDRESSES: dict[Family, tuple[str, ...]] = {"IPv4": ("10.0.0.1", "10.10.10.10"), "IPv6": ("fd00:10::10",)}
 RULE = ForeignRule("IPv4", "tcp", 61040, 61050, "iptables-nft X", "-p tcp -j DNAT")
@@ -54,3 +54,12 @@ def test_a_long_rule_is_cut() -> None:
     long = RULE._replace(text="x" * 10_000)
     (finding,) = findings(hits([long], [MAPPING], ADDRESSES), [MAPPING])
     assert len(finding.message) < 600
+
+
+def test_a_rule_for_both_ways_is_named_once_and_one_for_the_node_alone_says_so() -> None:
+    local = RULE._replace(local=True)
+    assert distinct([local, RULE, local]) == (RULE,)
+    assert distinct([local, local]) == (local,)
+    assert hits([local], [MAPPING], ADDRESSES) == hits([RULE], [MAPPING], ADDRESSES, local=True) == {}
+    (finding,) = findings(hits([local], [MAPPING], ADDRESSES, local=True), [MAPPING])
+    assert "takes the packets that this node sends to itself first" in finding.message

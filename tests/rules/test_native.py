@@ -127,3 +127,41 @@ def test_what_is_given_back_first_is_not_taken() -> None:
 
 def test_a_loop_of_chains_ends() -> None:
     assert walked([{"jump": {"target": "pre"}}]) == Taking((), frozenset())
+
+
+# --- in base chains of iptables-nft, which cannot list native rules ---------------------------------------------------
+
+OWN = Base("ip", "nat", "pre", until="NPLCONF")
+NATIVE = [is_(DPORT, 61004), DNAT]
+JUMP: list[dict[str, Any]] = [COUNTER, {"jump": {"target": "NPLCONF"}}]
+
+
+@pytest.mark.parametrize("rule", [NATIVE, [is_(DPORT, 61004), {"accept": None}], [is_(DPORT, 61004), {"return": None}]])
+def test_what_ends_a_base_chain_before_our_jump_takes_packets(rule: list[dict[str, Any]]) -> None:
+    found = walked(rule, JUMP, base=OWN).rules
+    assert {(r.protocol, r.first, r.place) for r in found} == {("tcp", 61004, "nft ip nat pre")}
+    assert walked(JUMP, rule, base=OWN) == Taking((), frozenset())
+
+
+def test_in_a_base_chain_without_our_jump_only_a_translation_takes_packets() -> None:
+    other = OWN._replace(until="")
+    assert walked([is_(DPORT, 61004), {"accept": None}], base=other).rules == ()
+    assert len(walked(NATIVE, base=other).rules) == 1
+
+
+def test_a_chain_that_gives_packets_back_to_a_base_chain_takes_none() -> None:
+    rules = walked([{"jump": {"target": "x"}}], JUMP, base=OWN, chain_x=[[is_(DPORT, 61004), {"return": None}]]).rules
+    assert rules == ()
+
+
+# --- packets that the node itself sends -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["oif", "oifname"])
+def test_packets_of_the_node_to_itself_leave_by_lo(name: str) -> None:
+    local = BASE._replace(local=True)
+    device = {"meta": {"key": name}}
+    assert {rule.local for rule in walked([is_(device, "lo"), DNAT], base=local).rules} == {True}
+    assert {rule.local for rule in walked([is_(device, "eth0", "!="), DNAT], base=local).rules} == {True}
+    assert walked([is_(device, "eth0"), is_(DPORT, 61004), DNAT], base=local).rules == ()
+    assert walked([is_(device, "lo", "!="), is_(DPORT, 61004), DNAT], base=local).rules == ()

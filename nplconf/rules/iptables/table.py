@@ -33,12 +33,13 @@ Place = Literal["right", "missing", "doubled", "moved", "foreign"]
 class Base:
     """What is ours in a base chain. jumps: the text of each rule that leads to a chain of ours, in order.
 
-    ahead: the text of each rule of others before the jump; of all of them where the jump will be appended.
+    ahead: the text of each rule of others before the jump; of all of them where the jump will be appended; None where
+    iptables cannot list the chain.
     """
 
     jumps: tuple[str, ...]
     place: Place
-    ahead: tuple[str, ...] = field(default=(), compare=False)
+    ahead: tuple[str, ...] | None = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,17 +98,17 @@ def unlisted(name: str, targets: Sequence[str] | None, *, there: bool) -> Base:
 
     """
     if name not in JUMPS:
-        return Base((), "right")
+        return Base((), "right", None)
     if not there:
-        return Base((), "missing")
+        return Base((), "missing", None)
     places = [i for i, target in enumerate(targets or ()) if is_own(target)]
     if targets is None or not places:
-        return Base((JUMPS[name],), "right")
+        return Base((JUMPS[name],), "right", None)
     jumps = (JUMPS[name],) * len(places)
     if len(places) > 1:
-        return Base(jumps, "doubled")
+        return Base(jumps, "doubled", None)
     late = places != [0] if name == "POSTROUTING" else "KUBE-SERVICES" in (targets or ())[places[0] :]
-    return Base(jumps, "moved" if late else "right")
+    return Base(jumps, "moved" if late else "right", None)
 
 
 def rules_of(text: str) -> dict[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Rules of others that take packets to our ports before our jump in PREROUTING sees them.
+"""Rules of others that take packets to our ports before our jump in PREROUTING or OUTPUT sees them.
 
 A rule can have any condition, and many cannot be judged here (an ipset, a mark, an interface). A rule that names a port
 of ours counts, whatever else it asks for. One that names none counts only when it takes every packet from outside.
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from nplconf.model import Family, PortRange
-from nplconf.rules.foreign import ForeignRule, Network
+from nplconf.rules.foreign import ForeignRule, Network, distinct
 from nplconf.rules.iptables.match import DEPTH, ENDS, GOES_ON, LOOPBACK, PORTS, Chains, Term, misses, parse
 from nplconf.rules.reach import Reach, only, outside, to, within, without
 
@@ -34,27 +34,31 @@ class Taking(NamedTuple):
     unknown: frozenset[str]
 
 
-def taking(rules: Sequence[str], chains: Chains, origin: Origin, ports: PortRange) -> Taking:
+def taking(bases: Chains, chains: Chains, origin: Origin, ports: PortRange) -> Taking:
     """Return the rules that take packets to a port range.
 
     Args:
-        rules: the text of each rule before our jump in PREROUTING.
+        bases: the text of each rule before our jump, by base chain: PREROUTING, and OUTPUT for the node's own packets.
         chains: what is known of other chains.
         origin: what the rules are part of.
         ports: the port range of this node.
 
     """
     walk = _Walk(chains, origin, ports)
-    walk.chain("PREROUTING", rules, to(ports), 0)
-    return Taking(tuple(walk.found), frozenset(walk.unknown))
+    for base, rules in bases.items():
+        walk.local = base == "OUTPUT"
+        walk.chain(base, rules, to(ports), 0)
+    return Taking(distinct(walk.found), frozenset(walk.unknown))
 
 
 class _Walk:
-    """The way of packets through chains, and what was found on it."""
+    """The way of packets through chains, and what was found on it. local: it is the node that sends them."""
 
     def __init__(self, chains: Chains, origin: Origin, ports: PortRange) -> None:
         self.found: list[ForeignRule] = []
         self.unknown: set[str] = set()
+        self.local = False
+        self._entered: set[tuple[str, Reach, int]] = set()
         self._chains, self._origin, self._ports = chains, origin, ports
 
     def chain(self, name: str, rules: Sequence[str], reach: Reach, depth: int) -> None:
@@ -62,10 +66,11 @@ class _Walk:
             if misses(text, self._ports.first, self._ports.last):
                 continue
             match = parse(text)
-            hit = _narrowed(reach, match.terms)
+            judges = _LOCAL_JUDGES if self.local else _JUDGES
+            hit = _narrowed(reach, match.terms, judges)
             if hit is None or match.target in GOES_ON:
                 continue
-            sure_here = _narrowed(reach._replace(sure=True), match.terms)
+            sure_here = _narrowed(reach._replace(sure=True), match.terms, judges)
             left = reach if sure_here is None or not sure_here.sure else without(reach, hit)
             if match.target in ENDS or match.target == "RETURN":
                 if self._takes(match.target, depth):
@@ -85,20 +90,23 @@ class _Walk:
     def _enter(self, chain: str, reach: Reach, depth: int) -> None:
         if chain not in self._chains:
             self.unknown.add(chain)
-        elif depth < DEPTH:
+        elif depth < DEPTH and (chain, reach, depth) not in self._entered:  # from OUTPUT mostly as from PREROUTING
+            self._entered.add((chain, reach, depth))
             self.chain(chain, self._chains[chain], reach, depth + 1)
 
     def _take(self, chain: str, text: str, reach: Reach, to: str) -> None:
         if not (reach.sure or reach.named):
             return
         family, place = self._origin.family, f"{self._origin.program} {chain}"
-        self.found += (ForeignRule(family, *ports, place, text, reach.destinations, to) for ports in reach.ports)
+        self.found += (
+            ForeignRule(family, *ports, place, text, reach.destinations, to, self.local) for ports in reach.ports
+        )
 
 
-def _narrowed(reach: Reach, terms: Iterable[Term]) -> Reach | None:
+def _narrowed(reach: Reach, terms: Iterable[Term], judges: "Judges") -> Reach | None:
     """What of a reach a rule matches; None when that is nothing."""
     for term in terms:
-        judge = _JUDGES.get(term.name)
+        judge = judges.get(term.name)
         judged = judge(reach, term) if judge else reach._replace(sure=False)
         if judged is None or not judged.ports:
             return None
@@ -165,7 +173,8 @@ def _state(reach: Reach, term: Term) -> Reach | None:
     return None if ("NEW" in term.value.split(",")) == term.negated else reach
 
 
-_JUDGES: Mapping[str, Callable[[Reach, Term], Reach | None]] = {
+Judges = Mapping[str, Callable[[Reach, Term], Reach | None]]
+_JUDGES: Judges = {
     "-p": _protocol,
     **dict.fromkeys(PORTS, _port),
     "-d": _destination,
@@ -177,3 +186,15 @@ _JUDGES: Mapping[str, Callable[[Reach, Term], Reach | None]] = {
     "--state": _state,
     "--comment": lambda reach, _: reach,
 }
+
+
+def _out_device(reach: Reach, term: Term) -> Reach | None:
+    return None if (term.value == "lo") == term.negated else reach
+
+
+def _source_of_node(reach: Reach, term: Term) -> Reach | None:
+    return None if ("LOCAL" in term.value.split(",")) == term.negated else reach
+
+
+_LOCAL_JUDGES: Judges = {**_JUDGES, "-o": _out_device, "--src-type": _source_of_node}
+"""A packet from the node to one of its own addresses leaves by lo."""

@@ -156,7 +156,7 @@ def test_no_text_makes_reading_fail(text: str) -> None:
 
 
 def test_the_rules_of_others_that_will_stand_before_our_jump_are_kept_as_text() -> None:
-    def ahead(*rules: str) -> tuple[str, ...]:
+    def ahead(*rules: str) -> tuple[str, ...] | None:
         return read("".join(f"-A PREROUTING {rule}\n" for rule in rules)).bases["PREROUTING"].ahead
 
     assert ahead("-j A", "-j NPLCONF", "-j B") == ("-j A",)

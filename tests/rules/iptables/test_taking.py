@@ -15,7 +15,7 @@ TCP = {("tcp", 61000, 61009)}
 
 
 def walked(*rules: str, origin: Origin = ORIGIN, **chains: list[str]) -> Taking:
-    return taking(rules, chains, origin, RANGE)
+    return taking({"PREROUTING": rules}, chains, origin, RANGE)
 
 
 def ports(*rules: str, origin: Origin = ORIGIN, **chains: list[str]) -> set[tuple[str, int, int]]:
@@ -138,3 +138,45 @@ def test_in_a_base_chain_of_another_program_only_a_translation_takes_packets() -
     other = ORIGIN._replace(ours=False)
     assert ports("-j ACCEPT", origin=other) == ports("-j RETURN", origin=other) == set()
     assert ports("-p tcp -j DNAT --to-destination 10.0.0.5", origin=other) == TCP
+
+
+# --- packets that the node itself sends ------------------------------------------------------------------------------
+
+
+def taken_locally(*rules: str, outside: tuple[str, ...] = (), **chains: list[str]) -> set[tuple[str, bool]]:
+    found = taking({"PREROUTING": outside, "OUTPUT": rules}, chains, ORIGIN, RANGE).rules
+    return {(rule.place, rule.local) for rule in found}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-p tcp -m tcp --dport 61004 -j DNAT --to-destination 10.0.0.5:80",
+        "-m owner --uid-owner 1000 -p tcp -m tcp --dport 61004 -j REDIRECT --to-ports 80",
+        "-o lo -j ACCEPT",
+        "! -o eth0 -m addrtype --src-type LOCAL -j ACCEPT",
+        "-m addrtype --dst-type LOCAL -j REDIRECT --to-ports 80",
+    ],
+)
+def test_a_rule_in_output_takes_packets_of_the_node_alone(rule: str) -> None:
+    assert taken_locally(rule) == {("iptables-nft OUTPUT", True)}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-o eth0 -j ACCEPT",
+        "! -o lo -j ACCEPT",
+        "-m addrtype ! --src-type LOCAL -j ACCEPT",
+        "-d 127.0.0.1 -p tcp -m tcp --dport 61004 -j DNAT --to-destination 10.0.0.5:80",
+    ],
+)
+def test_a_rule_in_output_for_packets_that_leave_the_node_takes_nothing(rule: str) -> None:
+    assert taken_locally(rule) == set()
+
+
+def test_a_chain_for_both_ways_takes_packets_from_outside_too() -> None:
+    chains: dict[str, Any] = {"X": ["-p tcp -m tcp --dport 61004 -j DNAT --to-destination 10.0.0.5:80"]}
+    assert taken_locally("-j X", outside=("-j X",), **chains) == {("iptables-nft X", False)}
+    assert taken_locally("-o lo -j X", outside=("-j X",), **chains) == {("iptables-nft X", False)}
+    assert taken_locally("-j X", outside=("-d 127.0.0.1 -j X",), **chains) == {("iptables-nft X", True)}
