@@ -8,7 +8,8 @@ from nplconf.characters import escaped
 from nplconf.errors import BadConfigError, BadDataError
 from nplconf.files.reading import MissingFileError, read_text
 from nplconf.files.strict_yaml import Document, Limits, Path, load, show_path, shown
-from nplconf.settings import CONFIG, Option, options
+from nplconf.option import Option
+from nplconf.settings import CONFIG, options
 from nplconf.spelling import suggestion
 
 _LIMITS = Limits(characters=1024 * 1024, depth=4, entries=10_000)

@@ -1,7 +1,7 @@
 """The table of options: each field of `Settings` is one option, and this is the only place that defines it.
 
-A field has its name, type and default as in any dataclass; `_option` adds the kind of its value, its group in help
-texts, the commands that use it, and its description. From this table come the argument parser and the environment
+A field has its name, type and default as in any dataclass; `option.described` adds the kind of its value, its group in
+help texts, the commands that use it, and its description. From this table come the argument parser and the environment
 variables (`cli.options`), the config file's loader (`config`), schemas/config.schema.json, and the table of
 nplconf/cli/README.md. Tests compare examples/config.yaml with it.
 
@@ -10,11 +10,12 @@ To add an option: add a field here, describe it in examples/config.yaml, run
 """
 
 import functools
-from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Literal
 
 from nplconf.model import FAMILIES, Backend, Family, PortRange
+from nplconf.option import Option, described, row
 from nplconf.publish.annotation import Form
 from nplconf.publish.life import Terms
 from nplconf.values import (
@@ -31,7 +32,6 @@ from nplconf.values import (
     SECONDS,
     SOCKET,
     SWITCH,
-    Kind,
     choice,
 )
 
@@ -64,53 +64,6 @@ CONFIGURED = (*PRINT, *FOLLOWED, "hold")
 """They read the configuration: every command but `schema`, `example` and `demo`."""
 
 
-class Option(NamedTuple):
-    """One option: its row of the table, and the names that follow from it."""
-
-    name: str
-    """The field of `Settings`."""
-    default: Any
-    """None: nothing is set."""
-    kind: Kind
-    group: str
-    commands: tuple[str, ...]
-    """The commands that use it. All others accept and ignore it."""
-    help: str
-    shown_default: str
-    """What help texts and pages call the default; "" when there is none to speak of."""
-    short: str
-    only: str
-    """"file": a key of the config file alone. "command line": no key (the name of the config file itself)."""
-
-    @property
-    def flag(self) -> str:
-        """The long flag, such as --state-dir; "" without one."""
-        return "" if self.only == "file" else f"--{self.name.replace('_', '-')}"
-
-    @property
-    def variable(self) -> str:
-        """The environment variable, such as NPLCONF_STATE_DIR; "" without one."""
-        return "" if self.only == "file" else f"NPLCONF_{self.name.upper()}"
-
-    @property
-    def key(self) -> str:
-        """The key of the config file, such as stateDir; "" without one."""
-        first, *rest = self.name.split("_")
-        return "" if self.only == "command line" else first + "".join(_capital(word) for word in rest)
-
-
-def _capital(word: str) -> str:
-    return "IPs" if word == "ips" else word.capitalize()
-
-
-def _option(
-    kind: Kind, group: str, commands: Iterable[str], text: str, *, default: str = "", short: str = "", only: str = ""
-) -> Mapping[str, object]:
-    """Return the metadata of a field. default: what stands in place of a default that depends on the node."""
-    row = {"kind": kind, "group": group, "commands": tuple(commands), "help": text, "shown_default": default}
-    return {**row, "short": short, "only": only}
-
-
 _CLUSTER, _PLAN, _PUBLISH, _NODE, _LIMITS, _OUTPUT = (
     "cluster", "plan and policy", "publishing", "node", "limit", "output",
 )  # fmt: skip
@@ -122,18 +75,18 @@ class Settings:
 
     # cluster
     node: str = field(
-        metadata=_option(
+        metadata=described(
             NAME, _CLUSTER, (*CLUSTER, *NODE, *UNITS), "Name of this node's Node object.",
             default="$NODE_NAME, then the host name",
         )
     )  # fmt: skip
     config: str = field(
         default=CONFIG,
-        metadata=_option(FILE, _CLUSTER, CONFIGURED, "Config file.", only="command line"),
+        metadata=described(FILE, _CLUSTER, CONFIGURED, "Config file.", only="command line"),
     )
     cluster_state: tuple[str, ...] = field(
         default=(),
-        metadata=_option(
+        metadata=described(
             FILES, _CLUSTER, (*CLUSTER, *FOLLOWED, *UNITS),
             "Read the cluster from these files (kubectl get nodes,pods,services -A -o yaml), not from the API server. "
             "The flag takes one file and can be repeated; - is stdin.",
@@ -141,32 +94,32 @@ class Settings:
     )  # fmt: skip
     write_back: str | None = field(
         default=None,
-        metadata=_option(
+        metadata=described(
             FILE, _CLUSTER, (*APPLY, "doctor", *LEAVE, *UNITS),
             "With a cluster state file: write the Pods with their new annotations to this file.",
         ),
     )  # fmt: skip
     kubeconfig: str | None = field(
         default=None,
-        metadata=_option(
+        metadata=described(
             FILE, _CLUSTER, (*CLUSTER, *FOLLOWED, *UNITS), "Credentials for the API server.",
             default="$KUBECONFIG, then in-cluster, then the kubelet's",
         ),
     )  # fmt: skip
     no_cluster: bool = field(
         default=False,
-        metadata=_option(
+        metadata=described(
             SWITCH, _CLUSTER, (*DECIDE, *LEAVE),
             "Work without a cluster: take addresses from the PLAN and annotate no Pod.",
         ),
     )  # fmt: skip
     no_events: bool = field(
-        default=False, metadata=_option(SWITCH, _CLUSTER, (*APPLY, "doctor"), "Create no Kubernetes Events.")
+        default=False, metadata=described(SWITCH, _CLUSTER, (*APPLY, "doctor"), "Create no Kubernetes Events.")
     )
     # plan and policy
     mode: Literal["auto", "reviewed"] = field(
         default="auto",
-        metadata=_option(
+        metadata=described(
             choice("auto", "reviewed"), _PLAN, DECIDE,
             "auto: map what Services ask for, within the policy. reviewed: map what the plan in planDir lists.",
             only="file",
@@ -174,14 +127,14 @@ class Settings:
     )  # fmt: skip
     plan_dir: str | None = field(
         default=None,
-        metadata=_option(
+        metadata=described(
             DIRECTORY, _PLAN, (*DECIDE, "doctor", *UNITS),
             "Use DIR/<node>.yaml as the PLAN. As a flag it implies mode: reviewed.",
         ),
     )  # fmt: skip
     exact: bool = field(
         default=False,
-        metadata=_option(
+        metadata=described(
             SWITCH,
             _PLAN,
             ("plan", *APPLY),
@@ -190,35 +143,35 @@ class Settings:
     )
     policy: str | None = field(
         default=None,
-        metadata=_option(
+        metadata=described(
             FILE, _PLAN, ("render", "validate", *DECIDE, "doctor", *UNITS), "Policy file: limits what may be mapped."
         ),
     )
     # publishing
     annotation_entries: Literal["merged", "per-protocol"] = field(
         default="merged",
-        metadata=_option(
+        metadata=described(
             choice("merged", "per-protocol"), _PUBLISH, DECIDE,
             "merged: TCP and UDP of one Pod port are one entry of the annotation. per-protocol: two, as Antrea writes.",
         ),
     )  # fmt: skip
     publish_families: Literal["IPv4,IPv6", "IPv4", "IPv6"] = field(
         default="IPv4,IPv6",
-        metadata=_option(
+        metadata=described(
             choice("IPv4,IPv6", "IPv4", "IPv6", aliases={"IPv6,IPv4": "IPv4,IPv6"}), _PUBLISH, DECIDE,
             "IP families that the annotation lists. Mappings of the other family are still programmed.",
         ),
     )  # fmt: skip
     publish_when: Literal["running", "containers-ready"] = field(
         default="running",
-        metadata=_option(
+        metadata=described(
             choice("running", "containers-ready"), _PUBLISH, DECIDE,
             "When a Pod is published: as soon as it has an address, or the first time its containers are ready.",
         ),
     )  # fmt: skip
     withdraw_when: Literal["terminating", "gone"] = field(
         default="terminating",
-        metadata=_option(
+        metadata=described(
             choice("terminating", "gone"), _PUBLISH, DECIDE,
             "When the annotation of a deleted Pod is withdrawn: at once, or when it has ended. "
             "Its rules stay until then.",
@@ -226,14 +179,14 @@ class Settings:
     )  # fmt: skip
     linger: int = field(
         default=0,
-        metadata=_option(
+        metadata=described(
             SECONDS, _PUBLISH, DECIDE,
             "How long the rule of a mapping stays that was withdrawn while its Pod lives.",
         ),
     )  # fmt: skip
     withdraw_as: Literal["empty", "remove"] = field(
         default="empty",
-        metadata=_option(
+        metadata=described(
             choice("empty", "remove"), _PUBLISH, (*DECIDE, *LEAVE),
             "What becomes of an annotation when nothing is mapped any more. empty: []. remove: the key is removed, "
             "which AKO does not see.",
@@ -242,7 +195,7 @@ class Settings:
     # node
     port_range: PortRange = field(
         default=DEFAULT_RANGE,
-        metadata=_option(
+        metadata=described(
             PORTS, _NODE, ("render", "validate", *NODE, *UNITS, "hold"),
             "Node ports that mappings may use, both ends included.",
         ),
@@ -250,7 +203,7 @@ class Settings:
     node_ips: Mapping[Family, str] = field(
         default_factory=dict,
         hash=False,
-        metadata=_option(
+        metadata=described(
             NODE_IPS, _NODE, ("render", *DECIDE),
             "What to advertise per IP family: an address, or types of the Node's addresses and networks by preference.",
             only="file",
@@ -258,36 +211,36 @@ class Settings:
     )  # fmt: skip
     backend: Literal["auto"] | Backend = field(
         default="auto",
-        metadata=_option(
+        metadata=described(
             BACKEND, _NODE, (*NODE, "demo"),
             "What writes the rules. auto detects it by kubelet and kube-proxy; nft and legacy mean the iptables ones.",
         ),
     )  # fmt: skip
     hold_socket: str = field(
         default="/run/nplconf/hold.sock",
-        metadata=_option(SOCKET, _NODE, (*NODE, *UNITS, "hold"), "Socket of the hold daemon."),
+        metadata=described(SOCKET, _NODE, (*NODE, *UNITS, "hold"), "Socket of the hold daemon."),
     )
     no_hold: bool = field(
         default=False,
-        metadata=_option(
+        metadata=described(
             SWITCH, _NODE, (*NODE,),
             "Work without the hold daemon. A port that cannot be bound at this moment is treated as in use.",
         ),
     )  # fmt: skip
     state_dir: str = field(
         default=DEFAULT_STATE,
-        metadata=_option(DIRECTORY, _NODE, (*NODE, *UNITS), "Directory of the state file and the lock."),
+        metadata=described(DIRECTORY, _NODE, (*NODE, *UNITS), "Directory of the state file and the lock."),
     )
     textfile: str | None = field(
         default=None,
-        metadata=_option(
+        metadata=described(
             FILE, _NODE, (*APPLY, "doctor", "uninstall-units", *UNITS),
             "Write metrics to this file, for the node exporter's textfile collector.",
         ),
     )  # fmt: skip
     resync: int = field(
         default=30,
-        metadata=_option(
+        metadata=described(
             PERIOD,
             _NODE,
             ("watch", *FOLLOWED),
@@ -296,11 +249,11 @@ class Settings:
     )
     listen: str | None = field(
         default=None,
-        metadata=_option(ADDRESS, _NODE, ("watch",), "Serve /metrics, /healthz and /readyz at ADDRESS:PORT."),
+        metadata=described(ADDRESS, _NODE, ("watch",), "Serve /metrics, /healthz and /readyz at ADDRESS:PORT."),
     )
     force: bool = field(
         default=False,
-        metadata=_option(
+        metadata=described(
             SWITCH,
             _NODE,
             (*APPLY, "plan", "hold", "install-units"),
@@ -310,26 +263,26 @@ class Settings:
     # limits
     max_delete: int = field(
         default=50,
-        metadata=_option(
+        metadata=described(
             PERCENT, _LIMITS, DECIDE, "Block a run that would remove more than this share of the live mappings."
         ),
     )
     allow_empty: bool = field(
         default=False,
-        metadata=_option(
+        metadata=described(
             SWITCH, _LIMITS, DECIDE,
             "Accept an empty Pod list for this node (otherwise a second run must confirm it).",
         ),
     )  # fmt: skip
     cool_down: int = field(
         default=1800,
-        metadata=_option(
+        metadata=described(
             SECONDS, _LIMITS, DECIDE, "How long a released port stays reserved before another Pod can get it."
         ),
     )
     namespace_share: int = field(
         default=50,
-        metadata=_option(
+        metadata=described(
             PERCENT, _LIMITS, ("render", *DECIDE),
             "A namespace that has more than this percentage of the port range gets no new port.",
         ),
@@ -337,20 +290,20 @@ class Settings:
     # output
     output: Literal["table", "json", "yaml", "markdown"] = field(
         default="table",
-        metadata=_option(
+        metadata=described(
             choice("table", "json", "yaml", "markdown"), _OUTPUT, PRINT, "Format of the result on stdout.", short="-o"
         ),
     )
     color: Literal["auto", "always", "never"] = field(
         default="auto",
-        metadata=_option(
+        metadata=described(
             choice("auto", "always", "never"), _OUTPUT, (*PRINT, "example", "demo"),
             "Whether to colour the table; auto: on a terminal.",
         ),
     )  # fmt: skip
     on_change: tuple[str, ...] = field(
         default=(),
-        metadata=_option(
+        metadata=described(
             COMMAND, _OUTPUT, FOLLOWED,
             "With --out: run this program, without a shell, after the file has changed. "
             "The flag takes a JSON list, or words that are split at spaces as a shell does.",
@@ -358,15 +311,15 @@ class Settings:
     )  # fmt: skip
     quiet: bool = field(
         default=False,
-        metadata=_option(SWITCH, _OUTPUT, PRINT, "Print only what changed and what failed.", short="-q"),
+        metadata=described(SWITCH, _OUTPUT, PRINT, "Print only what changed and what failed.", short="-q"),
     )
     verbose: bool = field(
         default=False,
-        metadata=_option(SWITCH, _OUTPUT, CONFIGURED, "Log each step; after an unexpected error, where.", short="-v"),
+        metadata=described(SWITCH, _OUTPUT, CONFIGURED, "Log each step; after an unexpected error, where.", short="-v"),
     )
     log_format: Literal["text", "json"] = field(
         default="text",
-        metadata=_option(choice("text", "json"), _OUTPUT, CONFIGURED, "Format of messages on stderr."),
+        metadata=described(choice("text", "json"), _OUTPUT, CONFIGURED, "Format of messages on stderr."),
     )
     # no option
     node_origin: str = ""
@@ -387,11 +340,4 @@ class Settings:
 @functools.cache
 def options() -> tuple[Option, ...]:
     """Return the table: one row per field of `Settings` that is an option, in their order."""
-    return tuple(_row(one) for one in fields(Settings) if one.metadata)
-
-
-def _row(one: Any) -> Option:
-    row = dict(one.metadata)
-    default = None if one.default is MISSING else one.default
-    shown = row.pop("shown_default") or ("" if default in (None, False, ()) else str(default))
-    return Option(name=one.name, default=default, shown_default=shown, **row)
+    return tuple(row(one) for one in fields(Settings) if one.metadata)

@@ -7,7 +7,8 @@ from typing import Any
 
 from nplconf.cli.main import COMMANDS
 from nplconf.cli.options import described
-from nplconf.settings import CONFIGURED, DECIDE, NODE, Option, options
+from nplconf.option import Option
+from nplconf.settings import CONFIGURED, DECIDE, NODE, options
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = ROOT / "schemas" / "config.schema.json"

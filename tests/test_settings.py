@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from nplconf.cli.main import COMMANDS
-from nplconf.settings import Option, Settings, options
+from nplconf.option import Option
+from nplconf.settings import Settings, options
 
 EXAMPLE = (optionpages.ROOT / "examples" / "config.yaml").read_text()
 OPTIONS = pytest.mark.parametrize("option", options(), ids=lambda option: option.name)

@@ -12,7 +12,8 @@ from typing import Any
 from nplconf import config
 from nplconf.desired import node_name
 from nplconf.errors import BadConfigError, UsageError
-from nplconf.settings import CONFIG, Option, Settings, options
+from nplconf.option import Option
+from nplconf.settings import CONFIG, Settings, options
 from nplconf.spelling import suggestion
 
 OPTIONS = tuple(option for option in options() if option.flag)

@@ -10,8 +10,8 @@ from nplconf.plan.diff import Diff, diff
 from nplconf.plan.limits import Blocked
 from nplconf.rules import antrea
 from nplconf.run.decision import Decision
+from nplconf.run.decision_options import Options
 from nplconf.run.observed import Observed, live_now
-from nplconf.run.options import Options
 from nplconf.run.publication import Publication
 
 

@@ -18,12 +18,12 @@ from nplconf.rules import foreign
 from nplconf.run import identity, next_state, reasons
 from nplconf.run.blocked import beside_agent, block_all, nothing, without_addresses, without_node
 from nplconf.run.decision import UNBOUND, Bounds, Decision
+from nplconf.run.decision_options import Options
 from nplconf.run.eligible import Eligible, eligible
 from nplconf.run.findings import findings
 from nplconf.run.inputs import Inputs
 from nplconf.run.last_addresses import addressed
 from nplconf.run.observed import Observed, live_now, orphaned
-from nplconf.run.options import Options
 from nplconf.run.publication import Publication
 from nplconf.run.repairs import with_repairs
 from nplconf.run.target import Target, target

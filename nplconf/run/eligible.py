@@ -7,9 +7,9 @@ from nplconf.model import Failure, Holds, PortMapping
 from nplconf.plan import limits
 from nplconf.publish import denials
 from nplconf.publish.denials import Denials
+from nplconf.run.decision_options import Options
 from nplconf.run.inputs import Inputs
 from nplconf.run.observed import Observed, usable
-from nplconf.run.options import Options
 from nplconf.run.target import Target
 
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from nplconf.model import Pod, PortMapping
+from nplconf.run.decision_options import Options
 from nplconf.run.observed import Observed
-from nplconf.run.options import Options
 
 
 @dataclass(frozen=True, slots=True)

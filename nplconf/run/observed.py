@@ -15,7 +15,7 @@ from nplconf.rules import RuleBackend
 from nplconf.rules.antrea import Antrea
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
-from nplconf.run.options import Options
+from nplconf.run.decision_options import Options
 
 
 @dataclass(frozen=True, slots=True)
