@@ -5,7 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import kubenode_files as files
 import worlds
@@ -22,6 +22,13 @@ from nplconf.publish.annotation import Entry
 DIRECTORY = "/etc/nplconf"
 TIMER = "[Timer]\nOnUnitInactiveSec=1s\n"
 """A shorter period than the shipped one, so that a story waits less."""
+
+
+class Way(NamedTuple):
+    """How nplconf runs. manner: "timer" or "watch"; backend: as of `--backend`."""
+
+    manner: str
+    backend: str
 
 
 def grant(node: KubeNode) -> None:
@@ -48,14 +55,19 @@ def installed(node: KubeNode, manner: str, backend: str) -> Iterator[None]:
     """Run nplconf on the node until the body ends, and uninstall it. manner: "timer" or "watch"."""
     config = {"node": files.NODE, "kubeconfig": f"{DIRECTORY}/kubeconfig", "backend": backend}
     node.machine.write(f"{DIRECTORY}/config.yaml", yaml.safe_dump(config))
-    node.machine.write("/var/boot_id", node.run("cat", BOOT_ID).stdout)
-    node.machine.write("/etc/systemd/system/nplconf.service.d/99-test.conf", SAME_BOOT)
-    node.machine.write("/etc/systemd/system/nplconf.timer.d/99-test.conf", TIMER)
+    adapt_units(node)
     try:
         node.nplconf("install-units", "--mode", manner, "--now")
         yield
     finally:
         node.nplconf("uninstall-units")
+
+
+def adapt_units(node: KubeNode) -> None:
+    """Have the units know the boot of this machine, and the timer run more often, before they are installed."""
+    node.machine.write("/var/boot_id", node.run("cat", BOOT_ID).stdout)
+    node.machine.write("/etc/systemd/system/nplconf.service.d/99-test.conf", SAME_BOOT)
+    node.machine.write("/etc/systemd/system/nplconf.timer.d/99-test.conf", TIMER)
 
 
 def wait_verified(node: KubeNode) -> None:

@@ -18,6 +18,7 @@ def deployment(
     version: str = "1",
     gates: Sequence[str] = (),
     grace: int = 1,
+    pre_stop: int = 0,
 ) -> dict[str, Any]:
     """A Deployment whose Pods answer with their name and the client's address (`KubeNode.client`).
 
@@ -28,6 +29,7 @@ def deployment(
         version: A change of it is a rollout.
         gates: Condition types of readiness gates.
         grace: Seconds a Pod may take to end.
+        pre_stop: Seconds that a Pod goes on answering after its deletion.
     """
     container = {
         "name": "web",
@@ -38,6 +40,8 @@ def deployment(
         "ports": [{"name": "http", "containerPort": PORT}],
         "readinessProbe": {"httpGet": {"path": "/cgi-bin/who", "port": "http"}, "periodSeconds": 1},
     }
+    if pre_stop:
+        container["lifecycle"] = {"preStop": {"sleep": {"seconds": pre_stop}}}
     spec = {
         "containers": [container],
         "terminationGracePeriodSeconds": grace,

@@ -1,7 +1,6 @@
 """One real node for all tests of a session, and nplconf on it as a module wants it."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import kubenode
 import kubenpl
@@ -9,15 +8,7 @@ import pytest
 import workloads
 from kube_binaries import say
 
-
-class Way(NamedTuple):
-    """How nplconf runs. manner: "timer" or "watch"; backend: as of `--backend`."""
-
-    manner: str
-    backend: str
-
-
-WAYS = (Way("timer", "nft"), Way("watch", "nftables"))
+WAYS = (kubenpl.Way("timer", "nft"), kubenpl.Way("watch", "nftables"))
 
 
 @pytest.fixture(scope="session")
@@ -30,7 +21,7 @@ def node() -> Iterator[kubenode.KubeNode]:
 
 
 @pytest.fixture(scope="module", params=WAYS, ids="-".join)
-def way(node: kubenode.KubeNode, request: pytest.FixtureRequest) -> Iterator[Way]:
+def way(node: kubenode.KubeNode, request: pytest.FixtureRequest) -> Iterator[kubenpl.Way]:
     """Run nplconf on the node for the tests of a module, one way after the other."""
     with kubenpl.installed(node, *request.param):
         yield request.param

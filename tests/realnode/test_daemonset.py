@@ -15,6 +15,7 @@ import imagebox
 import kubenode_files as files
 import manifests
 import pytest
+import rollouts
 from echo import Answer
 from kubenode import KubeNode
 from kubenpl import Workload
@@ -148,6 +149,10 @@ def test_an_update_loses_no_request_no_connection_and_no_number(
         assert connection.getresponse().status == 200
     assert web.entries() == entries
     node.wait(lambda: json.loads(in_watch(node, "nplconf", "verify", "-o", "json", check=False))["ok"], "verify")
+
+
+def test_a_rollout_of_pods_with_the_gate_loses_no_request(node: KubeNode, namespace: str) -> None:
+    assert rollouts.lost_in_rollout(rollouts.gated(node, namespace)) == []
 
 
 def test_a_daemon_that_is_killed_in_its_container_leaves_no_number_free(node: KubeNode, tmp_path: Path) -> None:

@@ -1,7 +1,6 @@
 """The deb on a booted machine: installed, upgraded, removed and purged. The rpm by its own checks."""
 
 import json
-import os
 import re
 import socket
 import subprocess
@@ -9,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import packagebox
 import pytest
 import worlds
 from booted import CLUSTER, HOLD, JOB, POD_IP, PORTS, SAME_BOOT, TIMER, Booted, booted
@@ -32,13 +32,8 @@ STARTED = ("nplconf-hold.socket", HOLD, TIMER)
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two releases of the deb, and the rpm: name -> file."""
     out = tmp_path_factory.mktemp("packages")
-    for release, kinds in (("1", ("deb", "rpm")), ("2", ("deb",))):
-        subprocess.run(
-            [ROOT / ".ci/packages/build", *kinds],
-            env=os.environ | {"OUT": str(out), "RELEASE": release},
-            check=True,
-            timeout=600,
-        )
+    packagebox.build(out, "deb", "rpm")
+    packagebox.build(out, "deb", release="2")
     (first,), (second,), (rpm,) = out.glob("*-1_*.deb"), out.glob("*-2_*.deb"), out.glob("*.rpm")
     return {"1": first, "2": second, "rpm": rpm}
 
