@@ -9,7 +9,7 @@ from nplconf.model import FAMILIES, Family, Holds, Plan, PortMapping, PortRange,
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.state import Loaded, State
 from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.table import Table, read
+from nplconf.rules.iptables.table import NatTable, read
 from nplconf.rules.masquerade import masquerade_sources
 from nplconf.run.observed import Observed
 from nplconf.settings import Settings
@@ -21,7 +21,7 @@ def settings(node: str = worlds.NODE, port_range: PortRange = worlds.RANGE, **op
     return Settings(node=node, port_range=port_range, **options)  # type: ignore[arg-type]
 
 
-def table(family: Family, *live: PortMapping, port_range: PortRange = worlds.RANGE) -> Table:
+def table(family: Family, *live: PortMapping, port_range: PortRange = worlds.RANGE) -> NatTable:
     """Our chains as a run leaves them; none at all without a mapping."""
     rows = [m for m in live if m.family == family]
     addresses = matched_addresses(worlds.node(), worlds.NODE_IPS)[family]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from nplconf.rules.iptables.rule import Rule
-from nplconf.rules.iptables.table import BASES, Table, read
+from nplconf.rules.iptables.table import BASES, NatTable, read
 
 
 @dataclass(slots=True)
@@ -19,7 +19,7 @@ class Packet:
     checked: int = field(default=0, compare=False)
 
 
-def deliver(table: Table, packet: Packet, chain: str = "NPLCONF") -> str | None:
+def deliver(table: NatTable, packet: Packet, chain: str = "NPLCONF") -> str | None:
     """Where a packet is sent once it is in a chain, ADDRESS:PORT; None when it goes on as if we were not there."""
     for rule in table.chains.get(chain, ()):
         packet.checked += 1
@@ -50,7 +50,7 @@ class Kernel:
 
     chains: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in BASES})
 
-    def table(self) -> Table:
+    def table(self) -> NatTable:
         """What nplconf makes of what is printed."""
         return read(
             "\n".join(

@@ -27,7 +27,7 @@ from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.antrea import Antrea, Chain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.table import Table, read
+from nplconf.rules.iptables.table import NatTable, read
 from nplconf.rules.masquerade import Routes
 
 EMPTY = read("")
@@ -91,8 +91,8 @@ class FakeNode:
     boot: str = "boot-1"
     clock: float = 1000.0
     backend: Backend = "iptables-nft"
-    tables: dict[Family, Table] = field(default_factory=lambda: dict.fromkeys(FAMILIES, EMPTY))
-    other: dict[Family, Table] = field(default_factory=dict)
+    tables: dict[Family, NatTable] = field(default_factory=lambda: dict.fromkeys(FAMILIES, EMPTY))
+    other: dict[Family, NatTable] = field(default_factory=dict)
     refused: set[int] = field(default_factory=set)
     broken: set[Family] = field(default_factory=set)
     state: State = field(default_factory=State)
@@ -129,14 +129,14 @@ class FakeNode:
         return self.own
 
     @property
-    def rules(self) -> RuleBackend[Table]:
+    def rules(self) -> RuleBackend[NatTable]:
         return tree
 
-    def read(self, *, whole: bool = False) -> Reading[Table]:
+    def read(self, *, whole: bool = False) -> Reading[NatTable]:
         found = {family: table for family, table in self.tables.items() if family not in self.broken}
         return Reading(found, {family: f"{family} is broken" for family in FAMILIES if family in self.broken})
 
-    def sync(self, goal: Goal[Table]) -> Synced[Table]:
+    def sync(self, goal: Goal[NatTable]) -> Synced[NatTable]:
         self.before_write()
         for family in goal.have:
             self.journal.append(f"write {family}")
@@ -146,7 +146,7 @@ class FakeNode:
         refused = tuple((m, "no") for m in goal.add if m.node_port in self.refused)
         return Synced({family: self.tables[family] for family in goal.have}, refused)
 
-    def foreign(self, found: Mapping[Family, Table]) -> tuple[ForeignRule, ...]:
+    def foreign(self, found: Mapping[Family, NatTable]) -> tuple[ForeignRule, ...]:
         return self.first
 
     def antrea(self) -> Antrea:

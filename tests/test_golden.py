@@ -31,7 +31,7 @@ from nplconf.rules.masquerade import Route
 from nplconf.rules.nftables import frame, lookup
 from nplconf.rules.nftables import table as nftables
 from nplconf.rules.nftables.element import Entry
-from nplconf.rules.nftables.table import Table
+from nplconf.rules.nftables.table import NftTable
 from nplconf.rules.nftables.transaction import transaction as to_nft
 from nplconf.run.decide import decide
 from nplconf.run.decision import Decision
@@ -67,7 +67,7 @@ class Given:
     def cluster(self) -> Path:
         return self.directory / "cluster.yaml"
 
-    def tables(self) -> dict[Family, Table]:
+    def tables(self) -> dict[Family, NftTable]:
         """The table of nftables with the same mappings."""
         live = {family: tree.live(read(self.rules.get(family, "")), family) for family in FAMILIES}
         return nftables.read(listing(map(_table, FAMILIES, live.values()))) if any(live.values()) else nftables.read("")
@@ -115,13 +115,13 @@ def decided(given: Given, observed: Observed) -> Decision:
     return decision
 
 
-def _table(family: Family, live: Iterable[LiveRule]) -> Table:
+def _table(family: Family, live: Iterable[LiveRule]) -> NftTable:
     """A table with these rules and nothing beside them."""
     sets: dict[str, dict[str, Entry]] = {name: {} for name in nftables.names(family)}
     for rule in live:
         name = frame.ports(rule.key.protocol, family)
         sets[name][str(rule.key.node_port)] = Entry(f"{rule.pod_ip} . {rule.pod_port}", rule.tag)
-    return Table(frame.frame(), sets)
+    return NftTable(frame.frame(), sets)
 
 
 def _told(given: Given, decision: Decision) -> str:

@@ -1,7 +1,7 @@
 """Read and write the rules of one iptables kind and family.
 
-The rules are read as a `Table` and written in one transaction. The exit code of iptables-restore proves nothing, so the
-rules are read again after each transaction.
+The rules are read as a `NatTable` and written in one transaction. The exit code of iptables-restore proves nothing, so
+the rules are read again after each transaction.
 """
 
 import re
@@ -19,7 +19,7 @@ from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.iptables import ending, tree
 from nplconf.rules.iptables.rule import CHAIN, Rule
-from nplconf.rules.iptables.table import BASES, ENTRY, INDEX, JUMPS, Table, linked, rules_of
+from nplconf.rules.iptables.table import BASES, ENTRY, INDEX, JUMPS, NatTable, linked, rules_of
 from nplconf.rules.iptables.table import read as parse
 from nplconf.rules.iptables.taking import Origin, taking
 from nplconf.rules.iptables.transaction import obsolete, removal, transaction
@@ -57,7 +57,7 @@ NOTHING = "*nat\n:NPLCONF-PROBE - [0:0]\n-X NPLCONF-PROBE\nCOMMIT\n"
 INCOMPATIBLE = "is incompatible"
 """Part of the only line that iptables-nft prints for a table with native nftables rules."""
 
-Build = Callable[[Sequence[PortMapping]], Table | None]
+Build = Callable[[Sequence[PortMapping]], NatTable | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Written:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(family: Family, backend: IptablesKind, *, whole: bool = False) -> Table:
+def read(family: Family, backend: IptablesKind, *, whole: bool = False) -> NatTable:
     """Return the rules of nplconf. Two calls at any size, or one whole save if the index chain is not reliable.
 
     Args:
@@ -91,13 +91,13 @@ def read(family: Family, backend: IptablesKind, *, whole: bool = False) -> Table
     return _accepted(found, family, backend) if found.bases["POSTROUTING"].place == "moved" else found
 
 
-def _nothing(family: Family, backend: IptablesKind) -> Table:
+def _nothing(family: Family, backend: IptablesKind) -> NatTable:
     """Return an empty table for a nat table that does not exist. Raises UnavailableError without the program."""
     command.located(program(family, backend, "restore"))
     return parse("")
 
 
-def _by_index(family: Family, backend: IptablesKind) -> Table | None:
+def _by_index(family: Family, backend: IptablesKind) -> NatTable | None:
     """Return the chains that the index chain names; None if it may not name all of them."""
     first = _list(family, backend, (INDEX, *BASES))
     rules = parse(first).chains.get(INDEX, ()) if first else ()
@@ -115,7 +115,7 @@ def _list(family: Family, backend: IptablesKind, chains: Sequence[str]) -> str |
     return done.text if done.code == 0 and named == len(chains) else None
 
 
-def _accepted(table: Table, family: Family, backend: IptablesKind) -> Table:
+def _accepted(table: NatTable, family: Family, backend: IptablesKind) -> NatTable:
     """Return the table with the place of its jump in POSTROUTING judged.
 
     The place is right if no rule before the jump could end or masquerade translated packets.
@@ -151,7 +151,7 @@ def _unused(family: Family, backend: IptablesKind) -> Mapping[str, Sequence[str]
     return {name: None if text is None else rules_of(text).get(name, ()) for name, text in texts.items()}
 
 
-def _save(family: Family, backend: IptablesKind) -> Table | None:
+def _save(family: Family, backend: IptablesKind) -> NatTable | None:
     """Return the whole table; None if native nftables rules prevent iptables from printing it."""
     name = program(family, backend, "save")
     done = _patiently(name, "-t", "nat", text="")
@@ -164,7 +164,7 @@ def _save(family: Family, backend: IptablesKind) -> Table | None:
     return parse(done.text)
 
 
-def _piecewise(family: Family, backend: IptablesKind) -> Table:
+def _piecewise(family: Family, backend: IptablesKind) -> NatTable:
     def has_jump(base: str) -> bool:
         question = f"*nat\n-C {base} {JUMPS[base]}\nCOMMIT\n"
         return _patiently(program(family, backend, "restore"), "--noflush", text=question).code == 0
@@ -208,7 +208,7 @@ class _Writer:
         table: The rules as read last.
     """
 
-    def __init__(self, family: Family, backend: IptablesKind, build: Build, have: Table, end: float) -> None:
+    def __init__(self, family: Family, backend: IptablesKind, build: Build, have: NatTable, end: float) -> None:
         self.table = have
         self.fault: Fault = "none"
         self.complaint = ""
@@ -237,7 +237,7 @@ class _Writer:
         self.fault, self.complaint = done.fault, done.complaint
         return False
 
-    def _write(self, want: Table | None) -> Written:
+    def _write(self, want: NatTable | None) -> Written:
         try:
             text = transaction(want, self.table)
         except ValueError as err:
@@ -304,13 +304,13 @@ class IptablesDriver:
         return "iptables-nft" if self.kind == "nft" else "iptables-legacy"
 
     @property
-    def rules(self) -> RuleBackend[Table]:
+    def rules(self) -> RuleBackend[NatTable]:
         """See `RuleDriver`."""
         return tree
 
-    def read(self, *, whole: bool = False) -> Reading[Table]:
+    def read(self, *, whole: bool = False) -> Reading[NatTable]:
         """See `RuleDriver`."""
-        found: dict[Family, Table] = {}
+        found: dict[Family, NatTable] = {}
         unreadable: dict[Family, str] = {}
         for family in FAMILIES:
             try:
@@ -319,9 +319,9 @@ class IptablesDriver:
                 unreadable[family] = str(err)
         return Reading(found, unreadable)
 
-    def sync(self, goal: Goal[Table]) -> Synced[Table]:
+    def sync(self, goal: Goal[NatTable]) -> Synced[NatTable]:
         """See `RuleDriver`."""
-        found: dict[Family, Table] = {}
+        found: dict[Family, NatTable] = {}
         refused: list[tuple[PortMapping, str]] = []
         errors: list[tuple[Family, str]] = []
         for family, have in goal.have.items():
@@ -333,18 +333,18 @@ class IptablesDriver:
             errors += ((family, complaint) for complaint in complaints)
         return Synced(found, tuple(refused), tuple(errors))
 
-    def foreign(self, found: Mapping[Family, Table], ports: PortRange) -> tuple[ForeignRule, ...]:
+    def foreign(self, found: Mapping[Family, NatTable], ports: PortRange) -> tuple[ForeignRule, ...]:
         """See `RuleDriver`."""
         families: Iterable[Family] = found or FAMILIES
         return tuple(rule for family in families for rule in self._foreign(found.get(family), family, ports))
 
-    def _foreign(self, own: Table | None, family: Family, ports: PortRange) -> Iterator[ForeignRule]:
-        """Yield the rules of one family that take packets. own: None where this backend is not in use."""
+    def _foreign(self, own: NatTable | None, family: Family, ports: PortRange) -> Iterator[ForeignRule]:
+        """Yield the foreign rules of one family that take packets. own: None if this backend is not in use."""
         ahead = {name: own.bases[name].ahead for name in ENTRIES} if own else _unused(family, self.kind)
         step = partial(
             taking,
             {name: texts for name, texts in ahead.items() if texts is not None},
-            origin=Origin(self.name, family, ours=own is not None),
+            origin=Origin(self.name, family, has_jump=own is not None),
             ports=ports,
         )
         yield from foreign.walked(step, partial(_others, family, self.kind)).rules

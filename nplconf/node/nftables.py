@@ -13,7 +13,7 @@ from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.nftables import lookup
 from nplconf.rules.nftables.frame import TABLE
 from nplconf.rules.nftables.lookup import differs
-from nplconf.rules.nftables.table import Table
+from nplconf.rules.nftables.table import NftTable
 from nplconf.rules.nftables.table import read as parse
 from nplconf.rules.nftables.transaction import transaction
 
@@ -29,7 +29,7 @@ LISTING = f"list table {TABLE}\n"
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
-def read() -> Mapping[Family, Table]:
+def read() -> Mapping[Family, NftTable]:
     """Return the table as each family sees it.
 
     Raises:
@@ -53,7 +53,7 @@ class _Writer:
 
     left: tuple[str, ...] = ()
 
-    def __init__(self, goal: Goal[Table]) -> None:
+    def __init__(self, goal: Goal[NftTable]) -> None:
         self.found = goal.have
         self.fault: Fault = "none"
         self.complaint = ""
@@ -83,10 +83,10 @@ class _Writer:
         self.fault, self.complaint = fault, problem
         return False
 
-    def _differs(self, want: Mapping[Family, Table | None]) -> bool:
+    def _differs(self, want: Mapping[Family, NftTable | None]) -> bool:
         return any(differs(self.found[family], table) for family, table in want.items())
 
-    def _write(self, want: Mapping[Family, Table | None]) -> tuple[Fault, str]:
+    def _write(self, want: Mapping[Family, NftTable | None]) -> tuple[Fault, str]:
         try:
             text = transaction([(self.found[family], table) for family, table in want.items()])
             done = libnftables.run(text)
@@ -119,11 +119,11 @@ class NftablesDriver:
         return "nftables"
 
     @property
-    def rules(self) -> RuleBackend[Table]:
+    def rules(self) -> RuleBackend[NftTable]:
         """See `RuleDriver`."""
         return lookup
 
-    def read(self, *, whole: bool = False) -> Reading[Table]:
+    def read(self, *, whole: bool = False) -> Reading[NftTable]:
         """See `RuleDriver`. The table is always read as a whole. If it cannot be read, both families are unreadable."""
         del whole
         try:
@@ -131,14 +131,14 @@ class NftablesDriver:
         except UnavailableError as err:
             return Reading({}, dict.fromkeys(FAMILIES, str(err)))
 
-    def sync(self, goal: Goal[Table]) -> Synced[Table]:
+    def sync(self, goal: Goal[NftTable]) -> Synced[NftTable]:
         """See `RuleDriver`."""
         writer = _Writer(goal)
         refused, complaints = write_most(writer, goal.keep, goal.add)
         errors = tuple((family, text) for text in complaints for family in goal.have)
         return Synced(writer.found, refused, errors)
 
-    def foreign(self, found: Mapping[Family, Table], ports: PortRange) -> tuple[ForeignRule, ...]:
+    def foreign(self, found: Mapping[Family, NftTable], ports: PortRange) -> tuple[ForeignRule, ...]:
         """See `RuleDriver`. All base chains of the table belong to nplconf."""
         del found, ports
         return ()

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from nplconf.errors import UnavailableError
 from nplconf.rules.iptables.rule import Rule
-from nplconf.rules.iptables.table import BASES, ENTRY, INDEX, JUMPS, POST, Base, Table, is_own, unlisted
+from nplconf.rules.iptables.table import BASES, ENTRY, INDEX, JUMPS, POST, Base, NatTable, is_own, unlisted
 from nplconf.rules.iptables.table import read as parse
 
 Listing = Callable[[Sequence[str]], str | None]
@@ -21,7 +21,7 @@ HasJump = Callable[[str], bool]
 """Returns whether the jump of nplconf exists in a base chain."""
 
 
-def read(listing: Listing, has_jump: HasJump, targets: Targets) -> Table:
+def read(listing: Listing, has_jump: HasJump, targets: Targets) -> NatTable:
     """Return all rules of nplconf that a packet can reach.
 
     A chain of nplconf that cannot be listed counts as missing, so it is written again.

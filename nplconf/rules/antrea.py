@@ -1,8 +1,8 @@
-"""What an Antrea agent with NodePortLocal leaves on a node: its chain, as values. Pure.
+"""The chain of an Antrea agent with NodePortLocal, as values. Pure.
 
-The agent has one chain in table nat, the same since version 0.13: `-p tcp -m tcp --dport 61002 -j DNAT --to-destination
-10.244.3.17:8080`, without a comment. Address and port name the owner. Jumps to it stand in PREROUTING, from 1.x on in
-OUTPUT, too. On Linux the agent never removes chain or jumps.
+The agent has one chain in table nat. Its rules have had the same form since version 0.13, without a comment: `-p tcp -m
+tcp --dport 61002 -j DNAT --to-destination 10.244.3.17:8080`. Address and port identify the Pod port. Jumps to the chain
+are in PREROUTING, and since 1.x also in OUTPUT. On Linux the agent never removes the chain or the jumps.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,9 +16,9 @@ AGENT = "antrea-agent"
 CHAIN = "ANTREA-NODE-PORT-LOCAL"
 BASES = ("PREROUTING", "OUTPUT")
 NAMED = 5
-"""How many processes and sockets a message names."""
+"""The most processes and sockets that a message names."""
 DISABLE = "kubectl -n kube-system edit configmap antrea-config  # nodePortLocal.enable: false"
-"""Ends NodePortLocal of all agents; they read their configuration at start."""
+"""The command that switches NodePortLocal off in all agents. They read their configuration when they start."""
 
 
 class AntreaRule(NamedTuple):
@@ -36,10 +36,12 @@ class AntreaRule(NamedTuple):
 
 
 class Chain(NamedTuple):
-    """The chain of one kind of iptables and family.
+    """The Antrea chain of one kind of iptables and family.
 
-    rules: sorted, each once. jumps: "BASE RULE" of each jump to the chain, as iptables prints it. unknown: the text of
-    rules of another form.
+    Attributes:
+        rules: Sorted, without duplicates.
+        jumps: "BASE RULE" of each jump to the chain, as iptables prints it.
+        unknown: The text of rules of another form.
     """
 
     kind: IptablesKind
@@ -50,15 +52,17 @@ class Chain(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Where it is, for messages."""
+        """The place of the chain, for messages."""
         return f"iptables-{self.kind} {self.family} {CHAIN}"
 
 
 class Antrea(NamedTuple):
-    """What there is of Antrea's NodePortLocal on a node.
+    """What exists of Antrea's NodePortLocal on a node.
 
-    processes: of the agent ("antrea-agent[812]"). sockets: that listen at ports of the chain ("tcp/61002
-    (antrea-agent[812])"). chains: those that are there.
+    Attributes:
+        processes: The agents ("antrea-agent[812]").
+        sockets: Sockets that listen on ports of the chains ("tcp/61002 (antrea-agent[812])").
+        chains: The chains that exist.
     """
 
     processes: tuple[str, ...] = ()
@@ -67,24 +71,24 @@ class Antrea(NamedTuple):
 
     @property
     def lives(self) -> bool:
-        """Whether an agent does the same work on this node."""
+        """Whether an Antrea agent manages node ports on this node."""
         return bool(self.processes or self.sockets)
 
     @property
     def signs(self) -> str:
-        """What shows that an agent lives, for messages."""
+        """The evidence of a live agent, for messages."""
         more = len(self.sockets) - NAMED
         names = [*self.processes[:NAMED], *(f"listening at {socket}" for socket in self.sockets[:NAMED])]
         return ", ".join(names) + (f" and {more:,} more sockets" if more > 0 else "")
 
     @property
     def rules(self) -> tuple[AntreaRule, ...]:
-        """The rules of all chains, sorted, each once."""
+        """The rules of all chains, sorted, without duplicates."""
         return tuple(sorted({rule for chain in self.chains for rule in chain.rules}))
 
 
 def read(kind: IptablesKind, family: Family, listing: str) -> Chain | None:
-    """Return the chain from the output of `iptables -S` or `iptables-save`; None where it is not there."""
+    """Parse the chain from the output of `iptables -S` or `iptables-save`; None if it is missing."""
     if not any(line.startswith((f"-N {CHAIN}", f":{CHAIN} ")) for line in listing.splitlines()):
         return None
     found = rules_of(listing)
@@ -115,7 +119,7 @@ def _rule(match: ForeignMatch, family: Family) -> AntreaRule | None:
 
 
 def _is_address(text: str, family: Family) -> bool:
-    from ipaddress import ip_address  # only beside such a chain
+    from ipaddress import ip_address  # late import: only needed if the chain exists
 
     try:
         return ip_address(text).version == (4 if family == "IPv4" else 6)
@@ -124,7 +128,7 @@ def _is_address(text: str, family: Family) -> bool:
 
 
 def live_agent(found: Antrea) -> str:
-    """Return the message that stops a run beside a live agent; "" where none lives."""
+    """Return the message that blocks a run beside a live agent; "" without one."""
     if not found.lives:
         return ""
     return (
@@ -135,7 +139,7 @@ def live_agent(found: Antrea) -> str:
 
 
 def findings(chains: Iterable[Chain], ports: PortRange) -> tuple[Finding, ...]:
-    """Return one finding for each chain that the agent left behind."""
+    """Return one finding for each chain that an agent left behind."""
     return tuple(Finding("foreign", chain.place, _left(chain, ports)) for chain in chains)
 
 

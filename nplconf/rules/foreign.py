@@ -1,6 +1,6 @@
-"""Rules of others that take packets to node ports before ours see them: which mappings they hit. Pure, for any backend.
+"""Foreign rules that take packets to node ports first, and the mappings that they hit. Pure, for any backend.
 
-A backend reads such rules in its own way (`rules/iptables/ahead.py`, `rules/native.py`) and gives these values.
+The backends read such rules in their own ways (`rules/iptables/taking.py`, `rules/native.py`) and return these values.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,13 +9,13 @@ from typing import NamedTuple
 from nplconf.model import Family, Finding, PortMapping, Protocol, RuleKey
 
 NAMED = 5
-"""How many mappings a message names."""
+"""The most mappings that a message names."""
 TEXT = 300
-"""Characters of a rule that a message shows."""
+"""The most characters of a rule that a message shows."""
 
 
 class Network(NamedTuple):
-    """A destination that a rule asks for. negated: every other one."""
+    """A destination that a rule matches. negated: every other destination."""
 
     negated: bool
     cidr: str
@@ -24,8 +24,11 @@ class Network(NamedTuple):
 class ForeignRule(NamedTuple):
     """A rule that takes packets to some ports of the node.
 
-    place: where it stands. destinations: all must hold. to: ADDRESS:PORT that it leads to, "" where that is unknown.
-    local: it takes only the packets that programs on the node send (hook output). Load balancers are not concerned.
+    Attributes:
+        place: The chain that has the rule.
+        destinations: The packet must match all of them.
+        to: The ADDRESS:PORT that the rule leads to; "" if unknown.
+        local: It takes only packets from programs on the node (hook output), so load balancers are not affected.
     """
 
     family: Family
@@ -44,7 +47,7 @@ class ForeignRule(NamedTuple):
 
 
 def distinct(rules: Iterable[ForeignRule]) -> tuple[ForeignRule, ...]:
-    """Return each rule once; as `local` only those that take no packets from outside."""
+    """Return each rule once. A rule is `local` only if it takes no packets from outside."""
     found = dict.fromkeys(rules)
     return tuple(rule for rule in found if not (rule.local and rule._replace(local=False) in found))
 
@@ -56,16 +59,15 @@ def hits(
     *,
     local: bool = False,
 ) -> dict[RuleKey, ForeignRule]:
-    """Return the mappings whose packets a foreign rule takes, and which rule does.
+    """Return the mappings whose packets a foreign rule takes, each with the rule.
 
-    A rule that leads to the mapping's own Pod and port takes nothing away (an Antrea agent's, while it is replaced).
+    A rule that leads to the mapping's own Pod and port takes nothing (an Antrea agent's, while it is replaced).
 
     Args:
-        rules: the foreign rules that come first.
-        mappings: what is in place, or must be; hostPort mappings are the CNI's own, and no rule hits them.
-        addresses: the node's addresses that clients may send to.
-        local: only the rules that take the node's own packets, instead of those that take packets from outside.
-
+        rules: The foreign rules that come first.
+        mappings: The live or wanted mappings. hostPort mappings belong to the CNI, and no rule hits them.
+        addresses: The node's addresses that clients may send to.
+        local: Only rules that take the node's own packets, instead of those that take packets from outside.
     """
     near = [rule for rule in rules if rule.local == local and _concerns(rule, addresses.get(rule.family, ()))]
     if not near:
@@ -88,7 +90,7 @@ def _takes(rule: ForeignRule, mapping: PortMapping) -> bool:
 
 
 def findings(taken: Mapping[RuleKey, ForeignRule], mappings: Iterable[PortMapping]) -> tuple[Finding, ...]:
-    """Return one finding for each foreign rule that takes published ports, with the first of the mappings it hits."""
+    """Return one finding for each foreign rule that takes published ports, with the first mappings that it hits."""
     subjects: dict[ForeignRule, list[str]] = {}
     for mapping in mappings:
         if mapping.via == "dnat" and mapping.key in taken:
@@ -112,8 +114,8 @@ def _holds(destination: Network, address: str) -> bool:
 
 
 def covers(cidr: str, address: str) -> bool:
-    """Return whether a network (CIDR or single address) has an address; False for what is no network."""
-    from ipaddress import ip_address, ip_network  # 8 ms that a node without such a rule does not pay
+    """Return whether a network (CIDR or single address) contains an address. False if it is no network."""
+    from ipaddress import ip_address, ip_network  # late import: 8 ms, needed only if such a rule exists
 
     try:
         return ip_address(address) in ip_network(cidr, strict=False)

@@ -1,7 +1,7 @@
-"""Who must be masqueraded: sources whose replies would not come back through this node's conntrack.
+"""The packets that must be masqueraded: those whose replies would not come back through this node's conntrack.
 
-A Pod that reaches itself (hairpin) hangs without it everywhere; a neighbour on the same bridge does where bridged
-packets bypass conntrack. Nobody else is masqueraded, so that Pods see the client's address.
+Without it, a Pod that reaches itself (hairpin) hangs everywhere, and a Pod on the same bridge hangs where bridged
+packets bypass conntrack. No other packet is masqueraded, so that Pods see the client's address.
 """
 
 from collections.abc import Callable, Iterable
@@ -14,7 +14,13 @@ from nplconf.rules import HOST
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route of the node. network: CIDR. bridged: on a bridge whose packets pass conntrack by. device: its name."""
+    """A route of the node.
+
+    Attributes:
+        network: The destination, as CIDR.
+        bridged: It leads to a bridge whose packets bypass conntrack.
+        device: The name of the device.
+    """
 
     network: str
     bridged: bool
@@ -25,7 +31,9 @@ Routes = tuple[Route, ...]
 
 
 def masquerade_sources(routes: Routes, pod_ips: Iterable[str]) -> tuple[MasqueradeSource, ...]:
-    """Each Pod's sources to masquerade, sorted by Pod: its neighbours on such a bridge, else its own address."""
+    """Return the masquerade sources of each Pod, sorted by Pod: its network on such a bridge, otherwise its own
+    address.
+    """
     if not any(route.bridged for route in routes):
         return tuple(MasqueradeSource(ip, _host(ip)) for ip in sorted(pod_ips))
     best = _lookup(routes)
@@ -35,21 +43,21 @@ def masquerade_sources(routes: Routes, pod_ips: Iterable[str]) -> tuple[Masquera
         route = best(ip)
         if route is None or not route.bridged:
             return (_host(ip),)
-        # a route for the Pod alone does not tell which neighbours it answers directly: it may be any on the bridge
+        # a route to the Pod alone does not tell which Pods it answers directly: it may be any on the bridge
         return (route.network,) if route.network != _host(ip) else on_bridge(route.device, _family(ip))
 
     return tuple(MasqueradeSource(ip, source) for ip in sorted(pod_ips) for source in sources(ip))
 
 
 def devices_to(routes: Routes, pod_ips: Iterable[str]) -> frozenset[str]:
-    """Return the devices by which packets go to Pods; none where a Pod has no known one."""
+    """Return the devices that lead to Pods; empty if a Pod has no known device."""
     best = _lookup(routes)
     found = [best(ip) for ip in pod_ips]
     return frozenset(r.device for r in found if r) if all(r and r.device for r in found) else frozenset()
 
 
 def _on_bridge(routes: Routes, device: str, family: Family) -> tuple[str, ...]:
-    """All that one family has on a bridge, in as few networks as say just that."""
+    """Return the networks of one family on a bridge, merged to as few as possible."""
     from ipaddress import IPv4Network, IPv6Network, collapse_addresses
 
     here = [r.network for r in routes if r.bridged and r.device == device and _family(r.network) == family]
@@ -59,8 +67,8 @@ def _on_bridge(routes: Routes, device: str, family: Family) -> tuple[str, ...]:
 
 
 def _lookup(routes: Routes) -> Callable[[str], Route | None]:
-    """The most specific route to an address: one look per length of prefix, as a node may have a route per Pod."""
-    from ipaddress import ip_address  # 5 ms that only a node with such a bridge pays
+    """Return the most specific route to an address: one look-up per prefix length, as each Pod may have a route."""
+    from ipaddress import ip_address  # late import: 5 ms, needed only on a node with such a bridge
 
     tables: dict[tuple[int, int], dict[int, Route]] = {}
     for route in routes:

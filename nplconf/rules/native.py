@@ -1,8 +1,8 @@
-"""Native nftables rules that take packets to our ports before ours see them, from the JSON that nft prints. Pure.
+"""Native nftables rules that take packets to mapped ports first, from the JSON that nft prints. Pure.
 
-Only a translation (or a drop) counts: the kernel goes on to the next base chain of type nat until one of them has
-translated the packet. Conditions that cannot be judged are dealt with as in `iptables/taking.py`: a rule that names a
-port of ours counts whatever else it asks for; one that names none counts when it takes every packet from outside.
+Only a translation or a drop counts: until a packet is translated, the kernel goes on to the next base chain of type
+nat. Conditions that cannot be judged are treated as in `iptables/taking.py`: a rule that names a port of the range
+counts, whatever else it matches. A rule that names none counts only if it takes every packet from outside.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ from nplconf.rules.foreign import ForeignRule, Network
 from nplconf.rules.reach import Reach, only, outside, to, within, without
 
 Known = Mapping[str, Sequence[Any]]
-"""What was read of a table: "chain NAME" -> the expressions of each rule, "set NAME" and "map NAME" -> its elements."""
+"""What was read of a table: "chain NAME" -> the expressions of each rule; "set NAME", "map NAME" -> its elements."""
 DEPTH = 8
 _WORDS: Mapping[Family, str] = {"IPv4": "ip", "IPv6": "ip6"}
 _PROTOCOLS = {6: "tcp", 17: "udp", "tcp": "tcp", "udp": "udp"}
@@ -26,8 +26,10 @@ _XT_TRANSLATES = ("DNAT", "REDIRECT", "NETMAP")
 class Base(NamedTuple):
     """A base chain.
 
-    kind: the table's family, as nft calls it (ip, ip6, inet). local: it sees the packets that the node itself sends.
-    until: the chain of ours to which the base chain jumps; the packets that come there are ours.
+    Attributes:
+        kind: nft's name of the table's family (ip, ip6, inet).
+        local: It sees the packets that the node itself sends.
+        until: The chain of nplconf to which the base chain jumps. Packets that reach it are not taken.
     """
 
     kind: str
@@ -38,14 +40,20 @@ class Base(NamedTuple):
 
 
 class Taking(NamedTuple):
-    """What a walk found. unknown: what must be read for an answer, as in `Known`."""
+    """The result of a walk. unknown: what must be read for an answer, as in `Known`."""
 
     rules: tuple[ForeignRule, ...]
     unknown: frozenset[str]
 
 
 def taking(known: Known, base: Base, ports: PortRange) -> Taking:
-    """Return the rules that take packets to a port range, from a base chain on."""
+    """Return the rules that take packets to a port range, starting from a base chain.
+
+    Args:
+        known: What was read so far.
+        base: The base chain.
+        ports: The port range of this node.
+    """
     found: list[ForeignRule] = []
     unknown: set[str] = set()
     for family, word in _WORDS.items():
@@ -58,7 +66,7 @@ def taking(known: Known, base: Base, ports: PortRange) -> Taking:
 
 
 class _Walk:
-    """The way of one family's packets through a table."""
+    """The traversal of a table by one family's packets."""
 
     def __init__(self, known: Known, base: Base, family: Family) -> None:
         self.found: list[ForeignRule] = []
@@ -79,7 +87,7 @@ class _Walk:
         return self._known.get(what, ())
 
     def _rule(self, chain: str, parts: Sequence[Mapping[str, Any]], reach: Reach, depth: int) -> Iterator[Reach]:
-        """Follow a rule; yield what goes on to the next one, where that is less than what came."""
+        """Follow a rule. Yield the packets that go on to the next rule, if they are fewer than those that came."""
         hits = [reach]
         for part in parts:
             kind, value = _first(part)
@@ -100,7 +108,7 @@ class _Walk:
     def _verdict(
         self, chain: str, verdict: Mapping[str, Any], reach: Reach, parts: Sequence[Any], depth: int
     ) -> Iterator[Reach]:
-        """Carry out a verdict; yield the packets that do not come to the next rule."""
+        """Follow a verdict. Yield the packets that do not reach the next rule."""
         kind, value = _first(verdict)
         if kind in _TRANSLATES or kind == "xt":
             for hit in self._translated(reach, value):
@@ -112,12 +120,14 @@ class _Walk:
                 self.chain(str(value.get("target", "")), reach, depth + 1)
             yield from [reach] if kind == "goto" or ours else []
         elif kind in ("accept", "return"):
-            if self._base.until and (kind == "accept" or depth == 0):  # they end the base chain before our jump
+            if self._base.until and (
+                kind == "accept" or depth == 0
+            ):  # they end the base chain before the jump of nplconf
                 self._take(chain, reach, parts)
             yield reach
 
     def _translated(self, reach: Reach, value: Any) -> Iterator[Reach]:
-        """The packets that a translation is for: where it looks its target up in a map, those with a key in it."""
+        """Yield the packets of a translation: all, or those with a key in its map."""
         address = value.get("addr", value.get("port")) if isinstance(value, dict) else None
         if isinstance(address, dict) and "map" in address:
             yield from (hit for hit, _ in self._pairs(reach, address["map"]))
@@ -150,7 +160,7 @@ class _Walk:
         yield from (hit for hit in hits if hit and hit.ports)
 
     def _pairs(self, reach: Reach, value: Mapping[str, Any]) -> Iterator[tuple[Reach, Mapping[str, Any]]]:
-        """The packets for each element of a map, and its data."""
+        """Yield the packets of each element in a map, with the element's data."""
         for element in self._values(value.get("data"), "map"):
             if isinstance(element, list) and len(element) == 2:
                 hit = self._narrowed(reach, value.get("key"), _bare(element[0]), negated=False)
@@ -165,7 +175,7 @@ class _Walk:
         return right if isinstance(right, list) else [right]
 
     def _narrowed(self, reach: Reach, left: Any, value: Any, *, negated: bool) -> Reach | None:
-        """What of a reach has a value in a field; None when nothing has."""
+        """Return the part of a reach with this value in a field; None if it is empty."""
         if isinstance(left, dict) and "concat" in left:
             values = value.get("concat", ()) if isinstance(value, dict) else ()
             for field, part in zip(left["concat"], values, strict=False):
@@ -180,7 +190,7 @@ class _Walk:
 
 
 def _left(reach: Reach, gone: Iterable[Reach]) -> Iterator[Reach]:
-    """What goes on to the next rule, when these packets leave the chain."""
+    """Yield the packets that go on to the next rule after `gone` have left the chain."""
     for hit in gone:
         if hit.sure == reach.sure:
             reach = without(reach, hit)
@@ -188,7 +198,7 @@ def _left(reach: Reach, gone: Iterable[Reach]) -> Iterator[Reach]:
 
 
 def _first(part: Mapping[str, Any]) -> tuple[str, Any]:
-    """The name of an expression, and what it says."""
+    """Return the name and the content of an expression."""
     return next(iter(part.items()), ("", None))
 
 
@@ -197,7 +207,7 @@ def _is_xt_target(kind: str, value: Any) -> bool:
 
 
 def _bare(element: Any) -> Any:
-    """An element without its comment, counter or timeout."""
+    """Return an element without its comment, counter or timeout."""
     wrapped = element.get("elem") if isinstance(element, dict) else None
     return wrapped.get("val") if isinstance(wrapped, dict) else element
 
@@ -218,7 +228,7 @@ def _narrowed(reach: Reach, left: Mapping[str, Any], value: Any, family: Family,
 
 
 def _holds(left: Mapping[str, Any], meta: str | None, value: Any, family: Family) -> bool | None:
-    """Whether all packets from outside to an address of the node have a value; None where that is unknown."""
+    """Return whether all packets from outside to the node have a value in a field; None if unknown."""
     if meta == "nfproto":
         return value in ({"IPv4": 2, "IPv6": 10}[family], family.lower())
     if meta in ("iif", "iifname") and value == "lo":
@@ -250,7 +260,7 @@ def _protocol(reach: Reach, value: Any, *, negated: bool) -> Reach:
 
 
 def _text(parts: Sequence[Any]) -> str:
-    """A rule in few words: its expressions without counters, as JSON."""
-    import json  # only where there is such a rule
+    """Return a short text of a rule: its expressions without counters, as JSON."""
+    import json  # late import: only needed if such a rule exists
 
     return json.dumps([part for part in parts if "counter" not in part], separators=(",", ":"))

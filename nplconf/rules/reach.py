@@ -1,4 +1,4 @@
-"""The packets from outside that come to a rule of others, as far as ports and destinations tell. Pure."""
+"""The packets from outside that reach a foreign rule, by port and destination. Pure."""
 
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -16,7 +16,14 @@ class Ports(NamedTuple):
 
 
 class Reach(NamedTuple):
-    """The packets that come to a rule. sure: all from outside to these ports and destinations. named: by their port."""
+    """The packets that reach a rule.
+
+    Attributes:
+        ports: Their destination ports.
+        destinations: Their destination addresses must match all of these.
+        sure: All packets from outside to these ports and destinations reach the rule.
+        named: A rule has matched these ports by number.
+    """
 
     ports: tuple[Ports, ...]
     destinations: tuple[Network, ...] = ()
@@ -25,7 +32,7 @@ class Reach(NamedTuple):
 
 
 def to(ports: PortRange) -> Reach:
-    """Return all packets to a port range, whatever their protocol."""
+    """Return all packets to a port range, of any protocol."""
     return Reach(tuple(Ports(protocol, ports.first, ports.last) for protocol in PROTOCOLS))
 
 
@@ -35,7 +42,7 @@ def only(reach: Reach, protocol: str) -> Reach:
 
 
 def within(reach: Reach, spans: Iterable[tuple[int, int]]) -> Reach:
-    """Return the packets to these ports."""
+    """Return the packets to ports of these spans."""
     hit = (
         Ports(ports.protocol, max(ports.first, first), min(ports.last, last))
         for first, last in spans
@@ -46,7 +53,7 @@ def within(reach: Reach, spans: Iterable[tuple[int, int]]) -> Reach:
 
 
 def outside(reach: Reach, spans: Iterable[tuple[int, int]]) -> Reach:
-    """Return the packets to all other ports."""
+    """Return the packets to ports outside these spans."""
     left = reach.ports
     for first, last in spans:
         left = tuple(rest for ports in left for rest in minus(ports, Ports(ports.protocol, first, last)))
@@ -54,7 +61,7 @@ def outside(reach: Reach, spans: Iterable[tuple[int, int]]) -> Reach:
 
 
 def without(reach: Reach, taken: Reach) -> Reach:
-    """Return what goes on to the next rule, when every packet that a rule matches leaves the chain."""
+    """Return the packets that go on to the next rule if every packet that a rule matches leaves the chain."""
     if taken.destinations != reach.destinations:
         return reach
     left = list(reach.ports)
@@ -64,7 +71,7 @@ def without(reach: Reach, taken: Reach) -> Reach:
 
 
 def minus(ports: Ports, gone: Ports) -> Iterator[Ports]:
-    """Yield what is left of some ports without others."""
+    """Yield the parts of some ports that remain without others."""
     if ports.protocol != gone.protocol or gone.last < ports.first or ports.last < gone.first:
         yield ports
         return

@@ -6,7 +6,7 @@ import pytest
 
 from nplconf.errors import UnavailableError
 from nplconf.node import piecewise
-from nplconf.rules.iptables.table import JUMPS, Base, Table, unlisted
+from nplconf.rules.iptables.table import JUMPS, Base, NatTable, unlisted
 
 CHAINS = {
     "PREROUTING": "-P PREROUTING ACCEPT\n-A PREROUTING -j NPLCONF\n",
@@ -21,7 +21,7 @@ CHAINS = {
 }
 
 
-def read(*hidden: str, targets: list[str] | None = None, there: bool = True) -> Table:
+def read(*hidden: str, targets: list[str] | None = None, there: bool = True) -> NatTable:
     def listing(names: Sequence[str]) -> str | None:
         known = [CHAINS[name] for name in names if name in CHAINS and name not in hidden]
         return "".join(known) if len(known) == len(names) else None

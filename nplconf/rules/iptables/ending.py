@@ -1,8 +1,9 @@
-"""Rules of others that could end or masquerade our packets before our jump in POSTROUTING sees them.
+"""Foreign rules in POSTROUTING that could end or masquerade translated packets before the jump of nplconf.
 
-Felix puts its own jump in front again whenever it is not the first; two programs that both insist on that would rewrite
-the chain for ever. So our jump may stand behind rules that do nothing to our packets. Whatever cannot be judged (an
-ipset, a source address) counts as something, since our jump is then moved to the front, where it is always right.
+Felix moves its own jump to the front whenever it is not the first rule. Two programs that both insist on the first
+place would rewrite the chain for ever. So the jump of nplconf may stand behind rules that do not affect its packets. A
+rule that cannot be judged (an ipset, a source address) counts as one that does: then the jump is moved to the front,
+where it always works.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,23 +14,31 @@ from nplconf.rules.iptables.match import DEPTH, ENDS, GOES_ON, LOOPBACK, Chains,
 
 
 class Flows(NamedTuple):
-    """The flows that our rules have translated. pods: where they go to. devices: by which devices; none: unknown."""
+    """The flows that rules of nplconf have translated.
+
+    Attributes:
+        pods: The addresses of their Pods.
+        devices: The devices that lead to these Pods; empty if unknown.
+    """
 
     pods: frozenset[str]
     devices: frozenset[str] = frozenset()
 
 
 class Ending(NamedTuple):
-    """Whether rules could end or masquerade our flows. unknown: chains that must be read for an answer."""
+    """Whether rules could end or masquerade the flows. unknown: chains that must be read for an answer."""
 
     possible: bool
     unknown: frozenset[str] = frozenset()
 
 
 def ends(rules: Sequence[str], chains: Chains, flows: Flows) -> Ending:
-    """Return whether a rule before our jump in POSTROUTING could end the way of our packets, or masquerade them.
+    """Return whether a rule before the jump in POSTROUTING could end translated packets, or masquerade them.
 
-    rules: the text of each of these rules; chains: what is known of other chains.
+    Args:
+        rules: The text of each rule before the jump.
+        chains: The other chains that were read.
+        flows: The translated flows.
     """
     unknown: set[str] = set()
     possible = bool(flows.pods) and _ends(rules, chains, flows, 0, unknown)
@@ -58,14 +67,14 @@ def _ends(rules: Sequence[str], chains: Chains, flows: Flows, depth: int, unknow
 
 
 def _is_hairpin(match: ForeignMatch) -> bool:
-    """Whether a rule masquerades nothing but a Pod that reaches itself, as ours does (Calico's floating IPs)."""
+    """Return whether a rule masquerades only Pods that reach themselves, as nplconf does (Calico's floating IPs)."""
     named = {term.name: term.value for term in match.terms if not term.negated}
     same = named.get("-s") == named.get("-d") and named.get("-d", "/").endswith(("/32", "/128"))
     return same and match.target in ("SNAT", "MASQUERADE")
 
 
 def _matched(terms: Iterable[Term], flows: Flows) -> str:
-    """Whether a rule matches our flows: "no", "yes" (all of them) or "maybe"."""
+    """Return whether a rule matches the flows: "no", "yes" (all of them) or "maybe"."""
     answers = [_flow_answer(term, flows) for term in terms]
     if "no" in answers:
         return "no"
@@ -100,12 +109,12 @@ def _of_state(value: str, _: Flows) -> str:
 
 
 def _marked(value: str, _: Flows) -> str:
-    """We mark nothing; a mark asks for packets that somebody else has dealt with before."""
+    """Judge a match on the packet mark. nplconf sets no mark, so only the mark 0 matches its packets."""
     return "yes" if int(value.split("/", maxsplit=1)[0], 0) == 0 else "no"
 
 
 def _in_set(value: str, _: Flows) -> str:
-    """What an ipset holds is not known, but for the one that Felix makes of all Pod networks."""
+    """Judge a match on an ipset. Its content is unknown, except for Felix's set of all Pod networks."""
     return "yes" if value in ("cali40all-ipam-pools dst", "cali60all-ipam-pools dst") else "maybe"
 
 

@@ -1,4 +1,4 @@
-"""The chains that masquerade: which packets they match, and how few rules others walk."""
+"""The chains that masquerade, arranged so that other packets traverse few rules."""
 
 from collections.abc import Iterable
 from zlib import crc32
@@ -9,19 +9,19 @@ from nplconf.rules.iptables.rule import Rule, span
 
 CHAIN = "NPLCONF-MASQ"
 KEEP = Rule("ACCEPT")
-"""Ends the way of a packet whose source address must stay.
+"""Ends the chain for a packet whose source address must stay.
 
-Some CNIs masquerade whatever comes from outside (`! -s podCIDR -d podCIDR -j MASQUERADE`); the Pod would see the node
-instead of its client. What kube-proxy or portmap has marked is theirs to masquerade, and goes on.
+Some CNIs masquerade everything from outside (`! -s podCIDR -d podCIDR -j MASQUERADE`), so that the Pod would see the
+node instead of its client. Packets with the mark of kube-proxy or portmap go on, since those programs masquerade them.
 """
 
 
 def chains(
     neighbours: Iterable[MasqueradeSource], addresses: Iterable[str], ports: PortRange, post: str, family: Family
 ) -> dict[str, tuple[Rule, ...]]:
-    """The chains that masquerade: flows to our numbers, then a gate per source and block, then one rule per Pod.
+    """Return the chains: flows to mapped ports, then a gate per source and block, then one rule per Pod.
 
-    Who is not masqueraded there is not masqueraded by the rules of others that follow, either.
+    A packet that these chains do not masquerade is not masqueraded by later foreign rules either.
     """
     pods: dict[str, list[Rule]] = {}
     gates: set[Rule] = set()
@@ -31,7 +31,7 @@ def chains(
         block = _block(pod_ip, family)
         name = names.get(block)
         if name is None:
-            # blocks that happen to have one name share its chain: each rule in it says the whole of what it matches
+            # blocks with the same hash share a chain: each rule in it has its complete match
             name = names[block] = f"{CHAIN}-{crc32(block.encode()):08X}"
             pods.setdefault(name, [])
         host = pod_ip + suffix
@@ -44,7 +44,9 @@ def chains(
 
 
 def _block(ip: str, family: Family) -> str:
-    """The 256 addresses around one, which Pods are grouped by so that an outside client walks no rule per Pod."""
+    """Return the 256 addresses around one. Pods are grouped by block, so that an outside client traverses no rule per
+    Pod.
+    """
     if family == "IPv4":
         return ip[: ip.rindex(".")] + ".0/24"
     import ipaddress

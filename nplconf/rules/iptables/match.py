@@ -1,4 +1,4 @@
-"""A rule of others, as iptables prints it: what it matches and where it leads. Nothing here is ever written."""
+"""A foreign rule as iptables prints it: its matches and its target. Such rules are never written."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,17 +12,22 @@ GOES_ON |= {"CT", "IDLETIMER", "NOTRACK", "SECMARK", "CONNSECMARK", "RATEEST", "
 GOES_ON |= {"NFQUEUE"}
 """Targets after which a packet goes on to the next rule; "": a rule without a target."""
 ENDS = {"ACCEPT", "DNAT", "SNAT", "MASQUERADE", "REDIRECT", "NETMAP", "DROP", "REJECT", "SAME", "FULLCONENAT", "QUEUE"}
-"""Targets that end the way of a packet. Any other target is a chain."""
+"""Targets that end the traversal for a packet. Any other target is a chain."""
 LOOPBACK = ("127.", "::1")
-"""How loopback addresses begin; no packet from outside has one."""
+"""Prefixes of loopback addresses. No packet from outside has one."""
 DEPTH = 8
-"""How many chains a packet is followed through."""
+"""The most nested chains that are followed."""
 Chains = Mapping[str, Sequence[str]]
-"""Chain name -> the text of each of its rules. A name without rules: it cannot be read, or is no chain."""
+"""The text of each rule by chain name. A name without rules: it cannot be read, or is no chain."""
 
 
 class Term(NamedTuple):
-    """One option of a rule. name: as printed ("--dport"). value: its words; "" for an option without any."""
+    """One option of a rule.
+
+    Attributes:
+        name: As printed ("--dport").
+        value: Its words; "" for an option without any.
+    """
 
     name: str
     negated: bool
@@ -30,7 +35,14 @@ class Term(NamedTuple):
 
 
 class ForeignMatch(NamedTuple):
-    """A rule. target: an extension's, or a chain's name; "" without one. to: ADDRESS:PORT of a DNAT."""
+    """A foreign rule.
+
+    Attributes:
+        terms: Its matches.
+        target: A target extension or a chain name; "" without one.
+        goto: The rule has `-g`.
+        to: ADDRESS:PORT of a DNAT.
+    """
 
     terms: tuple[Term, ...]
     target: str
@@ -39,12 +51,12 @@ class ForeignMatch(NamedTuple):
 
 
 def bare(text: str) -> str:
-    """Return a rule with empty quotes: what a comment says has no effect."""
+    """Return a rule without the content of its quotes, since comments have no effect."""
     return QUOTED.sub('""', text) if '"' in text else text
 
 
 def parse(text: str) -> ForeignMatch:
-    """Parse what follows `-A CHAIN `."""
+    """Parse the part of a line after `-A CHAIN `."""
     words = bare(text).split()
     for place, word in enumerate(words):
         if word in ("-j", "-g"):
@@ -69,6 +81,6 @@ def _terms(words: list[str]) -> Iterator[Term]:
 
 
 def misses(text: str, first: int, last: int) -> bool:
-    """Return, at the price of one search, whether a rule names ports and none of a range."""
+    """Return whether a rule names ports and none of a range. It costs only one search."""
     found = _PORTS.search(bare(text))
     return found is not None and not found[1] and (int(found[2]) > last or int(found[3] or found[2]) < first)

@@ -1,6 +1,6 @@
-"""One iptables rule of ours as a value, and its text: one strict grammar for what is written and for what is read.
+"""An iptables rule of nplconf as a value and as text: one strict grammar for writing and reading.
 
-iptables itself is no validator: it reads `--dport 061000` as octal, and a newline in a quoted comment is a second
+iptables does not validate: it reads `--dport 061000` as octal, and a newline in a quoted comment begins a second
 command.
 """
 
@@ -13,11 +13,19 @@ from nplconf.rules.owner import SAFE
 
 
 class Rule(NamedTuple):
-    """What a rule matches and where it leads. Addresses are CIDRs as iptables prints them, ports FIRST:LAST or one.
+    """A rule of nplconf. A NamedTuple for speed: a full node has 10,000.
 
-    target: a chain of ours, DNAT, MASQUERADE, RETURN, or ACCEPT (of what is not marked). to: ADDRESS:PORT of a DNAT.
-    local: only what the kernel would deliver here. original, original_ports: where a flow was sent at first. A
-    NamedTuple for its speed: a full node has 10,000.
+    Attributes:
+        target: A chain of nplconf, DNAT, MASQUERADE, RETURN, or ACCEPT (of unmarked packets).
+        goto: The rule has `-g`.
+        source: A CIDR as iptables prints it.
+        destination: The same.
+        ports: FIRST:LAST, or one port.
+        local: Only packets that the kernel would deliver to this machine.
+        original: The original destination address of the flow.
+        original_ports: Its original destination port, as `ports`.
+        comment: The owner tag.
+        to: ADDRESS:PORT of a DNAT.
     """
 
     target: str
@@ -34,16 +42,16 @@ class Rule(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """A rule in a chain of ours that we would never write. It equals nothing that we want, so it is replaced."""
+    """A rule in a chain of nplconf that nplconf would never write. It equals no wanted rule, so it is replaced."""
 
     text: str
 
 
 UNMARKED = "-m mark --mark 0x0/0x6000"
-"""Neither kube-proxy (0x4000) nor portmap (0x2000) wants the packet masqueraded; both are the defaults."""
+"""Neither kube-proxy (0x4000) nor portmap (0x2000) masquerades the packet. Both marks are the defaults."""
 _KEEP = f"{UNMARKED} -j ACCEPT"
 CHAIN = r"NPLCONF(?:-[A-Za-z0-9]+)*"
-"""The names of our chains. iptables allows 28 characters."""
+"""The chain names of nplconf. iptables allows 28 characters."""
 _PORTS = rf"{PORT}(?::{PORT})?"
 _NETWORK = rf"(?:{IPV4}/{BITS4}|{IPV6}/{BITS6})"
 _RULE = re.compile(
@@ -62,7 +70,7 @@ _RULE = re.compile(
 
 @lru_cache(maxsize=1 << 17)
 def parse(text: str) -> Rule | Unknown:
-    """A rule from what stands behind `-A CHAIN ` in the output of iptables. Of two readings the second costs little."""
+    """Parse the part of a line after `-A CHAIN ` in iptables' output. Cached: each table is read twice in a run."""
     match = _RULE.fullmatch(text)
     if match is None:
         return Unknown(text)
@@ -72,9 +80,10 @@ def parse(text: str) -> Rule | Unknown:
 
 
 def to_text(rule: Rule) -> str:
-    """The rule as iptables prints it and as iptables-restore reads it, without `-A CHAIN `.
+    """Return the rule as iptables prints it and iptables-restore reads it, without `-A CHAIN `.
 
-    Raises ValueError when the result is outside the grammar: nothing else ever reaches iptables.
+    Raises:
+        ValueError: The result is outside the grammar. Nothing else ever reaches iptables.
     """
     words = []
     if rule.source:
@@ -101,5 +110,5 @@ def to_text(rule: Rule) -> str:
 
 
 def span(first: int, last: int) -> str:
-    """A range of ports as iptables prints it."""
+    """Return a range of ports as iptables prints it."""
     return str(first) if first == last else f"{first}:{last}"

@@ -1,4 +1,4 @@
-"""All that is ours in one family's nat table, as values: our chains, and what leads to them."""
+"""Everything of nplconf in one family's nat table, as values: its chains, and the jumps to them."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,30 +11,32 @@ from nplconf.rules.iptables.rule import CHAIN, Rule, Unknown, parse
 ENTRY = "NPLCONF"
 POST = "NPLCONF-POST"
 INDEX = "NPLCONF-INDEX"
-"""Leads to every other chain of ours and is led to by none: who reads it knows all names."""
+"""A chain that no packet enters. It has one rule for each other chain of nplconf, so it lists all their names."""
 
 JUMPS = {
     "PREROUTING": f"-j {ENTRY}",
     "OUTPUT": f"-j {ENTRY}",
     "POSTROUTING": f"-m conntrack --ctstate DNAT -j {POST}",
 }
-"""Base chain -> the one rule of ours in it.
+"""Base chain -> the jump of nplconf in it.
 
-The first two are appended, behind KUBE-SERVICES (CVE-2019-9946: a Pod must not take a Service's traffic); the last is
-the first of its chain, as behind a CNI's `-d podCIDR -j ACCEPT` it would never see a packet.
+The first two are appended behind KUBE-SERVICES (CVE-2019-9946: a Pod must not take a Service's traffic). The last is
+the first rule of its chain: behind a CNI's `-d podCIDR -j ACCEPT` it would never see a packet.
 """
 BASES = (*JUMPS, "INPUT")
-"""The base chains of the nat table. A jump to us from INPUT is a mistake, and keeps our chains from being deleted."""
+"""The base chains of the nat table. A jump in INPUT is a fault, and prevents the deletion of chains."""
 
 Place = Literal["right", "missing", "doubled", "moved", "foreign"]
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What is ours in a base chain. jumps: the text of each rule that leads to a chain of ours, in order.
+    """The state of a base chain.
 
-    ahead: the text of each rule of others before the jump; of all of them where the jump will be appended; None where
-    iptables cannot list the chain.
+    Attributes:
+        jumps: The text of each rule that leads to a chain of nplconf, in order.
+        ahead: The text of each foreign rule before the jump; of all foreign rules if the jump will be appended;
+            None if iptables cannot list the chain.
     """
 
     jumps: tuple[str, ...]
@@ -43,15 +45,20 @@ class Base:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """chains: our chains' rules by name. bases: the base chains, as they were read."""
+class NatTable:
+    """The nat table of one family.
+
+    Attributes:
+        chains: The rules of nplconf's chains, by name.
+        bases: The base chains, by name.
+    """
 
     chains: Mapping[str, tuple[Rule | Unknown, ...]] = field(default_factory=dict, hash=False)
     bases: Mapping[str, Base] = field(default_factory=dict, hash=False)
 
     @property
     def empty(self) -> bool:
-        """Nothing is ours here."""
+        """Whether the table has nothing of nplconf."""
         return not self.chains and not any(base.jumps for base in self.bases.values())
 
 
@@ -60,8 +67,8 @@ _OURS = re.compile(rf" -[jg] {CHAIN}(?: |\Z)")
 _SERVICES = re.compile(r" -[jg] KUBE-SERVICES(?: |\Z)")
 
 
-def read(text: str) -> Table:
-    """A table from the output of `iptables -S` or `iptables-save`; what does not concern us is passed over."""
+def read(text: str) -> NatTable:
+    """Parse the output of `iptables -S` or `iptables-save`. Lines that do not concern nplconf are ignored."""
     chains: dict[str, list[Rule | Unknown]] = {}
     bases: dict[str, list[str]] = {name: [] for name in BASES}
     for line in _lines(text):
@@ -77,14 +84,14 @@ def read(text: str) -> Table:
             name = line[1:].split()[0] if line[0] == ":" else line[3:]
             if _NAME.fullmatch(name):
                 chains.setdefault(name, [])
-    return Table(
+    return NatTable(
         {name: tuple(rules) for name, rules in chains.items()},
         {name: _base(name, rules) for name, rules in bases.items()},
     )
 
 
 def is_own(chain: str) -> bool:
-    """Return whether a chain has a name of ours."""
+    """Return whether a chain has a name of nplconf's chains."""
     return _NAME.fullmatch(chain) is not None
 
 
@@ -92,10 +99,9 @@ def unlisted(name: str, targets: Sequence[str] | None, *, there: bool) -> Base:
     """Return what is known of a base chain whose rules iptables cannot print.
 
     Args:
-        name: the base chain.
-        targets: where each of its rules leads, in order ("" for one that leads to no chain); None: unknown.
-        there: our jump is in it.
-
+        name: The base chain.
+        targets: The target of each of its rules, in order ("" without one); None: unknown.
+        there: The jump of nplconf is in it.
     """
     if name not in JUMPS:
         return Base((), "right", None)
@@ -121,10 +127,10 @@ def rules_of(text: str) -> dict[str, tuple[str, ...]]:
     return {name: tuple(rules) for name, rules in found.items()}
 
 
-def linked(table: Table) -> bool:
-    """Whether the index names every chain of ours that is there, as far as the chains that were read can tell.
+def linked(table: NatTable) -> bool:
+    """Return whether the index chain names every chain of nplconf, as far as the chains that were read can tell.
 
-    False: there may be others, and the whole table must be looked through.
+    If False, there may be others, and the whole table must be read.
     """
     named = {rule.target for rule in table.chains.get(INDEX, ()) if isinstance(rule, Rule)} | {INDEX}
     led_to = {rule.target for rules in table.chains.values() for rule in rules if isinstance(rule, Rule)}
@@ -132,14 +138,14 @@ def linked(table: Table) -> bool:
 
 
 def _lines(text: str) -> Iterator[str]:
-    """The lines of a dump. A comment can hold any character, also a line's end: then it goes on until the quote ends.
+    """Yield the lines of a dump. A comment can contain a line break: then the line goes on until the quote ends.
 
-    Not splitlines(), which would end a line at characters that iptables prints as they are.
+    splitlines() would also split at characters that iptables prints unchanged.
     """
     held = ""
     for line in text.split("\n"):
         whole = f"{held}\n{line}" if held else line
-        # without a backslash, quotes come in pairs in a whole line
+        # without a backslash, a complete line has an even number of quotes
         if '"' in whole and ("\\" in whole or whole.count('"') % 2) and '"' in QUOTED.sub("", whole):
             held = whole
         else:
@@ -148,29 +154,29 @@ def _lines(text: str) -> Iterator[str]:
 
 
 def _base(name: str, rules: list[str]) -> Base:
-    # what a comment says leads nowhere
+    # a chain name in a comment is no jump
     plain = [" " + bare(text) for text in rules]
-    ours = [i for i, text in enumerate(plain) if _OURS.search(text)]
-    place = _place(name, rules, plain, ours)
-    end = ours[0] if ours and (place == "right" or name == "POSTROUTING") else len(rules)
-    ahead = tuple(text for i, text in enumerate(rules[:end]) if i not in ours)
-    return Base(tuple(rules[i] for i in ours), place, ahead)
+    jumps = [i for i, text in enumerate(plain) if _OURS.search(text)]
+    place = _place(name, rules, plain, jumps)
+    end = jumps[0] if jumps and (place == "right" or name == "POSTROUTING") else len(rules)
+    ahead = tuple(text for i, text in enumerate(rules[:end]) if i not in jumps)
+    return Base(tuple(rules[i] for i in jumps), place, ahead)
 
 
-def _place(name: str, rules: list[str], plain: list[str], ours: list[int]) -> Place:
+def _place(name: str, rules: list[str], plain: list[str], jumps: list[int]) -> Place:
     if name not in JUMPS:
-        return "foreign" if ours else "right"
-    if not ours:
+        return "foreign" if jumps else "right"
+    if not jumps:
         return "missing"
-    if any(rules[i] != JUMPS[name] for i in ours):
+    if any(rules[i] != JUMPS[name] for i in jumps):
         return "foreign"
-    if len(ours) > 1:
+    if len(jumps) > 1:
         return "doubled"
     if name == "POSTROUTING":
-        return "right" if ours == [0] else "moved"
-    return "moved" if any(_SERVICES.search(text) for text in plain[ours[0] + 1 :]) else "right"
+        return "right" if jumps == [0] else "moved"
+    return "moved" if any(_SERVICES.search(text) for text in plain[jumps[0] + 1 :]) else "right"
 
 
 def jumps() -> dict[str, Base]:
-    """The base chains as they must be."""
+    """Return the wanted state of the base chains."""
     return {name: Base((JUMPS[name],) if name in JUMPS else (), "right") for name in BASES}

@@ -1,9 +1,9 @@
-"""Rules of others that take packets to our ports before our jump in PREROUTING or OUTPUT sees them.
+"""Foreign rules that take packets to mapped ports before the jump of nplconf in PREROUTING or OUTPUT.
 
 A rule can have any condition, and many cannot be judged here (an ipset, a mark, an interface). A rule that names a port
-of ours counts, whatever else it asks for. One that names none counts only when it takes every packet from outside.
+of the range counts, whatever else it matches. A rule that names none counts only if it takes every packet from outside.
 
-Chains are read on demand: a walk returns the names of those that it has to know, and is then done again.
+Chains are read on demand: a walk returns the names of the chains that it needs, and is then repeated.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,19 +16,24 @@ from nplconf.rules.reach import Reach, only, outside, to, within, without
 
 
 class Origin(NamedTuple):
-    """What rules are part of. program: "iptables-nft" or "iptables-legacy". ours: their base chain has our jump, too.
+    """The table that rules belong to.
 
-    Only there do ACCEPT and RETURN keep packets from us: the kernel goes on to the next base chain of type nat until
-    one of them has translated the packet.
+    In a table without the jump of nplconf, ACCEPT and RETURN take no packets: until a packet is translated, the kernel
+    goes on to the next base chain of type nat.
+
+    Attributes:
+        program: "iptables-nft" or "iptables-legacy".
+        family: The address family.
+        has_jump: The base chain also has the jump of nplconf.
     """
 
     program: str
     family: Family
-    ours: bool = True
+    has_jump: bool = True
 
 
 class Taking(NamedTuple):
-    """What a walk found. unknown: chains that must be read for an answer."""
+    """The result of a walk. unknown: chains that must be read for an answer."""
 
     rules: tuple[ForeignRule, ...]
     unknown: frozenset[str]
@@ -38,11 +43,11 @@ def taking(bases: Chains, chains: Chains, origin: Origin, ports: PortRange) -> T
     """Return the rules that take packets to a port range.
 
     Args:
-        bases: the text of each rule before our jump, by base chain: PREROUTING, and OUTPUT for the node's own packets.
-        chains: what is known of other chains.
-        origin: what the rules are part of.
-        ports: the port range of this node.
-
+        bases: The text of each rule before the jump, by base chain: PREROUTING, and OUTPUT for the node's own
+            packets.
+        chains: The other chains that were read.
+        origin: The table of the rules.
+        ports: The port range of this node.
     """
     walk = _Walk(chains, origin, ports)
     for base, rules in bases.items():
@@ -52,7 +57,7 @@ def taking(bases: Chains, chains: Chains, origin: Origin, ports: PortRange) -> T
 
 
 class _Walk:
-    """The way of packets through chains, and what was found on it. local: it is the node that sends them."""
+    """The traversal of chains by packets, and the rules found on it. local: the packets come from the node itself."""
 
     def __init__(self, chains: Chains, origin: Origin, ports: PortRange) -> None:
         self.found: list[ForeignRule] = []
@@ -62,6 +67,7 @@ class _Walk:
         self._chains, self._origin, self._ports = chains, origin, ports
 
     def chain(self, name: str, rules: Sequence[str], reach: Reach, depth: int) -> None:
+        """Follow the rules of a chain, as far as packets of `reach` can get."""
         for text in rules:
             if misses(text, self._ports.first, self._ports.last):
                 continue
@@ -84,8 +90,8 @@ class _Walk:
 
     def _takes(self, target: str, depth: int) -> bool:
         if target == "RETURN":
-            return self._origin.ours and depth == 0
-        return self._origin.ours or target != "ACCEPT"
+            return self._origin.has_jump and depth == 0
+        return self._origin.has_jump or target != "ACCEPT"
 
     def _enter(self, chain: str, reach: Reach, depth: int) -> None:
         if chain not in self._chains:
@@ -104,7 +110,7 @@ class _Walk:
 
 
 def _narrowed(reach: Reach, terms: Iterable[Term], judges: "Judges") -> Reach | None:
-    """What of a reach a rule matches; None when that is nothing."""
+    """Return the part of a reach that a rule matches; None if it is empty."""
     for term in terms:
         judge = judges.get(term.name)
         judged = judge(reach, term) if judge else reach._replace(sure=False)
@@ -169,7 +175,7 @@ def _from_local(reach: Reach, term: Term) -> Reach | None:
 
 
 def _state(reach: Reach, term: Term) -> Reach | None:
-    """The nat table sees the first packet of a flow alone."""
+    """Judge a match on the conntrack state. The nat table sees only the first packet of a flow."""
     return None if ("NEW" in term.value.split(",")) == term.negated else reach
 
 

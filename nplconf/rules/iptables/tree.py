@@ -1,7 +1,8 @@
-"""The dispatch tree: a packet to the last of 10,000 mappings walks a few dozen rules, and a change rewrites one leaf.
+"""The dispatch tree: a packet to the last of 10,000 mappings traverses a few dozen rules, and a change rewrites one
+leaf.
 
-Chains cover aligned blocks of ports, sixteen to each parent, so a chain's name is the beginning of the port in
-hexadecimal: tcp/61000 is 0xEE48, found through NPLCONF-TCP, -TCP-E, -TCP-EE in the leaf NPLCONF-TCP-EE4.
+A chain covers an aligned block of ports and has up to sixteen children. Its name ends with the first digits of the port
+in hexadecimal: tcp/61000 is 0xEE48, found through NPLCONF-TCP, -TCP-E, -TCP-EE in the leaf NPLCONF-TCP-EE4.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -21,7 +22,7 @@ from nplconf.model import (
 from nplconf.rules import EVERYWHERE, HOST, owner
 from nplconf.rules.iptables import masquerade
 from nplconf.rules.iptables.rule import Rule, Unknown, span
-from nplconf.rules.iptables.table import ENTRY, INDEX, JUMPS, POST, Table, jumps
+from nplconf.rules.iptables.table import ENTRY, INDEX, JUMPS, POST, NatTable, jumps
 
 LOOPBACK: dict[Family, str] = {"IPv4": "127.0.0.0/8", "IPv6": "::1/128"}
 Rules = tuple[Rule | Unknown, ...]
@@ -33,8 +34,8 @@ def build(
     sources: Iterable[MasqueradeSource],
     ports: PortRange,
     family: Family,
-) -> Table:
-    """All chains that serve these mappings of one family at these addresses of the node."""
+) -> NatTable:
+    """See `rules.RuleBackend`."""
     rows = sorted(mappings, key=lambda m: m.key)
     found: dict[str, list[Rule]] = {root(protocol): [] for protocol in PROTOCOLS}
     leaves: dict[tuple[Protocol, int], list[Rule]] = {}
@@ -51,16 +52,19 @@ def build(
     chains |= masquerade.chains(sources, addresses, ports, POST, family)
     chains[ENTRY] = _entry(addresses, family)
     chains[INDEX] = tuple(Rule(name, goto=True) for name in sorted(chains))
-    return Table(chains, jumps())
+    return NatTable(chains, jumps())
 
 
 def root(protocol: Protocol) -> str:
-    """The chain that a protocol's packets enter the tree by."""
+    """Return the name of the chain through which a protocol's packets enter the tree."""
     return f"{ENTRY}-{protocol.upper()}"
 
 
 def _entry(addresses: Iterable[str], family: Family) -> Rules:
-    """Only what was sent to an address of the node, and not from a loopback address: the answer would never leave."""
+    """Return the entry chain: packets to an address of the node that do not come from a loopback address.
+
+    The answer to a loopback address would never leave the node.
+    """
     roots = [(root(protocol), protocol) for protocol in PROTOCOLS]
     gates = [
         Rule(name, goto=True, destination=address + HOST[family], protocol=protocol, local=True)
@@ -71,7 +75,9 @@ def _entry(addresses: Iterable[str], family: Family) -> Rules:
 
 
 def _leaf(found: dict[str, list[Rule]], protocol: Protocol, number: int) -> list[Rule]:
-    """The chain of the sixteen numbers around one, made with the ways to it. Numbers come in ascending order."""
+    """Return the chain of the sixteen ports around one, created with the rules that lead to it. Ports come in ascending
+    order.
+    """
     digits = f"{number:04X}"
     chain = root(protocol)
     for depth in (1, 2, 3):
@@ -86,7 +92,7 @@ def _leaf(found: dict[str, list[Rule]], protocol: Protocol, number: int) -> list
 
 
 def _guard(found: dict[str, list[Rule]], leaf: list[Rule], mapping: PortMapping) -> None:
-    """A mapping that only some sources may use: a chain that lets them in stands before its rule."""
+    """Put a chain in front of a mapping's rule that lets only certain sources pass."""
     guard, served = _guarded(mapping.key)
     leaf.append(Rule(guard, goto=True, protocol=mapping.protocol, ports=str(mapping.node_port)))
     everywhere = EVERYWHERE[mapping.family]
@@ -97,7 +103,7 @@ def _guard(found: dict[str, list[Rule]], leaf: list[Rule], mapping: PortMapping)
 
 
 def dnat(mapping: PortMapping) -> Rule:
-    """The one rule of a mapping."""
+    """Return the DNAT rule of a mapping."""
     address = mapping.pod_ip if mapping.family == "IPv4" else f"[{mapping.pod_ip}]"
     return Rule(
         "DNAT",
@@ -109,7 +115,7 @@ def dnat(mapping: PortMapping) -> Rule:
 
 
 def _guarded(key: RuleKey) -> tuple[str, str]:
-    """The chain that lets in certain sources only, and the one they come to."""
+    """Return the chain that lets only certain sources pass, and the chain behind it."""
     name = f"{key.protocol.upper()}-{key.node_port:04X}"
     return f"{ENTRY}-FROM-{name}", f"{ENTRY}-TO-{name}"
 
@@ -117,7 +123,7 @@ def _guarded(key: RuleKey) -> tuple[str, str]:
 # --- reading back ----------------------------------------------------------------------------------------------------
 
 
-def live(found: Table, family: Family, ports: Container[int] | None = None) -> tuple[LiveRule, ...]:
+def live(found: NatTable, family: Family, ports: Container[int] | None = None) -> tuple[LiveRule, ...]:
     """See `rules.RuleBackend`."""
     rules = (
         _live(rule, name, found, family)
@@ -129,7 +135,7 @@ def live(found: Table, family: Family, ports: Container[int] | None = None) -> t
     return tuple(sorted(rules))
 
 
-def _live(rule: Rule, chain: str, found: Table, family: Family) -> LiveRule:
+def _live(rule: Rule, chain: str, found: NatTable, family: Family) -> LiveRule:
     address, _, port = rule.to.rpartition(":")
     key = RuleKey(int(rule.ports), family, "udp" if rule.protocol == "udp" else "tcp")
     if not chain.startswith(f"{ENTRY}-TO-"):
@@ -140,11 +146,13 @@ def _live(rule: Rule, chain: str, found: Table, family: Family) -> LiveRule:
     return LiveRule(key, address.strip("[]"), int(port), rule.comment, sources)
 
 
-def in_place(found: Table, want: Table | None, family: Family, advertised: str | None = None) -> frozenset[RuleKey]:
-    """The wanted mappings that a packet to the advertised address (None: to any of the wanted ones) reaches.
+def in_place(
+    found: NatTable, want: NatTable | None, family: Family, advertised: str | None = None
+) -> frozenset[RuleKey]:
+    """See `rules.RuleBackend`. The rule of the mapping, and every chain and jump that leads to it, must exist.
 
-    Their rule, and every chain and jump on the way to it, are there. A jump that is there twice or in the wrong place,
-    or an address that is missing beside the advertised one, is a finding, and not the mapping's matter.
+    A duplicate or misplaced jump is a finding, and so is a missing address other than the advertised one. The mapping
+    is in place all the same.
     """
     if want is None or any(JUMPS[name] not in found.bases[name].jumps for name in ("PREROUTING", "OUTPUT")):
         return frozenset()
@@ -156,11 +164,11 @@ def in_place(found: Table, want: Table | None, family: Family, advertised: str |
 
 
 def _enters(here: Rules, want: Rules, name: str, advertised: str | None) -> bool:
-    """Whether packets come from the entry to the tree of a protocol, and those from loopback do not."""
+    """Return whether packets get from the entry to the tree of a protocol, and those from loopback addresses do not."""
     loopback, *gates = want
     wanted = [g for g in gates if isinstance(g, Rule) and g.target == name and _is_for(g, advertised)]
     known = dict.fromkeys(want)
-    # what stands before the gate is part of the entry, or nobody knows what it takes away
+    # an unknown rule before the gate may take any packet
     return bool(wanted) and all(
         gate in here and loopback in (before := here[: here.index(gate)]) and all(rule in known for rule in before)
         for gate in wanted
@@ -194,13 +202,13 @@ def _reach(
 
 
 def _comes_to(rule: Rule, chain: Rules) -> bool:
-    """Whether the packets that a rule is for come to it: none before it takes one of them."""
+    """Return whether the packets of a rule reach it: no rule before it takes one of them."""
     first, last = _ends(rule.ports)
     for other in chain:
         if other == rule:
             return True
         if isinstance(other, Unknown):
-            return False  # nobody knows what it does to the packets that follow
+            return False  # an unknown rule may take any packet
         begin, end = _ends(other.ports)
         if begin <= last and first <= end:
             return False
@@ -212,27 +220,30 @@ def _ends(ports: str) -> tuple[int, int]:
     return int(first), int(last or first)
 
 
-def is_empty(found: Table) -> bool:
+def is_empty(found: NatTable) -> bool:
     """See `rules.RuleBackend`."""
     return found.empty
 
 
-def differs(found: Table, want: Table | None) -> bool:
-    """Whether there is anything to write."""
+def differs(found: NatTable, want: NatTable | None) -> bool:
+    """See `rules.RuleBackend`."""
     if want is None:
         return not found.empty
     return found.chains != want.chains or any(base.place != "right" for base in found.bases.values())
 
 
-def findings(found: Table, want: Table | None, family: Family) -> tuple[Finding, ...]:
-    """What is wrong beside the mappings: jumps, and the chains that lead to them. None on a node that is new.
+def findings(found: NatTable, want: NatTable | None, family: Family) -> tuple[Finding, ...]:
+    """See `rules.RuleBackend`. Checks the jumps, and the chains that lead to mappings. Empty on a new node.
 
-    want: the table of the mappings that are there, so that what is about to be added is no finding.
+    Args:
+        found: The table as read.
+        want: The table for the live mappings, so that mappings still to add are no finding.
+        family: The address family.
     """
     if found.empty:
         return ()
     if want is None:
-        return (Finding("dispatch", family, f"chains of ours although the node has no {family} address"),)
+        return (Finding("dispatch", family, f"NPLCONF chains although the node has no {family} address"),)
     jumps = [
         Finding("jumps", f"{family} {name}", f"the jump in {name} is {found.bases[name].place}")
         for name in JUMPS
@@ -251,11 +262,11 @@ def _chain_findings(found: Mapping[str, Rules], want: Mapping[str, Rules], famil
         elif name not in want:
             yield Finding("dispatch", f"{family} {name}", "the chain leads to no mapping")
         elif any(isinstance(rule, Unknown) for rule in found[name]):
-            yield Finding("dispatch", f"{family} {name}", "the chain has a rule that is not ours")
+            yield Finding("dispatch", f"{family} {name}", "the chain has a rule that nplconf did not write")
         elif _ways(found[name]) != _ways(want[name]):
             yield Finding("dispatch", f"{family} {name}", CHANGED)
 
 
 def _ways(rules: Rules) -> list[object]:
-    """A chain without the DNAT rules' targets, which are the mappings' own matter."""
+    """Return a chain without its DNAT rules, which are checked as mappings."""
     return [r.ports if isinstance(r, Rule) and r.target == "DNAT" else r for r in rules]

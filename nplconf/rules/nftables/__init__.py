@@ -1,1 +1,1 @@
-"""The values and text of the nftables backend: the fixed frame of its table, its elements, transactions. Pure."""
+"""The pure half of the nftables backend: the fixed frame of its table, its elements, and its transactions."""

@@ -1,4 +1,4 @@
-"""Elements of sets and maps as values, and their text: one strict grammar for what is written and for what is read."""
+"""Elements of sets and maps as values and as text: one strict grammar for writing and reading."""
 
 import re
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from nplconf.rules.owner import SAFE
 
 
 class Entry(NamedTuple):
-    """What an element has beside its key. to: `ADDRESS . PORT` in a map. comment: the owner tag in a map."""
+    """The parts of an element beside its key: in a map `to` is `ADDRESS . PORT`, and `comment` is the owner tag."""
 
     to: str = ""
     comment: str = ""
@@ -19,7 +19,7 @@ class Entry(NamedTuple):
 Elements = Mapping[str, Entry]
 """The elements of one set or map by key, each key as nft prints it."""
 MEMBER = Entry()
-"""An element of a set, which is its key alone."""
+"""An element of a set, which is only its key."""
 
 _ATOM = rf"(?:{IPV4}(?:/{BITS4})?|{IPV6}(?:/{BITS6})?|{PORT}(?:-{PORT})?)"
 _TARGET = rf"(?:{IPV4}|{IPV6}) \. {PORT}"
@@ -32,7 +32,8 @@ _READ = re.compile(rf'(?:{_ELEMENT}|(?P<other>(?:[^",]|"[^"\n]*")+))(?:,\s+|\Z)'
 def to_text(key: str, entry: Entry) -> str:
     """Return an element as nft reads it.
 
-    Raises ValueError when the result is outside the grammar: nothing else ever reaches nft.
+    Raises:
+        ValueError: The result is outside the grammar. Nothing else ever reaches nft.
     """
     text = f'{key} comment "{entry.comment}" : {entry.to}' if entry != MEMBER else key
     if _WRITTEN.fullmatch(text) is None:
@@ -41,12 +42,12 @@ def to_text(key: str, entry: Entry) -> str:
 
 
 def key_to_text(key: str) -> str:
-    """Return the key of an element that is to be deleted. Raises ValueError as `to_text`."""
+    """Return the key of an element to delete. Raises ValueError as `to_text`."""
     return to_text(key, MEMBER)
 
 
 def parse(text: str) -> tuple[Elements, bool]:
-    """Return the elements in a list that nft printed, and whether there is anything else in it."""
+    """Parse a list of elements that nft printed. Return them, and whether the list has anything else."""
     pairs = [_element(part) for part in _SEPARATOR.split(text)]
     found = {pair[0]: pair[1] for pair in pairs if pair is not None}
     return (found, False) if len(found) == len(pairs) else _among_others(text)
@@ -54,7 +55,7 @@ def parse(text: str) -> tuple[Elements, bool]:
 
 @lru_cache(maxsize=1 << 17)
 def _element(text: str) -> tuple[str, Entry] | None:
-    """One element, None for another text. Of two readings the second costs little."""
+    """Parse one element; None for any other text. Cached: each table is read twice in a run."""
     match = _WRITTEN.fullmatch(text)
     if match is None:
         return None
@@ -63,7 +64,7 @@ def _element(text: str) -> tuple[str, Entry] | None:
 
 
 def _among_others(text: str) -> tuple[Elements, bool]:
-    """As `parse`, where a comment may hold a separator, so that elements are where a whole one before them ends."""
+    """Parse as `parse`, if a comment may contain a separator. An element begins where a complete one before it ends."""
     found: dict[str, Entry] = {}
     for match in _READ.finditer(text):
         key, comment, to, _ = match.groups()

@@ -1,14 +1,14 @@
-"""What the table `inet nplconf` has at any size: its chains with their rules, and the declarations of its sets.
+"""The fixed frame of the table `inet nplconf`: its chains with their rules, and the declarations of its sets.
 
-Everything that changes is an element of a set, so the frame is one constant, in the form in which nft lists it with
-numeric output. A table whose frame reads otherwise is written anew as a whole.
+Everything that changes is an element of a set. So the frame is one constant, in the form in which nft lists it with
+numeric output. A table with another frame is written again as a whole.
 
-Priorities, measured beside kube-proxy, firewalld, ufw and the rule sets of CNIs: a lower number comes first, and among
-nat chains the first one that translates a packet ends the translation. At equal priorities the chain registered last
-comes first, so every priority here is one that none of them has. kube-proxy and iptables are at -100 (dstnat) and 100
-(srcnat), firewalld at -90 and 110. Behind them in prerouting and output, a Service keeps its traffic
-(CVE-2019-9946). In front of them in postrouting, `snat to saddr` binds a flow to the address that it has, so that the
-masquerade of a CNI, which comes later, does not hide the client from the Pod.
+The priorities were measured beside kube-proxy, firewalld, ufw and the rule sets of CNIs. A lower number comes first.
+Among nat chains, the first one that translates a packet ends the translation. At equal priorities the chain registered
+last comes first, so every priority here is one that none of these programs has. kube-proxy and iptables are at -100
+(dstnat) and 100 (srcnat), firewalld at -90 and 110. In prerouting and output, nplconf comes behind them, so that a
+Service keeps its traffic (CVE-2019-9946). In postrouting, nplconf comes before them: `snat to saddr` fixes the source
+address of a flow, so that a later masquerade of a CNI does not hide the client from the Pod.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,13 +18,13 @@ from nplconf.model import FAMILIES, PROTOCOLS, Family, Protocol
 
 TABLE = "inet nplconf"
 VERSION = 1
-"""The format of the table. A table of another format is written anew."""
+"""The format of the table. A table of another format is written again."""
 
 Frame = Mapping[str, tuple[str, ...]]
 """The lines of each object, by "chain NAME", "set NAME" or "map NAME"; those of the table itself by ""."""
 
 LOCAL = 2
-"""RTN_LOCAL: the type of the addresses for which the kernel delivers packets here."""
+"""RTN_LOCAL: the type of the addresses that the kernel delivers to this machine."""
 DNAT = "0x20"
 """IPS_DST_NAT in the status of a flow."""
 NUMBERS: dict[Protocol, int] = {"tcp": 6, "udp": 17}
@@ -38,37 +38,39 @@ _WORDS: dict[Family, tuple[str, str]] = {"IPv4": ("ip", "ipv4_addr"), "IPv6": ("
 
 
 def addresses(family: Family) -> str:
-    """The set of the node's addresses that clients may send to."""
+    """Return the name of the set of the node's addresses that clients may send to."""
     return f"addresses-{family.lower()}"
 
 
 def published(family: Family) -> str:
-    """The set of these addresses, each with the port range, by which a flow to a mapping is recognized afterwards."""
+    """Return the name of the set of (address, port range), by which later packets of a flow to a mapping are
+    recognised.
+    """
     return f"published-{family.lower()}"
 
 
 def ports(protocol: Protocol, family: Family) -> str:
-    """The map from a node port to a Pod."""
+    """Return the name of the map from node port to Pod."""
     return f"{protocol}-{family.lower()}"
 
 
 def restricted(protocol: Protocol, family: Family) -> str:
-    """The same for mappings that only some sources may use."""
+    """Return the name of the same map for mappings with source ranges."""
     return f"{protocol}-{family.lower()}-restricted"
 
 
 def sources(protocol: Protocol, family: Family) -> str:
-    """The set of these sources, each with the node port."""
+    """Return the name of the set of (source range, node port)."""
     return f"{protocol}-{family.lower()}-sources"
 
 
 def hairpin(family: Family) -> str:
-    """The set of Pods whose packets to themselves are masqueraded."""
+    """Return the name of the set of Pods whose packets to themselves are masqueraded."""
     return f"hairpin-{family.lower()}"
 
 
 def bridged(family: Family) -> str:
-    """The set of source networks and Pods between which packets are masqueraded."""
+    """Return the name of the set of (source network, Pod) between which packets are masqueraded."""
     return f"bridged-{family.lower()}"
 
 
@@ -82,7 +84,7 @@ def frame() -> Frame:
     for family in FAMILIES:
         found |= _declarations(family)
     found["chain dispatch"] = (
-        "ip saddr 127.0.0.0/8 return",  # the answer would never leave
+        "ip saddr 127.0.0.0/8 return",  # the answer would never leave the node
         "ip6 saddr ::1 return",
         f"fib daddr type != {LOCAL} return",
         *(f"{_WORDS[f][0]} daddr @{addresses(f)} goto dispatch-{f.lower()}" for f in FAMILIES),
@@ -116,7 +118,7 @@ def _base(hook: str, priority: int) -> str:
 
 
 def _dispatch(family: Family) -> Iterator[str]:
-    """A packet that no rule translates goes on to the chains of others."""
+    """Return the rules of the dispatch chain. A packet that no rule translates goes on to foreign chains."""
     word = _WORDS[family][0]
     for protocol in PROTOCOLS:
         to = f"dnat {word} to {protocol} dport map"
@@ -126,7 +128,7 @@ def _dispatch(family: Family) -> Iterator[str]:
 
 
 def _published_flows(family: Family) -> Iterator[str]:
-    """One rule for each protocol, as nft knows the type of proto-dst only behind a protocol."""
+    """Return one rule for each protocol: nft knows the type of proto-dst only behind a protocol."""
     original = f"ct original {_WORDS[family][0]} daddr . ct original proto-dst @{published(family)}"
     for protocol in PROTOCOLS:
         yield f"ct status {DNAT} meta l4proto {NUMBERS[protocol]} {original} goto source-{family.lower()}"

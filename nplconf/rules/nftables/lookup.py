@@ -1,4 +1,4 @@
-"""One lookup per packet at any number of mappings: the pure half of the nftables backend."""
+"""The pure half of the nftables backend: one look-up per packet at any number of mappings."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 
@@ -18,10 +18,10 @@ from nplconf.rules import HOST, owner
 from nplconf.rules.nftables import frame, table
 from nplconf.rules.nftables.element import MEMBER, Elements, Entry
 from nplconf.rules.nftables.frame import TABLE
-from nplconf.rules.nftables.table import Table
+from nplconf.rules.nftables.table import NftTable
 
 WAY = ("", "chain prerouting", "chain output", "chain dispatch")
-"""What every packet to a mapping passes, whatever its family."""
+"""The objects that every packet to a mapping passes, in either family."""
 
 
 def build(
@@ -30,7 +30,7 @@ def build(
     sources: Iterable[MasqueradeSource],
     ports: PortRange,
     family: Family,
-) -> Table:
+) -> NftTable:
     """See `RuleBackend`."""
     sets: dict[str, dict[str, Entry]] = {name: {} for name in table.names(family)}
     span = str(ports.first) if len(ports) == 1 else f"{ports.first}-{ports.last}"
@@ -42,7 +42,7 @@ def build(
         (hairpin if network == pod_ip else bridged)[f"{network} . {pod_ip}"] = MEMBER
     for mapping in sorted(mappings, key=lambda m: m.node_port):
         _add(sets, mapping)
-    return Table(frame.frame(), sets)
+    return NftTable(frame.frame(), sets)
 
 
 def _add(sets: dict[str, dict[str, Entry]], mapping: PortMapping) -> None:
@@ -56,10 +56,10 @@ def _add(sets: dict[str, dict[str, Entry]], mapping: PortMapping) -> None:
 
 
 def _disjoint(networks: Sequence[str]) -> Sequence[str]:
-    """The same sources in networks that do not overlap: the kernel refuses one that lies in another."""
+    """Return networks without overlap that contain the same sources. The kernel refuses overlapping ones."""
     if len(networks) < 2:
         return networks
-    from netaddr import cidr_merge  # 50 ms that only a node with such a policy pays
+    from netaddr import cidr_merge  # late import: 50 ms, needed only with such a policy
 
     return tuple(map(str, cidr_merge(networks)))
 
@@ -67,17 +67,17 @@ def _disjoint(networks: Sequence[str]) -> Sequence[str]:
 # --- reading back ----------------------------------------------------------------------------------------------------
 
 
-def is_empty(found: Table) -> bool:
+def is_empty(found: NftTable) -> bool:
     """See `RuleBackend`."""
     return found.empty
 
 
-def live(found: Table, family: Family, ports: Container[int] | None = None) -> tuple[LiveRule, ...]:
+def live(found: NftTable, family: Family, ports: Container[int] | None = None) -> tuple[LiveRule, ...]:
     """See `RuleBackend`."""
     return tuple(sorted(rule for protocol in PROTOCOLS for rule in _live(found, family, protocol, ports)))
 
 
-def _live(found: Table, family: Family, protocol: Protocol, ports: Container[int] | None) -> Iterator[LiveRule]:
+def _live(found: NftTable, family: Family, protocol: Protocol, ports: Container[int] | None) -> Iterator[LiveRule]:
     open_to_all = found.sets.get(frame.ports(protocol, family), {})
     limited = found.sets.get(frame.restricted(protocol, family), {})
     ranges = _ranges(found, family, protocol) if limited else {}
@@ -89,8 +89,8 @@ def _live(found: Table, family: Family, protocol: Protocol, ports: Container[int
                 yield LiveRule(RuleKey(int(port), family, protocol), address, int(pod_port), tag, tuple(allowed))
 
 
-def _ranges(found: Table, family: Family, protocol: Protocol) -> dict[str, list[str]]:
-    """The sources of each restricted port, sorted as `cidr_merge` sorts them."""
+def _ranges(found: NftTable, family: Family, protocol: Protocol) -> dict[str, list[str]]:
+    """Return the source ranges of each restricted port, sorted as `cidr_merge` sorts them."""
     from ipaddress import ip_network
 
     ranges: dict[str, list[str]] = {}
@@ -100,22 +100,24 @@ def _ranges(found: Table, family: Family, protocol: Protocol) -> dict[str, list[
     return ranges
 
 
-def differs(found: Table, want: Table | None) -> bool:
+def differs(found: NftTable, want: NftTable | None) -> bool:
     """See `RuleBackend`."""
     if want is None:
         return not found.empty
     return found.frame != want.frame or found.sets != want.sets or bool(found.unknown)
 
 
-def in_place(found: Table, want: Table | None, family: Family, advertised: str | None = None) -> frozenset[RuleKey]:
+def in_place(
+    found: NftTable, want: NftTable | None, family: Family, advertised: str | None = None
+) -> frozenset[RuleKey]:
     """See `RuleBackend`."""
     if want is None or not _is_led_to(found, want, family, advertised):
         return frozenset()
     return frozenset(key for protocol in PROTOCOLS for key in _reached(found, want, family, protocol))
 
 
-def _is_led_to(found: Table, want: Table, family: Family, advertised: str | None) -> bool:
-    """Whether packets to the node come to the maps of a family, and those from loopback addresses do not."""
+def _is_led_to(found: NftTable, want: NftTable, family: Family, advertised: str | None) -> bool:
+    """Return whether packets to the node reach the maps of a family, and those from loopback addresses do not."""
     way = (*WAY, f"chain dispatch-{family.lower()}", f"set {frame.addresses(family)}")
     wanted = want.sets[frame.addresses(family)]
     concerned = wanted.keys() if advertised is None else wanted.keys() & {advertised}
@@ -125,7 +127,7 @@ def _is_led_to(found: Table, want: Table, family: Family, advertised: str | None
     )
 
 
-def _reached(found: Table, want: Table, family: Family, protocol: Protocol) -> Iterator[RuleKey]:
+def _reached(found: NftTable, want: NftTable, family: Family, protocol: Protocol) -> Iterator[RuleKey]:
     name, limited, allowed = (kind(protocol, family) for kind in (frame.ports, frame.restricted, frame.sources))
     there = _declared(found, want, "map", name)
     for port, entry in want.sets[name].items():
@@ -141,8 +143,8 @@ def _reached(found: Table, want: Table, family: Family, protocol: Protocol) -> I
             yield RuleKey(int(port), family, protocol)
 
 
-def _declared(found: Table, want: Table, kind: str, name: str) -> Elements:
-    """The elements of a set that is declared as it must be; none of another one."""
+def _declared(found: NftTable, want: NftTable, kind: str, name: str) -> Elements:
+    """Return the elements of a set with the right declaration; none otherwise."""
     place = f"{kind} {name}"
     return found.sets[name] if found.frame.get(place) == want.frame[place] else {}
 
@@ -158,8 +160,8 @@ def _by_port(elements: Elements) -> dict[str, set[str]]:
 # --- what is wrong ---------------------------------------------------------------------------------------------------
 
 
-def findings(found: Table, want: Table | None, family: Family) -> tuple[Finding, ...]:
-    """See `RuleBackend`. What both families share is a finding of each."""
+def findings(found: NftTable, want: NftTable | None, family: Family) -> tuple[Finding, ...]:
+    """See `RuleBackend`. A fault that concerns both families is a finding of each."""
     if found.empty:
         return ()
     if want is None:
@@ -167,7 +169,7 @@ def findings(found: Table, want: Table | None, family: Family) -> tuple[Finding,
     return (*_frame_findings(found, want, family), *_set_findings(found, want, family))
 
 
-def _frame_findings(found: Table, want: Table, family: Family) -> Iterator[Finding]:
+def _frame_findings(found: NftTable, want: NftTable, family: Family) -> Iterator[Finding]:
     other = "-ipv6" if family == "IPv4" else "-ipv4"
     for name in sorted(found.frame.keys() | want.frame.keys()):
         if other in name or found.frame.get(name) == want.frame.get(name):
@@ -181,8 +183,8 @@ def _frame_findings(found: Table, want: Table, family: Family) -> Iterator[Findi
         yield Finding(kind, f"{family} {name or 'table'}", f"{name or 'the table'} in {TABLE} is {what}")
 
 
-def _set_findings(found: Table, want: Table, family: Family) -> Iterator[Finding]:
-    """Sets with other elements. Of a map only elements that this program would not write: the rest are mappings."""
+def _set_findings(found: NftTable, want: NftTable, family: Family) -> Iterator[Finding]:
+    """Yield sets with other elements. In a map only elements that nplconf would not write: the others are mappings."""
     maps = {name(protocol, family) for protocol in PROTOCOLS for name in (frame.ports, frame.restricted)}
     for name, elements in want.sets.items():
         what = f"map {name}" if name in maps else f"set {name}"

@@ -1,4 +1,4 @@
-"""The table `inet nplconf` as values, one for each address family, read from what nft lists."""
+"""The table `inet nplconf` as values, one for each address family, parsed from nft's listing."""
 
 import re
 from collections.abc import Mapping
@@ -13,15 +13,14 @@ Sets = Mapping[str, Elements]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """What concerns one family.
+class NftTable:
+    """The part of the table that concerns one family.
 
     Attributes:
-        frame: the chains and declarations of the whole table; empty where there is no table.
-        sets: the elements of this family's sets, by name of the set.
-        rest: the same of the other family's sets.
-        unknown: this family's sets with elements that this program would never write.
-
+        frame: The chains and declarations of the whole table; empty without a table.
+        sets: The elements of this family's sets, by name of the set.
+        rest: The elements of the other family's sets.
+        unknown: This family's sets with elements that nplconf would never write.
     """
 
     frame: Frame = field(default_factory=dict, hash=False)
@@ -31,12 +30,12 @@ class Table:
 
     @property
     def alone(self) -> bool:
-        """No element is of the other family."""
+        """Whether the other family has no element."""
         return not any(self.rest.values())
 
     @property
     def empty(self) -> bool:
-        """The family has nothing in the table. An empty table counts as something, so that it is removed."""
+        """Whether the family has nothing in the table. A table without elements is not empty, so that it is removed."""
         if not self.frame:
             return True
         return not any(self.sets.values()) and not self.unknown and not self.alone
@@ -59,10 +58,10 @@ def names(family: Family) -> tuple[str, ...]:
     )
 
 
-def read(text: str) -> dict[Family, Table]:
-    """Return the table as each family sees it, from what nft lists; "": there is no table."""
+def read(text: str) -> dict[Family, NftTable]:
+    """Return the table as each family sees it, from nft's listing. "": there is no table."""
     if not text:
-        return {family: Table() for family in FAMILIES}
+        return {family: NftTable() for family in FAMILIES}
     found: dict[str, tuple[str, ...]] = {}
     sets: dict[str, Elements] = {}
     unknown: set[str] = set()
@@ -82,11 +81,11 @@ def read(text: str) -> dict[Family, Table]:
     return {family: _of(family, found, sets, unknown) for family in FAMILIES}
 
 
-def _of(family: Family, found: Frame, sets: Sets, unknown: set[str]) -> Table:
+def _of(family: Family, found: Frame, sets: Sets, unknown: set[str]) -> NftTable:
     mine = names(family)
     own = {name: sets.get(name, {}) for name in mine}
     rest = {name: sets.get(name, {}) for other in FAMILIES if other != family for name in names(other)}
-    return Table(found, own, rest, frozenset(unknown.intersection(mine)))
+    return NftTable(found, own, rest, frozenset(unknown.intersection(mine)))
 
 
 def _lines(text: str) -> tuple[str, ...]:

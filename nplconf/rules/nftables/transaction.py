@@ -1,26 +1,25 @@
-"""The text of one transaction, for both families, that turns what the table has into what it must have."""
+"""The input of one transaction, for both families, that changes the table to the wanted one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from nplconf.rules.nftables import element
 from nplconf.rules.nftables.element import Elements
 from nplconf.rules.nftables.frame import TABLE, frame
-from nplconf.rules.nftables.table import Table
+from nplconf.rules.nftables.table import NftTable
 
 REMOVAL = f"add table {TABLE}\ndelete table {TABLE}\n"
-"""Removes the table, whether it is there or not."""
-Pair = tuple[Table, Table | None]
+"""Removes the table, whether it exists or not."""
+Pair = tuple[NftTable, NftTable | None]
 
 
 def transaction(pairs: Sequence[Pair]) -> str:
-    """Return the text that brings families in line; "" where nothing differs.
+    """Return the text that changes families to the wanted tables; "" if nothing differs.
 
     Args:
-        pairs: of each family to write, what it has, and what it must have (None: nothing).
+        pairs: For each family to write, the table as read and the wanted one (None: nothing).
 
     Raises:
-        ValueError: for an element outside the grammar.
-
+        ValueError: An element is outside the grammar.
     """
     if not pairs:
         return ""
@@ -32,7 +31,7 @@ def transaction(pairs: Sequence[Pair]) -> str:
 
 
 def _anew(pairs: Sequence[Pair]) -> str:
-    """The whole table. Deleted and added in one transaction, it serves packets all the time."""
+    """Yield the whole table. It is deleted and added in one transaction, so it serves packets all the time."""
     lines = [REMOVAL, f"add table {TABLE} {{ {'; '.join(frame()[''])}; }}\n"]
     lines += _frame()
     for have, want in pairs:
@@ -51,8 +50,8 @@ def _frame() -> Iterator[str]:
             yield from (f"add rule {TABLE} {name} {line}\n" for line in lines if not line.startswith("type "))
 
 
-def _changes(have: Table, want: Table | None) -> Iterator[str]:
-    """An element with another value is deleted and added: nft does not replace it."""
+def _changes(have: NftTable, want: NftTable | None) -> Iterator[str]:
+    """Yield the changed elements. One with another value is deleted and added, since nft does not replace it."""
     for name, there in have.sets.items():
         wanted = want.sets[name] if want else {}
         if name in have.unknown:

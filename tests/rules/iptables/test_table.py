@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nplconf.rules.iptables.rule import Rule, Unknown
-from nplconf.rules.iptables.table import INDEX, Table, linked, read
+from nplconf.rules.iptables.table import INDEX, NatTable, linked, read
 
 JUMP = "-A PREROUTING -j NPLCONF"
 POST = "-A POSTROUTING -m conntrack --ctstate DNAT -j NPLCONF-POST"
@@ -13,7 +13,7 @@ SERVICES = '-A PREROUTING -m comment --comment "kubernetes service portals" -j K
 FOREIGN = "-A POSTROUTING -s 10.244.0.0/16 -j ACCEPT"
 
 
-def dump(*lines: str) -> Table:
+def dump(*lines: str) -> NatTable:
     return read("\n".join(lines))
 
 

@@ -135,7 +135,7 @@ def test_a_loop_of_chains_ends() -> None:
 
 
 def test_in_a_base_chain_of_another_program_only_a_translation_takes_packets() -> None:
-    other = ORIGIN._replace(ours=False)
+    other = ORIGIN._replace(has_jump=False)
     assert ports("-j ACCEPT", origin=other) == ports("-j RETURN", origin=other) == set()
     assert ports("-p tcp -j DNAT --to-destination 10.0.0.5", origin=other) == TCP
 

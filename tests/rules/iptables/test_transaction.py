@@ -11,7 +11,7 @@ from packets import Kernel
 from nplconf.model import PortMapping, PortRange
 from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.rule import Rule, Unknown
-from nplconf.rules.iptables.table import JUMPS, Base, Table
+from nplconf.rules.iptables.table import JUMPS, Base, NatTable
 from nplconf.rules.iptables.transaction import transaction
 from nplconf.rules.masquerade import masquerade_sources
 
@@ -26,7 +26,7 @@ FOREIGN = {
 NUMBERS = st.sets(st.integers(61000, 61060), max_size=12)
 
 
-def table(numbers: set[int]) -> Table:
+def table(numbers: set[int]) -> NatTable:
     rows = [worlds.mapping(number, pod=worlds.ref(f"web-{number}")) for number in numbers]
     near = masquerade_sources((), {row.pod_ip for row in rows})
     return tree.build(rows, ["10.10.10.10"], near, PortRange(61000, 62000), "IPv4")
@@ -120,7 +120,7 @@ def test_a_doubled_jump_goes_once_per_double_and_comes_back_once() -> None:
 def test_a_table_with_a_rule_outside_the_grammar_is_not_written_at_all(tag: str) -> None:
     want = replace(table(set()), chains={"NPLCONF": (Rule("DNAT", comment=tag),)})
     with pytest.raises(ValueError, match="not a rule"):
-        transaction(want, Table())
+        transaction(want, NatTable())
 
 
 def test_a_jump_that_is_more_than_one_printable_line_is_not_spelled_out() -> None:

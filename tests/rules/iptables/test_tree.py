@@ -11,7 +11,7 @@ from packets import Packet, deliver
 from nplconf.model import FAMILIES, Family, PortMapping, PortRange, Protocol, RuleKey
 from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.rule import Rule, Unknown, to_text
-from nplconf.rules.iptables.table import INDEX, Base, Table, linked
+from nplconf.rules.iptables.table import INDEX, Base, NatTable, linked
 from nplconf.rules.masquerade import masquerade_sources
 
 PORTS = PortRange(61000, 62000)
@@ -28,7 +28,7 @@ def rows(*keys: tuple[int, Protocol], family: Family = "IPv4") -> list[PortMappi
     return made
 
 
-def table(mappings: list[PortMapping], family: Family = "IPv4") -> Table:
+def table(mappings: list[PortMapping], family: Family = "IPv4") -> NatTable:
     near = masquerade_sources((), {m.pod_ip for m in mappings})
     return tree.build(mappings, [ADDRESS[family]], near, PORTS, family)
 
@@ -124,7 +124,7 @@ def test_a_client_on_ipv6_loopback_is_not_ours() -> None:
 # --- source ranges ---------------------------------------------------------------------------------------------------
 
 
-def guarded(*cidrs: str) -> Table:
+def guarded(*cidrs: str) -> NatTable:
     return table([m._replace(source_ranges=cidrs) for m in rows((61000, "tcp"))])
 
 
@@ -338,7 +338,7 @@ def test_a_guard_that_lets_in_others_than_wanted_is_not_in_place() -> None:
 # --- findings --------------------------------------------------------------------------------------------------------
 
 
-def damaged(want: Table, **chains: object) -> Table:
+def damaged(want: NatTable, **chains: object) -> NatTable:
     kept = {name: rules for name, rules in want.chains.items() if name not in chains}
     return replace(want, chains=kept | {name: rules for name, rules in chains.items() if rules is not None})  # type: ignore[arg-type]
 
@@ -349,7 +349,7 @@ def test_a_sound_table_has_no_findings() -> None:
 
 
 def test_a_node_that_is_new_has_no_findings() -> None:
-    assert tree.findings(Table(), table([]), "IPv4") == ()
+    assert tree.findings(NatTable(), table([]), "IPv4") == ()
 
 
 @pytest.mark.parametrize("state", ["missing", "doubled", "moved", "foreign"])
@@ -367,7 +367,7 @@ def test_a_chain_that_is_missing_wrong_or_one_too_many_is_a_finding() -> None:
         want, **{"NPLCONF-TCP-E": (), "NPLCONF-UDP": None, "NPLCONF-X": (), "NPLCONF": (Unknown("-j LOG"),)}
     )
     assert [(f.kind, f.subject, f.message) for f in tree.findings(wrong, want, "IPv4")] == [
-        ("dispatch", "IPv4 NPLCONF", "the chain has a rule that is not ours"),
+        ("dispatch", "IPv4 NPLCONF", "the chain has a rule that nplconf did not write"),
         ("dispatch", "IPv4 NPLCONF-TCP-E", tree.CHANGED),
         ("dispatch", "IPv4 NPLCONF-UDP", "the chain is missing"),
         ("dispatch", "IPv4 NPLCONF-X", "the chain leads to no mapping"),
@@ -393,4 +393,4 @@ def test_chains_of_ours_in_a_family_without_an_address_are_a_finding() -> None:
     (finding,) = tree.findings(table([]), None, "IPv4")
     assert (finding.kind, finding.subject) == ("dispatch", "IPv4")
     assert tree.differs(table([]), None)
-    assert not tree.differs(Table(), None)
+    assert not tree.differs(NatTable(), None)

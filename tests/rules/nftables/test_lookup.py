@@ -12,18 +12,18 @@ from nplconf.rules.masquerade import Route
 from nplconf.rules.nftables import lookup
 from nplconf.rules.nftables.element import MEMBER, Entry
 from nplconf.rules.nftables.frame import frame
-from nplconf.rules.nftables.table import Table
+from nplconf.rules.nftables.table import NftTable
 
 OPEN = worlds.mapping(61001)
 LIMITED = worlds.mapping(61002)._replace(source_ranges=("10.0.0.0/8", "192.168.7.1/32"))
 EVERY = [worlds.mapping(61001, protocol, family) for protocol in PROTOCOLS for family in FAMILIES]
 
 
-def there(family: Family = "IPv4", *rows: PortMapping) -> Table:
+def there(family: Family = "IPv4", *rows: PortMapping) -> NftTable:
     return found(*(rows or (OPEN, LIMITED)))[family]
 
 
-def with_set(table: Table, name: str, **changed: Entry | None) -> Table:
+def with_set(table: NftTable, name: str, **changed: Entry | None) -> NftTable:
     """A table in which some elements of a set are others, or gone (None)."""
     elements = {**table.sets[name], **{key.removeprefix("_"): entry for key, entry in changed.items()}}
     return replace(table, sets={**table.sets, name: {key: entry for key, entry in elements.items() if entry}})
@@ -86,14 +86,14 @@ def test_a_port_that_is_in_both_maps_is_listed_twice() -> None:
 
 
 def test_no_table_has_no_rule() -> None:
-    assert lookup.live(Table(), "IPv4") == ()
-    assert lookup.is_empty(Table())
+    assert lookup.live(NftTable(), "IPv4") == ()
+    assert lookup.is_empty(NftTable())
 
 
 # --- what a packet reaches -------------------------------------------------------------------------------------------
 
 
-def reached(table: Table, *rows: PortMapping, advertised: str | None = "10.10.10.10") -> set[int]:
+def reached(table: NftTable, *rows: PortMapping, advertised: str | None = "10.10.10.10") -> set[int]:
     want = build("IPv4", rows or (OPEN, LIMITED))
     return {key.node_port for key in lookup.in_place(table, want, "IPv4", advertised)}
 
@@ -151,19 +151,19 @@ def test_a_restricted_mapping_is_reached_from_its_sources_and_no_others(
 def test_a_family_without_an_address_has_nothing_in_place() -> None:
     assert lookup.in_place(there(), None, "IPv4") == frozenset()
     assert lookup.differs(there(), None)
-    assert not lookup.differs(Table(), None)
+    assert not lookup.differs(NftTable(), None)
 
 
 # --- what is wrong ---------------------------------------------------------------------------------------------------
 
 
-def complaints(table: Table, family: Family = "IPv4") -> list[tuple[str, str]]:
+def complaints(table: NftTable, family: Family = "IPv4") -> list[tuple[str, str]]:
     want = build(family, (OPEN, LIMITED))
     return [(finding.kind, finding.subject) for finding in lookup.findings(table, want, family)]
 
 
 def test_nothing_is_wrong_with_what_was_written_nor_with_a_new_node() -> None:
-    assert complaints(there()) == complaints(Table()) == []
+    assert complaints(there()) == complaints(NftTable()) == []
 
 
 @pytest.mark.parametrize("base", ["prerouting", "output", "postrouting"])

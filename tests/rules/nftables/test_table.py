@@ -8,7 +8,7 @@ from listings import build, built, found, listing
 
 from nplconf.model import FAMILIES, PROTOCOLS, PortMapping
 from nplconf.rules.nftables.frame import frame
-from nplconf.rules.nftables.table import Table, names, read
+from nplconf.rules.nftables.table import NftTable, names, read
 
 RANGES = ("10.0.0.0/8", "192.168.7.1/32", "0.0.0.0/0")
 RANGES6 = ("fd00::/8", "2001:db8::1/128")
@@ -41,7 +41,7 @@ def test_each_family_knows_what_the_other_has() -> None:
 
 
 def test_no_table_is_empty_in_both_families() -> None:
-    assert all(table == Table() and table.empty for table in read("").values())
+    assert all(table == NftTable() and table.empty for table in read("").values())
 
 
 def test_a_table_without_any_element_is_no_empty_family_so_that_it_is_removed() -> None:
