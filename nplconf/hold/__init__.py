@@ -1,7 +1,8 @@
-"""The daemon that holds every number of the port range, so that no program can have one and no client waits for one.
+"""The daemon that holds all ports of the port range, so that no other program can bind one.
 
-It binds, and answers what it holds; it decides nothing. It stays small on purpose: it imports the model and the
-standard library's sockets alone, reads nothing but one short request a connection, and does not look into other
-processes. Who has a number that could not be had is found out by the client (`nplconf.node.owners`): that needs rights
-which this daemon is better without, and a scan of /proc would keep everybody waiting.
+It also refuses connections to unmapped ports at once, so that no client waits. The daemon binds sockets, and answers
+which ports it holds. It decides nothing. It stays small on purpose: it imports only the model and the standard
+library's sockets, reads one short request per connection, and does not look into other processes. The client finds out
+which process has a taken port (`nplconf.node.owners`): this needs rights that the daemon should not have, and a scan of
+/proc would delay all clients.
 """

@@ -1,7 +1,7 @@
-"""What is held of the port range: asked of the hold daemon, or found by trying just now (`--no-hold`).
+"""Ask which ports of the range are held: the hold daemon, or the kernel by trying to bind (`--no-hold`).
 
-A daemon that is dead, stuck, not root's, of another version, or talks rubbish never raises: it is a value, and its
-message says what to do. The question, and what an answer means, are in `nplconf.hold.protocol`.
+Nothing is raised for a daemon that is dead, hangs, belongs to another user, has another version, or sends invalid data.
+The result then says so, and its message says what to do. `nplconf.hold.protocol` defines request and response.
 """
 
 import contextlib
@@ -20,13 +20,19 @@ KINDS: dict[Protocol, int] = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRA
 
 
 class _NoAnswer(Exception):  # noqa: N818 it never leaves this module
-    """Why there is nothing to believe."""
+    """There is no valid response. The text says why."""
 
 
 def ask(socket_path: str, port_range: PortRange, deadline: float = 5.0) -> Holds:
-    """The daemon's answer, with the taken numbers of `port_range`; `available` False, and why, when there is none.
+    """Ask the hold daemon. Never raises.
 
-    deadline: seconds for all of it. Never raises.
+    Args:
+        socket_path: The path of the daemon's socket.
+        port_range: Only taken ports in this range are returned.
+        deadline: Seconds for the whole call.
+
+    Returns:
+        The held and taken ports. Without a valid response `available` is False, and `message` says why.
     """
     try:
         answer = protocol.read(_answer(socket_path, time.monotonic() + current().left(deadline)))
@@ -45,20 +51,20 @@ def _answer(socket_path: str, until: float) -> bytes:
             _connect(sock, socket_path, until)
             _, uid, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
             if uid not in (0, os.geteuid()):
-                raise _NoAnswer(f"it is not root's but of user {uid}, and is not believed")
+                raise _NoAnswer(f"user {uid} runs it, so it is not trusted: only root may run it")
             sock.sendall(protocol.QUESTION + b"\n")
             return b"".join(_received(sock, until))
     except TimeoutError as error:
         raise _NoAnswer(f"it gives no answer in time: restart {protocol.daemon()}") from error
     except (FileNotFoundError, ConnectionRefusedError) as error:
-        raise _NoAnswer(f"there is none: start {protocol.daemon()}, or nplconf hold") from error
-    except (OSError, ValueError) as error:  # the second: a path with NUL
+        raise _NoAnswer(f"it is not running: start {protocol.daemon()}, or nplconf hold") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = (isinstance(error, OSError) and error.strerror) or error
-        raise _NoAnswer(f"it cannot be asked: {reason}") from error
+        raise _NoAnswer(f"no connection: {reason}") from error
 
 
 def _connect(sock: socket.socket, socket_path: str, until: float) -> None:
-    """Connect; a full queue is told at once by the kernel, and may have room a moment later."""
+    """Connect. If the queue is full, the kernel refuses at once, so the attempt is repeated."""
     while True:
         sock.settimeout(_left(until))
         try:
@@ -71,13 +77,13 @@ def _received(sock: socket.socket, until: float) -> Iterator[bytes]:
     size = 0
     while True:
         sock.settimeout(_left(until))
-        said = sock.recv(1 << 16)
-        size += len(said)
-        if not said:
+        received = sock.recv(1 << 16)
+        size += len(received)
+        if not received:
             return
         if size > protocol.MAX_ANSWER:
             raise _NoAnswer(f"its answer is longer than {protocol.MAX_ANSWER} bytes")
-        yield said
+        yield received
 
 
 def _left(until: float) -> float:
@@ -91,9 +97,9 @@ def _left(until: float) -> float:
 
 
 def probe(port_range: PortRange) -> Holds:
-    """What could be bound of `port_range` just now; nothing stays bound.
+    """Try to bind each port of a range now. No socket stays bound.
 
-    Plain binds to the wildcard of both families, so that any socket in the way makes a number taken. 19 us a number.
+    Plain binds to the wildcard of both families, so that any other socket makes a port taken. 19 us per port.
     """
     family, address = _wildcard()
     taken = tuple(
@@ -106,11 +112,11 @@ def probe(port_range: PortRange) -> Holds:
 
 
 def _wildcard() -> tuple[socket.AddressFamily, str]:
-    """Both families in one, or IPv4 where IPv6 is switched off."""
+    """Return the wildcard of both families, or that of IPv4 if IPv6 is off."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         sock.bind(("::", 0))
         return socket.AF_INET6, "::"
-    return socket.AF_INET, "0.0.0.0"  # noqa: S104 a foreign socket on any address is in the way
+    return socket.AF_INET, "0.0.0.0"  # noqa: S104 a foreign socket on any address makes a port taken
 
 
 def _can_be_bound(family: socket.AddressFamily, kind: int, at: tuple[str, int]) -> bool:

@@ -1,6 +1,7 @@
-"""Hold a port range, and answer what is held: one thread, one short question a connection, each with a deadline.
+"""The hold daemon: bind a port range and answer which ports are held. One thread, one short request per connection.
 
-What could not be had is tried again at each question. Only root, and the user that the daemon runs as, are answered.
+Every client has a deadline. Ports that could not be bound are tried again at each request. Only root and the daemon's
+own user get an answer.
 """
 
 import contextlib
@@ -23,42 +24,50 @@ from nplconf.hold.store import Store
 from nplconf.model import PROTOCOLS, PortRange
 
 PATIENCE = 2.0
-"""Seconds that a client has, from connect to the last byte of its answer."""
+"""Seconds that a client has, from connect to the last byte of the response."""
 MAX_CLIENTS = 32
-"""At once; the oldest makes room for one more."""
+"""The most clients at once. One more replaces the oldest."""
 SPARE_FILES = 64
-"""Open files beside the held sockets: clients, the listener, standard streams, what a retry opens for a moment."""
+"""Open files beside the held sockets: clients, the listener, standard streams, and temporary ones of a retry."""
 PAUSE = 0.1
-"""Seconds without a new client when the kernel has no room for one."""
+"""Seconds without a new client after the kernel had no file or memory for one."""
 FAREWELL = 0.3
-"""Seconds for the clients that are connected when the daemon ends."""
+"""Seconds for clients that are connected when the daemon ends."""
 READY = b"ready"
-"""What a keeper hears of its daemon."""
+"""What the daemon sends to its keeper when it is ready."""
 NAMED = 10
-"""How many numbers a line of text names, at most."""
+"""The most ports that a line of text names."""
 CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
 
 
-class Entrusted(NamedTuple):
-    """What a keeper gives to its daemon in place of systemd.
+class FromKeeper(NamedTuple):
+    """What a keeper passes to its daemon in place of systemd.
 
-    inherited: the listening socket and both ends of the queue. lifeline: gets a word when the daemon is ready; the
-    daemon ends when the keeper does, which closes its end.
+    Attributes:
+        inherited: The listening socket and both ends of the queue.
+        lifeline: Gets `READY` when the daemon is ready. The daemon ends when the keeper's end of it closes.
     """
 
     inherited: notify.Inherited
     lifeline: socket.socket
 
 
-def main(port_range: PortRange, socket_path: str, entrusted: Entrusted | None = None) -> int:
-    """Hold the range until SIGTERM or SIGINT, or until the keeper ends; return the exit code.
+def main(port_range: PortRange, socket_path: str, keeper: FromKeeper | None = None) -> int:
+    """Hold the range until SIGTERM or SIGINT, or until the keeper ends. Return the exit code.
 
-    Raises BadConfigError (a range beyond the open-file limit, an unusable path), BusyError (another daemon lives at the
-    path), PermissionDeniedError.
+    Args:
+        port_range: The ports to hold.
+        socket_path: Where clients connect.
+        keeper: What a keeper passes; None without a keeper.
+
+    Raises:
+        BadConfigError: The range exceeds the open-file limit, or the path is unusable.
+        BusyError: Another daemon runs at the path.
+        PermissionDeniedError: The process may not bind the sockets or write the path.
     """
     with stop_signals() as stop:
-        make_room(port_range, SPARE_FILES + (store.SPARE_FILES if entrusted or notify.supervised() else 0))
-        inherited = entrusted.inherited if entrusted else notify.inherited()
+        make_room(port_range, SPARE_FILES + (store.SPARE_FILES if keeper or notify.supervised() else 0))
+        inherited = keeper.inherited if keeper else notify.inherited()
         handed = [socket.socket(fileno=fd) for fd in inherited.fds if notify.listens(fd)]
         if not handed:
             entrance.refuse_second(socket_path)
@@ -67,17 +76,22 @@ def main(port_range: PortRange, socket_path: str, entrusted: Entrusted | None = 
         with handed[0] if handed else entrance.listening(socket_path) as listener:
             say(summary(holding))
             notify.notify("READY=1", f"STATUS={summary(holding)}")
-            if entrusted:
-                entrusted.lifeline.sendall(READY)
-            Service(listener, holding, kept).serve(stop, *([entrusted.lifeline] if entrusted else []))
+            if keeper:
+                keeper.lifeline.sendall(READY)
+            Server(listener, holding, kept).serve(stop, *([keeper.lifeline] if keeper else []))
             notify.notify("STOPPING=1")
     return 0
 
 
 def _hold(holding: Holding, returned: Sequence[int]) -> Store | None:
-    """Hold what systemd or a keeper stored (`returned`: the ends of the queue, or none) and all else that can be bound.
+    """Hold the sockets that systemd or a keeper stored, and bind all other ports.
 
-    Returns the queue that stores all of it; None without one: the range is held until this process ends.
+    Args:
+        holding: The sockets of the range.
+        returned: The two ends of the stored queue, or nothing.
+
+    Returns:
+        The queue that stores the sockets. None without one: then the range is held until this process ends.
     """
     if not returned and not notify.supervised():
         holding.bind_missing()
@@ -101,7 +115,7 @@ def _hold(holding: Holding, returned: Sequence[int]) -> Store | None:
 
 
 def _taken_over(holding: Holding, returned: Sequence[int]) -> Store | None:
-    """The queue that systemd kept, once all that is right in it is held; None when there is none that can be used."""
+    """Return the stored queue after all its valid sockets are held; None if there is no usable queue."""
     if not returned:
         return None
     if kept := Store.inherited(returned):
@@ -113,19 +127,19 @@ def _taken_over(holding: Holding, returned: Sequence[int]) -> Store | None:
         else:
             say(f"{holding.count()} sockets were kept through the restart")
             return kept
-    store.forget()  # or its sockets would be in the way of ours
+    store.forget()  # its sockets would block the binds that follow
     return None
 
 
 def summary(holding: Holding) -> str:
-    """One line: how much is held, and the first of what is not."""
+    """Return one line: how many sockets are held, and the first ports that are not."""
     sockets = len(PROTOCOLS) * len(holding.port_range)
     line = f"{holding.count()} of {sockets} sockets of {holding.port_range} held"
     taken = [f"{number}/{name}" for number, name in holding.taken()]
     if not taken:
         return line
     more = f" and {len(taken) - NAMED} more" if len(taken) > NAMED else ""
-    return f"{line}; not had: {', '.join(taken[:NAMED])}{more}"
+    return f"{line}; not held: {', '.join(taken[:NAMED])}{more}"
 
 
 def say(line: str) -> None:
@@ -137,14 +151,14 @@ def say(line: str) -> None:
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[socket.socket]:
-    """A socket that becomes readable when the process is asked to end."""
-    ours, signalled = socket.socketpair()
-    with ours, signalled:
+    """Yield a socket that becomes readable at SIGTERM or SIGINT."""
+    reader, signalled = socket.socketpair()
+    with reader, signalled:
         signalled.setblocking(False)
         before = signal.set_wakeup_fd(signalled.fileno())
         handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
-            yield ours
+            yield reader
         finally:
             signal.set_wakeup_fd(before)
             for number, handler in handlers.items():
@@ -153,23 +167,28 @@ def stop_signals() -> Iterator[socket.socket]:
 
 @dataclass(slots=True, eq=False)
 class Client:
-    """A connection: what it asked so far, and what of its answer is still to be sent (None: not asked yet)."""
+    """A connection.
+
+    Attributes:
+        question: The request as received so far.
+        answer: The part of the response that is not sent yet; None before the request is complete.
+    """
 
     sock: socket.socket
     until: float
-    """Monotonic seconds at which it is dropped."""
+    """Seconds of the monotonic clock at which the client is dropped."""
     question: bytes = b""
     answer: bytes | None = None
 
 
-class Service:
-    """Answers clients from one holding, none of whom can keep another waiting."""
+class Server:
+    """Answers clients. No client can delay another one."""
 
     def __init__(self, listener: socket.socket, holding: Holding, kept: Store | None = None) -> None:
         listener.setblocking(False)
         self._listener = listener
         self._holding = holding
-        self._kept = kept
+        self._queue = kept
         self._clients: dict[int, Client] = {}
         self._ready = selectors.DefaultSelector()
 
@@ -186,7 +205,7 @@ class Service:
                 self._drop(client)
 
     def _finish(self, stops: Sequence[socket.socket]) -> None:
-        """Answer who is connected already; the next daemon answers who waits at the listening socket."""
+        """Answer clients that are connected. The next daemon answers those in the queue of the listening socket."""
         for sock in (*stops, self._listener):
             self._ready.unregister(sock)
         until = time.monotonic() + FAREWELL
@@ -195,7 +214,7 @@ class Service:
                 self._go_on(self._clients[key.fd])
 
     def _round(self, stops: Sequence[socket.socket]) -> bool:
-        """Serve who is ready; True when it is time to end."""
+        """Serve the clients that are ready. Return True when it is time to end."""
         now = time.monotonic()
         patience = min((client.until for client in self._clients.values()), default=None)
         for key, _ in self._ready.select(None if patience is None else max(0.0, patience - now)):
@@ -213,7 +232,7 @@ class Service:
         except (BlockingIOError, ConnectionAbortedError):
             return
         except OSError:
-            time.sleep(PAUSE)  # no file or memory left: the connection stays readable, and must not become a busy loop
+            time.sleep(PAUSE)  # no file or memory left: without a pause, the readable listener makes a busy loop
             return
         if not is_trusted(sock):
             sock.close()
@@ -225,9 +244,9 @@ class Service:
         self._ready.register(sock, selectors.EVENT_READ)
 
     def _go_on(self, client: Client) -> None:
-        """Read or write what is possible now; the client goes when it is done, or is gone."""
+        """Read or write what is possible now. Drop the client when it is done or disconnected."""
         try:
-            done = self._listen_to(client) if client.answer is None else _speak_to(client)
+            done = self._receive(client) if client.answer is None else _send(client)
         except BlockingIOError:
             return
         except OSError:
@@ -235,11 +254,11 @@ class Service:
         if done:
             self._drop(client)
 
-    def _listen_to(self, client: Client) -> bool:
-        """Read of the question; with its end the answer begins. True when there is nothing to answer."""
-        said = client.sock.recv(protocol.MAX_QUESTION - len(client.question))
-        client.question += said
-        if said and b"\n" not in said and len(client.question) < protocol.MAX_QUESTION:
+    def _receive(self, client: Client) -> bool:
+        """Read the request; when it is complete, prepare the response. Return True if the client sent nothing."""
+        data = client.sock.recv(protocol.MAX_QUESTION - len(client.question))
+        client.question += data
+        if data and b"\n" not in data and len(client.question) < protocol.MAX_QUESTION:
             return False
         if not client.question:
             return True
@@ -251,14 +270,14 @@ class Service:
         if question.strip() != protocol.QUESTION:
             return protocol.not_understood()
         if new := self._holding.bind_missing():
-            self._tell_of(new)
+            self._store(new)
         return protocol.answer(self._holding.port_range, self._holding.count(), self._holding.taken())
 
-    def _tell_of(self, new: Sequence[int]) -> None:
-        """Numbers were had late: to be kept as the others are, and said."""
+    def _store(self, new: Sequence[int]) -> None:
+        """Store sockets that were bound late like the others, and log them."""
         try:
-            if self._kept:
-                self._kept.add(new)
+            if self._queue:
+                self._queue.add(new)
         except OSError as error:
             say(f"{len(new)} sockets are not kept for a restart: {error}")
         say(summary(self._holding))
@@ -275,14 +294,14 @@ class Service:
         client.sock.close()
 
 
-def _speak_to(client: Client) -> bool:
-    """Send of the answer; True when all of it is sent."""
-    said = client.answer or b""
-    client.answer = said[client.sock.send(said) :]
+def _send(client: Client) -> bool:
+    """Send the next part of the response. Return True when all is sent."""
+    data = client.answer or b""
+    client.answer = data[client.sock.send(data) :]
     return not client.answer
 
 
 def is_trusted(sock: socket.socket) -> bool:
-    """True for root, and for the user of this process."""
+    """Return whether the client is root or the user of this process."""
     _, uid, _ = CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size))
     return uid in (0, os.geteuid())

@@ -1,8 +1,8 @@
-"""From one keeper to the next: what is handed over, and how it is asked for. For both ends.
+"""The handover from one keeper to the next: what is handed over, and how it is requested. Used by both ends.
 
-The question is `handover 1` (1 is the version), at the path of the daemon with `.keeper` behind it. The answer is one
-word with file descriptors (SCM_RIGHTS): the two listening sockets, both ends of the queue, and the connections to all
-predecessors. The connection stays open as long as the successor lives.
+The request is `handover 1` (1 is the version), at the daemon's path with `.keeper` appended. The response is one word
+with file descriptors (SCM_RIGHTS): the two listening sockets, both ends of the queue, and the connections to all
+predecessors. The connection stays open as long as the successor runs.
 """
 
 import socket
@@ -16,7 +16,7 @@ from nplconf.hold.sockets import namespace_of
 from nplconf.hold.store import Store
 
 SUFFIX = ".keeper"
-"""What the path of the keeper's own socket has after that of the daemon."""
+"""Appended to the daemon's path, it gives the path of the keeper's own socket."""
 QUESTION = b"handover 1\n"
 ANSWER = b"handover"
 PATIENCE = 10.0
@@ -25,7 +25,9 @@ MOST_LEASES = 16
 
 
 class Goods(NamedTuple):
-    """What is handed over. leases: connections to all predecessors; they end with the last process that has them."""
+    """What is handed over. leases: connections to all predecessors. They close when the last process that has them
+    ends.
+    """
 
     listener: socket.socket
     entrance: socket.socket
@@ -39,17 +41,17 @@ class Goods(NamedTuple):
 
     @property
     def has_predecessor(self) -> bool:
-        """Return whether a process lives that would resume if this one ended."""
+        """Return whether a predecessor runs that would resume if this process ended."""
         return any(map(_is_open, self.leases))
 
     def close(self) -> None:
-        """Close every socket of this process."""
+        """Close every socket in this process."""
         for sock in self.all():
             sock.close()
 
 
 def ask(path: str) -> Goods | None:
-    """Return what the keeper at the path hands over; None where none lives there."""
+    """Return what the keeper at a path hands over; None if no keeper runs there."""
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.settimeout(PATIENCE)
@@ -66,7 +68,7 @@ def ask(path: str) -> Goods | None:
     if word != ANSWER or len(received) < len(Goods._fields) - 1:
         for one in (sock, *received):
             one.close()
-        return None  # it ended between the two
+        return None  # it ended after the connect
     listener, own, tail, head, *leases = received
     goods = Goods(listener, own, tail, head, (sock, *leases))
     _require_same_network(goods, path)
@@ -74,7 +76,7 @@ def ask(path: str) -> Goods | None:
 
 
 def _require_same_network(goods: Goods, path: str) -> None:
-    """Raise BadConfigError where the sockets that come are of another network namespace: they would all be refused."""
+    """Raise BadConfigError if the sockets belong to another network namespace: the daemon would refuse all of them."""
     with socket.socket(socket.AF_UNIX) as own:
         if namespace_of(own) == namespace_of(goods.listener):
             return
@@ -83,7 +85,7 @@ def _require_same_network(goods: Goods, path: str) -> None:
 
 
 def new(socket_path: str) -> Goods:
-    """Return the sockets of a keeper without predecessor. Raises what `listener.listen` raises."""
+    """Return new sockets, for a keeper without a predecessor. Raises as `listener.listen`."""
     listener, made = entrance.listen(socket_path)
     try:
         own, _ = entrance.listen(socket_path + SUFFIX)
@@ -95,7 +97,7 @@ def new(socket_path: str) -> Goods:
 
 
 def send(sock: socket.socket, goods: Goods) -> None:
-    """Answer the question. Raises OSError."""
+    """Answer a request. Raises OSError."""
     fds = array("i", [one.fileno() for one in goods.all()])
     sock.sendmsg([ANSWER], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds.tobytes())])
 
@@ -111,7 +113,7 @@ def _received(sock: socket.socket) -> tuple[bytes, Sequence[int]]:
 
 
 def _is_open(lease: socket.socket) -> bool:
-    """Return whether the other end lives; it says nothing more."""
+    """Return whether the other end is open. It sends nothing."""
     lease.setblocking(False)
     try:
         return bool(lease.recv(1, socket.MSG_PEEK))

@@ -1,21 +1,22 @@
-"""Keep the sockets where no systemd does, as in a container: `nplconf hold --keep`.
+"""Keep the sockets without systemd, as in a container: `nplconf hold --keep`.
 
-The keeper is a parent process that starts the daemon, starts it again when it ends, and owns what must outlive it: the
+The keeper is a parent process. It starts the daemon, restarts it when it ends, and owns what must outlive it: the
 listening socket, and both ends of the queue in which all held sockets are in flight (`store`). These are three file
-descriptors, whatever the range. The daemon is a fork, so a new one needs no start of an interpreter.
+descriptors, whatever the range. The daemon is a fork, so a restart needs no new interpreter.
 
 A keeper that starts beside another one, as in a rolling update with `maxSurge`, asks it at `SOCKET.keeper` to hand
 over. The predecessor ends its daemon, sends its file descriptors (SCM_RIGHTS), and keeps its own copies until it is
-asked to end. So each number is held by one of the two at every moment. The open connection says that the successor
-lives: when it closes, the predecessor starts its daemon again. A successor of the successor gets the connections to all
+told to end. So each port is held by one of the two at every moment. The open connection proves that the successor runs:
+when it closes, the predecessor starts its daemon again. A successor of the successor gets the connections to all
 predecessors, so that none of them resumes when the one in the middle ends.
 
-Measured with 2,002 sockets on two busy cores: a daemon that is killed loses nothing, and the next one answers after
-0.05 s; a handover takes 0.45 s, the start of the new interpreter included; keeper and daemon need 11 MB together. A
-keeper that is killed takes its container with it, and the range is free until the kubelet has started the container
-again. The keeper therefore does as little as possible: it has ten open files, reads one word, and waits. Rejected: a
-copy of the queue in the `watch` container (two programs must then agree which one owns it), and a handover between
-daemons without a keeper (a crash of the daemon would release every number).
+Measured with 2,002 sockets on two busy cores: a killed daemon loses nothing, and the next one answers after 0.05 s. A
+handover takes 0.45 s, with the start of the new interpreter. Keeper and daemon need 11 MB together. If the keeper is
+killed, its container ends, and the range is free until the kubelet has started the container again. Therefore the
+keeper does as little as possible: it has ten open files, reads one word, and waits.
+
+Rejected: a copy of the queue in the `watch` container (two programs must then agree which one owns it), and a handover
+between daemons without a keeper (a crash of the daemon would release every port).
 """
 
 import contextlib
@@ -38,30 +39,30 @@ from nplconf.model import PortRange
 PATIENCE = 10.0
 """Seconds for a successor to ask, and for a daemon to end."""
 RESTART_SECONDS = 0.5
-"""Pause before a daemon that ended too early is started again."""
+"""Seconds before a daemon that ended before it was ready is restarted."""
 TRIES = 3
-"""Daemons in a row that end before they are ready; then the queue is given up, as nothing else differs."""
+"""After so many daemons in a row that ended before they were ready, a new queue is made: nothing else can differ."""
 
 
 class Child(NamedTuple):
-    """The daemon. lifeline: it says when it is ready, and is at its end when one of the two processes is."""
+    """The daemon process. lifeline: receives `READY`, and closes when the keeper or the daemon ends."""
 
     pid: int
     lifeline: socket.socket
 
 
 def main(port_range: PortRange, socket_path: str, ready_file: str | None = None) -> int:
-    """Keep a daemon running until SIGTERM or SIGINT; return the exit code.
+    """Keep a daemon running until SIGTERM or SIGINT. Return the exit code.
 
     Args:
-        port_range: what the daemon holds.
-        socket_path: where the daemon is asked.
-        ready_file: is there while the daemon of this keeper answers.
+        port_range: The ports that the daemon holds.
+        socket_path: Where the daemon listens.
+        ready_file: This file exists while the daemon of this keeper answers.
 
     Raises:
-        BusyError: a predecessor lives and does not hand over.
-        BadConfigError: the path is not usable, or a predecessor is in another network namespace.
-        PermissionDeniedError: the path is not writable.
+        BusyError: A predecessor runs and does not hand over.
+        BadConfigError: The path is unusable, or a predecessor is in another network namespace.
+        PermissionDeniedError: The path is not writable.
     """
     with daemon.stop_signals() as stop:
         keeper = Keeper(port_range, socket_path, ready_file)
@@ -72,10 +73,10 @@ def main(port_range: PortRange, socket_path: str, ready_file: str | None = None)
 
 
 class Keeper:
-    """One daemon, and what outlives it."""
+    """One daemon, and the sockets that outlive it."""
 
     def __init__(self, port_range: PortRange, socket_path: str, ready_file: str | None) -> None:
-        """Take over from a predecessor, or begin with nothing."""
+        """Take the sockets over from a predecessor, or make new ones."""
         self._range = port_range
         self._path = socket_path
         self._ready_file = ready_file
@@ -87,23 +88,23 @@ class Keeper:
         self._failed = 0
 
     def run(self, stop: socket.socket) -> int:
-        """Serve until `stop` is readable, or the first daemon could not become ready; return the exit code."""
+        """Serve until `stop` is readable, or the first daemon could not become ready. Return the exit code."""
         self._start()
         while True:
             ready, _, _ = select.select([stop, *self._watched()], [], [])
             if stop in ready:
                 return 0
             if self._successor in ready:
-                self._listen_to_successor()
+                self._watch_successor()
             elif self._child and self._child.lifeline in ready:
-                code = self._listen_to_child(self._child)
+                code = self._watch_child(self._child)
                 if code is not None and not self._proven:
                     return code or 1
             elif self._goods.entrance in ready:
                 self._hand_over()
 
     def end(self) -> None:
-        """End the daemon. The files go unless a successor uses them, or a predecessor is about to."""
+        """End the daemon. Remove the socket files unless a successor uses them or a predecessor is about to."""
         self._stop_child()
         if not self._successor and not self._goods.has_predecessor:
             for path in (self._path, self._path + handover.SUFFIX):
@@ -119,19 +120,19 @@ class Keeper:
     # --- the daemon
 
     def _start(self) -> None:
-        ours, its = socket.socketpair()
-        # blocked, as a signal for the child must not reach the handlers that it has of its parent
+        reader, writer = socket.socketpair()
+        # blocked: a signal to the child must not run the handlers that it inherits from the parent
         before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
         pid = os.fork()
         if not pid:
-            ours.close()
-            self._be_daemon(its, before)
+            reader.close()
+            self._be_daemon(writer, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        its.close()
-        self._child = Child(pid, ours)
+        writer.close()
+        self._child = Child(pid, reader)
 
     def _be_daemon(self, lifeline: socket.socket, mask: set[int | signal.Signals]) -> None:
-        """Run the daemon in the child; never returns."""
+        """Run the daemon in the child process. Never returns."""
         code = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -141,7 +142,7 @@ class Keeper:
             for sock in (self._goods.entrance, *self._goods.leases):
                 sock.close()
             fds = tuple(sock.detach() for sock in self._goods[:1] + self._goods[2:4])
-            given = daemon.Entrusted(Inherited(fds, ("", store.NAME, store.NAME)), lifeline)
+            given = daemon.FromKeeper(Inherited(fds, ("", store.NAME, store.NAME)), lifeline)
             code = daemon.main(self._range, self._path, given)
         except NplconfError as error:
             daemon.say(str(error))
@@ -152,8 +153,8 @@ class Keeper:
             sys.stderr.flush()
             os._exit(code)
 
-    def _listen_to_child(self, child: Child) -> int | None:
-        """Note that the daemon is ready; where it has ended, start another one and return its exit code."""
+    def _watch_child(self, child: Child) -> int | None:
+        """Note that the daemon is ready. If it has ended, start another one and return the exit code."""
         if _received(child.lifeline):
             self._proven, self._failed = True, 0
             self._say_ready(ready=True)
@@ -179,7 +180,7 @@ class Keeper:
         self._failed = 0
 
     def _stop_child(self) -> int:
-        """Return the exit code of the daemon, which is ended first where it runs."""
+        """End the daemon if it runs. Return its exit code."""
         if not self._child:
             return 0
         pid, lifeline = self._child
@@ -201,7 +202,7 @@ class Keeper:
     # --- the successor
 
     def _hand_over(self) -> None:
-        """Give everything to the process that asks; copies stay here."""
+        """Send all file descriptors to the process that asks. Copies stay open here."""
         with contextlib.ExitStack() as undo:
             try:
                 sock = undo.enter_context(self._goods.entrance.accept()[0])
@@ -219,8 +220,8 @@ class Keeper:
         self._successor = sock
         daemon.say("handed over to a new keeper")
 
-    def _listen_to_successor(self) -> None:
-        """Resume where the successor has ended."""
+    def _watch_successor(self) -> None:
+        """Start the daemon again when the successor has ended."""
         if self._successor and not _received(self._successor):
             self._successor.close()
             self._successor = None
@@ -229,7 +230,7 @@ class Keeper:
 
 
 def _received(sock: socket.socket) -> bytes:
-    """Return what came; b"" at the end of the connection."""
+    """Return the received bytes; b"" at the end of the connection."""
     try:
         return sock.recv(64)
     except OSError:
@@ -237,7 +238,7 @@ def _received(sock: socket.socket) -> bytes:
 
 
 def _ended(pid: int) -> int:
-    """Return the exit code of a child that is asked to end, and killed when it does not; negative: the signal."""
+    """Return the exit code of a child after SIGTERM, or after SIGKILL if it does not end. Negative: a signal."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -1,6 +1,6 @@
-"""The socket file at which the daemon is asked: root's alone, not taken from one that lives, removed at the end."""
+"""The daemon's socket file: only root can use it, a live daemon's is never replaced, and it is removed at the end."""
 
-# ruff: noqa: PTH103, PTH108, PTH120 -- pathlib is 5 ms and a MiB that this daemon has no other use for
+# ruff: noqa: PTH103, PTH108, PTH120 -- pathlib would cost 5 ms and 1 MiB, and nothing else here needs it
 
 import contextlib
 import fcntl
@@ -15,11 +15,16 @@ from nplconf.errors import BadConfigError, BusyError, PermissionDeniedError
 BACKLOG = 128
 LOCK_SECONDS = 2.0
 LOCK = ".nplconf-hold.lock"
-"""The name of the lock file, beside the socket."""
+"""The name of the lock file, in the directory of the socket."""
 
 
 def refuse_second(path: str) -> None:
-    """Raise BusyError when a daemon lives at the path, BadConfigError when something else than a socket is there."""
+    """Check that no other daemon listens at a path.
+
+    Raises:
+        BusyError: A daemon runs there.
+        BadConfigError: The path is not a socket.
+    """
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -33,15 +38,18 @@ def refuse_second(path: str) -> None:
         except ConnectionRefusedError:
             return
         except BlockingIOError:
-            pass  # its queue is full: it is stuck, not gone
+            pass  # its queue is full: it hangs, but runs
     raise BusyError(f"another hold daemon has {path}")
 
 
 @contextlib.contextmanager
 def listening(path: str) -> Iterator[socket.socket]:
-    """A listening socket at the path (0600); a dead daemon's file is replaced, and ours is removed at the end.
+    """Yield a listening socket at the path (mode 0600). Replace a dead daemon's file; remove our file at the end.
 
-    Raises BusyError, BadConfigError, PermissionDeniedError.
+    Raises:
+        BusyError: A daemon runs there.
+        BadConfigError: The path is unusable.
+        PermissionDeniedError: The path is not writable.
     """
     listener, made = listen(path)
     try:
@@ -52,16 +60,19 @@ def listening(path: str) -> Iterator[socket.socket]:
 
 
 def listen(path: str) -> tuple[socket.socket, os.stat_result]:
-    """Return a listening socket at the path (0600), and what its file is; a dead daemon's file is replaced.
+    """Return a listening socket at the path (mode 0600) and the identity of its file. Replace a dead daemon's file.
 
-    Raises BusyError, BadConfigError, PermissionDeniedError.
+    Raises:
+        BusyError: A daemon runs there.
+        BadConfigError: The path is unusable.
+        PermissionDeniedError: The path is not writable.
     """
     with _named_errors(path):
         return _listen(path)
 
 
 def remove(path: str, made: os.stat_result) -> None:
-    """Remove the file unless another one is at its place."""
+    """Remove the socket file unless another file has replaced it."""
     with contextlib.suppress(OSError):
         if os.path.samestat(os.lstat(path), made):
             os.unlink(path)
@@ -99,9 +110,10 @@ def _listen(path: str) -> tuple[socket.socket, os.stat_result]:
 
 @contextlib.contextmanager
 def _alone_in(directory: str) -> Iterator[None]:
-    """Hold a lock that only root and this user can open: two daemons that start at once would replace one dead file.
+    """Hold a lock in the directory, since two daemons that start together would both replace a dead daemon's file.
 
-    The directory itself is no lock: any user who can read it could hold that for ever. The lock file is removed again.
+    Only root and this user can open the lock file. The directory itself would not do as a lock: any user who can read
+    it could hold the lock for ever. The lock file is removed at the end.
     """
     path = os.path.join(directory, LOCK)  # noqa: PTH118
     until = time.monotonic() + LOCK_SECONDS
@@ -122,13 +134,13 @@ def _require_private(path: str, status: os.stat_result) -> None:
 
 
 def _locked(path: str) -> int | None:
-    """Return the lock's descriptor; None while another program has it. Raises OSError, BadConfigError."""
+    """Return the descriptor of the lock; None while another program has it. Raises OSError, BadConfigError."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         status = os.fstat(fd)
         _require_private(path, status)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.lstat(path), status):  # or the daemon before us has just removed it
+        if os.path.samestat(os.lstat(path), status):  # otherwise another daemon has just removed the file
             return fd
     except (BlockingIOError, FileNotFoundError):
         pass

@@ -1,4 +1,4 @@
-"""The few lines of systemd's protocols: sd_notify, with file descriptors, and socket activation."""
+"""The parts of systemd's protocols that are needed: sd_notify, with file descriptors, and socket activation."""
 
 import os
 import select
@@ -8,24 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 FIRST_FD = 3
-"""Where the file descriptors begin that systemd hands over."""
+"""The number of the first file descriptor that systemd passes."""
 BARRIER_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What systemd handed over: file descriptors with their names."""
+    """The file descriptors that systemd passed, with their names."""
 
     fds: tuple[int, ...] = ()
     names: tuple[str, ...] = ()
 
     def named(self, name: str) -> tuple[int, ...]:
-        """The fds of this name, in the order they came."""
+        """Return the file descriptors with a name, in the order they came."""
         return tuple(fd for fd, its_name in zip(self.fds, self.names, strict=True) if its_name == name)
 
 
 def inherited() -> Inherited:
-    """The fds that are meant for this process; the environment forgets them, so that no child believes it has them."""
+    """Return the file descriptors for this process. Delete the variables, so that no child uses them."""
     environment = {name: os.environ.pop(name, "") for name in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")}
     count = environment["LISTEN_FDS"]
     if environment["LISTEN_PID"] != str(os.getpid()) or not (count.isascii() and count.isdigit()):
@@ -38,7 +38,7 @@ def inherited() -> Inherited:
 
 
 def listens(fd: int) -> bool:
-    """True for a listening stream socket of the Unix family."""
+    """Return whether a file descriptor is a listening stream socket of the Unix family."""
     try:
         with socket.socket(fileno=os.dup(fd)) as sock:
             is_stream = sock.family == socket.AF_UNIX and sock.type == socket.SOCK_STREAM
@@ -48,12 +48,12 @@ def listens(fd: int) -> bool:
 
 
 def supervised() -> bool:
-    """True when somebody wants to be notified."""
+    """Return whether a service manager wants notifications."""
     return bool(os.environ.get("NOTIFY_SOCKET"))
 
 
 def notify(*lines: str, fds: Sequence[int] = ()) -> bool:
-    """Tell systemd; False when there is none, or it cannot be reached (which must not stop a daemon)."""
+    """Send a notification to systemd. Return False if systemd is missing or unreachable, which is no error."""
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return False
@@ -68,15 +68,15 @@ def notify(*lines: str, fds: Sequence[int] = ()) -> bool:
 
 
 def barrier() -> bool:
-    """Wait until systemd has read all that was told before; False when it did not in time."""
-    ours, theirs = os.pipe()
+    """Wait until systemd has read all earlier notifications. Return False after the deadline."""
+    reader, writer = os.pipe()
     try:
-        sent = notify("BARRIER=1", fds=[theirs])
+        sent = notify("BARRIER=1", fds=[writer])
     finally:
-        os.close(theirs)
+        os.close(writer)
     try:
         poll = select.poll()
-        poll.register(ours, 0)  # POLLHUP is always told
+        poll.register(reader, 0)  # POLLHUP is always reported
         return sent and bool(poll.poll(BARRIER_SECONDS * 1000))
     finally:
-        os.close(ours)
+        os.close(reader)

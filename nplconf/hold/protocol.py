@@ -1,12 +1,12 @@
-"""The one question to the hold daemon, and its answer: a line each, over a stream socket. For both ends.
+"""The one request to the hold daemon, and its response: a line each, over a stream socket. Used by both ends.
 
-The question is `holds 1` (1 is the version); the answer is JSON:
+The request is `holds 1` (1 is the version). The response is JSON:
 
     {"version": 1, "range": {"first": 61000, "last": 62000}, "held": 2001,
      "taken": [{"number": 61005, "protocol": "tcp"}]}
 
-A number of the range that is not in `taken` is held for tcp and udp. `held` counts sockets. Any other question is
-answered by `{"version": 1, "error": "..."}`. The daemon writes the JSON by hand, as it is made of numbers and fixed
+A port of the range that is not in `taken` is held for TCP and UDP. `held` counts sockets. The response to any other
+request is `{"version": 1, "error": "..."}`. The daemon writes the JSON by hand, since it has only numbers and fixed
 words. Only a client imports `json`.
 """
 
@@ -19,30 +19,30 @@ from nplconf.model import PROTOCOLS, PortRange, Taken
 VERSION = 1
 QUESTION = b"holds %d" % VERSION
 MAX_QUESTION = 64
-"""Bytes that the daemon reads of a question, at most."""
+"""Bytes. The daemon reads no more of a request."""
 MAX_ANSWER = 16 << 20
-"""Bytes that a client reads of an answer, at most: every port of every protocol taken is a third of it."""
+"""Bytes. A client reads no more of a response. Three times the size of one with every port taken."""
 
 
 def daemon() -> str:
-    """Return what has to be started again when the daemon does not answer: a unit, or a Pod where this is one."""
+    """Return what to restart when the daemon does not answer: a unit, or a Pod if this process runs in one."""
     in_pod = os.environ.get("KUBERNETES_SERVICE_HOST")
     return "the Pod of the DaemonSet nplconf-hold" if in_pod else "nplconf-hold.service"
 
 
 class UnreadableAnswerError(Exception):
-    """An answer that is none of this version. The message says why, and what to do."""
+    """An invalid response, or one of another version. The message says why, and what to do."""
 
 
 class Answer(NamedTuple):
-    """What the daemon holds: every number of the range but those that are taken."""
+    """What the daemon holds: every port of the range that is not in `taken`."""
 
     port_range: PortRange
     taken: tuple[Taken, ...]
 
 
 def answer(port_range: PortRange, held: int, taken: Iterable[tuple[int, str]]) -> bytes:
-    """What is held, as one line."""
+    """Return the response as one line."""
     entries = ", ".join(f'{{"number": {number}, "protocol": "{protocol}"}}' for number, protocol in taken)
     text = (
         f'{{"version": {VERSION}, "range": {{"first": {port_range.first}, "last": {port_range.last}}}, '
@@ -52,12 +52,12 @@ def answer(port_range: PortRange, held: int, taken: Iterable[tuple[int, str]]) -
 
 
 def not_understood() -> bytes:
-    """The answer to what is no question of this version."""
+    """Return the response to a request that is invalid or of another version."""
     return b'{"version": %d, "error": "the question is: %s"}\n' % (VERSION, QUESTION)
 
 
 def read(line: bytes) -> Answer:
-    """Read an answer. Raises UnreadableAnswerError."""
+    """Parse a response. Raises UnreadableAnswerError."""
     import json
 
     try:

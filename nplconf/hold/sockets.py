@@ -1,21 +1,22 @@
-"""The sockets of a port range: for each number one TCP and one UDP socket, bound to the wildcard, and nothing else.
+"""The sockets of a port range: for each port one TCP and one UDP socket, bound to the wildcard.
 
-- Dual stack (`::` with V6ONLY 0): both families in one socket. 0.0.0.0 where IPv6 is switched off.
-- TCP does not listen: a client is refused by RST at once, where a listening socket would complete the handshake.
-- UDP is bound to the device lo *after* bind(): the kernel looks for conflicts at bind() only, so that a foreign socket
-  bound to a device of its own is seen as well (with the device set first it is not: both had the number). From then on
-  packets from other machines find no socket and are refused by ICMP; only a local client of a loopback address gets
-  silence.
-- UDP never has SO_REUSEADDR: it would share the number with an active foreign server that has it.
+- Dual stack (`::` with V6ONLY 0): both families in one socket. 0.0.0.0 if IPv6 is off.
+- TCP does not listen: the kernel answers clients with RST at once. A listening socket would complete the handshake.
+- UDP is bound to the device lo *after* bind(): the kernel looks for conflicts only at bind(), so a foreign socket
+  that is bound to a device is found as well. (With the device set first it is not: both sockets got the port.) From
+  then on packets from other machines find no socket and are refused by ICMP. Only a local client of a loopback address
+  gets no answer.
+- UDP never has SO_REUSEADDR: it would share the port with a foreign server that has the option.
 
-Closed TCP connections keep a number for a minute (TIME_WAIT). SO_REUSEADDR passes them, but also passes a foreign
-socket that has the option, is bound, and does not listen; such a socket is in no table of /proc. So a number is had
-beside TIME_WAIT only when a plain bind() to addresses of nobody's succeeds (nobody has the wildcard), and when /proc
-lists TIME_WAIT and nothing else for it once we have it. The option is dropped right after bind(): nobody shares it
-later, and what may have slipped in (bound to one address, not listening, at that very number) can never listen.
+Closed TCP connections occupy a port for a minute (TIME_WAIT). SO_REUSEADDR ignores them, but it also ignores a foreign
+socket that has the option, is bound, and does not listen. Such a socket is in no table of /proc. So a port is bound
+beside TIME_WAIT only under two conditions. A plain bind() to otherwise unused addresses must succeed, so that no socket
+has the wildcard. After the bind, /proc must list nothing but TIME_WAIT for the port. The option is dropped right after
+bind(), so that no socket shares the port later. A socket that slipped in before (bound to one address, not listening,
+on that very port) can never listen.
 """
 
-# ruff: noqa: PTH123 -- pathlib is 5 ms and a MiB that this daemon has no other use for
+# ruff: noqa: PTH123 -- pathlib would cost 5 ms and 1 MiB, and nothing else here needs it
 
 import contextlib
 import errno
@@ -31,9 +32,10 @@ from nplconf.model import PROTOCOLS, PortRange, Protocol
 
 LOOPBACK_DEVICE = b"lo"
 IPV6_FREEBIND = 78  # not in the socket module
-NOBODYS = ((socket.AF_INET, "127.83.78.80"), (socket.AF_INET6, "100::4e50"))
-"""Addresses that no service is bound to (the second is of the discard prefix, and not the node's): who is refused there
-meets a wildcard socket."""
+UNUSED = ((socket.AF_INET, "127.83.78.80"), (socket.AF_INET6, "100::4e50"))
+"""Addresses that no service binds (the second has the discard prefix and is not the node's). If they are in use, some
+socket has the wildcard.
+"""
 TIME_WAIT = b"06"
 PROTOCOL_OF: dict[tuple[int, int], Protocol] = {
     (socket.SOCK_STREAM, socket.IPPROTO_TCP): "tcp",
@@ -41,46 +43,47 @@ PROTOCOL_OF: dict[tuple[int, int], Protocol] = {
 }
 SO_NETNS_COOKIE = 71  # Linux 5.14; not in the socket module
 NONE = -1
-"""In place of a file descriptor."""
+"""No file descriptor."""
 
 
 class Wildcard(NamedTuple):
-    """Where the sockets are bound: ("::", AF_INET6), or ("0.0.0.0", AF_INET); and in which network namespace."""
+    """The address that sockets are bound to: ("::", AF_INET6) or ("0.0.0.0", AF_INET), and the network namespace."""
 
     address: str
     family: socket.AddressFamily
     namespace: bytes
-    """The kernel's cookie, empty where it gives none."""
+    """The kernel's cookie of the namespace; empty before Linux 5.14."""
 
 
 class Identity(NamedTuple):
-    """What a held socket is for."""
+    """The port and protocol that a held socket is for."""
 
     number: int
     protocol: Protocol
 
 
 def namespace_of(sock: socket.socket) -> bytes:
-    """Return the kernel's cookie of the network namespace that a socket is in; empty before Linux 5.14."""
+    """Return the kernel's cookie of a socket's network namespace; empty before Linux 5.14."""
     return _option(sock, SO_NETNS_COOKIE, 8)
 
 
 def wildcard() -> Wildcard:
-    """Both families in one where the kernel has IPv6, else IPv4 alone."""
+    """Return the wildcard of both families if the kernel has IPv6, otherwise that of IPv4."""
     try:
         with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
             sock.bind(("::", 0))
             return Wildcard("::", socket.AF_INET6, namespace_of(sock))
     except OSError:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            # every address is the point of a hold
+            # a hold is for every address
             return Wildcard("0.0.0.0", socket.AF_INET, namespace_of(sock))  # noqa: S104
 
 
 def make_room(port_range: PortRange, spare: int) -> None:
-    """Raise the soft limit of open files to what the range needs beside `spare` others.
+    """Raise the soft limit of open files to what the range needs and `spare` more.
 
-    Raises BadConfigError when the hard limit is lower.
+    Raises:
+        BadConfigError: The hard limit is lower.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = len(PROTOCOLS) * len(port_range) + spare
@@ -94,7 +97,7 @@ def make_room(port_range: PortRange, spare: int) -> None:
 
 
 def _bound(kind: int, number: int, at: Wildcard, *, reuse: bool = False) -> socket.socket | None:
-    """A socket of `kind` that has the number, None when it cannot be had."""
+    """Return a socket bound to a port; None if it cannot be bound."""
     with contextlib.ExitStack() as undo:
         try:
             sock = undo.enter_context(socket.socket(at.family, kind))
@@ -112,16 +115,17 @@ def _bound(kind: int, number: int, at: Wildcard, *, reuse: bool = False) -> sock
 
 
 def _udp(number: int, at: Wildcard) -> int:
-    """The fd of a UDP socket that has the number and hears nothing but loopback, NONE when it cannot be had.
+    """Return the fd of a UDP socket that holds a port and receives only from loopback; NONE if it cannot be bound.
 
-    Raises PermissionDeniedError where the kernel (before 5.7) wants CAP_NET_RAW for a device.
+    Raises:
+        PermissionDeniedError: The kernel (before 5.7) requires CAP_NET_RAW for SO_BINDTODEVICE.
     """
     sock = _bound(socket.SOCK_DGRAM, number, at)
     if sock is None:
         return NONE
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, LOOPBACK_DEVICE)
-        # nobody reads it: what local programs send may not pile up in the kernel
+        # no program reads it: datagrams of local programs must not fill kernel memory
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
     except PermissionError as error:
         sock.close()
@@ -130,7 +134,7 @@ def _udp(number: int, at: Wildcard) -> int:
 
 
 def _tcp(number: int, at: Wildcard) -> int:
-    """The fd of a TCP socket that has the number, NONE when it cannot be had."""
+    """Return the fd of a TCP socket that holds a port; NONE if it cannot be bound."""
     sock = _bound(socket.SOCK_STREAM, number, at)
     return NONE if sock is None else sock.detach()
 
@@ -139,8 +143,8 @@ def _tcp(number: int, at: Wildcard) -> int:
 
 
 def _has_no_wildcard(number: int) -> bool:
-    """True when nobody has the number on every address of a family."""
-    for family, address in NOBODYS:
+    """Return whether no other socket has the port on every address of a family."""
+    for family, address in UNUSED:
         try:
             with socket.socket(family, socket.SOCK_STREAM) as sock:
                 if family == socket.AF_INET6:
@@ -153,11 +157,11 @@ def _has_no_wildcard(number: int) -> bool:
 
 
 def _states(numbers: Collection[int]) -> dict[int, set[bytes]]:
-    """The states (as /proc writes them: b"06") of all TCP sockets with one of these local numbers."""
+    """Return the states (as in /proc: b"06") of all TCP sockets with one of these local ports."""
     wanted = {b"%04X" % number: number for number in numbers}
     states: dict[int, set[bytes]] = {}
     for name in ("tcp", "tcp6"):
-        # not /proc/net: a service that sees of /proc its own processes only has no such link
+        # not /proc/net: it does not exist in a service with ProtectProc= or ProcSubset=
         with contextlib.suppress(FileNotFoundError), open(f"/proc/self/net/{name}", "rb") as table:
             for line in table:
                 _, local, _, state, _ = line.split(None, 4)
@@ -168,7 +172,7 @@ def _states(numbers: Collection[int]) -> dict[int, set[bytes]]:
 
 
 def _beside_time_wait(numbers: Collection[int], at: Wildcard) -> dict[int, int]:
-    """Fd by number of those among the refused numbers which only connections in TIME_WAIT had."""
+    """Bind the refused ports that only TIME_WAIT connections occupy. Return fd by port."""
     had = {
         number: sock
         for number in numbers
@@ -184,7 +188,7 @@ def _beside_time_wait(numbers: Collection[int], at: Wildcard) -> dict[int, int]:
 
 
 def identify(fd: int, at: Wildcard) -> Identity | None:
-    """What the socket holds, None when it is not exactly as one of ours is."""
+    """Return what a socket holds; None if it differs in any way from a socket of this module."""
     try:
         sock = socket.socket(fileno=fd)
     except OSError:
@@ -213,7 +217,7 @@ def _identity(sock: socket.socket, at: Wildcard) -> Identity | None:
 
 
 def _option(sock: socket.socket, option: int, size: int) -> bytes:
-    """The raw value of a socket option, empty where the kernel does not know it."""
+    """Return the raw value of a socket option; empty if the kernel does not know it."""
     try:
         return sock.getsockopt(socket.SOL_SOCKET, option, size)
     except OSError:
@@ -232,7 +236,7 @@ def _has_peer(sock: socket.socket) -> bool:
 
 
 class Holding:
-    """The sockets of one range, as bare file descriptors (a socket object costs more memory than the socket).
+    """The sockets of one range as file descriptors (a socket object takes more memory than the socket).
 
     They are held until `close`, or until the process ends.
     """
@@ -243,20 +247,20 @@ class Holding:
         self._fds = {protocol: array("i", [NONE]) * len(port_range) for protocol in PROTOCOLS}
 
     def missing(self, protocol: Protocol) -> list[int]:
-        """The numbers whose socket of this protocol could not be had, ascending."""
+        """Return the ports without a socket of this protocol, ascending."""
         first = self.port_range.first
         return [first + place for place, fd in enumerate(self._fds[protocol]) if fd < 0]
 
     def taken(self) -> list[Identity]:
-        """All that could not be had, ascending."""
+        """Return all ports and protocols that are not held, ascending."""
         return sorted(Identity(number, protocol) for protocol in PROTOCOLS for number in self.missing(protocol))
 
     def count(self) -> int:
-        """How many sockets are held; all of them are two a number."""
+        """Return how many sockets are held. A complete range has two per port."""
         return sum(len(fds) - fds.count(NONE) for fds in self._fds.values())
 
     def bind_missing(self) -> list[int]:
-        """Try all that is missing, and return the fds that were had now."""
+        """Try to bind everything that is missing. Return the fds of the new sockets."""
         new = [self._put(number, "udp", _udp(number, self.at)) for number in self.missing("udp")]
         new += [self._put(number, "tcp", _tcp(number, self.at)) for number in self.missing("tcp")]
         closing = _beside_time_wait(self.missing("tcp"), self.at)
@@ -264,7 +268,7 @@ class Holding:
         return [fd for fd in new if fd >= 0]
 
     def adopt(self, fds: Iterable[int]) -> list[int]:
-        """Hold what comes back from before a restart; the fds kept. Closes what is wrong, double, or outside."""
+        """Hold sockets from before a restart and return their fds. Close invalid, duplicate and outside ones."""
         return [fd for fd in fds if self._adopt(fd)]
 
     def _adopt(self, fd: int) -> bool:
@@ -283,11 +287,11 @@ class Holding:
         return fd
 
     def fds(self) -> Iterator[int]:
-        """Every fd, TCP first."""
+        """Return every fd, TCP first."""
         return (fd for fds in self._fds.values() for fd in fds if fd >= 0)
 
     def close(self) -> None:
-        """Let every number go."""
+        """Close all sockets."""
         for fd in self.fds():
             socket.close(fd)
         for fds in self._fds.values():

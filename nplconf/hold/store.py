@@ -1,10 +1,10 @@
-"""What keeps the sockets when this process dies: systemd's file descriptor store.
+"""Keep the sockets open when this process ends: systemd's file descriptor store.
 
-An entry for each socket would stall PID 1 (15 s for 4,000 of them, at every start and daemon-reload). So it gets two
-entries: the ends of one AF_UNIX pair, and all sockets are in flight in that pair, in batches. A process that starts
-takes the batches one by one: it looks at the first (which gives it the sockets), sends a copy to the end of the queue,
-and only then takes the first away. Whenever it is killed, each socket is in the queue at least once; twice does no
-harm.
+An entry for each socket would block PID 1 (15 s for 4,000 of them, at every start and daemon-reload). So the store gets
+two entries: the ends of one AF_UNIX pair. All sockets are in flight in that pair, in batches. A new process takes over
+the batches one by one: it peeks at the first (which gives it the sockets), sends a copy to the end of the queue, and
+only then removes the first. If it is killed at any moment, each socket is in the queue at least once. A duplicate does
+no harm.
 """
 
 import itertools
@@ -19,22 +19,22 @@ from nplconf.hold import notify
 NAME = "nplconf-range"
 """The name of both entries (FDNAME=)."""
 BATCH = 250
-"""Sockets in a message; the kernel takes 253."""
+"""Sockets per message. The kernel accepts 253."""
 SPARE_FILES = 2 * BATCH
-"""What taking over needs for a moment: open files, and a copy in flight (the kernel counts it like open files)."""
+"""Temporarily needed while batches are taken over: open files, and a copy in flight (which counts as open files)."""
 FRAGMENTS = 16
-"""How many messages beyond twice the fewest the queue may have, before small ones are joined."""
+"""The queue may have twice the fewest messages and this many more, before small messages are joined."""
 SOCKETS = b"sockets"
 END = b"end "
 QUEUE_BYTES = 4 << 20
-"""What is asked for the queue; the kernel may give less, and 200 kB are enough for 40,000 sockets."""
+"""The requested size of the queue. The kernel may give less; 200 kB are enough for 40,000 sockets."""
 
 Keep = Callable[[Sequence[int]], list[int]]
-"""Of the fds that came back, those which are as they must be; it closes the others."""
+"""Takes returned fds, closes the invalid ones, and returns the others."""
 
 
 class Store:
-    """The queue, and what is in it, oldest first. Every method raises OSError when the queue is not to be used."""
+    """The queue, and its batches, oldest first. Every method raises OSError if the queue cannot be used."""
 
     def __init__(self, tail: socket.socket, head: socket.socket) -> None:
         self._tail = tail
@@ -45,14 +45,14 @@ class Store:
 
     @classmethod
     def new(cls) -> "Store":
-        """An empty queue that systemd does not know yet."""
+        """Return an empty queue that systemd does not have yet."""
         tail, head = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         tail.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, QUEUE_BYTES)
         return cls(tail, head)
 
     @classmethod
     def inherited(cls, fds: Sequence[int]) -> "Store | None":
-        """The queue that systemd handed over; None, and all is closed, when these are not the two ends of one."""
+        """Return the queue that systemd passed. If the fds are not the two ends of one, close them and return None."""
         ends = [end for end in map(_end, fds) if end]
         if len(ends) == len(fds) == 2:
             ends.sort(key=_has_something)
@@ -67,13 +67,13 @@ class Store:
         return self._tail, self._head
 
     def entrust(self) -> bool:
-        """Give the queue to systemd, which has none; False when it did not take it in time."""
-        # a held socket polls POLLHUP, and so may an end: without FDPOLL=0 systemd would drop it as dead
-        told = notify.notify("FDSTORE=1", f"FDNAME={NAME}", "FDPOLL=0", fds=[self._tail.fileno(), self._head.fileno()])
-        return told and notify.barrier()
+        """Give the queue to systemd. Return False if it did not take it in time."""
+        # poll() reports POLLHUP for a bound socket, and maybe for an end: without FDPOLL=0 systemd would drop it
+        sent = notify.notify("FDSTORE=1", f"FDNAME={NAME}", "FDPOLL=0", fds=[self._tail.fileno(), self._head.fileno()])
+        return sent and notify.barrier()
 
     def take_over(self, keep: Keep) -> None:
-        """Give every socket of the queue to `keep`, and leave in the queue what it keeps."""
+        """Pass every socket of the queue to `keep`. Those that it returns stay in the queue."""
         end = END + os.urandom(8)
         self._tail.send(end)
         while True:
@@ -87,14 +87,14 @@ class Store:
         self._join()
 
     def add(self, fds: Iterable[int]) -> None:
-        """Put more sockets into the queue."""
+        """Add sockets to the queue."""
         rest = iter(fds)
         while batch := list(itertools.islice(rest, BATCH)):
             self._send(batch)
         self._join()
 
     def close(self) -> None:
-        """Let the ends go; systemd has its own."""
+        """Close the ends in this process. systemd has its own copies."""
         self._tail.close()
         self._head.close()
 
@@ -105,24 +105,24 @@ class Store:
             self._queue.append(batch)
 
     def _look(self) -> tuple[bytes, Sequence[int]]:
-        """The first message, which stays. (`socket.recv_fds` of Python 3.11 ignores its flags.)"""
+        """Return the first message without removing it. (`socket.recv_fds` of Python 3.11 ignores its flags.)"""
         space = socket.CMSG_SPACE(BATCH * array("i").itemsize)
         flags = socket.MSG_PEEK | socket.MSG_CMSG_CLOEXEC
-        word, ancillary, told, _ = self._head.recvmsg(len(SOCKETS) + 16, space, flags)
+        word, ancillary, received, _ = self._head.recvmsg(len(SOCKETS) + 16, space, flags)
         fds = array("i")
         for level, kind, data in ancillary:
             if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
                 fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-        if not word or told & socket.MSG_CTRUNC:
+        if not word or received & socket.MSG_CTRUNC:
             raise OSError("sockets came back incomplete: too many open files")
         return word, fds
 
     def _take(self) -> None:
-        """Take the first message away; without room for its sockets the kernel closes them."""
+        """Remove the first message. There is no room for its sockets, so the kernel closes them."""
         self._head.recvmsg(1)
 
     def _join(self) -> None:
-        """Make few messages of many small ones, copy first: a turn of the whole queue."""
+        """Join small messages: copy the whole queue once, each new message before its parts are removed."""
         fewest = -(-sum(map(len, self._queue)) // BATCH)
         if len(self._queue) <= 2 * fewest + FRAGMENTS:
             return
@@ -141,13 +141,13 @@ class Store:
 
 
 def forget() -> None:
-    """Have systemd let go what it kept."""
+    """Make systemd close its copies."""
     notify.notify("FDSTOREREMOVE=1", f"FDNAME={NAME}")
     notify.barrier()
 
 
 def _end(fd: int) -> socket.socket | None:
-    """An end of a SEQPACKET pair, None (and closed) when it is something else."""
+    """Return an end of a SEQPACKET pair. Close anything else and return None."""
     try:
         end = socket.socket(fileno=fd)
     except OSError:
@@ -160,7 +160,7 @@ def _end(fd: int) -> socket.socket | None:
 
 
 def _has_something(end: socket.socket) -> bool:
-    """True when a message waits at this end: it is the head."""
+    """Return whether a message waits at this end: then it is the head."""
     try:
         return bool(end.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
     except OSError:

@@ -81,7 +81,7 @@ def assert_only_what_was_there_goes_on(node: Site, why: str) -> None:
 
 def test_without_the_daemon_rules_stay_and_follow_their_pods_and_nothing_new_is_let_in(node: Site) -> None:
     node.end_daemon()
-    assert_only_what_was_there_goes_on(node, "there is none: start nplconf-hold.service")
+    assert_only_what_was_there_goes_on(node, "it is not running: start nplconf-hold.service")
 
 
 def test_a_daemon_that_accepts_and_says_nothing_is_waited_for_a_moment_only(node: Site) -> None:
@@ -114,7 +114,7 @@ def test_a_daemon_of_another_user_is_not_believed(node: Site) -> None:
         try:
             assert other.stdout is not None
             assert other.stdout.readline() == b"ready\n"
-            assert_only_what_was_there_goes_on(node, "it is not root's but of user 65534, and is not believed")
+            assert_only_what_was_there_goes_on(node, "user 65534 runs it, so it is not trusted")
         finally:
             other.kill()
 

@@ -152,7 +152,7 @@ def test_a_path_without_a_daemon_is_a_message_that_names_it(path: str) -> None:
 
 
 @pytest.mark.kernel
-def test_a_daemon_of_another_user_is_not_believed(tmp_path: Path) -> None:
+def test_a_daemon_of_another_user_is_not_trusted(tmp_path: Path) -> None:
     with namespace() as space:
         code = """
 import os, socket, sys
@@ -165,7 +165,7 @@ s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); print("ready
         tmp_path.chmod(0o777)
         with running(space, code, tmp_path / "s"):
             got = holds.ask(str(tmp_path / "s"), RANGE)
-    assert (got.available, "of user 65534" in got.message) == (False, True)
+    assert (got.available, "user 65534 runs it" in got.message) == (False, True)
 
 
 PROBE = """

@@ -272,7 +272,7 @@ def test_a_number_that_is_had_late_is_kept_from_then_on(supervisor: Supervisor) 
     with running(supervisor.space, STOLEN):
         supervisor.start()
         assert supervisor.ask().taken == (Taken(61003, "tcp"),)
-        supervisor.hears("STATUS=599 of 600 sockets of 61000-61299 held; not had: 61003/tcp")
+        supervisor.hears("STATUS=599 of 600 sockets of 61000-61299 held; not held: 61003/tcp")
     assert supervisor.ask() == ALL_HELD
     supervisor.hears("STATUS=600 of 600")
     supervisor.kill()

@@ -161,8 +161,8 @@ def test_stop_and_start_lose_the_store_and_what_was_stolen_meanwhile_is_said_and
     node.machine.run("systemd-run", "--unit=thief", "/usr/bin/python3", "-c", THIEF, str(stolen))
     node.machine.wait_until(lambda: f":{stolen:04X} " in listening(node), "the thief has it")
     node.machine.run("systemctl", "start", "nplconf-hold.socket", HOLD)
-    assert f"not had: {stolen}/tcp" in node.machine.state(HOLD)["StatusText"]
-    assert any(f"not had: {stolen}/tcp" in said for said in node.said(HOLD))
+    assert f"not held: {stolen}/tcp" in node.machine.state(HOLD)["StatusText"]
+    assert any(f"not held: {stolen}/tcp" in said for said in node.said(HOLD))
     assert list(node.doctor()) == ["hold"], node.doctor()
     assert node.run_job() == "success"
     after = node.numbers()
