@@ -1,1 +1,1 @@
-"""Files: reading with limits, the one atomic write, strict YAML, the published schemas."""
+"""Files: reading with limits, the one atomic write, strict YAML, and the published schemas."""

@@ -1,4 +1,4 @@
-"""Reading a file that somebody else wrote: only a regular one, only so much of it, only UTF-8."""
+"""Read a file of another author: only a regular file, only up to a size, only UTF-8."""
 
 import os
 import stat
@@ -11,14 +11,19 @@ STDIN = "-"
 
 
 class MissingFileError(BadDataError):
-    """There is no such file. Some callers can do without it."""
+    """The file does not exist. Some callers can do without it."""
 
 
 def read_text(path: str, cap: int = Limits().characters) -> str:
-    """The text of a file of at most `cap` bytes; `-` is stdin, which alone may be a pipe.
+    """Return the text of a file. A FIFO could block for ever and a device could be endless, so both are refused.
 
-    A FIFO would make us wait for ever, a device feed us for ever. Raises BadDataError that names the file,
-    MissingFileError where there is none.
+    Args:
+        path: The file; `-` is stdin, which may be a pipe.
+        cap: The largest size in bytes.
+
+    Raises:
+        MissingFileError: The file does not exist.
+        BadDataError: It cannot be read, is too large, or is not UTF-8. The message names the file.
     """
     name = "stdin" if path == STDIN else escaped(path)
     try:
@@ -40,9 +45,9 @@ def read_text(path: str, cap: int = Limits().characters) -> str:
 
 
 def foreign_encoding(data: bytes) -> str | None:
-    """Name the encoding of a text that begins as UTF-16 or UTF-32 do; None for any other beginning.
+    """Return a message if a text begins like UTF-16 or UTF-32, otherwise None.
 
-    A text of ASCII letters in UTF-16 without a mark is valid UTF-8, full of NULs, so a decoder does not find it.
+    A decoder does not find UTF-16 of ASCII letters without a mark: it is valid UTF-8, full of NULs.
     """
     first = data[:4]
     if first in (b"\xff\xfe\0\0", b"\0\0\xfe\xff"):
@@ -55,7 +60,7 @@ def foreign_encoding(data: bytes) -> str | None:
 
 
 def _halves(pair: bytes) -> bool:
-    """Whether two bytes are one ASCII character of UTF-16: one of them is NUL."""
+    """Return whether two bytes are one ASCII character in UTF-16: one of them is NUL."""
     return len(pair) == 2 and pair.count(0) == 1 and chr(max(pair)) in _ASCII
 
 
@@ -63,13 +68,13 @@ _ASCII = frozenset("\t\n\r" + "".join(map(chr, range(0x20, 0x7F))))
 
 
 def _read_stdin(cap: int) -> bytes:
-    """Up to cap + 1 bytes, by descriptor: `sys.stdin` is None where stdin is closed."""
+    """Read up to cap + 1 bytes from the descriptor: `sys.stdin` is None if stdin is closed."""
     with open(0, "rb", closefd=False) as file:
         return file.read(cap + 1)
 
 
 def _read_regular(path: str, cap: int) -> bytes:
-    """Up to cap + 1 bytes. O_NONBLOCK: opening a FIFO without a writer must not block either."""
+    """Read up to cap + 1 bytes. O_NONBLOCK: opening a FIFO without a writer must not block."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - an open descriptor
         mode = os.fstat(descriptor).st_mode

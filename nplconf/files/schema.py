@@ -1,4 +1,4 @@
-"""The published JSON Schemas, and what a document does against one of them."""
+"""The published JSON Schemas, and the problems of a document with one of them."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -18,25 +18,25 @@ _TYPES = {
 
 
 def text(name: Name) -> str:
-    """The schema as JSON text, the bytes of the file that the package ships."""
+    """Return a schema as JSON text, the bytes of the packaged file."""
     from importlib.resources import files
 
     return files("nplconf").joinpath("schemas", f"{name}.schema.json").read_text("utf-8")
 
 
 def problems(document: Document, name: Name) -> tuple[Problem, ...]:
-    """All problems of a document: the reader's, and what the schema refuses, in the order of the document.
+    """Return all problems of a document, in its order: those that the reader found, and those with the schema.
 
-    A value that the reader could not keep is not told a second time by what is missing then.
+    If the reader could not read a value, the schema's complaint about it is left out.
     """
     found = dict.fromkeys(document.problems)
     if not document.complete:
         return tuple(found)
-    told = {problem.path for problem in document.problems if problem.rule in LOST}
+    lost = {problem.path for problem in document.problems if problem.rule in LOST}
     errors = _validator(name).iter_errors(document.value)
     most = len(found) + _LIMIT
     for problem in (problem for error in errors for problem in _problems(document, error)):
-        if problem.path in told:
+        if problem.path in lost:
             continue
         if len(found) == most and problem not in found:
             found[document.problem((), _CUT, f"{_LIMIT} problems: there may be more")] = None
@@ -46,13 +46,13 @@ def problems(document: Document, name: Name) -> tuple[Problem, ...]:
 
 
 def unfit(document: Document, found: tuple[Problem, ...]) -> frozenset[str]:
-    """The paths of what does not conform, of what `problems` found; a doubled key or an anchor alone does no harm."""
+    """Return the paths in `found` whose values do not conform. A duplicate key or an anchor alone does no harm."""
     harmless = {problem for problem in document.problems if problem.rule not in LOST}
     return frozenset(problem.path for problem in found if problem not in harmless)
 
 
 def cut(found: tuple[Problem, ...]) -> bool:
-    """True where the document was not looked at to its end, so that its other parts may have any shape."""
+    """Return whether the check ended early, so that other parts of the document may have any shape."""
     return any(problem.rule == _CUT for problem in found)
 
 
@@ -61,9 +61,9 @@ _CUT = "too-many-problems"
 
 
 def _validator(name: Name) -> Any:
-    """A validator that takes an int for an integer and nothing else, and checks a scalar it has seen no second time.
+    """Return a validator that accepts only int for an integer and validates equal scalars only once.
 
-    The memory of scalars halves the time: most values of a plan are repeated in thousands of rows.
+    The cache of scalars halves the time: most values of a plan are repeated in thousands of rows.
     """
     import json
 
@@ -73,13 +73,14 @@ def _validator(name: Name) -> Any:
     types = Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
     strict: Any = extend(  # type: ignore[no-untyped-call]
         Draft202012Validator,
-        {"properties": _remembering()},
+        {"properties": _cached_properties()},
         type_checker=types,
     )
     return strict(json.loads(text(name)))
 
 
-def _remembering() -> Callable[[Any, Any, Any, Any], Iterator[Any]]:
+def _cached_properties() -> Callable[[Any, Any, Any, Any], Iterator[Any]]:
+    """Return the validator of `properties` with a cache of valid scalars, by schema and value."""
     good: set[tuple[int, int | str]] = set()
 
     def properties(validator: Any, schemas: Any, instance: Any, _: Any) -> Iterator[Any]:
@@ -90,8 +91,8 @@ def _remembering() -> Callable[[Any, Any, Any, Any], Iterator[Any]]:
                 continue
             value = instance[name]
             errors = validator.descend(value, schema, path=name, schema_path=name)
-            if type(value) not in (int, str):  # nor bool: True is 1 in a set
-                yield from errors  # one by one, as there may be a million
+            if type(value) not in (int, str):  # not bool either: True equals 1 in a set
+                yield from errors  # lazily: there may be a million
             elif (id(schema), value) not in good:
                 found = list(errors)
                 if not found:
@@ -102,7 +103,7 @@ def _remembering() -> Callable[[Any, Any, Any, Any], Iterator[Any]]:
 
 
 def _problems(document: Document, error: Any) -> Iterator[Problem]:
-    """A validation error in our words. required and additionalProperties name several keys."""
+    """Yield the problems of a validation error. Errors of required and additionalProperties concern several keys."""
     path: Path = tuple(error.absolute_path)
     match error.validator:
         case "required":
@@ -120,9 +121,9 @@ def _problems(document: Document, error: Any) -> Iterator[Problem]:
 
 
 def _fault(error: Any) -> tuple[str, str]:
-    """(rule, message) of an error that concerns one value."""
-    value, wanted, said = shown(error.instance), error.validator_value, error.schema
-    title = said.get("title", "what the schema wants")
+    """Return (rule, message) of an error that concerns one value."""
+    value, wanted, schema = shown(error.instance), error.validator_value, error.schema
+    title = schema.get("title", "what the schema wants")
     match error.validator:
         case "type" if error.instance is None and not error.absolute_path:
             fault = "empty-document", "the document is empty"
@@ -134,7 +135,7 @@ def _fault(error: Any) -> tuple[str, str]:
         case "const":
             fault = "unknown-value", f"must be {wanted}, not {value}"
         case "minimum" | "maximum":
-            fault = "out-of-range", f"{value} is not {title}: {said['minimum']} to {said['maximum']}"
+            fault = "out-of-range", f"{value} is not {title}: {schema['minimum']} to {schema['maximum']}"
         case "oneOf":
             keys = " and ".join(key for choice in wanted for key in choice["required"])
             fault = "malformed", f"must have exactly one of {keys}"
@@ -146,7 +147,7 @@ def _fault(error: Any) -> tuple[str, str]:
 
 
 def _hint(value: object, types: str) -> str:
-    """Why something that looks like a number is a text to the reader."""
+    """Return why the reader takes a value that looks like a number for a text."""
     if isinstance(value, str) and value[:1] in tuple("+-.0123456789") and "integer" in types:
         return " (an integer has digits only: no quotes, leading zeros, underscores, plus sign or fraction)"
     return ""

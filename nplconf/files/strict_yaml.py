@@ -1,10 +1,10 @@
-"""Plans, policies and configs as text -> plain data, by a reader that never guesses.
+"""Parse plans, policies and configs to plain data, without guessing.
 
-Built on PyYAML's events, because its constructors do guess: `061000` is 25088 to them, `1:30` is 90, of doubled keys
-the last one wins, and nine lines of aliases are a gigabyte. Here a plain scalar is true, false, null (also `~` and
-nothing) or a decimal integer, or else it is a string, which the schema then refuses where it wants a number. Quoted
-scalars are strings. Anchors, aliases, tags, merges, directives, doubled keys, keys that are not strings and further
-documents are problems, each with its line and path, and reading goes on behind them.
+PyYAML's constructors guess: they read `061000` as 25088 and `1:30` as 90, use the last one of duplicate keys, and
+expand nine lines of aliases to a gigabyte. Therefore this reader is built on PyYAML's events. A plain scalar is true,
+false, null (also `~` and the empty scalar) or a decimal integer; any other is a string, which the schema refuses where
+it requires a number. Quoted scalars are strings. Anchors, aliases, tags, merges, directives, duplicate keys, keys that
+are not strings and further documents are problems, each with its line and path. Reading goes on after them.
 """
 
 import json
@@ -22,9 +22,12 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """Something that keeps a document from being used.
+    """A reason why a document cannot be used.
 
-    line: from 1. path: as `show_path` writes it, "" for the document. rule: a stable kebab-case name.
+    Attributes:
+        line: Counted from 1.
+        path: As `show_path` writes it; "" for the whole document.
+        rule: A stable name in kebab-case.
     """
 
     file: str
@@ -35,27 +38,27 @@ class Problem:
 
 
 LOST = frozenset(("yaml-alias", "integer-too-large"))
-"""Rules of problems that leave null in the place of a value. All others leave everything that is told as it stands."""
+"""Rules of problems after which a value is read as null. After all others the document is read as written."""
 
 
 class Limits(NamedTuple):
-    """What is refused before anything is built of it. A plan of 65,000 rows has 18 to 25 MiB and a million entries."""
+    """Limits, checked before the data is built. A plan of 65,000 rows has 18 to 25 MiB and a million entries."""
 
     characters: int = 32 * 1024 * 1024
     depth: int = 16
     entries: int = 2_000_000
     separators: int = 1_300_000
-    """Line ends and commas, which are counted in 10 ms. A plan of 65,000 rows has 850,000."""
+    """Line breaks and commas, counted in 10 ms. A plan of 65,000 rows has 850,000."""
     flat: int = 10_000
-    """Keys of a mapping, and values of a list that are no mappings. Only lists of mappings are long in any document."""
+    """Keys of a mapping, and values of a list other than mappings. Only lists of mappings are long in any document."""
     rows: int = 262_140
-    """Mappings of a list: a node has 65,535 ports, each in two families and protocols."""
+    """Mappings in a list. A node has 65,535 ports, each in two families and protocols."""
     problems: int = 1_000
     """Reading ends after so many."""
 
 
 class Lines:
-    """The lines of a mapping or list and of what is in it; of a mapping's entry, the line of its key."""
+    """The lines of a mapping or list and of its content. For an entry of a mapping, the line of its key."""
 
     __slots__ = ("inside", "own")
 
@@ -65,7 +68,7 @@ class Lines:
 
 
 class Document(NamedTuple):
-    """What a text says. value is None also where the text could not be read to its end: then `complete` is False."""
+    """The result of reading a text. After an early end, value is None and `complete` is False."""
 
     file: str
     value: Any
@@ -74,7 +77,7 @@ class Document(NamedTuple):
     complete: bool
 
     def line(self, path: Iterable[str | int]) -> int:
-        """Where `path` stands, or the nearest that is there of what it would be in."""
+        """Return the line of `path`, or of its nearest parent that exists."""
         lines: int | Lines = self.lines
         for step in path:
             if isinstance(lines, int) or step not in lines.inside:
@@ -83,12 +86,14 @@ class Document(NamedTuple):
         return lines if isinstance(lines, int) else lines.own
 
     def problem(self, path: Sequence[str | int], rule: str, message: str) -> Problem:
-        """A problem at `path`."""
+        """Return a problem at `path`."""
         return Problem(self.file, self.line(path), show_path(path), rule, message)
 
 
 def show_path(path: Iterable[str | int]) -> str:
-    """`spec.mappings[3].nodePort`; keys that are no words stand in brackets and quotes; "" is the document itself."""
+    """Return a path as text: `spec.mappings[3].nodePort`. Keys that are no words are quoted in brackets. "": the
+    document.
+    """
     text = ""
     for step in path:
         if isinstance(step, int):
@@ -101,7 +106,7 @@ def show_path(path: Iterable[str | int]) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for a message: short, on one line, without a character that a terminal would act on."""
+    """Return a value for a message: short, on one line, without characters that act on a terminal."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
@@ -112,7 +117,13 @@ def shown(value: object) -> str:
 
 
 def load(text: str, *, source: str, limits: Limits | None = None) -> Document:
-    """Read one document. source: the file's name for the problems. No text raises."""
+    """Read one document. Never raises: every fault of the text is a problem in the result.
+
+    Args:
+        text: The YAML text.
+        source: The file's name in problems.
+        limits: The limits; None for the default ones.
+    """
     reader = _Reader(source, limits or Limits())
     if reader.may_read(text):
         reader.read(text)
@@ -120,22 +131,24 @@ def load(text: str, *, source: str, limits: Limits | None = None) -> Document:
 
 
 PARSER_TOO_DEEP = "exceeded maximum nesting depth"
-"""What newer libyaml says to a thousand brackets, before it tells of the first: it reads ahead for a key."""
+"""The error of newer libyaml for a thousand brackets. It comes before the first event, because the parser looks for a
+key.
+"""
 _SHOWN = 60
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,60}")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")
 _DIGITS = 18
-"""More are no number of ours, and 5,000 of them would make int() raise."""
+"""No valid value has more, and 5,000 digits would make int() raise."""
 _CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
-# Controls (C0, DEL, C1), other line breaks and lone CRs move a terminal's cursor or YAML's line count; bidirectional
-# controls show a reviewer another text than the one we read; half surrogates and noncharacters are no text.
+# Controls (C0, DEL, C1), other line breaks and lone CRs move a terminal's cursor or change YAML's line count.
+# Bidirectional controls show a reviewer another text than the parsed one. Half surrogates and noncharacters: no text.
 _FORBIDDEN = re.compile(
     "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\ufffe\uffff]|\r(?!\n)",
 )
 
 
-class _StopReading(Exception):  # noqa: N818 - control flow, not an error: the problem is noted already
-    """Nothing that follows can be trusted or afforded."""
+class _StopReading(Exception):  # noqa: N818 - control flow, not an error: the problem is recorded already
+    """The rest of the text is not reliable or too large to read."""
 
 
 class _Reader(Builder):
@@ -149,7 +162,7 @@ class _Reader(Builder):
         self.documents = 0
         self.entries = 0
         self.most = limits.entries
-        # The document is the one entry of a list that is not part of any path.
+        # the document is the only entry of a list that is not part of any path
         self.root: list[Any] = []
         super().__init__(limits.depth, Frame(self.root, Lines(1)))
 
@@ -175,7 +188,7 @@ class _Reader(Builder):
         raise _StopReading
 
     def may_read(self, text: str) -> bool:
-        """The checks that cost next to nothing."""
+        """Check the limits that cost next to nothing."""
         if len(text) > self.limits.characters:
             message = f"larger than {self.limits.characters} characters"
             self.problems.append(Problem(self.file, 1, "", "too-large", message))
@@ -192,7 +205,7 @@ class _Reader(Builder):
         return True
 
     def read(self, text: str) -> None:
-        """Take in the events of a text to its end, or to where it is of no use any more."""
+        """Read the events of a text to its end, or to the point where it cannot be used any more."""
         import yaml
 
         try:
@@ -209,11 +222,11 @@ class _Reader(Builder):
             self.note(line, "yaml-directive", "directives are not allowed")
         self.documents += 1
         if self.documents > 1:
-            self.complete = True  # the first one is, and its other problems are worth telling
+            self.complete = True  # the first document is complete, so its other problems are reported
             self.stop(line, "yaml-second-document", "a second document begins: one file is one document")
 
     def plain(self, event: Any) -> str | int | bool | None:
-        """The value of an unquoted scalar."""
+        """Return the value of an unquoted scalar."""
         text: str = event.value
         if text in _CONSTANTS:
             return _CONSTANTS[text]
@@ -225,7 +238,7 @@ class _Reader(Builder):
         return int(text)
 
     def key(self, frame: Frame, event: Any) -> None:
-        """Take a scalar for the key of what follows."""
+        """Use a scalar as the key of the next value."""
         line, key = _line(event), event.value
         frame.key = NOWHERE
         if event.implicit[0] and key == "<<":
@@ -283,7 +296,7 @@ class _Reader(Builder):
         self.place(frame, done.items)
 
     def check_count(self, frame: Frame, longest: int, line: int) -> None:
-        """Stop where there are too many values, in the document or in a list."""
+        """Stop if there are too many values, in the document or in a list."""
         if self.entries > self.most:
             self.stop(line, "too-many-entries", f"more than {self.most} values")
         if isinstance(frame.items, list) and len(frame.items) >= longest:
@@ -296,13 +309,13 @@ def _line(event: Any) -> int:
 
 
 def _syntax(file: str, error: Any, limits: Limits) -> Problem:
-    """The parser's own complaint. It may quote the document."""
+    """Return the parser's error as a problem. Its text may quote the document."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line = mark.line + 1 if mark else 1
-    said = [getattr(error, name, None) for name in ("context", "problem", "reason")]
-    if PARSER_TOO_DEEP in said:
+    parts = [getattr(error, name, None) for name in ("context", "problem", "reason")]
+    if PARSER_TOO_DEEP in parts:
         return Problem(file, line, "", "too-deep", _too_deep(limits))
-    message = ": ".join(part for part in said if part) or "this is no YAML"
+    message = ": ".join(part for part in parts if part) or "this is no YAML"
     return Problem(file, line, "", "yaml-syntax", escaped(message[:200]))
 
 

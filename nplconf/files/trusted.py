@@ -1,4 +1,4 @@
-"""Reading what an earlier run left in the state directory: only a regular file of root's that nobody else may write."""
+"""Read trusted files: those that earlier runs wrote into the state directory. Only root may be able to write them."""
 
 import os
 import stat
@@ -8,8 +8,17 @@ from nplconf.errors import BadDataError
 
 
 def read(path: Path, limit: int) -> bytes:
-    """A file of at most `limit` bytes. Raises OSError, FileNotFoundError among them, BadDataError for a stranger's."""
-    # a link could lead anywhere, a FIFO would hang
+    """Return the content of a trusted file.
+
+    Args:
+        path: The file.
+        limit: The largest size in bytes.
+
+    Raises:
+        OSError: The file cannot be read; FileNotFoundError if it does not exist.
+        BadDataError: It is too large, not a regular file, or another user can write it.
+    """
+    # a link could lead anywhere, and a FIFO would block
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(handle)

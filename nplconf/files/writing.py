@@ -1,15 +1,15 @@
-"""The one way to write a file: readers find the old text or the new one, also when the run is killed in between.
+"""The one way to write a file: readers see the old text or the new one, even if the run is killed in between.
 
 There are two kinds of files:
 
-- `replace` writes a file that a person names (a plan, the metrics, a cluster file). A link is followed, a device or a
-  pipe is written to, and the file keeps its mode and owner.
-- `put` writes a file of nplconf's own (the state, a unit). A link at the path is replaced and not followed, the mode is
-  exact, the owner is the user who runs, and the text is on the disk when the function returns.
+- `replace` writes a file that a person names (a plan, the metrics, a cluster file). It follows a link, writes to a
+  device or a pipe, and keeps the mode and owner of the file.
+- `put` writes a file of nplconf (the state, a unit). It replaces a link instead of following it, sets the exact mode,
+  and makes the current user the owner. The text is on the disk when the function returns.
 
-Both open each directory of the path one after the other, and work on the open directory. Therefore nobody can put a
-link in its place meanwhile. Root follows no link that another user owns, nor one in a directory that another user owns:
-such a link could lead root to any file of the system. Other users have their own rights alone, and follow every link.
+Both open each directory of the path in turn, and work on the open directory. Therefore nobody can replace a directory
+by a link meanwhile. Root follows no link that another user owns, nor one in a directory that another user owns: such a
+link could lead root to any file of the system. Other users have only their own rights, and follow every link.
 """
 
 import contextlib
@@ -23,28 +23,30 @@ from typing import NamedTuple
 
 _END = ".nplconf"
 _NAME = 60
-"""Characters of a file's name that its temporary file's has: a file system takes 255 bytes, and one has up to four."""
+"""Characters of the file's name in that of its temporary file. A file system allows 255 bytes, and a character has up
+to four.
+"""
 _LEFT = re.compile(rf"\..{{1,{_NAME}}}\.(\d{{1,10}})" + re.escape(_END), re.DOTALL)
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINKS = 40
-"""Links in one path, as many as the kernel follows."""
+"""The most links in one path, the same as in the kernel."""
 _NO_PATH = re.compile(r"[a-z_]+:.*")
-"""What /proc/self/fd/1 leads to where standard output is a pipe or a socket."""
+"""The target of /proc/self/fd/1 if standard output is a pipe or a socket."""
 _swept: set[tuple[int, int]] = set()
 """Device and inode of the directories that this process has swept."""
 
 
 def replace(path: Path, data: bytes, *, mode: int | None = None, durable: bool = False) -> None:
-    """Replace a file that a person names.
+    """Replace a file that a person names. On an error the old file is unchanged.
 
     Args:
-        path: May lead over links, see above.
+        path: The file. It may lead over links, see above.
         data: The new content.
         mode: The new mode. Without it the file keeps its own; a new file gets 0644 less the umask.
         durable: Return only when the data is on the disk.
 
     Raises:
-        OSError: The file cannot be written, or a link is not to be followed. What was there is whole.
+        OSError: The file cannot be written, or a link is not followed.
     """
     with _place(path, follow=True) as place:
         if place.status and not stat.S_ISREG(place.status.st_mode):
@@ -54,13 +56,13 @@ def replace(path: Path, data: bytes, *, mode: int | None = None, durable: bool =
 
 
 def put(path: Path, data: bytes, mode: int) -> None:
-    """Write a file of nplconf's own. Raises OSError; what was there is whole then."""
+    """Write a file of nplconf. Raises OSError; then the old file is unchanged."""
     with _place(path, follow=False) as place:
         _put(place._replace(status=None), data, mode, durable=True)
 
 
 def sweep(directory: Path) -> None:
-    """Remove what killed runs left in a directory, without raising where that is not possible."""
+    """Remove temporary files that killed runs left in a directory. Errors are ignored."""
     with contextlib.suppress(OSError):
         descriptor = os.open(directory, _DIRECTORY)
         try:
@@ -78,7 +80,7 @@ class _Place(NamedTuple):
     Attributes:
         directory: The descriptor of the directory.
         name: The name of the file in it.
-        status: What is there; None for nothing.
+        status: The status of the existing file; None without one.
         magic: The name is a link of /proc to an open pipe or socket, which only the kernel can follow.
     """
 
@@ -90,7 +92,7 @@ class _Place(NamedTuple):
 
 @contextlib.contextmanager
 def _place(path: Path, *, follow: bool) -> Iterator[_Place]:
-    """Open the directory that the file is in. follow: follow a link at the end of the path, too."""
+    """Open the directory of the file. follow: also follow a link at the end of the path."""
     with contextlib.ExitStack() as opened:
         directory = _enter("/" if path.is_absolute() else ".", None, opened)
         steps, links = _steps(str(path)), 0
@@ -115,7 +117,7 @@ def _place(path: Path, *, follow: bool) -> Iterator[_Place]:
 
 
 def _steps(path: str) -> list[str]:
-    """The names of a path, the last one first."""
+    """Return the names of a path, the last one first."""
     return [name for name in reversed(path.split("/")) if name not in ("", ".")]
 
 
@@ -133,7 +135,7 @@ def _status(name: str, directory: int) -> os.stat_result | None:
 
 
 def _target(path: Path, name: str, status: os.stat_result, directory: int, links: int) -> str:
-    """Where a link leads. Raises OSError for one that is not to be followed."""
+    """Return the target of a link. Raises OSError if it must not be followed."""
     if links > _LINKS:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
     owners = {status.st_uid, os.fstat(directory).st_uid}
@@ -147,7 +149,7 @@ def _target(path: Path, name: str, status: os.stat_result, directory: int, links
 
 
 def _put(place: _Place, data: bytes, mode: int | None, *, durable: bool) -> None:
-    """Write a temporary file beside the name, then rename it. O_EXCL: it must be one that this process has made."""
+    """Write a temporary file beside the name, then rename it. O_EXCL: this process must have created it."""
     _sweep(place.directory)
     temporary = f".{place.name[:_NAME]}.{os.getpid()}{_END}"
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -170,7 +172,7 @@ def _put(place: _Place, data: bytes, mode: int | None, *, durable: bool) -> None
 
 
 def _write_to(place: _Place, data: bytes) -> None:
-    """Write to a device or a pipe. O_NONBLOCK: a FIFO that nobody reads is an error, and nothing to wait for."""
+    """Write to a device or a pipe. O_NONBLOCK: a FIFO without a reader is an error instead of a wait."""
     flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | (0 if place.magic else os.O_NOFOLLOW)
     descriptor = os.open(place.name, flags, dir_fd=place.directory)
     os.set_blocking(descriptor, True)
@@ -179,10 +181,10 @@ def _write_to(place: _Place, data: bytes) -> None:
 
 
 def _give(descriptor: int, before: os.stat_result | None, mode: int | None) -> None:
-    """Give a new file the owner of the file that it replaces, and its mode without the bits that change the user."""
+    """Give a new file the owner of the file that it replaces, and its mode without set-user-ID and set-group-ID."""
     mine = os.fstat(descriptor)
     if before and (mine.st_uid, mine.st_gid) != (before.st_uid, before.st_gid):
-        with contextlib.suppress(PermissionError):  # only root may give files away, and the text matters more
+        with contextlib.suppress(PermissionError):  # only root may change the owner; the content is more important
             os.fchown(descriptor, before.st_uid, before.st_gid)
     if mode is None and before:
         mode = before.st_mode & 0o777
@@ -191,7 +193,7 @@ def _give(descriptor: int, before: os.stat_result | None, mode: int | None) -> N
 
 
 def _sync(directory: int) -> None:
-    """Have the names in a directory on the disk, too; some file systems refuse, where a rename is done all the same."""
+    """Flush a directory's names to the disk. Some file systems refuse; the rename is done all the same."""
     with contextlib.suppress(OSError):
         descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
         try:
@@ -201,15 +203,15 @@ def _sync(directory: int) -> None:
 
 
 def _sweep(directory: int) -> None:
-    """Remove what killed runs left in a directory; a run that still goes on keeps its own.
+    """Remove the temporary files of killed runs in a directory. A run that still goes on keeps its own.
 
-    Once for each process: who writes 5,000 plans shall not look through 5,000 names each time.
+    Once per process and directory: writing 5,000 plans must not list 5,000 names each time.
     """
     status = os.fstat(directory)
     if (status.st_dev, status.st_ino) in _swept:
         return
     _swept.add((status.st_dev, status.st_ino))
-    with contextlib.suppress(OSError):  # no right to look, or to remove: that is no reason not to write
+    with contextlib.suppress(OSError):  # without the right to list or remove, the write goes on
         for other in Path("/proc/self/fd", str(directory)).iterdir():
             found = _LEFT.fullmatch(other.name)
             if found and (int(found[1]) == os.getpid() or not Path("/proc", found[1]).exists()):

@@ -1,10 +1,12 @@
-"""One pass over the events of a YAML text, without recursion, so that depth costs nothing.
+"""Build plain data from the events of a YAML text, in one pass and without recursion, so that depth costs nothing.
 
-PyYAML's own constructors guess: `061000` is 25088 to them, `1:30` is 90, of doubled keys the last one wins. Therefore
-both readers of YAML are built on this class. `strict_yaml` reads plans, policies and configs, and collects all
-problems. `cluster.file.yaml_stream` reads what kubectl prints, follows aliases, and raises at the first problem.
+PyYAML's own constructors guess: they read `061000` as 25088 and `1:30` as 90, and use the last one of duplicate keys.
+Therefore both readers of YAML are subclasses of `Builder`. `strict_yaml` reads plans, policies and configs, and
+collects all problems. `cluster.file.yaml_stream` reads what kubectl prints, follows aliases, and raises at the first
+problem.
 """
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 
@@ -12,9 +14,9 @@ class Frame:
     """A mapping or list that is being read.
 
     Attributes:
-        items: What is read of it so far.
-        key: Where the next value goes; None in a mapping where a key comes next.
-        mark: What a subclass knows of the place where it began.
+        items: The content so far.
+        key: The key of the next value; None in a mapping if a key comes next.
+        mark: What a subclass stores about the position where it began.
     """
 
     __slots__ = ("items", "key", "mark")
@@ -29,19 +31,19 @@ NOWHERE = -1
 """The key of a value that is dropped."""
 
 
-class Builder:
-    """Places the values of events one by one. A subclass decides what a scalar is, and what is a problem."""
+class Builder(ABC):
+    """Places the values of events one by one. A subclass decides what a scalar means, and what is a problem."""
 
     def __init__(self, depth: int, root: Frame) -> None:
         self.depth = depth
-        """Mappings and lists that may be open at once."""
+        """The most mappings and lists that may be open at once."""
         self.stack = [root]
 
     def take(self, text: str) -> None:
-        """Take in all events of a text. Raises yaml.YAMLError for what is no YAML."""
+        """Process all events of a text. Raises yaml.YAMLError if it is not YAML."""
         import yaml
 
-        # libyaml's parser, where PyYAML was built with it: the same events, ten times as fast
+        # libyaml's parser, if PyYAML was built with it: the same events, ten times as fast
         parser: Any = (yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader)(text)
         handlers = {
             yaml.ScalarEvent: self.scalar,
@@ -61,7 +63,7 @@ class Builder:
             parser.dispose()
 
     def scalar(self, event: Any) -> None:
-        """Take a scalar for a key or a value."""
+        """Use a scalar as a key or a value."""
         frame = self.stack[-1]
         if event.anchor is not None or event.tag is not None:
             self.decoration(event)
@@ -84,13 +86,13 @@ class Builder:
         """Close the mapping or list that was opened last."""
         done = self.stack.pop()
         frame = self.stack[-1]
-        if frame.key is None:  # it was a key
+        if frame.key is None:  # it was in the place of a key
             frame.key = NOWHERE
         else:
             self.close(frame, done)
 
     def place(self, frame: Frame, value: Any) -> None:
-        """Store a value where the frame waits for it."""
+        """Store a value where the frame expects it."""
         items = frame.items
         if isinstance(items, list):
             items.append(value)
@@ -102,44 +104,44 @@ class Builder:
 
     # --- what a subclass decides
 
-    def document_start(self, event: Any) -> None:
+    def document_start(self, event: Any) -> None:  # noqa: B027 - an optional hook
         """Prepare for a document."""
 
-    def document_end(self, event: Any) -> None:
-        """Judge a document that is complete."""
+    def document_end(self, event: Any) -> None:  # noqa: B027 - an optional hook
+        """Check a complete document."""
 
+    @abstractmethod
     def mark(self, event: Any) -> Any:
-        """What to know of the place where a mapping or list begins."""
-        raise NotImplementedError
+        """Return what to store about the position where a mapping or list begins."""
 
+    @abstractmethod
     def plain(self, event: Any) -> Any:
-        """The value of a scalar without quotes."""
-        raise NotImplementedError
+        """Return the value of an unquoted scalar."""
 
+    @abstractmethod
     def key(self, frame: Frame, event: Any) -> None:
-        """Take a scalar for the key of what follows."""
-        raise NotImplementedError
+        """Use a scalar as the key of the next value."""
 
+    @abstractmethod
     def put(self, frame: Frame, value: Any, event: Any) -> None:
         """Place a scalar."""
-        raise NotImplementedError
 
+    @abstractmethod
     def close(self, frame: Frame, done: Frame) -> None:
         """Place a mapping or list that has ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def alias(self, event: Any) -> None:
-        """Place what an alias stands for."""
-        raise NotImplementedError
+        """Place the value of an alias."""
 
+    @abstractmethod
     def decoration(self, event: Any) -> None:
-        """Judge an anchor or a tag."""
-        raise NotImplementedError
+        """Handle an anchor or a tag."""
 
+    @abstractmethod
     def no_key(self, event: Any, what: str) -> None:
-        """Judge what stands in the place of a key and is no scalar."""
-        raise NotImplementedError
+        """Handle a key that is not a scalar."""
 
+    @abstractmethod
     def too_deep(self, event: Any) -> None:
-        """Refuse what is nested too deeply. Must raise."""
-        raise NotImplementedError
+        """Refuse deep nesting. Must raise."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from nplconf.cluster.file import yaml_stream
 from nplconf.errors import BadDataError
-from nplconf.files import strict_yaml
+from nplconf.files import strict_yaml, yaml_builder
 
 SCALARS = st.none() | st.booleans() | st.integers(-(10**17), 10**17) | st.text("abAB01:-#'\" é", max_size=8)
 DATA = st.recursive(
@@ -51,3 +51,11 @@ def test_the_scalars_of_the_example_of_the_older_yaml_are_strings_to_both() -> N
     assert strict_yaml.load(text, source="f").value == expected
     assert yaml_stream.load(text, "f") == [expected]
     assert yaml.safe_load(text) != expected
+
+
+@pytest.mark.parametrize("missing", sorted(yaml_builder.Builder.__abstractmethods__))
+def test_a_reader_that_lacks_a_decision_cannot_be_made(missing: str) -> None:
+    decisions = dict.fromkeys(yaml_builder.Builder.__abstractmethods__ - {missing}, lambda *_: None)
+    incomplete = type("Incomplete", (yaml_builder.Builder,), decisions)
+    with pytest.raises(TypeError, match=missing):
+        incomplete(1, yaml_builder.Frame([], None))
