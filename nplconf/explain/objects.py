@@ -8,6 +8,7 @@ from nplconf.explain.sentences import (
     fix_policy,
     fixes,
     new_plan,
+    of_gate,
     of_pins,
     of_rows,
     of_skipped,
@@ -28,7 +29,7 @@ def of_pod(key: str, facts: Facts) -> Explanation:
     skipped = [s for s in facts.decision.plan.skipped if s.pod == key]
     waiting = [p for p in facts.decision.pending if p.pod.key == key]
     wanted = [row for row in rows if row.rule != "extra" and row.mapping.pod_ip]
-    reasons = [*_ending(pod), *of_rows(rows, facts), *of_skipped(skipped), *of_waiting(key, facts)]
+    reasons = [*_ending(pod), *of_gate(pod), *of_rows(rows, facts), *of_skipped(skipped), *of_waiting(key, facts)]
     reasons += of_pins("pod", key, facts)
     commands = [*fixes(rows, facts), *fix_policy(skipped, facts), *([new_plan(facts)] if waiting else [])]
     if not wanted and not skipped and not waiting:

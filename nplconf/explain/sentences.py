@@ -6,7 +6,7 @@ from typing import Literal
 
 from nplconf.explain.question import Facts
 from nplconf.lists import listed
-from nplconf.model import Change, PortMapping, Skipped, Stale
+from nplconf.model import GATE, Change, Pod, PortMapping, Skipped, Stale
 from nplconf.plan import cooling
 from nplconf.plan.cooling import Cooling
 from nplconf.run.verify import Row
@@ -20,7 +20,9 @@ def of_rows(rows: Iterable[Row], facts: Facts) -> Iterator[str]:
         services = f" for {listed(mapping.services)}" if mapping.services else ""
         change = _change(mapping, facts)
         does = f"apply {_DOES.get(change.action, change.action)} it ({change.reason})" if change else ""
-        why = failed.get(mapping.subject, "") or does
+        taker = facts.decision.taken.get(mapping.key)
+        taken = f"a foreign rule takes the packets first ({taker}); remove that rule" if taker else ""
+        why = failed.get(mapping.subject, "") or taken or does
         state = _state(row, change, _life(mapping, facts))
         yield f"{_place(mapping)} -> {_target(mapping)}{services}: {state}{f'; {why}' if why else ''}"
 
@@ -104,6 +106,13 @@ def of_stale(rows: Iterable[Stale]) -> Iterator[str]:
         yield f"{what} is stale in the reviewed plan: {row.reason}"
 
 
+def of_gate(pod: Pod) -> Iterator[str]:
+    """Yield a sentence about the readiness gate of a Pod that is not ready because of it."""
+    if pod.gated and not pod.terminating and (pod.condition is None or pod.condition.status != "True"):
+        state = f"{pod.condition.reason}: {pod.condition.message}" if pod.condition else "no run has written it yet"
+        yield f"its readiness gate {GATE} is not met: {state}"
+
+
 def of_pins(kind: Literal["pod", "service"], key: str, facts: Facts) -> Iterator[str]:
     """Yield a sentence per port that the policy pins to a Pod or a Service."""
     for pin in facts.policy.pins if facts.policy else ():
@@ -141,7 +150,8 @@ def fixes(rows: Iterable[Row], facts: Facts) -> list[str]:
     """Return the commands that fix these rows, none if they are in place."""
     rows = tuple(rows)
     held = (fix_hold(row.mapping.node_port, facts) for row in rows if row.hold == "missing")
-    wrong = any({row.rule, row.annotation} - {"ok", "na"} for row in rows)
+    taken = facts.decision.taken  # only the removal of the foreign rule helps there
+    wrong = any({row.rule, row.annotation} - {"ok", "na"} for row in rows if row.mapping.key not in taken)
     return [*dict.fromkeys(chain.from_iterable(held)), *(["nplconf apply"] if wrong else [])]
 
 

@@ -29,7 +29,7 @@ from nplconf.doctor.facts.cluster import UNREAD, Answers, answers
 from nplconf.doctor.facts.dropping import Dropping
 from nplconf.doctor.facts.holds import holds
 from nplconf.doctor.facts.kernel import missing_capabilities
-from nplconf.doctor.facts.netfilter import Filter, Live, filters, live
+from nplconf.doctor.facts.netfilter import Filter, Live, diverting, filters, live
 from nplconf.doctor.facts.parts import missing_parts
 from nplconf.doctor.facts.units import Store, Unit, Units, store, units
 from nplconf.doctor.native import Chain, Outcome
@@ -42,6 +42,7 @@ from nplconf.node.nft import NativeRule
 from nplconf.node.state import Openness
 from nplconf.rules import antrea as predecessor
 from nplconf.rules.antrea import Antrea
+from nplconf.rules.foreign import ForeignRule
 from nplconf.settings import CONFIG, Settings
 
 RANGE = PortRange(61000, 62000)
@@ -64,6 +65,7 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "leftovers": (leftovers, {}),
     "parts": (missing_parts, ()),
     "kernel": (kernel, Kernel()),
+    "diverting": (diverting, ()),
     "forwarding": (forwarding, FORWARD),
     "filters": (filters, FORWARD.filters),
     "ip_forward": (forwards, {"IPv4": True}),
@@ -128,6 +130,7 @@ def native(place: str, outcome: Outcome = "drop") -> Chain:
 OTHERS = Answers(worlds.cluster(worlds.node("worker-1.example.com")), RIGHTS)
 BOTH = frozenset(FAMILIES)
 RULE = Dropping("iptables-nft (IPv4), table filter, chain FORWARD", "-A FORWARD -j DROP", "iptables-nft -I FORWARD")
+TAKING = ForeignRule("IPv4", "tcp", 61044, 61044, "iptables-nft PREROUTING", "-p tcp -j DNAT")
 FRONT = ("web/front", "nodePort", 61500)
 CLEAR = Access(server="http://10.0.0.1", source="kubeconfig", token="t")
 NOT_ALLOWED = Right("get nodes", allowed=False)
@@ -152,6 +155,8 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("forward-policy", "warn", {"forwarding": FORWARD._replace(native=(native("inet fw f"),))}, "inet fw f"),
     ("forward-policy", "fail", {"kernel": Kernel(BOTH, (Drop("tcp/10.0.0.1:61000", RULE),))}, "-A FORWARD -j DROP"),
     ("forward-policy", "fail", {"kernel": Kernel(BOTH, (Drop("u", None, untranslated=True),))}, "not translated"),
+    ("forward-policy", "fail", {"diverting": (TAKING,)}, "tcp/61044 (IPv4): a foreign rule takes the packets"),
+    ("forward-policy", "warn", {"diverting": (TAKING._replace(local=True),)}, "what this node sends to itself"),
     ("route-localnet", "warn", {"route_localnet": ("all",)}, "127.0.0.1"),
     ("port-range", "warn", {"ports": Ports(PortRange(32768, 61099), (), 1024)}, "100 ports"),
     ("port-range", "warn", {"ports": Ports(PortRange(1024, 65535), (PortRange(61000, 61999),), 1024)}, "1 ports"),

@@ -8,10 +8,11 @@ import worlds
 from answers import LIVE, NUMBER, TOLD, asked, facts
 from worlds import pod, service
 
-from nplconf.model import ContainerPort, Holds, PodPort, Taken
+from nplconf.model import Condition, ContainerPort, Holds, PodPort, Taken
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.policy import Pin, Policy, Reserved
 from nplconf.publish import annotation
+from nplconf.rules.foreign import ForeignRule
 from nplconf.run.decision import Bounds
 
 SIX = worlds.mapping(NUMBER, family="IPv6")
@@ -311,3 +312,28 @@ def test_a_value_of_the_annotation_that_is_not_exactly_true_is_shown(value: str,
 def test_a_pod_that_is_being_deleted_is_said_to_be_terminating() -> None:
     lines = asked("shop/web-0", facts(replace(pod(), terminating=True), service()))
     assert lines[1] == "  it is Terminating: it was deleted, and its containers have not ended yet"
+
+
+@pytest.mark.parametrize(
+    ("condition", "said"),
+    [
+        (None, "no run has written it yet"),
+        (Condition("False", "RangeFull", "no number is free"), "RangeFull: no number is free"),
+    ],
+)
+def test_a_readiness_gate_that_is_not_met_is_said_with_its_reason(condition: Condition | None, said: str) -> None:
+    gated = replace(MAPPED, gated=True, condition=condition)
+    (_, first, *_) = asked("shop/web-0", facts(gated, service()))
+    assert first == f"  its readiness gate nplconf.io/published is not met: {said}"
+    met = replace(gated, condition=Condition("True", "Published", "every mapping is in place"))
+    assert asked("shop/web-0", facts(met, service()))[1:] == [IN_PLACE]
+    assert asked("shop/web-0", facts(replace(gated, gated=False), service()))[1:] == [IN_PLACE]
+
+
+@pytest.mark.parametrize("what", ["shop/web-0", "svc/shop/web", "tcp/61044"])
+def test_a_foreign_rule_that_takes_the_packets_is_named_and_apply_is_no_fix(what: str) -> None:
+    rule = ForeignRule("IPv4", "tcp", NUMBER, NUMBER, "iptables-nft PREROUTING", "-p tcp --dport 61044 -j DNAT")
+    known = facts(MAPPED, service(), at=replace(nodes.observed(LIVE), foreign=(rule,)))
+    lines = asked(what, known)
+    assert any("a foreign rule takes the packets first (iptables-nft PREROUTING: -p tcp" in line for line in lines)
+    assert APPLY not in lines

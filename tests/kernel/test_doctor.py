@@ -204,6 +204,16 @@ def test_a_firewall_of_nftables_itself(served: World) -> None:
     mend(served, "forward-policy")
 
 
+@pytest.mark.parametrize(("base", "status"), [("PREROUTING", "fail"), ("OUTPUT", "warn")])
+def test_a_foreign_rule_that_takes_a_port(served: World, base: str, status: str) -> None:
+    number = next(
+        line.split("--dport ")[1].split()[0] for line in served.ours() if "-j DNAT" in line and "-p tcp" in line
+    )
+    served.restore(f"*nat\n-I {base} 1 -p tcp -m tcp --dport {number} -j DNAT --to-destination 10.244.3.1:22\nCOMMIT\n")
+    assert named(served) == {"forward-policy": status}
+    mend(served, "forward-policy")
+
+
 def mend(node: World, check: str) -> None:
     """Do as the check says; nothing is wrong then."""
     assert node.run("sh", "-c", str(checks(node)[check]["fix"])).returncode == 0

@@ -1,10 +1,10 @@
-"""Check `forward-policy`: no firewall of the node drops packets to Pods.
+"""Check `forward-policy`: no firewall of the node drops packets to Pods, and no foreign rule takes them.
 
 Where a mapping is live the kernel is asked: a traced packet to it says which rule drops it. Where that cannot be done,
 the rules are read as text. A rule whose conditions cannot be told from the text is a warning then, never "ok".
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from nplconf.doctor import forward
@@ -12,12 +12,13 @@ from nplconf.doctor.facts import Facts, Unknown
 from nplconf.doctor.facts.cluster import pod_addresses
 from nplconf.doctor.facts.dropping import Dropping, by_legacy, by_step
 from nplconf.doctor.facts.kernel import device_of_route
-from nplconf.doctor.facts.netfilter import Filter, filters
+from nplconf.doctor.facts.netfilter import Filter, diverting, filters
 from nplconf.doctor.facts.probe import Probed, probes
 from nplconf.doctor.native import Chain, chains
 from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked, warn
 from nplconf.model import FAMILIES, Family
 from nplconf.node import nft
+from nplconf.rules.foreign import ForeignRule
 
 PREFIX: dict[Family, str] = {"IPv4": "iptables", "IPv6": "ip6tables"}
 
@@ -86,7 +87,9 @@ def forwarding(facts: Facts) -> Forwarding | Unknown:
 
 
 def forward_policy(facts: Facts) -> Verdict:
-    """No packet to a Pod is dropped."""
+    """No packet to a Pod is dropped or goes elsewhere."""
+    if taking := facts.read(diverting):
+        return _taken(taking[0])
     asked = facts.read(kernel)
     if asked.drops:
         return _dropped(asked.drops[0])
@@ -95,6 +98,21 @@ def forward_policy(facts: Facts) -> Verdict:
         return unchecked(found)
     wanted = frozenset(found.pods or FAMILIES) - asked.asked
     return _by_text(found, wanted, asked.asked)
+
+
+def _taken(rule: ForeignRule) -> Verdict:
+    program, *place = rule.place.split(" ")
+    ports = str(rule.first) if rule.first == rule.last else f"{rule.first}-{rule.last}"
+    packets = "what this node sends to itself" if rule.local else "the packets to a mapping"
+    message = f"{rule.protocol}/{ports} ({rule.family}): a foreign rule takes {packets} first ({rule})"
+    fix = _removal(rule, program, place)
+    return warn(message, fix) if rule.local else fail(message, fix)
+
+
+def _removal(rule: ForeignRule, program: str, place: Sequence[str]) -> str:
+    if program == "nft":
+        return f"nft -a list chain {' '.join(place)}  # then: nft delete rule {' '.join(place)} handle NUMBER"
+    return f"{program.replace('iptables', PREFIX[rule.family])} -t nat -D {place[0]} {rule.text}"
 
 
 def _dropped(drop: Drop) -> Verdict:

@@ -1,7 +1,7 @@
 """What iptables says: the live mappings, the filter tables, and whether it answers at all."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nplconf.doctor.facts import Facts, Unknown
 from nplconf.doctor.facts.kernel import DEADLINE, missing_capabilities
@@ -9,13 +9,16 @@ from nplconf.errors import NplconfError, UnavailableError
 from nplconf.model import FAMILIES, Family, IptablesKind, LiveRule
 from nplconf.node import backend, command
 from nplconf.node.linux import LinuxNode
+from nplconf.plan.live import live_mappings
+from nplconf.rules.foreign import ForeignRule, hits
 
 
 class Live(NamedTuple):
-    """The mappings in the kernel. unreadable: why a family cannot be read."""
+    """The mappings in the kernel. unreadable: why a family cannot be read. found: what the backend read."""
 
     rules: tuple[LiveRule, ...] = ()
     unreadable: Mapping[Family, str] = {}
+    found: Mapping[Family, Any] = {}
 
 
 class Filter(NamedTuple):
@@ -46,7 +49,24 @@ def live(facts: Facts) -> Live:
     except NplconfError as err:
         return Live((), dict.fromkeys(FAMILIES, str(err)))
     rules = (rule for family, have in reading.found.items() for rule in machine.rules.live(have, family))
-    return Live(tuple(rules), reading.unreadable)
+    return Live(tuple(rules), reading.unreadable, reading.found)
+
+
+def diverting(facts: Facts) -> tuple[ForeignRule, ...]:
+    """Return the foreign rules that take packets to a live mapping, those that take packets from outside first."""
+    machine, known = facts.read(node), facts.read(live)
+    if machine is None or not known.rules:
+        return ()
+    try:
+        rules, addresses = machine.foreign(known.found), machine.addresses()
+    except NplconfError:
+        return ()
+    own: dict[Family, list[str]] = {"IPv4": [], "IPv6": []}
+    for address in addresses:
+        own["IPv6" if ":" in address else "IPv4"].append(address)
+    mappings = live_mappings(known.rules, (), {})
+    taken = [rule for local in (False, True) for rule in hits(rules, mappings, own, local=local).values()]
+    return tuple(dict.fromkeys(taken))
 
 
 def blind(facts: Facts) -> Unknown | None:
