@@ -91,8 +91,9 @@ class Document(NamedTuple):
 
 
 def show_path(path: Iterable[str | int]) -> str:
-    """Return a path as text: `spec.mappings[3].nodePort`. Keys that are no words are quoted in brackets. "": the
-    document.
+    """Return a path as text: `spec.mappings[3].nodePort`, or "" for the document itself.
+
+    Keys that are no words are quoted in brackets.
     """
     text = ""
     for step in path:

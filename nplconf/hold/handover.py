@@ -25,8 +25,10 @@ MOST_LEASES = 16
 
 
 class Goods(NamedTuple):
-    """What is handed over. leases: connections to all predecessors. They close when the last process that has them
-    ends.
+    """What is handed over.
+
+    Attributes:
+        leases: Connections to all predecessors. They close when the last process that has them ends.
     """
 
     listener: socket.socket

@@ -1,1 +1,1 @@
-"""What is installed on a node: systemd units and the reserved ports."""
+"""The installation on a node: systemd units and the reserved ports."""

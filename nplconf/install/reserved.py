@@ -1,12 +1,12 @@
 """net.ipv4.ip_local_reserved_ports: the ports that the kernel does not use for outgoing connections.
 
-All programs share this one list. Ports that the administrator reserved stay in it: nplconf adds its range at every boot
-and removes it when it is uninstalled. A record beside the list tells the two apart. Later changes of the administrator
-are respected; a list that does not contain the range is taken as the administrator's alone.
+All programs share this list. Ports that the administrator reserved stay in it. nplconf adds its range at every boot and
+removes it when it is uninstalled. A record beside the list stores which ports are the administrator's. Later changes of
+the administrator stay; a list without the range counts as the administrator's alone.
 
-The kernel returns the list to the first read of an open file and nothing to the next ones: whatever does not fit into
-the first buffer is lost. With Python's buffer of 8 KiB a list of 189,041 characters lost all but 1,635 ports. It is
-therefore read in one call, and compared with what was written.
+The kernel returns the list to the first read of an open file and nothing to the next ones, so everything beyond the
+first buffer is lost. With Python's buffer of 8 KiB a list of 189,041 characters lost all but 1,635 ports. It is
+therefore read in one call, and compared with the written text.
 """
 
 import json
@@ -22,19 +22,19 @@ from nplconf.model import PortRange
 
 SYSCTL = Path("/proc/sys/net/ipv4/ip_local_reserved_ports")
 RECORD = Path("/run/nplconf/reserved-ports.json")
-"""{"administrator": ..., "range": ...}, both as the kernel prints them; a reboot ends both it and the value."""
+"""{"administrator": ..., "range": ...}, both in the kernel's format. A reboot ends both the record and the list."""
 _LONGEST = 2**18
 """Bytes. The longest list, every second port, has 192 KiB."""
 
 
 def parse(text: str) -> tuple[PortRange, ...]:
-    """The kernel's text ("8080,9000-9010", possibly empty) as ranges, ascending."""
+    """Return the kernel's text ("8080,9000-9010", possibly empty) as ranges, ascending."""
     words = (word.partition("-") for word in text.strip().split(",") if word)
     return tuple(PortRange(int(first), int(last or first)) for first, _, last in words)
 
 
 def text(ranges: Iterable[PortRange]) -> str:
-    """Ranges as the kernel prints them: ascending, none touching the next."""
+    """Return ranges in the kernel's format: ascending, adjacent ones joined."""
     merged: list[PortRange] = []
     for one in sorted(ranges, key=lambda found: found.first):
         if merged and one.first <= merged[-1].last + 1:
@@ -45,7 +45,7 @@ def text(ranges: Iterable[PortRange]) -> str:
 
 
 def without(ranges: Sequence[PortRange], gone: PortRange) -> tuple[PortRange, ...]:
-    """The ranges less the numbers of `gone`."""
+    """Return the ranges without the ports of `gone`."""
     below = [PortRange(one.first, min(one.last, gone.first - 1)) for one in ranges]
     above = [PortRange(max(one.first, gone.last + 1), one.last) for one in ranges]
     return tuple(one for one in (*below, *above) if one.first <= one.last)
@@ -65,9 +65,11 @@ def _read(sysctl: Path) -> str:
 
 
 def _write(sysctl: Path, ranges: Iterable[PortRange]) -> None:
-    """Replace the list and compare; when the kernel has another list then, restore the one from before.
+    """Write the list and compare. If the kernel then has another list, restore the old one.
 
-    Raises OSError, PermissionDeniedError.
+    Raises:
+        OSError: The kernel did not accept the list.
+        PermissionDeniedError: The process may not write it.
     """
     before, wanted = _read(sysctl), text(ranges)
     try:
@@ -82,27 +84,31 @@ def _write(sysctl: Path, ranges: Iterable[PortRange]) -> None:
 
 
 def reserve(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD) -> None:
-    """Add the range to what the administrator reserved; a range that was added before and is another now, goes.
+    """Add the range to the administrator's ports, and remove a range that was added before.
 
-    Raises PermissionDeniedError where the sysctl or the record cannot be written.
+    Raises:
+        PermissionDeniedError: The sysctl or the record cannot be written.
     """
     with _named(sysctl):
-        administrator = _administrators(read(sysctl), _recorded(record))
-        # The record comes first: between the two writes the list still belongs to the administrator alone.
-        _remember(record, Known(administrator, port_range))
+        administrator = _of_administrator(read(sysctl), _recorded(record))
+        # The record is written first: between the two writes the list is still the administrator's alone.
+        _write_record(record, Record(administrator, port_range))
         _write(sysctl, (*administrator, port_range))
 
 
 def release(port_range: PortRange, sysctl: Path = SYSCTL, record: Path = RECORD) -> None:
-    """Take the range out, but for what the administrator had reserved of it. PermissionDeniedError as above.
+    """Remove the range, except for the administrator's ports in it.
 
-    Without a record nothing was added; where it is damaged, `port_range` was.
+    Without a record nothing was added. If the record is damaged, `port_range` is taken as the added range.
+
+    Raises:
+        PermissionDeniedError: The sysctl or the record cannot be written.
     """
     if not record.exists():
         return
     with _named(sysctl):
-        known = _recorded(record) or Known((), port_range)
-        _write(sysctl, _administrators(read(sysctl), known))
+        recorded = _recorded(record) or Record((), port_range)
+        _write(sysctl, _of_administrator(read(sysctl), recorded))
         record.unlink(missing_ok=True)
 
 
@@ -114,42 +120,42 @@ def _named(sysctl: Path) -> Iterator[None]:
         raise PermissionDeniedError(f"{sysctl}: the port range cannot be reserved: {error.strerror}") from error
 
 
-class Known(NamedTuple):
-    """What was there before us, and what we added."""
+class Record(NamedTuple):
+    """The administrator's ports, and the range that nplconf added."""
 
     administrator: tuple[PortRange, ...]
     added: PortRange
 
 
-def _administrators(now: Sequence[PortRange], known: Known | None) -> tuple[PortRange, ...]:
-    """What of the list is the administrator's."""
-    if known is None or not _has_ours(now, known):
+def _of_administrator(now: Sequence[PortRange], recorded: Record | None) -> tuple[PortRange, ...]:
+    """Return the part of the list that is the administrator's."""
+    if recorded is None or not _has_added(now, recorded):
         return tuple(now)
-    return (*without(now, known.added), *_both(known.administrator, known.added))
+    return (*without(now, recorded.added), *_both(recorded.administrator, recorded.added))
 
 
-def _has_ours(now: Sequence[PortRange], known: Known) -> bool:
-    """Whether the list was made from ours: our range is in it as we wrote it, alone or joined to its neighbours."""
-    written = parse(text((*known.administrator, known.added)))
-    return any(known.added.first in span and span in now for span in written)
+def _has_added(now: Sequence[PortRange], recorded: Record) -> bool:
+    """Return whether the list contains the added range as written, alone or joined to adjacent ports."""
+    written = parse(text((*recorded.administrator, recorded.added)))
+    return any(recorded.added.first in span and span in now for span in written)
 
 
 def _both(some: Sequence[PortRange], other: PortRange) -> list[PortRange]:
-    """The numbers of `some` that are in `other`."""
+    """Return the ports of `some` that are in `other`."""
     cut = (PortRange(max(one.first, other.first), min(one.last, other.last)) for one in some)
     return [one for one in cut if one.first <= one.last]
 
 
-def _recorded(record: Path) -> Known | None:
-    """What was written last, None when there is no record that can be understood."""
+def _recorded(record: Path) -> Record | None:
+    """Return the record; None if it is missing or damaged."""
     with suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
         found = json.loads(record.read_text())
         (added,) = parse(found["range"])
-        return Known(parse(found["administrator"]), added)
+        return Record(parse(found["administrator"]), added)
     return None
 
 
-def _remember(record: Path, known: Known) -> None:
+def _write_record(record: Path, recorded: Record) -> None:
     record.parent.mkdir(mode=0o755, exist_ok=True)
-    data = json.dumps({"administrator": text(known.administrator), "range": str(known.added)})
+    data = json.dumps({"administrator": text(recorded.administrator), "range": str(recorded.added)})
     writing.put(record, data.encode(), 0o644)

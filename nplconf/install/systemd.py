@@ -1,7 +1,7 @@
-"""systemd, as far as it concerns us: systemctl, and the files that it reads, in their places.
+"""systemd: calls of systemctl, and the files in its directories.
 
-Everything can be done on a node where systemd does not run (an image that is built): files are written, nothing is
-told.
+Everything works on a node without a running systemd too (an image that is built): files are written, and systemctl is
+not called.
 """
 
 import contextlib
@@ -22,40 +22,40 @@ from nplconf.interpreter import PYTHON
 from nplconf.node import command
 
 DEADLINE = 60.0
-"""Seconds for one systemctl: starting waits for the daemon to hold its range, stopping for a run to end."""
+"""Seconds for one systemctl. A start waits for the daemon to hold its range, a stop for a run to end."""
 RUNS = Path("/run/systemd/system")
 USER = "nplconf-hold"
-"""As sysusers.d/nplconf.conf makes it."""
+"""The user that sysusers.d/nplconf.conf creates."""
 DROP_IN_ROOTS = (
     "/etc/systemd/system",
     "/run/systemd/system",
     "/etc/systemd/system.control",
     "/run/systemd/system.control",
 )
-"""Where `systemctl edit` and `systemctl set-property` write."""
+"""The directories in which `systemctl edit` and `systemctl set-property` write."""
 
 
 def runs() -> bool:
-    """Whether systemd is this machine's first process."""
+    """Return whether systemd is PID 1 of this machine."""
     return RUNS.is_dir()
 
 
-def tell(program: str, *words: str) -> None:
-    """Run systemctl or one of its relatives. Raises UnavailableError with what it said when it fails."""
+def call(program: str, *words: str) -> None:
+    """Run systemctl or a related program. Raises UnavailableError with its error message."""
     done = command.run(program, *words, deadline=DEADLINE)
     if done.code:
         raise UnavailableError(f"{program} {' '.join(words)}: {done.complaint}")
 
 
 def properties(unit: str, *names: str) -> dict[str, str]:
-    """Some properties of a unit, as `systemctl show` tells them. Raises UnavailableError."""
+    """Return some properties of a unit from `systemctl show`. Raises UnavailableError."""
     done = command.run("systemctl", "show", unit, f"--property={','.join(names)}", deadline=DEADLINE)
     if done.code:
         raise UnavailableError(f"systemctl show {unit}: {done.complaint}")
     return dict(line.split("=", 1) for line in done.text.splitlines() if "=" in line)
 
 
-def rhythm(timer: str) -> str:
+def interval(timer: str) -> str:
     """Return how long after a run a timer starts the next one, such as "10s"; "" without OnUnitInactiveSec=."""
     done = command.run("systemctl", "show", timer, "--property=TimersMonotonic", deadline=DEADLINE)
     found = re.search(r"OnUnitInactiveUSec=(.+?) *;", done.text)
@@ -63,12 +63,12 @@ def rhythm(timer: str) -> str:
 
 
 def is_known(unit: str) -> bool:
-    """Whether systemd has a file for the unit, or the unit itself although the file is gone."""
+    """Return whether systemd has a file for the unit, or the unit although the file is gone."""
     return properties(unit, "LoadState").get("LoadState") != "not-found"
 
 
 def mode() -> str:
-    """Return which mode of `units.MODES` is enabled here; "timer" where none is, or systemd does not run."""
+    """Return the enabled mode of `units.MODES`; "timer" if none is enabled or systemd does not run."""
     enabled = (name for name, unit in units.MODES.items() if runs() and _is_enabled(unit))
     return next(enabled, "timer")
 
@@ -83,20 +83,21 @@ def active(names: Iterable[str]) -> list[str]:
 
 
 def remove_user() -> None:
-    """Take the hold daemon's user away, and its group. Raises UnavailableError."""
+    """Remove the hold daemon's user and its group. Raises UnavailableError."""
     if USER in {entry.pw_name for entry in pwd.getpwall()}:
-        tell("userdel", USER)
+        call("userdel", USER)
     if USER in {entry.gr_name for entry in grp.getgrall()}:
-        tell("groupdel", USER)
+        call("groupdel", USER)
 
 
 # --- the files -------------------------------------------------------------------------------------------------------
 
 
 def write(files: Mapping[str, str], root: Path = Path("/")) -> tuple[str, ...]:
-    """Put every file in its place, and take away what an earlier installation had beside them; what changed.
+    """Write every file that differs, and remove other files of an earlier installation. Return what changed.
 
-    A file that is as it must be is not touched. Raises PermissionDeniedError.
+    Raises:
+        PermissionDeniedError: A file cannot be written.
     """
     changed = []
     with _denied():
@@ -108,7 +109,7 @@ def write(files: Mapping[str, str], root: Path = Path("/")) -> tuple[str, ...]:
 
 
 def packaged(root: Path = Path("/")) -> dict[str, str]:
-    """Return path -> text of the files that a distribution package has installed; empty without a package."""
+    """Return path -> text of the files that a distribution package installed; empty without a package."""
     paths = filter(None, map(units.packaged_path, units.PATHS))
     return {path: _at(root, path).read_text("utf-8") for path in paths if _at(root, path).is_file()}
 
@@ -120,7 +121,11 @@ def hiding(root: Path = Path("/")) -> tuple[str, ...]:
 
 
 def remove(root: Path = Path("/")) -> tuple[str, ...]:
-    """Take away every file of ours, what enabled a unit, and all drop-ins; what was there. PermissionDeniedError."""
+    """Remove every file of nplconf, the links that enable its units, and all drop-ins. Return what existed.
+
+    Raises:
+        PermissionDeniedError: A file cannot be removed.
+    """
     removed: list[str] = []
     with _denied():
         removed += [path for path in (*units.PATHS, *_wanted_by(root)) if _drop(_at(root, path))]
@@ -132,7 +137,7 @@ def remove(root: Path = Path("/")) -> tuple[str, ...]:
 
 
 def _wanted_by(root: Path) -> Iterator[str]:
-    """The links that start our units with others, and the directories that hold nothing else."""
+    """Yield the links that enable the units, and the directories that contain nothing else."""
     for directory in sorted(_at(root, units.UNIT_DIRECTORY).glob("*.wants")):
         known = (directory / unit for unit in (*units.UNITS, *units.FOLLOWERS))
         links = [link for link in known if link.is_symlink()]
@@ -149,7 +154,7 @@ def _put(path: Path, text: str) -> bool:
 
 
 def _drop(path: Path) -> bool:
-    """Remove a file, and the directory it was the last of, where that is one for us alone."""
+    """Remove a file, and its directory if it is a drop-in directory of nplconf and now empty."""
     try:
         path.unlink()
     except FileNotFoundError:
@@ -176,13 +181,13 @@ def _denied() -> Iterator[None]:
 
 
 def called_as(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The command that calls this nplconf again, from anywhere. program: sys.argv[0].
+    """Return a command that runs this nplconf from any directory. program: sys.argv[0].
 
-    `python -m nplconf` has the path of a module there, and needs its interpreter and search path.
+    For `python -m nplconf` sys.argv[0] is the path of a module, which needs its interpreter and search path.
     """
     if not program.endswith("__main__.py"):
         found = Path(program if os.sep in program else shutil.which(program) or program)
-        # systemd takes no ".." in a path; a link that leads to the version in use stays one
+        # systemd accepts no ".." in a path; a link to the current version stays a link
         straight = Path(os.path.normpath(found.absolute()))
         return (str(straight if straight.exists() else found.resolve()),)
     search = environ.get("PYTHONPATH")
@@ -191,7 +196,7 @@ def called_as(program: str, environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def names(program: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
-    """The commands that call the same nplconf: this one first, what it is a link to, links to that in usual places."""
+    """Return the commands that run the same nplconf: this one, its link target, and links to it in usual places."""
     if len(program) > 1:
         return (program,)
     real = Path(program[0]).resolve()
@@ -201,7 +206,7 @@ def names(program: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
 
 
 def runs_from(program: Sequence[str]) -> tuple[str, ...]:
-    """The directories that a command of ours is read from: its own, its interpreter's, the package's."""
+    """Return the directories that a command of nplconf is read from: its own, its interpreter's, the package's."""
     words = [word for part in program for word in part.removeprefix("PYTHONPATH=").split(os.pathsep)]
     named = [Path(word) for word in words if word.startswith(os.sep)]
     places = {path if path.is_dir() else path.parent for word in named for path in (word, word.resolve())}
@@ -211,12 +216,12 @@ def runs_from(program: Sequence[str]) -> tuple[str, ...]:
 
 
 def closed(paths: Iterable[str]) -> tuple[str, ...]:
-    """The directories above these that only root may enter."""
+    """Return the parent directories of these that only root may enter."""
     above = {parent for path in paths for parent in Path(path).parents}
     return tuple(sorted(str(path) for path in above if not path.stat().st_mode & stat.S_IXOTH))
 
 
 def unreadable(paths: Iterable[str]) -> tuple[str, ...]:
-    """Those of these directories that nobody but root may read, wherever they are shown to others."""
+    """Return the directories of these that only root may read."""
     others = stat.S_IROTH | stat.S_IXOTH
     return tuple(path for path in paths if Path(path).stat().st_mode & others != others)

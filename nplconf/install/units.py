@@ -1,7 +1,7 @@
-"""The files that make nplconf run on a node by itself: what ships in systemd/, fitted to this installation.
+"""The files that make nplconf run on a node by itself: the shipped files of systemd/, adapted to this installation.
 
-The shipped files stay whole and can be read by systemd-analyze; fitting is two placeholders, and a drop-in where the
-hardening would hide the Python that nplconf runs on.
+The shipped files are complete and can be checked by systemd-analyze. They are adapted by two placeholders, and by a
+drop-in if the hardening would hide the Python that nplconf runs on.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,34 +24,34 @@ UNITS = (
 MODES: dict[str, str] = {"timer": "nplconf.timer", "watch": "nplconf-watch.service"}
 """The unit that runs the job, by the value of --mode. One of them is enabled."""
 FIREWALLS = ("firewalld", "nftables", "iptables", "ip6tables", "netfilter-persistent", "ufw")
-"""Services that replace the rules of the node when they start, stop or reload."""
+"""Services that replace the node's rules when they start, stop or reload."""
 FOLLOWERS = tuple(FOLLOWER.replace("@", f"@{name}") for name in FIREWALLS)
-"""One instance for each of them; systemd starts it with the firewall."""
+"""One instance for each firewall; systemd starts it together with the firewall."""
 PLACEHOLDER = "/usr/bin/nplconf"
-"""What the shipped units call; it stands in them as the first word of a command."""
+"""The command in the shipped units; the first word of each command line."""
 PAGE = "file:///usr/share/doc/nplconf/README.md"
-"""What the shipped units name as their documentation."""
+"""The documentation that the shipped units name."""
 UNIT_DIRECTORY = "/etc/systemd/system"
 JOB_REACH = f"{UNIT_DIRECTORY}/nplconf.service.d/10-reach.conf"
 WATCH_REACH = f"{UNIT_DIRECTORY}/nplconf-watch.service.d/10-reach.conf"
 HOLD_REACH = f"{UNIT_DIRECTORY}/nplconf-hold.service.d/10-reach.conf"
 REACH_SAYS = "# Written by `nplconf install-units`: what would be hidden or read-only, and is needed.\n[Service]\n"
 SOCKET = "/run/nplconf/hold.sock"
-"""Where the shipped units have the daemon answer."""
+"""The path of the hold daemon's socket in the shipped units."""
 SYSUSERS = "/etc/sysusers.d/nplconf.conf"
 TMPFILES = "/etc/tmpfiles.d/nplconf.conf"
 HOMES = ("/home", "/root", "/run/user")
-"""What ProtectHome= hides."""
-PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 nothing is written there
-"""What PrivateTmp= hides."""
+"""The directories that ProtectHome= hides."""
+PRIVATE = ("/tmp", "/var/tmp")  # noqa: S108 nothing is written to it
+"""The directories that PrivateTmp= hides."""
 PACKAGED = {
     UNIT_DIRECTORY: "/usr/lib/systemd/system",
     "/etc/sysusers.d": "/usr/lib/sysusers.d",
     "/etc/tmpfiles.d": "/usr/lib/tmpfiles.d",
 }
-"""Where a distribution package has the files that are written to /etc otherwise."""
+"""Where a distribution package has the files that are otherwise written to /etc."""
 PATHS = (*(f"{UNIT_DIRECTORY}/{unit}" for unit in UNITS), JOB_REACH, WATCH_REACH, HOLD_REACH, SYSUSERS, TMPFILES)
-"""All that may be written, and so all that uninstalling removes."""
+"""All files that may be written, and so all that uninstalling removes."""
 
 
 def fitted(
@@ -64,11 +64,16 @@ def fitted(
     socket: str = SOCKET,
     page: str = PAGE,
 ) -> dict[str, str]:
-    """Path -> text of every file for a nplconf that is called as `command` (an absolute path, and arguments).
+    """Return path -> text of every file of an installation.
 
-    needed: the directories that this command runs from. closed: directories above them that only root may enter.
-    reads: what the job's configuration names. writes: directories that the job writes to, beside its state directory.
-    socket: where the daemon answers. page: the URI of the page about the units.
+    Args:
+        command: How nplconf is called: an absolute path, and arguments.
+        needed: The directories that this command runs from.
+        closed: Parent directories of them that only root may enter.
+        reads: The paths in the job's configuration.
+        writes: Directories that the job writes to, beside its state directory.
+        socket: The path of the hold daemon's socket.
+        page: The URI of the page about the units.
     """
     called, about = _words(command), page.replace("%", "%%")
     shipped = {unit: _shipped(unit).replace(PLACEHOLDER, called).replace(PAGE, about) for unit in UNITS}
@@ -84,19 +89,19 @@ def fitted(
 def beside_packaged(made: Mapping[str, str], packaged: Mapping[str, str]) -> dict[str, str]:
     """Return the files of `fitted` that differ from those of a package. packaged: path -> text below /usr/lib.
 
-    A unit in /etc hides the packaged one, also after an upgrade of the package, so a copy of it must not be written.
+    A unit in /etc hides the packaged one, even after an upgrade of the package, so an equal copy must not be written.
     """
     return {path: text for path, text in made.items() if packaged.get(packaged_path(path)) != text}
 
 
 def packaged_path(path: str) -> str:
-    """Return where a package has a file that is written to /etc otherwise; "" for a drop-in, which no package has."""
+    """Return a package's path of a file that is otherwise written to /etc; "" for a drop-in, which no package has."""
     directory, _, name = path.rpartition("/")
     return f"{PACKAGED[directory]}/{name}" if directory in PACKAGED else ""
 
 
 def page() -> str:
-    """Return the URI of the page about the units that is installed with this nplconf."""
+    """Return the URI of the installed page about the units."""
     return Path(str(files("nplconf").joinpath("unit_files", "README.md"))).absolute().as_uri()
 
 
@@ -105,7 +110,7 @@ def _shipped(name: str) -> str:
 
 
 def _job_reach(needed: Sequence[str], reads: Sequence[str], writes: Sequence[str]) -> str:
-    """It is root and may read homes; only its /tmp is another. What it may write is a short list."""
+    """Return the drop-in of the job: it is root, may read homes, has its own /tmp, and may write to few directories."""
     hidden = [path for path in needed if _within(path, PRIVATE) and not _within(path, writes)]
     hidden += [f"-{path}" for path in reads if _within(path, PRIVATE) and not _within(path, (*needed, *writes))]
     shared = [path for path in writes if _within(path, PRIVATE)]
@@ -116,7 +121,7 @@ def _job_reach(needed: Sequence[str], reads: Sequence[str], writes: Sequence[str
 
 
 def _hold_reach(needed: Sequence[str], closed: Sequence[str]) -> str:
-    """It sees of homes and of closed directories what it runs from, and nothing else."""
+    """Return the drop-in of the hold daemon: of homes and closed directories it sees only what it runs from."""
     closed = [path for path in closed if not _within(path, (*HOMES, *PRIVATE))]
     hidden = [path for path in needed if _within(path, (*HOMES, *PRIVATE, *closed))]
     home = "ProtectHome=tmpfs\n" if any(_within(path, HOMES) for path in hidden) else ""
@@ -137,6 +142,6 @@ def _words(texts: Iterable[str]) -> str:
 
 
 def _word(text: str) -> str:
-    """As one word in a unit file: specifiers, variables and spaces mean themselves."""
+    """Return a text as one word in a unit file: specifiers, variables and spaces have no special meaning."""
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
     return escaped if escaped == text and not any(c.isspace() or c in "';" for c in text) else f'"{escaped}"'

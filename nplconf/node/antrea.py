@@ -1,5 +1,4 @@
-"""Antrea's NodePortLocal on this machine: its agent, the sockets that it listens on, and the chain that it leaves
-behind.
+"""Antrea's NodePortLocal on this machine: its agent, the agent's sockets, and the chain that it leaves behind.
 
 Any Pod can give a process the agent's name. Therefore a process counts only in the network namespace of nplconf. If an
 Antrea chain exists, a process of root in another namespace counts too. An agent does not count if its configuration

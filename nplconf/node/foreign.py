@@ -24,8 +24,9 @@ W = TypeVar("W", bound=Walk)
 
 
 def walked(step: Callable[[Known], W], read: Read) -> W:
-    """Return the answer of `step` after the chains that it needs were read. A chain that cannot be read counts as
-    empty.
+    """Return the answer of `step` after the chains that it needs were read.
+
+    A chain that cannot be read counts as empty.
 
     Args:
         step: Computes the answer from the chains read so far. Called at most `DEPTH` + 1 times.

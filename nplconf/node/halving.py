@@ -53,9 +53,7 @@ def write_most(
 def _halve(
     writer: Writer, keep: list[PortMapping], add: list[PortMapping]
 ) -> tuple[list[PortMapping], list[tuple[PortMapping, str]]]:
-    """Write what the kernel accepts of `add`. Return all mappings that are live then, and the refused ones with the
-    reason.
-    """
+    """Write what the kernel accepts of `add`. Return all mappings that are live then, and the refused ones."""
     if not add or writer.reach(keep, add):
         return keep + add, []
     if len(add) == 1 or writer.fault != "refused":

@@ -64,8 +64,9 @@ def local_addresses() -> frozenset[str]:
 
 
 def _bypassed(device: str, family: Family) -> bool:
-    """Return whether a device is a bridge whose packets bypass iptables: neither the node's bridge-nf-call nor its own
-    is on.
+    """Return whether a device is a bridge whose packets bypass iptables.
+
+    They do if bridge-nf-call is off for the node and for the bridge.
     """
     bridge = Path("/sys/class/net", device, "bridge")
     if not bridge.is_dir():

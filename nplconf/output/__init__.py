@@ -1,1 +1,1 @@
-"""Results as text: for a terminal, for programs, for a review."""
+"""Results as text: tables for a terminal, JSON and YAML for programs, Markdown and HTML for reviews, and metrics."""

@@ -1,4 +1,4 @@
-"""Results as plain data: the JSON of the contract. Everything here is a dict, a list, a string, a number or None."""
+"""Results as plain data, which become JSON. Every value is a dict, a list, a string, a number or None."""
 
 from collections.abc import Collection, Iterable
 from typing import Any
@@ -11,14 +11,14 @@ from nplconf.run.outcome import Result
 
 
 def plan(decision: Decision) -> dict[str, Any]:
-    """What `plan -o json` prints."""
+    """Return what `plan -o json` prints."""
     data = _body(decision, decision.diff.changes, decision.patches)
     data["failures"] = [failure(f) for f in decision.failures]
     return data | {"summary": _counts(decision.diff, decision.plan.skipped)}
 
 
 def apply(result: Result) -> dict[str, Any]:
-    """What `apply -o json` prints."""
+    """Return what `apply -o json` prints."""
     decision = result.decision
     data = _body(decision, decision.diff.changes, result.patches)
     data["failures"] = [failure(f) for f in result.failures]
@@ -28,7 +28,7 @@ def apply(result: Result) -> dict[str, Any]:
 
 
 def recap(result: Result) -> dict[str, int]:
-    """The numbers of the recap line."""
+    """Return the counts of the recap line."""
     return {
         "ok": len(result.decision.diff.unchanged) + _host_ports(result),
         "changed": len(result.done),
@@ -42,7 +42,7 @@ def _host_ports(result: Result) -> int:
 
 
 def change_record(found: Change) -> dict[str, Any]:
-    """The fields of one change's log record."""
+    """Return the fields of one change's log record."""
     mapping = found.mapping
     return {
         "action": found.action,
@@ -56,7 +56,7 @@ def change_record(found: Change) -> dict[str, Any]:
 
 
 def diff(name: str, found: Diff, skipped: Iterable[Skipped] = ()) -> dict[str, Any]:
-    """What `diff A B -o json` prints."""
+    """Return what `diff A B -o json` prints."""
     rows = [skipped_to_data(row) for row in skipped]
     return {
         "node": name,
@@ -73,7 +73,7 @@ def diff(name: str, found: Diff, skipped: Iterable[Skipped] = ()) -> dict[str, A
 
 
 def change(found: Change) -> dict[str, Any]:
-    """One change."""
+    """Return one change as data."""
     return {
         "action": found.action,
         "reason": found.reason,
@@ -83,17 +83,17 @@ def change(found: Change) -> dict[str, Any]:
 
 
 def failure(found: Failure) -> dict[str, str]:
-    """One failure."""
+    """Return one failure as data."""
     return {"step": found.step, "subject": found.subject, "message": found.message}
 
 
 def finding(found: Finding) -> dict[str, str]:
-    """One finding."""
+    """Return one finding as data."""
     return {"kind": found.kind, "subject": found.subject, "message": found.message}
 
 
 def patch(found: Patch) -> dict[str, Any]:
-    """One annotation to write."""
+    """Return one annotation patch as data."""
     return {
         "namespace": found.pod.namespace,
         "name": found.pod.name,
@@ -132,7 +132,7 @@ def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch
 
 
 def _draining(found: PortMapping) -> dict[str, Any]:
-    """Return a mapping of a deleted Pod whose rule stays until the Pod has ended."""
+    """Return a mapping of a deleted Pod as data. Its rule stays until the Pod has ended."""
     data = mapping_to_data(found)
     return {"pod": data["pod"], "mapping": data}
 

@@ -1,4 +1,4 @@
-"""The report: one page that stands alone. The same input gives the same bytes; nothing in it is of this moment."""
+"""The HTML report: one self-contained page. The same input gives the same bytes, without a date."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,13 +14,13 @@ State = Literal["mapped", "free", "taken", "cooling"]
 STATES: tuple[State, ...] = ("mapped", "free", "taken", "cooling")
 COLUMNS = ("Port", "Pod", "Address", "Services", "Node IP", "Via", "Sources")
 _BLOCK = 100
-"""Numbers that the map shows together."""
+"""Ports that the map shows together."""
 _TITLE = 100
-"""Characters that the map says of a number; the whole is in the row that it leads to."""
+"""The most characters of a title in the map. The row that it links to has the complete text."""
 
 
 class Note(NamedTuple):
-    """One line under the table: a short label, what it is about, and why."""
+    """One line under the table: a short label, the subject, and the reason."""
 
     label: str
     subject: str
@@ -29,9 +29,13 @@ class Note(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the page shows. taken, cooling: numbers that are not mapped, each with who has it ("" unknown).
+    """The content of the page.
 
-    sections: title -> notes, in this order. summary: what `apply` would do; "" for a plan alone.
+    Attributes:
+        taken: Ports that other programs have, with their names ("" if unknown).
+        cooling: Ports that cool down, with their last owner.
+        sections: Title -> notes, in this order.
+        summary: What `apply` would do; "" for a plan alone.
     """
 
     plan: Plan
@@ -43,12 +47,12 @@ class Report:
 
 
 def of_plan(plan: Plan) -> Report:
-    """A plan alone, without any node."""
+    """Return the report of a plan, without any node."""
     return Report(plan, sections={"Skipped": _skipped(plan.skipped)})
 
 
 def of_decision(decision: Decision, taken: Mapping[int, str], cooling: Mapping[int, str]) -> Report:
-    """What `plan` would print, with the numbers that nobody can have just now."""
+    """Return the report of what `plan` prints, with the ports that are not available."""
     sections = {
         "Findings": [Note(f.kind, f.subject, f.message) for f in decision.findings],
         "Failed": [Note(f.step, f.subject, f.message) for f in decision.failures],
@@ -62,7 +66,7 @@ def of_decision(decision: Decision, taken: Mapping[int, str], cooling: Mapping[i
 
 
 def page(report: Report) -> str:
-    """The whole page. Every name is text in it: control characters are spelled out, HTML is escaped."""
+    """Return the whole page. Names are plain text in it: control characters are escaped, and so is HTML."""
     import jinja2
 
     plan = report.plan
@@ -86,7 +90,7 @@ def page(report: Report) -> str:
 
 
 def _sections(report: Report) -> Iterator[tuple[str, Sequence[Note]]]:
-    """What there is to say, and last who has the numbers that are neither mapped nor free: a phone shows no titles."""
+    """Yield the sections. The last one lists the unavailable ports, since a phone shows no titles of the map."""
     yield from report.sections.items()
     mapped = {mapping.node_port for mapping in report.plan.mappings}
     had = [Note("taken", str(number), by) for number, by in sorted(report.taken.items()) if number not in mapped]
@@ -119,7 +123,7 @@ def _state(number: int, mapped: Mapping[int, Iterable[str]], report: Report) -> 
 
 
 def _rows(mappings: Iterable[PortMapping], columns: int) -> Iterator[dict[str, Any]]:
-    """One per mapping; the first of a number is where the map's cell leads to."""
+    """Yield one row per mapping. The map's cell of a port links to its first row."""
     seen: set[int] = set()
     for mapping in mappings:
         anchor = "" if mapping.node_port in seen else f"m{mapping.node_port}"

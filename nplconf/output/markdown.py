@@ -1,9 +1,9 @@
-"""A review for a pull request: what `plan`, `diff` and `apply` print as JSON, as Markdown that a forge accepts.
+"""A review for a pull request: the JSON data of `plan`, `diff` and `apply` as Markdown that a forge accepts.
 
-Deletes come first and are never cut. Everything else is cut where the comment would become too long, with the number
-of rows that are left out. Names of the cluster are hostile here. All text that could hold one stands in code: a forge
-looks for mentions, issue numbers and commits in the text that it has rendered, where an entity is the character again,
-but never inside code.
+Deletes come first and are never cut. Everything else is cut where the comment would become too long, with the number of
+rows left out. Names from the cluster are untrusted. Every text that may contain one is in code: a forge looks for
+mentions, issue numbers and commits in the rendered text, where an HTML entity is a plain character again, but never
+inside code.
 """
 
 import re
@@ -16,18 +16,18 @@ from nplconf.model import ACTIONS
 from nplconf.plan.document import skipped_from_data
 
 BYTES = 60_000
-"""The text is shorter than this: a comment on GitHub may have 65,536 characters."""
+"""The limit of the text: a comment on GitHub may have 65,536 characters."""
 _RESERVE = 200
-"""Bytes that a section needs when none of its rows fits: heading, table head, what is left out."""
+"""Bytes of a section without rows: heading, table head, and the number of rows left out."""
 
 _MARKUP = re.compile(r"[&<>|`\\*_~\[\]#@$]|(?<=[hHsSpP]):(?=//)|[wW](?=[wW]{2}\.)")
-"""Also what is a link without any mark: https:// and www."""
+"""Characters with a meaning in Markdown, and https:// and www, which become links by themselves."""
 _WORD = re.compile(r"(?:[a-z]{1,40}(?:-[a-z]{1,40}){0,9}|[0-9]{1,6})?")
-"""Text in which no forge finds a link: no digit stands beside a letter, as in the short name of a commit."""
+"""Text in which no forge finds a link: no digit beside a letter, as in the short hash of a commit."""
 
 
 class Section(NamedTuple):
-    """One heading and its table; the cells are escaped already."""
+    """One heading and its table. The cells are escaped."""
 
     title: str
     columns: tuple[str, ...]
@@ -35,7 +35,7 @@ class Section(NamedTuple):
 
 
 def text(data: dict[str, Any]) -> str:
-    """The JSON data of a review as Markdown. `BYTES` long at most, unless the deletes alone are longer."""
+    """Return the JSON data of a review as Markdown, at most `BYTES` long unless the deletes alone are longer."""
     first, *others = [section for section in _sections(data) if section.rows or section.title == "To delete"]
     head = _head(data)
     room = BYTES - 1 - _size(head) - _RESERVE * len(others)
@@ -49,7 +49,10 @@ def text(data: dict[str, Any]) -> str:
 
 
 def listing(data: dict[str, Any]) -> str:
-    """The data of any other command: each list as a table, all else in the summary. `BYTES` long at most."""
+    """Return the data of any other command as Markdown, at most `BYTES` long.
+
+    Each list is a table. Everything else is in the summary.
+    """
     lists = {name: found for name, found in data.items() if isinstance(found, list)}
     facts = [f"{name}: {_word(v)}" for name, v in data.items() if name not in lists and name != "node"]
     facts += [f"{len(found)} {name}" for name, found in lists.items()]
@@ -65,17 +68,17 @@ def listing(data: dict[str, Any]) -> str:
 
 
 def cell(value: object) -> str:
-    """Any text as one that no Markdown reader takes for markup, nor for a link, a mention or the end of a cell."""
+    """Return a text that no Markdown reader takes for markup, a link, a mention or the end of a cell."""
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escaped(str(value)))
 
 
 def _code(value: object) -> str:
-    """Any text as code: a forge mentions nobody in there, and links nothing."""
+    """Return a text as code, in which a forge finds no mentions and links."""
     return f"<code>{cell(value)}</code>"
 
 
 def _word(value: object) -> str:
-    """A number, or a word of nplconf's own such as a reason, as it is; anything else as code; nothing for null."""
+    """Return a number or a word of nplconf unchanged, any other text as code, and "" for null."""
     plain = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
     return plain if _WORD.fullmatch(plain) else _code(plain)
 
@@ -170,12 +173,12 @@ def _address(mapping: dict[str, Any]) -> str:
 
 def _section(name: str, found: list[Any]) -> Section:
     rows = [_fields_of(row) for row in found]
-    columns = tuple(dict.fromkeys(column for row in rows for column in row))  # some have fields that others have not
+    columns = tuple(dict.fromkeys(column for row in rows for column in row))  # rows may have different fields
     return Section(name.capitalize(), columns, tuple(tuple(row.get(column, "") for column in columns) for row in rows))
 
 
 def _fields_of(row: Any) -> dict[str, str]:
-    """The cells of a row by the names of their columns; what is a mapping in it has columns of its own."""
+    """Return the cells of a row by column name. A nested mapping becomes several columns."""
     if not isinstance(row, dict):
         return {"": _word(row)}
     if "mapping" in row:
@@ -191,9 +194,9 @@ def _fields_of(row: Any) -> dict[str, str]:
 
 
 def _deletes(section: Section, room: int) -> list[str]:
-    """All of them in the longest form that fits: the table, a line with the port and the Pod each, the ports alone.
+    """Return all deletes in the longest form that fits: the table, a line with port and Pod each, or the ports alone.
 
-    Where not even all ports fit, neighbours are put together.
+    If not even all ports fit, consecutive ports are joined.
     """
     if not section.rows:
         return []
@@ -207,7 +210,7 @@ def _deletes(section: Section, room: int) -> list[str]:
 
 
 def _ports(section: Section) -> str:
-    """The ports with neighbours put together, the protocol named once: tcp/61000-61044 61046, udp/61000."""
+    """Return the ports with consecutive ones joined, and each protocol once: tcp/61000-61044 61046, udp/61000."""
     keys = sorted({(protocol, int(number)) for protocol, number in map(_number, section.rows)})
     spans: dict[str, list[str]] = {}
     for _, run in groupby(enumerate(keys), key=lambda at: (at[1][0], at[1][1] - at[0])):
@@ -227,9 +230,9 @@ def _bare(code: str) -> str:
 
 
 def _fitted(section: Section, room: int) -> list[str]:
-    """The section with as many of its rows as fit into that many bytes."""
+    """Return the section with as many rows as fit into the given bytes."""
     lines = _table_head(section)
-    room -= _size(lines) + 40  # how many more there are, and the empty line
+    room -= _size(lines) + 40  # the number of rows left out, and the empty line
     for at, row in enumerate(map(_row, section.rows)):
         room -= _size([row])
         if room < 0:

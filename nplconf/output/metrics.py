@@ -1,4 +1,4 @@
-"""What a run came to, in the form of the node exporter's textfile collector."""
+"""The result of a run in the format of the node exporter's textfile collector."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from nplconf.run.outcome import Result
 BLOCKED, STALE = 4, 3
 """Exit codes of a run that a limit blocked, and of one with a stale plan."""
 RESULTS = {0: "ok", STALE: "stale", BLOCKED: "blocked", 5: "degraded"}
-"""The results of runs by exit code; every other code is `failed`."""
+"""The result of a run by exit code. Every other code is `failed`."""
 STEPS = ("hold", "number", "rule", "publish", "conntrack", "backend", "metrics")
 """The steps of a run that can fail."""
 LAST_SUCCESS = "last_success_timestamp_seconds"
@@ -20,9 +20,12 @@ LAST_SUCCESS = "last_success_timestamp_seconds"
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What was counted on the node. mappings: by state; used: numbers of the range that a rule of ours leads on.
+    """What was counted on the node. NaN: it could not be counted.
 
-    NaN: it could not be counted. findings: by kind; one that is not there counts as 0.
+    Attributes:
+        mappings: By state.
+        used: Ports of the range that have a rule.
+        findings: By kind. A missing kind counts as 0.
     """
 
     mappings: Mapping[str, float]
@@ -33,9 +36,12 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. attempted, succeeded: its end, and that of the last good one, seconds since 1970; 0: never.
+    """One run. All times are seconds since 1970.
 
-    expiry: the end of the credentials, seconds since 1970; NaN: not known.
+    Attributes:
+        attempted: The end of the run.
+        succeeded: The end of the last successful run; 0: never.
+        expiry: The end of the credentials; NaN: unknown.
     """
 
     status: int
@@ -50,12 +56,12 @@ class Run:
 
 
 def result_of(code: int) -> str:
-    """Return the word for how a run ended."""
+    """Return the result of a run for its exit code."""
     return RESULTS.get(code, "failed")
 
 
 def counted(result: Result) -> Counts:
-    """What a run that came to its end says."""
+    """Return the counts of a complete run."""
     decision = result.decision
     done = tally(change.action for change in result.done)
     live = {m.key for m in decision.live} - {change.was.key for change in result.done if change.was}
@@ -74,7 +80,7 @@ def counted(result: Result) -> Counts:
 
 
 def tally(words: Iterable[str]) -> dict[str, int]:
-    """How often each word is there."""
+    """Return how often each word occurs."""
     found: dict[str, int] = {}
     for word in words:
         found[word] = found.get(word, 0) + 1
@@ -82,13 +88,13 @@ def tally(words: Iterable[str]) -> dict[str, int]:
 
 
 def last_success(before: str) -> float:
-    """What a textfile of ours says of the last good run; 0 where it says nothing. Raises ValueError."""
+    """Return the time of the last successful run in a textfile of nplconf; 0 without one. Raises ValueError."""
     name = f"nplconf_{LAST_SUCCESS} "
     return next((float(line.removeprefix(name)) for line in before.splitlines() if line.startswith(name)), 0.0)
 
 
 def text(run: Run) -> str:
-    """The textfile: HELP, TYPE and samples, no timestamps."""
+    """Return the textfile: HELP, TYPE and samples, without timestamps."""
     from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
     disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -1,11 +1,11 @@
-"""Results for programs, JSON or YAML of the same data, and that data as Markdown for people."""
+"""Results for programs: the same data as JSON, YAML or Markdown."""
 
 import json
 from typing import Any
 
 
 def text(data: dict[str, Any], form: str) -> str:
-    """The data as JSON (indented, one document, a newline at its end), YAML, or Markdown tables."""
+    """Return the data as JSON (one indented document and a newline), YAML, or Markdown tables."""
     if form == "yaml":
         return _yaml(data)
     if form == "markdown":
@@ -16,7 +16,7 @@ def text(data: dict[str, Any], form: str) -> str:
 
 
 def review(data: dict[str, Any], form: str) -> str:
-    """The data of `plan`, `diff` and `apply`, which a pull request can show too."""
+    """Return the data of `plan`, `diff` and `apply`, whose Markdown form fits a pull request."""
     if form != "markdown":
         return text(data, form)
     from nplconf.output import markdown
@@ -32,5 +32,5 @@ def _yaml(data: dict[str, Any]) -> str:
 
     try:
         return dump(getattr(yaml, "CSafeDumper", yaml.SafeDumper))
-    except UnicodeEncodeError:  # libyaml refuses the lone surrogates that stand for a file name's odd bytes
+    except UnicodeEncodeError:  # libyaml refuses lone surrogates, which represent invalid bytes of a file name
         return dump(yaml.SafeDumper)

@@ -1,4 +1,4 @@
-"""Results for a person: one line per mapping that changes, then one line that sums up."""
+"""Results for a person: one line per row, then one summary line."""
 
 import os
 import sys
@@ -23,11 +23,11 @@ STYLES = {
 }
 
 Line = tuple[str, str]
-"""(style, text); the text is escaped already."""
+"""(style, text). The text is escaped."""
 
 
 def write(lines: Iterable[Line], settings: Settings) -> None:
-    """Print lines to stdout, in colour where that is wanted."""
+    """Print lines to stdout, in colour if wanted."""
     if not _coloured(settings):
         for _, text in lines:
             print(text)
@@ -35,7 +35,7 @@ def write(lines: Iterable[Line], settings: Settings) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    # whether there is colour is decided: rich is not to ask NO_COLOR and TERM again
+    # colour is decided already: rich must not check NO_COLOR and TERM again
     console = Console(force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True)
     for style, text in lines:
         console.print(Text(text, style=STYLES.get(style, "")))
@@ -48,17 +48,17 @@ def _coloured(settings: Settings) -> bool:
 
 
 def changes(found: Iterable[Change]) -> list[Line]:
-    """A line per change: what, which number, which Pod, where to, why."""
+    """Return a line per change: action, port, Pod, target, reason."""
     return [(c.action, f"{MARKS[c.action]} {change(c)}") for c in found]
 
 
 def blocked(found: Blocked | None) -> list[Line]:
-    """A line per removal that a limit blocks."""
+    """Return a line per removal that a limit blocks."""
     return [("skipped", f"! blocked: {change(c)}") for c in (found.removals if found else ())]
 
 
 def change(found: Change) -> str:
-    """One change in words."""
+    """Return one change as text."""
     mapping = found.mapping
     moved = f"{found.was.node_port} -> " if found.was and found.was.node_port != mapping.node_port else ""
     number = f"{moved}{mapping.node_port}"
@@ -67,7 +67,7 @@ def change(found: Change) -> str:
 
 
 def target(mapping: PortMapping) -> str:
-    """Whose it is and where it leads to."""
+    """Return the Pod of a mapping and the address that it leads to."""
     address = f"[{mapping.pod_ip}]" if mapping.family == "IPv6" else mapping.pod_ip
     who = f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "an unknown Pod"
     return f"{who} -> {address}:{mapping.pod_port}"
@@ -78,7 +78,7 @@ def _for(mapping: PortMapping) -> str:
 
 
 def patches(found: Iterable[Patch]) -> list[Line]:
-    """A line per annotation to write."""
+    """Return a line per annotation to write."""
     return [("patch", escaped(f"@ annotate {p.pod.key}: {_becomes(p)}")) for p in found]
 
 
@@ -91,7 +91,7 @@ def _becomes(found: Patch) -> str:
 
 
 def draining(found: Iterable[PortMapping]) -> list[Line]:
-    """A line per mapping of a deleted Pod."""
+    """Return a line per mapping of a deleted Pod."""
     return [
         ("skipped", escaped(f"! draining: {m.protocol}/{m.node_port} {target(m)}: its rule stays until the Pod ended"))
         for m in found
@@ -99,7 +99,7 @@ def draining(found: Iterable[PortMapping]) -> list[Line]:
 
 
 def skipped(found: Iterable[Skipped]) -> list[Line]:
-    """A line per row of what is not mapped."""
+    """Return a line per skipped row."""
     return [("skipped", escaped(f"! {_skipped(row)}")) for row in found]
 
 
@@ -110,7 +110,7 @@ def _skipped(row: Skipped) -> str:
 
 
 def stale(found: Iterable[Stale]) -> list[Line]:
-    """A line per reviewed row that no longer holds."""
+    """Return a line per reviewed row that no longer holds."""
     return [
         ("skipped", escaped(f"! stale: {s.mapping.protocol}/{s.mapping.node_port} {target(s.mapping)}: {s.reason}"))
         for s in found
@@ -118,35 +118,35 @@ def stale(found: Iterable[Stale]) -> list[Line]:
 
 
 def pending(found: Iterable[Pending]) -> list[Line]:
-    """A line per Pod port that waits for a review."""
+    """Return a line per Pod port that waits for a review."""
     return [("skipped", escaped(f"! pending: {p.pod.key}:{p.pod_port}/{p.protocol}: {p.reason}")) for p in found]
 
 
 def findings(found: Iterable[Finding]) -> list[Line]:
-    """A line per finding."""
+    """Return a line per finding."""
     return [("failed", escaped(f"warning: {f.kind} {f.subject}: {f.message}")) for f in found]
 
 
 def failures(found: Iterable[Failure]) -> list[Line]:
-    """A line per failure."""
+    """Return a line per failure."""
     return [("failed", escaped(f"x {f.step} {f.subject}: {f.message}")) for f in found]
 
 
 def summary(found: Diff) -> Line:
-    """The last line of `plan`."""
+    """Return the last line of `plan`."""
     actions = ["add", "change", "delete", *(["repair"] if found.count("repair") else [])]
     counts = ", ".join(f"{found.count(action)} to {action}" for action in actions)
     return "sum", f"Plan: {counts}, {len(found.unchanged)} unchanged."
 
 
 def recap(node: str, counts: dict[str, int], degraded: Sequence[str] = ()) -> Line:
-    """Return the last line of `apply`, as Ansible's, with what degraded the run."""
+    """Return the last line of `apply`, in the style of Ansible's, with the reasons if the run was degraded."""
     line = f"{node} : " + " ".join(f"{name}={count}" for name, count in counts.items())
     return "sum", escaped(f"{line}  degraded: {'; '.join(degraded)}" if degraded else line)
 
 
 def columns(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Line]:
-    """Left-aligned columns under a header; a cell is escaped here."""
+    """Return left-aligned columns under a header. Cells are escaped here."""
     cells = [tuple(header), *(tuple(escaped(cell) for cell in row) for row in rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]

@@ -1,1 +1,1 @@
-"""Pure: what Pods are told."""
+"""What nplconf publishes: Pod annotations, Pod conditions and Events. Pure."""

@@ -1,4 +1,4 @@
-"""The Pod annotation: mappings to text, and back. Any tenant can write one, so only well-formed entries are read."""
+"""The Pod annotation: mappings to text, and back. Any tenant can write it, so only well-formed entries are read."""
 
 import json
 import zlib
@@ -10,7 +10,7 @@ from nplconf.model import FAMILIES, PROTOCOLS, Family, PortMapping, Protocol
 
 
 class Entry(NamedTuple):
-    """One published mapping. Sorts in the annotation's order: podPort, IPv4 before IPv6, tcp before udp."""
+    """One published mapping. Entries sort in the annotation's order: podPort, IPv4 before IPv6, tcp before udp."""
 
     pod_port: int
     family: Family
@@ -23,10 +23,11 @@ class Form(NamedTuple):
     """How annotations are written.
 
     Attributes:
-        merged: TCP and UDP of one podPort are one entry, as AKO and F5 would make the same pool member twice of two.
-        empty: An annotation without an entry is `[]`. AKO ignores a Pod whose key was removed, and keeps its members.
+        merged: TCP and UDP of one podPort become one entry. AKO and F5 would create the same pool member twice from
+            two.
+        empty: An annotation without entries is `[]`. If the key is removed, AKO ignores the Pod and keeps its
+            members.
         families: The IP families that are published.
-
     """
 
     merged: bool = True
@@ -38,33 +39,32 @@ DEFAULT = Form()
 
 
 def entry(mapping: PortMapping) -> Entry:
-    """What is published of a mapping."""
+    """Return the entry of a mapping."""
     return Entry(mapping.pod_port, mapping.family, mapping.protocol, mapping.node_ip, mapping.node_port)
 
 
 def entries(mappings: Iterable[PortMapping]) -> tuple[Entry, ...]:
-    """What is published of a Pod's mappings, sorted."""
+    """Return the sorted entries of a Pod's mappings."""
     return tuple(sorted(map(entry, mappings)))
 
 
 def published(mappings: Iterable[PortMapping], form: Form) -> tuple[Entry, ...]:
-    """Return what is published of a Pod's mappings, sorted: those of the families that the form has."""
+    """Return the sorted entries of a Pod's mappings in the families of the form."""
     return entries(mapping for mapping in mappings if mapping.family in form.families)
 
 
 def render(found: Iterable[Entry], form: Form = DEFAULT) -> str:
-    """Return the annotation's value as compact JSON. found: sorted entries."""
+    """Return the annotation as compact JSON. found: sorted entries."""
     return f"[{','.join(_rows(tuple(found), merged=form.merged))}]"
 
 
 def text(found: Iterable[Entry], now: str | None, form: Form = DEFAULT) -> str | None:
-    """Return the annotation that a Pod is to have; None for no key.
+    """Return the annotation that a Pod must have; None for no key.
 
     Args:
         found: Sorted entries.
-        now: The annotation as it is. A Pod that never had the key gets none for an empty list.
+        now: The current annotation. For an empty list, a Pod without the key gets none.
         form: How it is written.
-
     """
     entries_of_pod = tuple(found)
     if entries_of_pod or (form.empty and now is not None):
@@ -73,7 +73,7 @@ def text(found: Iterable[Entry], now: str | None, form: Form = DEFAULT) -> str |
 
 
 def canonical(value: str) -> bool:
-    """Whether an annotation is text that nplconf writes, in one of its forms."""
+    """Return whether a text is an annotation as nplconf writes it, in one of its forms."""
     found = parse(value)
     return any(render(found, Form(merged=merged)) == value for merged in (True, False))
 
@@ -94,19 +94,19 @@ def _row(e: Entry, protocols: str) -> str:
 
 
 _quoted = cache(json.dumps)
-"""There are two addresses at most, and ten thousand entries."""
+"""Cached: there are at most two addresses in ten thousand entries."""
 
 
 def digest(value: str | None) -> str:
-    """Return a short word that is another one for another annotation; "" for none."""
+    """Return a short checksum of an annotation; "" for None."""
     return f"{zlib.crc32(value.encode('utf-8', 'surrogatepass')):08x}" if value is not None else ""
 
 
 def parse(value: str | None) -> tuple[Entry, ...]:
-    """Return the well-formed entries of an annotation, in its order, one for each protocol; the rest is passed over.
+    """Return the well-formed entries of an annotation, in its order, one per protocol. Others are ignored.
 
-    Antrea wrote neither `ipFamily` (before 2.0 there was IPv4 alone) nor, at first, `protocol` but `protocols`, so both
-    have a default here.
+    Antrea before 2.0 wrote no `ipFamily` (IPv4 only), and at first `protocols` instead of `protocol`. So both have a
+    default here.
     """
     if not value:
         return ()
@@ -131,7 +131,7 @@ def _entries(row: Any) -> Iterator[Entry]:
 
 
 def _protocols(row: dict[str, Any]) -> tuple[Protocol, ...]:
-    """Return the protocols of an entry: `protocols` where there is one, else `protocol`, else TCP."""
+    """Return the protocols of an entry: `protocols` if it exists, else `protocol`, else TCP."""
     listed = row.get("protocols")
     found = listed if isinstance(listed, list) else [row.get("protocol", "tcp")]
     return tuple(protocol for protocol in PROTOCOLS if protocol in found)

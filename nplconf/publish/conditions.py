@@ -1,7 +1,7 @@
-"""The readiness gate `nplconf.io/published`: the condition that a Pod with the gate gets. Pure.
+"""The condition of Pods with the readiness gate `nplconf.io/published`. Pure.
 
-It depends on the rule and the annotation alone, never on the Pod's readiness, so there is no deadlock. Once it is True
-it stays so: a fault of nplconf must not make Pods unready.
+It depends only on the rule and the annotation, never on the Pod's readiness, so there is no deadlock. A condition that
+is True stays True: a fault of nplconf must not make Pods unready.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,17 +15,16 @@ _TRANSIENT = {
     "pin-taken": "PinTaken",
     "pod-ip-shared": "PodIPShared",
 }
-"""Reasons of `skipped` that can pass without a change of the Pod or its Services."""
+"""Reasons of skipped ports that can end without a change of the Pod or its Services."""
 
 
-class Asked(NamedTuple):
-    """What is asked of one Pod, and what came of it.
+class Requested(NamedTuple):
+    """What Services request for one Pod, and the result.
 
     Attributes:
         rows: Its mappings in the plan.
-        skipped: What it cannot have.
+        skipped: Ports that it cannot have.
         pending: Ports that wait for a review.
-
     """
 
     rows: tuple[PortMapping, ...] = ()
@@ -34,33 +33,37 @@ class Asked(NamedTuple):
 
 
 def due(
-    pods: Iterable[Pod], asked: Mapping[PodRef, Asked], there: Collection[PortMapping], waiting: Collection[PortMapping]
+    pods: Iterable[Pod],
+    asked: Mapping[PodRef, Requested],
+    there: Collection[PortMapping],
+    waiting: Collection[PortMapping],
 ) -> dict[PodRef, Condition]:
     """Return the conditions to write, by Pod.
 
     Args:
-        pods: This node's Pods; only those with the gate get a condition.
-        asked: What is asked of each.
-        there: The mappings that were seen in place.
-        waiting: The mappings whose Pods wait for their containers.
-
+        pods: This node's Pods. Only those with the gate get a condition.
+        asked: The requests of each Pod.
+        there: The mappings that were verified in the kernel.
+        waiting: The mappings of Pods that wait for their containers.
     """
     found: dict[PodRef, Condition] = {}
     for pod in pods:
         if is_due(pod):
-            new = condition(pod, asked.get(pod.ref, Asked()), there, waiting)
+            new = condition(pod, asked.get(pod.ref, Requested()), there, waiting)
             if new != pod.condition:
                 found[pod.ref] = new
     return found
 
 
 def is_due(pod: Pod) -> bool:
-    """Whether a Pod's condition may have to be written."""
-    settled = pod.condition is not None and pod.condition.status == "True"
-    return pod.gated and not settled and not pod.terminating and not pod.terminated
+    """Return whether a Pod's condition may have to be written."""
+    done = pod.condition is not None and pod.condition.status == "True"
+    return pod.gated and not done and not pod.terminating and not pod.terminated
 
 
-def condition(pod: Pod, asked: Asked, there: Collection[PortMapping], waiting: Collection[PortMapping]) -> Condition:
+def condition(
+    pod: Pod, asked: Requested, there: Collection[PortMapping], waiting: Collection[PortMapping]
+) -> Condition:
     """Return the condition of one Pod."""
     missing = [row for row in asked.rows if row not in there]
     if missing:
@@ -78,7 +81,7 @@ def condition(pod: Pod, asked: Asked, there: Collection[PortMapping], waiting: C
     return _done(asked)
 
 
-def _done(asked: Asked) -> Condition:
+def _done(asked: Requested) -> Condition:
     left = f"; {_why(asked.skipped[0])}" if asked.skipped else ""
     if asked.rows:
         return Condition("True", "Published", f"every mapping is in place and in the annotation{left}")

@@ -1,7 +1,7 @@
-"""Pods whose annotation patch was denied: their rules are not made again in each run.
+"""Pods whose annotation patch was denied: their rules are not written again in each run.
 
-A denied patch (an admission policy, for example) leaves a rule that no load balancer learns of, so the rule is removed.
-It is made again when the Pod or what Services ask of it changes, or after ten minutes: the policy may have changed.
+Without the annotation, no load balancer learns of the rule, so the rule is removed. It is written again when the Pod or
+its requests change. After ten minutes it is tried anyway, since the admission policy may have changed.
 """
 
 import zlib
@@ -13,11 +13,17 @@ from nplconf.publish import annotation
 from nplconf.publish.annotation import DEFAULT, Form
 
 PERIOD = 600.0
-"""Seconds after which a denied patch is tried again."""
+"""Seconds before a denied patch is tried again."""
 
 
 class Denial(NamedTuple):
-    """fingerprint: what the patch was denied for. at: seconds, boot-time clock. message: what the API server said."""
+    """A denied patch.
+
+    Attributes:
+        fingerprint: A checksum of the Pod and its requests.
+        at: Seconds of the boot-time clock.
+        message: The API server's error message.
+    """
 
     fingerprint: str
     at: float
@@ -25,7 +31,7 @@ class Denial(NamedTuple):
 
 
 Denials = Mapping[str, Denial]
-"""namespace/name of a Pod -> its denial."""
+"""The denials by namespace/name of the Pod."""
 
 
 def current(denials: Denials, pods: Iterable[Pod], rows: Iterable[PortMapping], *, now: float) -> dict[str, Denial]:
@@ -43,7 +49,7 @@ def current(denials: Denials, pods: Iterable[Pod], rows: Iterable[PortMapping], 
 def added(
     denials: Denials, refused: Iterable[Failure], pods: Iterable[Pod], rows: Iterable[PortMapping], *, now: float
 ) -> dict[str, Denial]:
-    """Return the denials with those of this run. refused: the failures of patches."""
+    """Return the denials together with those of this run. refused: the failures of patches."""
     messages = {failure.subject: failure.message for failure in refused if failure.refused}
     prints = _fingerprints((pod for pod in pods if pod.ref.key in messages), rows) if messages else {}
     return {**denials, **{key: Denial(text, now, messages[key]) for key, text in prints.items()}}
@@ -52,7 +58,7 @@ def added(
 def without(
     rows: tuple[PortMapping, ...], denials: Denials, pods: Iterable[Pod], form: Form = DEFAULT
 ) -> tuple[tuple[PortMapping, ...], tuple[Failure, ...]]:
-    """Return the rows without those that a denied patch would publish, and a failure for each Pod concerned."""
+    """Return the rows that no denied patch would publish, and a failure for each Pod with other rows."""
     if not denials:
         return rows, ()
     known = {(p.ref, e) for p in pods if p.ref.key in denials for e in annotation.parse(p.annotation)}
@@ -66,7 +72,7 @@ def without(
 
 
 def _fingerprints(pods: Iterable[Pod], rows: Iterable[PortMapping]) -> dict[str, str]:
-    """Return a short word per Pod that is another one when the Pod or what is asked of it changes."""
+    """Return a checksum of each Pod and its requests."""
     here = {pod.ref.key: pod for pod in pods}
     asked: dict[str, list[PortMapping]] = {key: [] for key in here}
     for row in rows:

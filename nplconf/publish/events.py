@@ -1,4 +1,4 @@
-"""What Pods and Services are told in Events: once per change of a reason, as the state file remembers what was said."""
+"""The Events of Pods and Services: one per change of a reason. The state file stores what was announced."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,51 +12,56 @@ from nplconf.publish import annotation
 from nplconf.publish.annotation import Entry
 
 MOST = 50
-"""Events of one run. What is more is said by the next ones: after a start with many Pods, mapping them comes first."""
+"""The most Events of one run. Later runs announce the rest: after a start with many Pods, mappings are more urgent."""
 WAITING = 1000
-"""The most Events whose age is kept; the others count as new in the next run."""
-Said = Mapping[str, str]
-"""Subject and topic -> what was said of it last."""
+"""The most waiting Events whose age is stored. Others count as new in the next run."""
+Announced = Mapping[str, str]
+"""The last announced value by topic."""
 Planned = Callable[[PodRef], set[Entry]]
-"""What the last plan had for a Pod."""
+"""Returns the entries that the last plan had for a Pod."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to. told: the annotation of each of this node's Pods as it is now."""
+    """The result of a run. annotations: the current annotation of each of this node's Pods."""
 
     plan: Plan
     cluster: ClusterState
-    told: Mapping[PodRef, str | None] = field(hash=False)
+    annotations: Mapping[PodRef, str | None] = field(hash=False)
 
     @property
     def pods(self) -> tuple[Pod, ...]:
-        """Those of the node, with the annotations that the run found."""
-        return tuple(pod for pod in self.cluster.pods if pod.ref in self.told)
+        """The Pods of the node, with the annotations that the run found."""
+        return tuple(pod for pod in self.cluster.pods if pod.ref in self.annotations)
 
 
 class Due(NamedTuple):
-    """The Events to create, what will have been said when they are, and the topics of those that wait, oldest first."""
+    """The Events to create.
+
+    Attributes:
+        events: The Events, at most `MOST`.
+        after: What is announced once they are created.
+        waiting: The topics of those that wait, oldest first.
+    """
 
     events: tuple[Event, ...]
     after: dict[str, str]
     waiting: tuple[str, ...] = ()
 
 
-def due(outcome: Outcome, last: Plan | None, said: Said, waiting: Sequence[str] = ()) -> Due:
-    """Return the Events to create, at most `MOST`: those of each namespace in turn, the oldest first.
+def due(outcome: Outcome, last: Plan | None, announced: Announced, waiting: Sequence[str] = ()) -> Due:
+    """Return the Events to create, at most `MOST`, each namespace in turn and the oldest first.
 
     Args:
-        outcome: What the run came to.
-        last: The plan of the run before; None in the first one, which cannot tell whose an annotation is.
-        said: What was said before.
+        outcome: The result of the run.
+        last: The plan of the run before. None in the first run, which cannot tell who wrote an annotation.
+        announced: What was announced before.
         waiting: The topics that the run before left for later, oldest first.
-
     """
     new: list[Event] = []
     after: dict[str, str] = {}
-    for event in _all(outcome, last, said):
-        if said.get(event.topic) == event.value:
+    for event in _all(outcome, last, announced):
+        if announced.get(event.topic) == event.value:
             after[event.topic] = event.value
         else:
             new.append(event)
@@ -64,13 +69,13 @@ def due(outcome: Outcome, last: Plan | None, said: Said, waiting: Sequence[str] 
     order = _in_turn(sorted(new, key=lambda event: age.get(event.topic, len(age))))
     events, later = order[:MOST], order[MOST:]
     after |= {event.topic: event.value for event in events}
-    after |= {event.topic: said[event.topic] for event in later if event.topic in said}
+    after |= {event.topic: announced[event.topic] for event in later if event.topic in announced}
     left = sorted((event.topic for event in later), key=lambda topic: age.get(topic, len(age)))
     return Due(tuple(events), after, tuple(left[:WAITING]))
 
 
 def _in_turn(events: Iterable[Event]) -> list[Event]:
-    """Return the events, one of each namespace in turn. The namespace whose first event is the oldest begins."""
+    """Return the Events, one of each namespace in turn. The namespace with the oldest Event begins."""
     queues: dict[str, list[Event]] = {}
     for event in events:
         queues.setdefault(event.namespace, []).append(event)
@@ -78,23 +83,23 @@ def _in_turn(events: Iterable[Event]) -> list[Event]:
     return [event for one in rounds for event in one if event]
 
 
-def unsaid(after: Said, said: Said, failed: Iterable[Event]) -> dict[str, str]:
-    """What has been said when these Events could not be created."""
+def unannounced(after: Announced, announced: Announced, failed: Iterable[Event]) -> dict[str, str]:
+    """Return what is announced if these Events could not be created."""
     lost = {event.topic for event in failed}
-    return {t: v for t, v in after.items() if t not in lost} | {t: said[t] for t in lost if t in said}
+    return {t: v for t, v in after.items() if t not in lost} | {t: announced[t] for t in lost if t in announced}
 
 
-def _all(outcome: Outcome, last: Plan | None, said: Said) -> Iterator[Event]:
-    """All that holds now, or was said and is to be remembered."""
+def _all(outcome: Outcome, last: Plan | None, announced: Announced) -> Iterator[Event]:
+    """Yield an Event for everything that holds now. Those announced before must stay in the state file."""
     planned = _planned(last)
     for pod in outcome.pods:
-        if last and (note := _forged(pod, planned, said)):
+        if last and (note := _forged(pod, planned, announced)):
             yield _event(
                 pod.ref, "forged", annotation.digest(pod.annotation or ""), "AnnotationForged", note, warning=True
             )
-        elif (topic := _topic(pod.ref, "forged")) in said:  # so that a run without a change writes nothing
-            yield _event(pod.ref, "forged", said[topic], "AnnotationForged", _FORGED, warning=True)
-        text = outcome.told.get(pod.ref)
+        elif (topic := _topic(pod.ref, "forged")) in announced:  # an equal state is not written again
+            yield _event(pod.ref, "forged", announced[topic], "AnnotationForged", _FORGED, warning=True)
+        text = outcome.annotations.get(pod.ref)
         if entries := annotation.parse(text):
             yield _event(pod.ref, "mapped", annotation.digest(text), "NodePortMapped", _where(entries))
     yield from _skipped(outcome)
@@ -115,7 +120,7 @@ def _topic(pod: PodRef, what: str) -> str:
 
 
 def _planned(last: Plan | None) -> Planned:
-    """The last plan's entries by Pod: collected once for all Pods, and only when one of them is in doubt."""
+    """Return a function that gives the last plan's entries of a Pod. They are collected on its first call only."""
 
     @cache
     def by_pod() -> dict[PodRef, set[Entry]]:
@@ -127,16 +132,19 @@ def _planned(last: Plan | None) -> Planned:
     return lambda pod: by_pod().get(pod, set())
 
 
-def _forged(pod: Pod, planned: Planned, said: Said) -> str:
-    """Says so when its annotation is neither what it was told last nor what the last plan has, in part or whole."""
-    text, told = pod.annotation, said.get(_topic(pod.ref, "mapped"))
+def _forged(pod: Pod, planned: Planned, announced: Announced) -> str:
+    """Return the note if another program changed the annotation; "" otherwise.
+
+    It was changed if it is neither the announced one nor a part of the last plan.
+    """
+    text, written = pod.annotation, announced.get(_topic(pod.ref, "mapped"))
     if text is None:
-        return _REMOVED if told else ""
-    if told == annotation.digest(text):
+        return _REMOVED if written else ""
+    if written == annotation.digest(text):
         return ""
     found = annotation.parse(text)
-    left_by_us = bool(found) or not told  # [] instead of entries that were written is not
-    return "" if left_by_us and planned(pod.ref).issuperset(found) and annotation.canonical(text) else _FORGED
+    own = bool(found) or not written  # nplconf would not have replaced its entries by []
+    return "" if own and planned(pod.ref).issuperset(found) and annotation.canonical(text) else _FORGED
 
 
 def _where(entries: Iterable[Entry]) -> str:
@@ -152,7 +160,7 @@ def _address(entry: Entry) -> str:
 
 
 def _skipped(outcome: Outcome) -> Iterator[Event]:
-    """One for each Pod port (or Service) and Service, though it may be skipped twice, once per family."""
+    """Yield one Event for each Pod port (or Service) and Service, even if both families are skipped."""
     pods = {pod.ref.key: pod.ref for pod in outcome.pods}
     services = cache(lambda: {service.key: service for service in outcome.cluster.services})
     rows: dict[tuple[str | None, str], list[Skipped]] = {}

@@ -1,6 +1,6 @@
-"""The life of a mapping: one pure function from the Pod, the plan and the clock to a state.
+"""The life cycle of a mapping: one pure function from the Pod, the plan and the clock to a state.
 
-Timer and watch mode use it alike. nplconf/README.md has it as a table.
+Timer and watch mode both use it. nplconf/README.md shows it as a table.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,17 +9,16 @@ from typing import Literal, NamedTuple
 from nplconf.model import Pod, PodRef, PortMapping
 
 State = Literal["wanted", "in-place", "published", "draining", "lingering", "ended"]
-"""The states of a mapping, in order. Once it has ended its number cools down, see `plan.cooling`."""
+"""The states of a mapping, in order. After the last one its port cools down, see `plan.cooling`."""
 
 
 class Terms(NamedTuple):
-    """What the administrator decides.
+    """The administrator's choices.
 
     Attributes:
         withdraw_when: When the annotation of a deleted Pod is withdrawn.
         publish_when: When a Pod is published for the first time.
-        linger: Seconds for which the rule of a withdrawn mapping stays while its Pod lives.
-
+        linger: Seconds for which the rule of a withdrawn mapping stays while its Pod runs.
     """
 
     withdraw_when: Literal["terminating", "gone"] = "terminating"
@@ -28,15 +27,14 @@ class Terms(NamedTuple):
 
 
 class Facts(NamedTuple):
-    """What is known of one mapping.
+    """The facts about one mapping.
 
     Attributes:
-        pod: The Pod with its UID and address on this node; None where it is gone.
+        pod: The Pod with its UID and address on this node; None if it is gone.
         asked: The plan has the mapping.
-        there: Its rule was seen in place.
+        there: Its rule was verified in the kernel.
         denied: A policy denies it.
-        since: Since when nothing asks for it: seconds, boot-time clock.
-
+        since: When its request ended, in seconds of the boot-time clock.
     """
 
     pod: Pod | None
@@ -47,7 +45,7 @@ class Facts(NamedTuple):
 
 
 def state(facts: Facts, terms: Terms, now: float) -> State:
-    """Return the state of a mapping. now: seconds, boot-time clock."""
+    """Return the state of a mapping. now: seconds of the boot-time clock."""
     pod = facts.pod
     if pod is None or pod.terminated or (facts.denied and not facts.asked):
         return "ended"
@@ -61,25 +59,24 @@ def state(facts: Facts, terms: Terms, now: float) -> State:
 
 
 def is_listed(found: State, terms: Terms, *, asked: bool) -> bool:
-    """Whether a mapping in this state is in the annotation of its Pod."""
+    """Return whether the Pod's annotation lists a mapping in this state."""
     return found == "published" or (found == "draining" and asked and terms.withdraw_when == "gone")
 
 
 def waits(pod: Pod, terms: Terms) -> bool:
-    """Whether a Pod waits for its containers. A Pod that has the annotation was published before, and stays so.
+    """Return whether a Pod waits for its containers. A Pod with an annotation was published before and stays published.
 
-    The readiness gate is no part of ContainersReady, so the two never wait for each other.
+    The readiness gate is not part of ContainersReady, so neither waits for the other.
     """
     return terms.publish_when == "containers-ready" and not pod.containers_ready and pod.annotation is None
 
 
 class Living(NamedTuple):
-    """Live mappings that no row of the plan replaces, and whose rules stay.
+    """Live mappings that no row of the plan replaces and whose rules stay.
 
     Attributes:
         states: Their states: draining or lingering.
-        since: Since when nothing asks for them, of the lingering ones; `name` of each -> seconds, boot-time clock.
-
+        since: When the request of each lingering mapping ended, by `name`, in seconds of the boot-time clock.
     """
 
     states: Mapping[PortMapping, State]
@@ -96,15 +93,14 @@ def unasked(
     terms: Terms,
     now: float,
 ) -> Living:
-    """Return the live mappings that nothing asks for and whose rules stay.
+    """Return the live mappings without a request whose rules stay.
 
     Args:
         live: The mappings, each with whether a policy denies it.
         pods: This node's Pods.
-        since: What the last run has recorded.
-        terms: What the administrator decides.
-        now: Seconds, boot-time clock.
-
+        since: The times that the last run stored.
+        terms: The administrator's choices.
+        now: Seconds of the boot-time clock.
     """
     by_ref: dict[PodRef, Pod] = {}
     states: dict[PortMapping, State] = {}
@@ -123,7 +119,7 @@ def unasked(
 
 
 def asked_for(rows: Iterable[PortMapping], pods: Iterable[Pod], terms: Terms, now: float) -> dict[PortMapping, State]:
-    """Return the states of the rows of Pods that drain or wait for their containers. All others are to be published."""
+    """Return the states of rows whose Pods drain or wait for their containers. All other rows are to be published."""
     special = {pod.ref: pod for pod in pods if pod.terminating or waits(pod, terms)}
     if not special:
         return {}
@@ -132,10 +128,10 @@ def asked_for(rows: Iterable[PortMapping], pods: Iterable[Pod], terms: Terms, no
 
 
 def next_end(since: Mapping[str, float], terms: Terms, now: float) -> float | None:
-    """Return the seconds until the next lingering mapping ends; None where none lingers."""
+    """Return the seconds until the next lingering mapping ends; None without one."""
     return max(0.0, min(since.values()) + terms.linger - now) if since else None
 
 
 def name(mapping: PortMapping) -> str:
-    """Return what the state file calls a mapping of one Pod."""
+    """Return the key of a mapping in the state file."""
     return f"{mapping.protocol}/{mapping.node_port}/{mapping.family} {mapping.pod.uid}"

@@ -1,4 +1,4 @@
-"""Which annotations must be written: those that Pods have, compared with the mappings that are published."""
+"""The annotation patches: the annotations of Pods compared with the mappings to publish."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,16 +13,13 @@ def final(
     form: Form = DEFAULT,
     conditions: Mapping[PodRef, Condition] | None = None,
 ) -> tuple[Patch, ...]:
-    """Return what makes every Pod's annotation list exactly its mappings; a Pod that is right already is left alone.
-
-    Sorted by Pod.
+    """Return the patches after which each Pod's annotation lists exactly its mappings, sorted by Pod.
 
     Args:
-        pods: Those of this node, as they are now.
-        mappings: What is published.
+        pods: The Pods of this node, as they are now.
+        mappings: The mappings to publish.
         form: How annotations are written.
-        conditions: The conditions to write with them.
-
+        conditions: The conditions to write in the same patches.
     """
     due = conditions or {}
     by_pod = _by_pod(mappings)
@@ -37,9 +34,9 @@ def final(
 
 
 def withdrawals(pods: Iterable[Pod], mappings: Iterable[PortMapping], form: Form = DEFAULT) -> tuple[Patch, ...]:
-    """What takes the entries away that are not to stay, before their rules go; entries to come are not added yet.
+    """Return the patches that remove entries before their rules are deleted. They add no entry.
 
-    Only a Pod that has such an entry is named: nobody is told to go where nothing is any more.
+    Only Pods with such an entry get a patch, so that no annotation names a missing rule.
     """
     by_pod = _by_pod(mappings)
     found = []

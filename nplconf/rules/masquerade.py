@@ -31,8 +31,9 @@ Routes = tuple[Route, ...]
 
 
 def masquerade_sources(routes: Routes, pod_ips: Iterable[str]) -> tuple[MasqueradeSource, ...]:
-    """Return the masquerade sources of each Pod, sorted by Pod: its network on such a bridge, otherwise its own
-    address.
+    """Return the masquerade sources of each Pod, sorted by Pod.
+
+    The source is the Pod's network if it is on such a bridge, otherwise its own address.
     """
     if not any(route.bridged for route in routes):
         return tuple(MasqueradeSource(ip, _host(ip)) for ip in sorted(pod_ips))

@@ -7,7 +7,7 @@ from nplconf.cluster import Cluster
 from nplconf.model import Plan
 from nplconf.node import Node
 from nplconf.plan.state import State
-from nplconf.publish.events import WAITING, Outcome, due, unsaid
+from nplconf.publish.events import WAITING, Outcome, due, unannounced
 
 __all__ = ["Outcome", "tell"]
 
@@ -19,7 +19,7 @@ def tell(outcome: Outcome, cluster: Cluster, node: Node, next_state: State, last
     """
     events, after, waiting = due(outcome, last, next_state.said, next_state.waiting)
     later = cluster.tell(events, outcome.plan.node) if events else ()
-    said = unsaid(after, next_state.said, later)
+    said = unannounced(after, next_state.said, later)
     waiting = (*(event.topic for event in later), *waiting)[:WAITING]
     if (said, waiting) != (next_state.said, next_state.waiting):
         with contextlib.suppress(OSError):

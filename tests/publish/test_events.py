@@ -10,7 +10,7 @@ from worlds import cluster, mapping, pod, ref, service
 
 from nplconf.model import Plan, Pod, PortMapping, Skipped
 from nplconf.publish import annotation
-from nplconf.publish.events import MOST, WAITING, Outcome, due, unsaid
+from nplconf.publish.events import MOST, WAITING, Outcome, due, unannounced
 
 ROW = mapping()
 TOLD = annotation.render([annotation.entry(ROW)])
@@ -206,7 +206,7 @@ def test_what_could_not_be_said_is_said_by_the_next_run() -> None:
     found = many(3)
     events, after, _ = due(found, None, {})
 
-    said = unsaid(after, {}, events[1:])
+    said = unannounced(after, {}, events[1:])
 
     assert [event.name for event in due(found, None, said)[0]] == ["web-1", "web-2"]
 
@@ -215,7 +215,7 @@ def test_an_old_saying_stays_until_the_new_one_could_be_said() -> None:
     before = said_of(outcome(pod(), mappings=(ROW,)))
     events, after, _ = due(outcome(pod(), mappings=(mapping(61045),)), None, before)
 
-    assert unsaid(after, before, events) == before
+    assert unannounced(after, before, events) == before
 
 
 def test_many_pods_that_were_told_nothing_yet_are_compared_in_one_look_at_the_last_plan() -> None:

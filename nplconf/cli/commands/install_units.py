@@ -87,9 +87,9 @@ def _read(settings: Settings) -> set[str]:
 
 def _make_known() -> None:
     """Make user and directories; by name, as a package has these files in /usr/lib."""
-    systemd.tell("systemd-sysusers", Path(units.SYSUSERS).name)
-    systemd.tell("systemd-tmpfiles", "--create", Path(units.TMPFILES).name)
-    systemd.tell("systemctl", "daemon-reload")
+    systemd.call("systemd-sysusers", Path(units.SYSUSERS).name)
+    systemd.call("systemd-tmpfiles", "--create", Path(units.TMPFILES).name)
+    systemd.call("systemctl", "daemon-reload")
 
 
 def _start(hold_socket: str, mode: str) -> None:
@@ -98,15 +98,15 @@ def _start(hold_socket: str, mode: str) -> None:
     The unit of the other mode is disabled, and stopped by the start of this one's. Rules stay meanwhile.
     """
     job = units.MODES[mode]
-    systemd.tell("systemctl", "disable", *(unit for unit in units.MODES.values() if unit != job))
-    systemd.tell("systemctl", "enable", job, *AT_BOOT, *units.FOLLOWERS)
+    systemd.call("systemctl", "disable", *(unit for unit in units.MODES.values() if unit != job))
+    systemd.call("systemctl", "enable", job, *AT_BOOT, *units.FOLLOWERS)
     # one that listened elsewhere listens nowhere since systemd was told; with it the daemon is restarted, not stopped
-    systemd.tell("systemctl", "start" if Path(hold_socket).is_socket() else "restart", "nplconf-hold.socket")
-    systemd.tell("systemctl", "restart", "nplconf-hold.service")
+    systemd.call("systemctl", "start" if Path(hold_socket).is_socket() else "restart", "nplconf-hold.socket")
+    systemd.call("systemctl", "restart", "nplconf-hold.service")
     firewalls = systemd.active(f"{name}.service" for name in units.FIREWALLS)
     followers = (units.FOLLOWER.replace("@.service", f"@{name}") for name in firewalls)
-    systemd.tell("systemctl", "start", units.RELOADS, *followers)
-    systemd.tell("systemctl", "start" if mode == "timer" else "restart", job)
+    systemd.call("systemctl", "start", units.RELOADS, *followers)
+    systemd.call("systemctl", "start" if mode == "timer" else "restart", job)
 
 
 def _report(changed: tuple[str, ...], before: frozenset[str], settings: Settings, mode: str, *, started: bool) -> None:
@@ -128,6 +128,6 @@ def _line(path: str, *, new: bool) -> table.Line:
 
 
 def _running(mode: str) -> str:
-    period = systemd.rhythm(units.MODES[mode]) if mode == "timer" else ""
+    period = systemd.interval(units.MODES[mode]) if mode == "timer" else ""
     often = f" (a run starts {period} after the last one)" if period else ""
     return f"{units.MODES[mode]} is enabled and running{often}"

@@ -102,15 +102,15 @@ def _tried(subject: str, step: Callable[[], object]) -> Iterator[Failure]:
 
 def _stop(names: tuple[str, ...]) -> None:
     if systemd.runs() and (known := [name for name in names if systemd.is_known(name)]):
-        systemd.tell("systemctl", "stop", *known)
+        systemd.call("systemctl", "stop", *known)
         with contextlib.suppress(NplconfError):
             # one that has not failed has nothing to be reset
-            systemd.tell("systemctl", "reset-failed", *known)
+            systemd.call("systemctl", "reset-failed", *known)
 
 
 def _remove_units() -> None:
     if systemd.remove() and systemd.runs():
-        systemd.tell("systemctl", "daemon-reload")
+        systemd.call("systemctl", "daemon-reload")
 
 
 def _remove_tree(directory: Path) -> None:

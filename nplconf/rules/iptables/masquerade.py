@@ -44,9 +44,7 @@ def chains(
 
 
 def _block(ip: str, family: Family) -> str:
-    """Return the 256 addresses around one. Pods are grouped by block, so that an outside client traverses no rule per
-    Pod.
-    """
+    """Return the 256 addresses around one. Because of these blocks, an outside client traverses no rule per Pod."""
     if family == "IPv4":
         return ip[: ip.rindex(".")] + ".0/24"
     import ipaddress

@@ -1,8 +1,8 @@
-"""The dispatch tree: a packet to the last of 10,000 mappings traverses a few dozen rules, and a change rewrites one
-leaf.
+"""The dispatch tree, in which a packet traverses a few dozen rules for any of 10,000 mappings.
 
-A chain covers an aligned block of ports and has up to sixteen children. Its name ends with the first digits of the port
-in hexadecimal: tcp/61000 is 0xEE48, found through NPLCONF-TCP, -TCP-E, -TCP-EE in the leaf NPLCONF-TCP-EE4.
+A change rewrites one leaf. A chain covers an aligned block of ports and has up to sixteen children. Its name ends with
+the first digits of the port in hexadecimal: tcp/61000 is 0xEE48, found through NPLCONF-TCP, -TCP-E, -TCP-EE in the leaf
+NPLCONF-TCP-EE4.
 """
 
 from collections.abc import Container, Iterable, Mapping
@@ -75,8 +75,9 @@ def _entry(addresses: Iterable[str], family: Family) -> Rules:
 
 
 def _leaf(found: dict[str, list[Rule]], protocol: Protocol, number: int) -> list[Rule]:
-    """Return the chain of the sixteen ports around one, created with the rules that lead to it. Ports come in ascending
-    order.
+    """Return the chain of the sixteen ports around one, created with the rules that lead to it.
+
+    Ports come in ascending order.
     """
     digits = f"{number:04X}"
     chain = root(protocol)

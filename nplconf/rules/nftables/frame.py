@@ -43,9 +43,7 @@ def addresses(family: Family) -> str:
 
 
 def published(family: Family) -> str:
-    """Return the name of the set of (address, port range), by which later packets of a flow to a mapping are
-    recognised.
-    """
+    """Return the name of the set of (address, port range) by which later packets of a mapping's flow are recognised."""
     return f"published-{family.lower()}"
 
 
