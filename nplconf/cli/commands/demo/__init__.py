@@ -1,12 +1,12 @@
-"""The demo: what nplconf is for, played with real packets in throw-away network namespaces.
+"""`nplconf demo`: show nplconf with real packets in temporary network namespaces.
 
-The plot is Antrea's issue 6281: a Pod with two ports and two Services, one of which stops asking for NodePortLocal.
+The demo plays Antrea's issue 6281: a Pod with two ports and two Services, one of which stops asking for NodePortLocal.
 
-- `cast`: the cluster's objects, as the API server would hold them
-- `stage`: the namespaces and what runs in them; all of it is gone afterwards, whatever happens
-- `actor`: the Pods' web servers and the client that asks them
-- `voice`: what the audience reads
-- `story`: the chapters, each of which checks what it shows
+- `cluster`: the objects of the cluster, in a file instead of the API server
+- `testbed`: the namespaces and the processes in them, all of which are removed at the end
+- `programs`: the web servers of the Pods, and the client
+- `transcript`: the output: chapters, commands, and the result of each check
+- `chapters`: what is shown and checked
 """
 
 import argparse
@@ -21,11 +21,11 @@ LONGEST_PAUSE = 3600
 
 
 class DemoError(NplconfError):
-    """The story went another way than it says; the audience is told, not shown something wrong. Exit 1."""
+    """The demo saw something else than expected. Exit 1."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What only this command takes."""
+    """Declare the arguments of this command."""
     parser.add_argument(
         "--pause",
         type=_seconds,
@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _seconds(text: str) -> float:
-    """A pause. Raises ArgumentTypeError for what nobody can wait."""
+    """Parse a pause in seconds. Raises ArgumentTypeError."""
     try:
         seconds = float(text)
     except ValueError:
@@ -46,26 +46,28 @@ def _seconds(text: str) -> float:
 
 
 def resolve(given: Mapping[str, Any], _environ: Mapping[str, str]) -> Settings:
-    """Whatever the node's own configuration says, broken or not, is none of the demo's business."""
+    """Return the settings of the demo. The node's own configuration has no influence."""
     from nplconf.cli import options
 
     return options.without_config(given, {"NODE_NAME": "demo"})
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Play it; a few seconds, and the pauses. The host's own network, rules and configuration are not touched.
+    """Run the demo. It takes a few seconds, and the pauses. The host's network, rules and configuration do not change.
 
-    PermissionDeniedError without root, UnavailableError naming the package that is missing, DemoError when what is seen
-    is not what was promised.
+    Raises:
+        PermissionDeniedError: The process is not root.
+        UnavailableError: A program is missing. The message has the command that installs it.
+        DemoError: A check failed.
     """
-    from nplconf.cli.commands.demo.stage import built, check_props
+    from nplconf.cli.commands.demo.testbed import built, check_requirements
 
-    check_props(settings.backend)
-    from nplconf.cli.commands.demo.story import tell
-    from nplconf.cli.commands.demo.voice import Voice
+    check_requirements(settings.backend)
+    from nplconf.cli.commands.demo.chapters import play
+    from nplconf.cli.commands.demo.transcript import Transcript
 
-    voice = Voice.on_stdout(settings.color, arguments.pause)
-    with built(settings.backend) as stage:
-        tell(stage, voice)
-    voice.curtain()
+    transcript = Transcript.on_stdout(settings.color, arguments.pause)
+    with built(settings.backend) as testbed:
+        play(testbed, transcript)
+    transcript.end()
     return 0

@@ -1,6 +1,6 @@
-"""The programs of the demo, each a process of its own: `python -m nplconf.cli.commands.demo.actor serve|ask|bind`.
+"""The programs of the demo, run as `python -m nplconf.cli.commands.demo.programs serve|ask|bind`.
 
-Every line they print is one JSON object, for the story to read.
+Each prints JSON objects, one per line.
 """
 
 import json
@@ -14,25 +14,25 @@ from threading import Thread
 from typing import Any, cast
 
 PATIENCE = 3.0
-"""Seconds a client waits: far more than any answer here takes, so a hang is told from a slow machine."""
+"""Seconds that a client waits. No answer takes nearly as long, even on a slow machine."""
 
 
-def _say(**what: object) -> None:
+def _print(**what: object) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
 
 
 class _Server(HTTPServer):
-    """A container's server; it knows whose it is."""
+    """The server of one container. pod: the name of its Pod."""
 
     pod: str
 
 
 class _WebServer(BaseHTTPRequestHandler):
-    """Answers with what it sees: its own port, and the address that the request came from."""
+    """Answers with its Pod, its port, and the client's address."""
 
     def do_GET(self) -> None:
-        """One JSON object."""
+        """Answer with one JSON object."""
         server = cast("_Server", self.server)
         body = json.dumps({"pod": server.pod, "port": server.server_port, "client": self.client_address[0]}).encode()
         self.send_response(200)
@@ -41,20 +41,20 @@ class _WebServer(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_words: Any) -> None:
-        """Nothing: stdout is the story's."""
+        """Log nothing: stdout is read as JSON."""
 
 
 def serve(pod: str, *ports: str) -> None:
-    """Serve on every port until killed; {"listening": true} once all do."""
+    """Serve on every port until killed. Print {"listening": true} when all ports are open."""
     servers = [_Server(("0.0.0.0", int(port)), _WebServer) for port in ports]  # noqa: S104 - a Pod's own namespace
     for server in servers:
         server.pod = pod
         Thread(target=server.serve_forever).start()
-    _say(listening=True)
+    _print(listening=True)
 
 
 def ask(host: str, port: str) -> None:
-    """{"answer": {...}}, {"refused": true} or {"error": ...}, each with the milliseconds it took."""
+    """Send a request. Print {"answer": {...}}, {"refused": true} or {"error": ...}, with its milliseconds."""
     start = time.monotonic()
     outcome: dict[str, object]
     try:
@@ -65,19 +65,19 @@ def ask(host: str, port: str) -> None:
         outcome = {"refused": True}
     except OSError as error:
         outcome = {"error": error.strerror or str(error)}
-    _say(**outcome, ms=round((time.monotonic() - start) * 1000, 1))
+    _print(**outcome, ms=round((time.monotonic() - start) * 1000, 1))
 
 
 def bind(port: str) -> None:
-    """Try to become the server of a number: {"bound": true}, or false with the reason."""
+    """Try to bind a port. Print {"bound": true}, or false with the error."""
     with socket.socket() as intruder:
         intruder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             intruder.bind(("", int(port)))
         except OSError as error:
-            _say(bound=False, error=error.strerror)
+            _print(bound=False, error=error.strerror)
         else:
-            _say(bound=True, error=None)
+            _print(bound=True, error=None)
 
 
 ROLES: dict[str, Callable[..., None]] = {"serve": serve, "ask": ask, "bind": bind}

@@ -1,10 +1,10 @@
-"""The stage: four network namespaces, wired as a node with a routed CNI and a client machine beside it.
+"""The testbed: four network namespaces, wired as a node with a routed CNI and a client machine.
 
     client 192.0.2.77 ---- 192.0.2.1 node ---- web-0 10.244.3.17
                                           `--- api-0 10.244.3.18
 
-Every link is made inside the namespaces; the host's own network sees none of it. The names carry the process id, so two
-demos do not meet. Everything is taken down on the way out, also at SIGINT, SIGTERM and SIGHUP.
+All links are created inside the namespaces, invisible to the host's network. The names contain the process ID, so two
+demos do not conflict. Everything is removed at the end, also after SIGINT, SIGTERM and SIGHUP.
 """
 
 import contextlib
@@ -23,34 +23,39 @@ from pathlib import Path
 from typing import Any
 
 from nplconf.cli.commands.demo import DemoError
-from nplconf.cli.commands.demo.cast import CLIENT_IP, NODE, NODE_IP, PLAYERS, Cluster, objects
+from nplconf.cli.commands.demo.cluster import CLIENT_IP, NODE, NODE_IP, PODS, Cluster, objects
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.interpreter import PYTHON, SAFE_DIRECTORY
 from nplconf.node import command, packages
 
 Place = str
-"""node, client, or a Pod's name."""
+""""node", "client", or the name of a Pod."""
 PORT_RANGE = "61000-62000"
 GATEWAY = "169.254.1.1"
-"""A Pod's next hop on a routed CNI: the node's end of its own link."""
-PROPS = ("conntrack", "ip")
+"""The next hop of a Pod on a routed CNI: the node's end of the Pod's link."""
+PROGRAMS = ("conntrack", "ip")
 """The programs that the demo needs with any backend."""
 SEARCH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 COMMAND_SECONDS = 60
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def check_props(backend: str) -> None:
-    """What the demo cannot do without: root (PermissionDeniedError) and a few programs (UnavailableError)."""
+def check_requirements(backend: str) -> None:
+    """Check what the demo needs.
+
+    Raises:
+        PermissionDeniedError: The process is not root.
+        UnavailableError: A program is missing.
+    """
     if os.geteuid() != 0:
         raise PermissionDeniedError("the demo makes network namespaces: run it as root (sudo nplconf demo)")
-    needed = (*PROPS, "nft" if uses_nftables(backend) else "iptables-restore")
+    needed = (*PROGRAMS, "nft" if uses_nftables(backend) else "iptables-restore")
     if missing := [program for program in needed if not _is_installed(program)]:
         raise UnavailableError(f"the demo lacks programs: {packages.installation(command.find, *missing)}")
 
 
 def uses_nftables(backend: str) -> bool:
-    """Whether the demo runs on nftables: where that is asked for, or the only one that is installed."""
+    """Return whether the demo runs on nftables: if requested, or if only nft is installed."""
     alone = _is_installed("nft") and not _is_installed("iptables-restore")
     return backend == "nftables" or (backend == "auto" and alone)
 
@@ -60,8 +65,8 @@ def _is_installed(program: str) -> bool:
 
 
 @dataclass(slots=True)
-class Stage:
-    """The namespaces, a directory, and the processes in them."""
+class Testbed:
+    """The namespaces, a temporary directory, and the processes in them."""
 
     prefix: str
     directory: Path
@@ -70,18 +75,18 @@ class Stage:
 
     @property
     def cluster(self) -> Cluster:
-        """What the API server would hold."""
+        """The cluster, as the API server would have it."""
         return Cluster(self.directory / "cluster.yaml")
 
     @property
     def _errors(self) -> Path:
-        """What those said that stay."""
+        """The stderr of background processes."""
         return self.directory / "errors.log"
 
-    # --- what can be done on it
+    # --- commands
 
     def run(self, place: Place, *argv: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-        """A command in a place, to its end; stderr comes with stdout, as on a terminal."""
+        """Run a command in a place to its end. stderr is merged into stdout, as on a terminal."""
         return subprocess.run(
             self._inside(place, argv),
             cwd=self.directory,
@@ -98,17 +103,17 @@ class Stage:
         """Run nplconf on the node, as its operator runs it."""
         return self.run("node", *PYTHON, "-m", "nplconf", *argv, **environment)
 
-    def actor(self, place: Place, *argv: str) -> dict[str, Any]:
-        """What an actor saw."""
-        told = self.run(place, *_actor(argv))
+    def program(self, place: Place, *argv: str) -> dict[str, Any]:
+        """Run one of `programs` and return what it printed."""
+        done = self.run(place, *_program_of(argv))
         try:
-            line: dict[str, Any] = json.loads(told.stdout)
+            line: dict[str, Any] = json.loads(done.stdout)
         except ValueError:
-            raise DemoError(f"demo: {' '.join(argv)} in {place} failed: {told.stdout.strip()}") from None
+            raise DemoError(f"demo: {' '.join(argv)} in {place} failed: {done.stdout.strip()}") from None
         return line
 
     def start_daemon(self) -> None:
-        """`nplconf hold` on the node; it answers when this returns."""
+        """Start `nplconf hold` on the node, and wait until it answers."""
         daemon = self._start("node", *PYTHON, "-m", "nplconf", "hold", "--config", "node.yaml")
         deadline = time.monotonic() + COMMAND_SECONDS / 4
         while not self._daemon_answers():
@@ -125,14 +130,14 @@ class Stage:
         return (next((p for p in (f"iptables-{kind}-save", "iptables-save") if _is_installed(p)), ""), "-t", "nat")
 
     def rules(self) -> list[str]:
-        """The rules on the node that are nplconf's, as they are printed."""
+        """Return the rules of nplconf on the node, as printed."""
         done = self.run("node", *self.lister)
         if uses_nftables(self.backend):
             return done.stdout.splitlines() if done.returncode == 0 else []
         return [line for line in done.stdout.splitlines() if "NPLCONF" in line]
 
     def rules_to(self, address: str) -> tuple[str, list[str]]:
-        """A command that prints the rules that lead to a Pod, and what it prints."""
+        """Return a command that prints the rules that lead to a Pod, and its output."""
         if uses_nftables(self.backend):
             listed = self.run("node", "nft", "list", "map", "inet", "nplconf", "tcp-ipv4").stdout
             elements = re.findall(r'\d+ comment "[^"]*" : [0-9.]+ \. \d+', listed)
@@ -142,46 +147,48 @@ class Stage:
         shown = f"{' '.join(self.lister)} | grep -F 'to-destination {address}'"
         return shown, [line for line in self.rules() if f"--to-destination {address}:" in line]
 
-    # --- how it is built and struck
+    # --- setup and removal
 
     def build(self) -> None:
-        """Namespaces, links, routes, files, servers."""
-        for place in ("node", "client", *(player.name for player in PLAYERS)):
+        """Create the namespaces, links, routes and files, and start the servers."""
+        for place in ("node", "client", *(pod.name for pod in PODS)):
             self._ip("netns", "add", self._namespace(place))
             self._ip("-n", self._namespace(place), "link", "set", "lo", "up")
         self._wire("client", f"{CLIENT_IP}/24", f"{NODE_IP}/24")
-        for player in PLAYERS:
-            self._wire(player.name, f"{player.ip}/32", f"{GATEWAY}/32")
-            self._ip("-n", self._namespace(player.name), "route", "add", GATEWAY, "dev", "eth0")
-            self._ip("-n", self._namespace(player.name), "route", "add", "default", "via", GATEWAY)
-            self._ip("-n", self._namespace("node"), "route", "add", player.ip, "dev", player.name)
+        for pod in PODS:
+            self._wire(pod.name, f"{pod.ip}/32", f"{GATEWAY}/32")
+            self._ip("-n", self._namespace(pod.name), "route", "add", GATEWAY, "dev", "eth0")
+            self._ip("-n", self._namespace(pod.name), "route", "add", "default", "via", GATEWAY)
+            self._ip("-n", self._namespace("node"), "route", "add", pod.ip, "dev", pod.name)
         self.run("node", "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward")
         self.cluster.write(objects())
         (self.directory / "node.yaml").write_text(self._config())
-        for player in PLAYERS:
-            self._start(player.name, *_actor(("serve", player.name, *map(str, player.ports))))
+        for pod in PODS:
+            self._start(pod.name, *_program_of(("serve", pod.name, *map(str, pod.ports))))
 
     def _config(self) -> str:
-        """What /etc/nplconf/config.yaml is on a real node."""
+        """Return the node's config file."""
         return (
             f"node: {NODE}\nclusterState: [cluster.yaml]\nwriteBack: cluster.yaml\nportRange: {PORT_RANGE}\n"
             f"stateDir: {self.directory}/state\nholdSocket: {self.directory}/hold.sock\nbackend: {self.backend}\n"
         )
 
     def _wire(self, place: Place, address: str, node_address: str) -> None:
-        """A link between a place and the node, named eth0 there and as the place on the node."""
+        """Create a link between a place and the node. It is eth0 in the place, and has the name of the place on the
+        node.
+        """
         there, node = self._namespace(place), self._namespace("node")
         self._ip("link", "add", "eth0", "netns", there, "type", "veth", "peer", "name", place, "netns", node)
         for namespace, device, own in ((there, "eth0", address), (node, place, node_address)):
             self._ip("-n", namespace, "address", "add", own, "dev", device)
             self._ip("-n", namespace, "link", "set", device, "up")
 
-    def strike(self) -> None:
-        """Take everything down; nothing may stop this half-way, and nothing of it may be left."""
+    def remove(self) -> None:
+        """Kill all processes and delete the namespaces. Errors do not stop the removal."""
         for process in self._running:
             process.kill()
             process.communicate()
-        for place in ("client", *(player.name for player in PLAYERS), "node"):
+        for place in ("client", *(pod.name for pod in PODS), "node"):
             name = self._namespace(place)
             for pid in self._ip("netns", "pids", name, check=False).split():
                 with contextlib.suppress(ProcessLookupError):
@@ -189,7 +196,7 @@ class Stage:
             self._ip("netns", "delete", name, check=False)
 
     def _start(self, place: Place, *argv: str) -> "subprocess.Popen[str]":
-        """A process that stays; when it is an actor it has said that it is ready."""
+        """Start a background process. For one of `programs`, wait until it is ready."""
         with self._errors.open("a") as errors:
             process = subprocess.Popen(
                 self._inside(place, argv),
@@ -235,45 +242,45 @@ class Stage:
 
 
 @contextlib.contextmanager
-def built(backend: str) -> Iterator[Stage]:
-    """A stage with its Pods serving; gone when the block is left, however it is left."""
+def built(backend: str) -> Iterator[Testbed]:
+    """Yield a testbed with running servers. It is removed however the block ends."""
     with _ends_by_exception(), tempfile.TemporaryDirectory(prefix="nplconf-demo-") as directory:
-        stage = Stage(f"nplconf-demo-{os.getpid()}", Path(directory), backend)
+        testbed = Testbed(f"nplconf-demo-{os.getpid()}", Path(directory), backend)
         try:
-            stage.build()
-            yield stage
+            testbed.build()
+            yield testbed
         finally:
-            _be_deaf()
-            stage.strike()
+            _ignore_signals()
+            testbed.remove()
 
 
 def _program(name: str) -> str:
     return shutil.which(name, path=SEARCH) or name
 
 
-def _actor(argv: tuple[str, ...]) -> tuple[str, ...]:
-    return (*PYTHON, "-m", "nplconf.cli.commands.demo.actor", *argv)
+def _program_of(argv: tuple[str, ...]) -> tuple[str, ...]:
+    return (*PYTHON, "-m", "nplconf.cli.commands.demo.programs", *argv)
 
 
 def _clean_environment() -> dict[str, str]:
-    """The operator's own configuration decides nothing here, and every process finds this very package."""
+    """Return the environment without the operator's configuration. Every process imports this very package."""
     theirs = ("NPLCONF_", "KUBE", "NODE_NAME")
     own = {"PATH": SEARCH, "PYTHONPATH": str(Path(__file__).parents[4])}
     return {name: value for name, value in os.environ.items() if not name.startswith(theirs)} | own
 
 
-def _be_deaf() -> None:
-    """A second Ctrl-C must not leave the stage half struck."""
+def _ignore_signals() -> None:
+    """Ignore further signals, so that a second Ctrl-C does not interrupt the removal."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager
 def _ends_by_exception() -> Iterator[None]:
-    """Makes the signals that end a program an exception, so that `finally` has its say."""
+    """Turn the signals that end a program into an exception, so that `finally` blocks run."""
 
     def end(number: int, _frame: object) -> None:
-        _be_deaf()
+        _ignore_signals()
         raise SystemExit(128 + number)
 
     before = {number: signal.signal(number, end) for number in ENDING}
