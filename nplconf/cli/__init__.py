@@ -1,1 +1,1 @@
-"""One file per command: its arguments, one call, its exit code."""
+"""The command line: one module per command in `commands`, and what they share beside it."""

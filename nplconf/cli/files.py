@@ -1,4 +1,4 @@
-"""Results that go to files."""
+"""Results that are written to files."""
 
 from pathlib import Path
 
@@ -7,9 +7,10 @@ from nplconf.files import writing
 
 
 def write_output(path: str, text: str) -> bool:
-    """Replace a file atomically, unless it says the same already; True when it was written.
+    """Replace a file atomically unless it has the same text. Return True if it was written.
 
-    Raises PermissionDeniedError when it cannot be.
+    Raises:
+        PermissionDeniedError: It cannot be written.
     """
     target = Path(path)
     try:

@@ -1,7 +1,7 @@
-"""What a run of watch mode depends on beside cluster and node: the configuration, and the plan or policy.
+"""The files that a run of watch mode depends on: the configuration, and the plan or policy.
 
-Both are followed in their files, without a restart. While a file is broken, what was last read from it stays in force,
-and each run is degraded.
+Changes of both take effect without a restart. While a file is broken, its last good content stays in effect, and each
+run is degraded.
 """
 
 import argparse
@@ -15,15 +15,15 @@ from nplconf.settings import Settings
 from nplconf.watch.files import LastGood, signature
 
 FIXED = ("node", "cluster_state", "write_back", "no_cluster", "kubeconfig", "listen", "log_format")
-"""Options that are the same from the start to the end of a process."""
+"""Options that cannot change while the process runs."""
 
 
 class Inputs:
     """The settings and bounds of the next run.
 
     Args:
-        arguments: of the command line.
-        settings: as they were at the start.
+        arguments: Those of the command line.
+        settings: Those at the start of the process.
     """
 
     def __init__(self, arguments: argparse.Namespace, settings: Settings) -> None:
@@ -36,23 +36,23 @@ class Inputs:
         """As read last."""
 
     def renew(self) -> Settings:
-        """Read the configuration where it was edited; the settings of the next run."""
+        """Read the configuration if it has changed. Return the settings of the next run."""
         self.settings = self._settings.get(signature([self._first.config]), self._resolved)
         return self.settings
 
     def bounds(self) -> Bounds:
-        """Read the plan or policy where it was edited. Raises BadDataError where there was no good one yet."""
+        """Read the plan or policy if it has changed. Raises BadDataError if it was never good."""
         made_from = (self.settings, signature(self._bounding()))
         return self._bounds.get(made_from, lambda: plans.bounds(self._plan, self.settings, exact=self.settings.exact))
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why a run uses something else than the files have."""
+        """Why a run uses something else than the present content of the files."""
         found = filter(None, (self._settings.problem, self._bounds.problem))
         return tuple(f"{problem}; the last good one stays in force" for problem in found)
 
     def paths(self) -> tuple[str, ...]:
-        """Return the files that make a run necessary when they change."""
+        """Return the files whose change starts a run."""
         return (self._first.config, *self._bounding(), *self._first.cluster_state)
 
     def _resolved(self) -> Settings:
@@ -65,6 +65,6 @@ class Inputs:
     def _bounding(self) -> tuple[str, ...]:
         try:
             plan = plans.given(self._plan, self.settings)
-        except NplconfError:  # the run raises it
+        except NplconfError:  # the run raises this error
             plan = None
         return tuple(filter(None, (plan, self.settings.policy)))

@@ -1,4 +1,4 @@
-"""One run of watch mode: `apply` on what is known of cluster and node, recorded and reported."""
+"""One run of watch mode: `apply` with the cached cluster and node, recorded and reported."""
 
 from collections import Counter
 from dataclasses import replace
@@ -30,11 +30,11 @@ class WatchJob:
     """The runs of one process, one after another; see `watch.loop.Job`.
 
     Args:
-        inputs: configuration, plan and policy.
-        hub: has the cause of each run.
-        monitor: told of our own changes of rules.
-        cluster: the mirror; None for files, which each run reads.
-        metrics: where they are served.
+        inputs: Configuration, plan and policy.
+        hub: Has the cause of each run.
+        monitor: Notified before nplconf changes rules itself.
+        cluster: The mirror; None for files, which each run reads.
+        metrics: The metrics endpoint.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""`nplconf COMMAND`: finds the command's file, imports that one alone, and turns errors into exit codes."""
+"""`nplconf COMMAND`: import the command's module alone, run it, and turn errors into exit codes."""
 
 import argparse
 import gc
@@ -17,7 +17,7 @@ from nplconf.spelling import suggestion
 
 
 class Command(NamedTuple):
-    """A command for help texts. Its code is the module of its name in `cli.commands`."""
+    """A command in help texts. Its code is the module of the same name in `cli.commands`."""
 
     about: str
     example: str
@@ -55,7 +55,7 @@ COMMANDS = {
     "help": Command("Show the help text of a command", "nplconf help apply"),
     "completion": Command("Print a shell's completion script", "nplconf completion bash"),
 }
-"""Each is a module of this package with `arguments(parser)` and `run(arguments, settings) -> exit code`."""
+"""The commands by name. Each is a module in `commands` with `arguments(parser)` and `run(arguments, settings)`."""
 PURPOSES = {
     "Plans": ("render", "validate", "plan", "diff", "report"),
     "This node": ("apply", "watch", "adopt", "hold", "cleanup"),
@@ -68,16 +68,16 @@ PURPOSES = {
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
-    """argparse's formatter with a known width; argparse would ask shutil, which costs every run 3 ms and a MiB."""
+    """argparse's formatter with a known width. argparse would import shutil, which costs every run 3 ms and 1 MiB."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, width=_columns() - 2)
 
 
 def _columns() -> int:
-    """Return the width of the terminal on stdout, else 80; COLUMNS counts more, as everywhere."""
-    if (told := os.environ.get("COLUMNS", "")).isdecimal() and int(told):
-        return int(told)
+    """Return the width of the terminal on stdout, or 80. COLUMNS overrides it."""
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns):
+        return int(columns)
     try:
         return os.get_terminal_size(1).columns or 80
     except OSError:
@@ -85,14 +85,14 @@ def _columns() -> int:
 
 
 class Parser(argparse.ArgumentParser):
-    """argparse whose errors have the exit code 64."""
+    """argparse with exit code 64 for errors."""
 
     def __init__(self, **how: Any) -> None:
         self.declared: list[argparse.Action] = []
         super().__init__(**({"formatter_class": Formatter} | how))
 
     def add_argument(self, *names: str, **how: Any) -> argparse.Action:
-        """Declare an argument and list it in `declared`, from which man pages and completions are made."""
+        """Declare an argument and add it to `declared`, from which man pages and completions are made."""
         action = super().add_argument(*names, **how)
         self.declared.append(action)
         return action
@@ -107,12 +107,12 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line; its exit code."""
+    """Run one command line and return its exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     streams.open_missing()
     streams.show_anything()
     say.prepare(words, os.environ)
-    # One run makes many values and ends: looking for cycles among them takes longer than reading them did.
+    # A run creates many values and ends: the search for cycles among them would take longer than reading them.
     gc.disable()
     try:
         return _run(words)
@@ -120,7 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         say.error(str(err))
         return err.exit_code
     except BrokenPipeError:
-        # `| head` has read enough
+        # `| head` reads no more
         streams.silence(sys.stdout)
         return 128 + signal.SIGPIPE
     except KeyboardInterrupt:
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except RecursionError:
         say.error("the input is nested too deeply")
         return 65
-    except Exception as err:  # noqa: BLE001 a traceback helps no operator; --verbose shows it
+    except Exception as err:  # noqa: BLE001 an operator needs no traceback; --verbose shows it
         if isinstance(err, OSError) and streams.refused(err):
             streams.silence(sys.stdout)
             say.error(f"stdout: cannot be written: {err.strerror}")
@@ -171,7 +171,7 @@ def overview() -> str:
 
 
 def parser_of(name: str) -> Parser:
-    """Return the parser of a command as its help text shows it."""
+    """Return the parser of a command as in its help text."""
     parser = _bare(name)
     _declare(parser, name, _module(name).arguments, helping=True)
     return parser
@@ -186,7 +186,7 @@ def _module(name: str) -> Any:
 
 
 def _chosen(words: Sequence[str]) -> str | None:
-    """Return the command of a command line, None when it only asks for help. Raises UsageError."""
+    """Return the command of a command line; None for a request of help. Raises UsageError."""
     if not words:
         raise UsageError("a COMMAND is missing; see nplconf --help")
     word = words[0]
@@ -203,7 +203,7 @@ def _chosen(words: Sequence[str]) -> str | None:
 def _declare(
     parser: argparse.ArgumentParser, name: str, own: Callable[[argparse.ArgumentParser], None], *, helping: bool
 ) -> None:
-    """Declare the arguments of the chosen command. helping: the help text is asked for."""
+    """Declare the arguments of the chosen command. helping: the help text is requested."""
     own(parser)
     if helping:
         usage = parser.format_usage().removeprefix("usage: ").strip()

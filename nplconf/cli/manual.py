@@ -1,4 +1,4 @@
-"""The man pages: nplconf(1), and one page per command, made from the tables of commands and options."""
+"""The man pages: nplconf(1), and one page per command, from the tables of commands and options."""
 
 from collections.abc import Iterator
 
@@ -84,6 +84,6 @@ def _entries(entries: tuple[Entry, ...]) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """Return the text so that troff prints it as it is; a line never begins with a request."""
+    """Return the text escaped for troff; no line begins with a request."""
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("'", "\\(aq")
     return f"\\&{escaped}" if escaped.startswith(".") else escaped

@@ -1,4 +1,4 @@
-"""Flags and environment variables of the option table, and the order in which sources of a value count.
+"""Flags and environment variables of the option table, and the precedence of their values.
 
 Precedence, highest first: flag, environment variable, config file, default. The table is in `nplconf.settings`.
 """
@@ -17,14 +17,14 @@ from nplconf.settings import CONFIG, Settings, options
 from nplconf.spelling import suggestion
 
 OPTIONS = tuple(option for option in options() if option.flag)
-"""What can be given on the command line and in the environment."""
+"""Options of the command line and the environment."""
 FLAGS = tuple(option.flag for option in OPTIONS)
 
 
 def add_to(parser: argparse.ArgumentParser, command: str) -> None:
-    """Declare all flags. Help texts show those that the command uses, by group; the others are accepted silently.
+    """Declare all flags. Help texts show the command's own by group; the others are accepted silently.
 
-    A flag that is not given leaves no entry in the namespace.
+    A missing flag leaves no entry in the namespace.
     """
     groups: dict[str, Any] = {}
     for option in OPTIONS:
@@ -43,7 +43,7 @@ def described(option: Option) -> str:
 
 
 def unknown(words: Sequence[str], known: Sequence[str]) -> UsageError:
-    """Return the error for words that no command takes. known: the flags of the command alone."""
+    """Return the error for unknown arguments. known: only the flags of the command."""
     flag = words[0].partition("=")[0]
     hint = suggestion(flag, (*FLAGS, *known)) if flag.startswith("-") else ""
     return UsageError(f"unrecognized arguments: {' '.join(words)}{hint}")
@@ -70,29 +70,29 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
 
 
 def settings(stored: Mapping[str, object], values: dict[str, Any], environ: Mapping[str, str]) -> Settings:
-    """Combine a config file's values (by key) with those of flags and environment (by field), which win."""
+    """Combine values of the config file (by key) with those of flags and environment (by field). The latter win."""
     merged: dict[str, Any] = {config.KEYS[key].name: value for key, value in stored.items()} | values
     if "node" not in merged:
         merged["node"], merged["node_origin"] = _node(environ)
-    if "plan_dir" in values:  # given for this run, so it is meant to be used, whatever the mode of the file
+    if "plan_dir" in values:  # given for this run, so it overrides the mode in the file
         merged["mode"] = "reviewed"
     return Settings(**merged)
 
 
 def _node(environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the name of this node's Node object where no option says it, and where that name comes from."""
+    """Return the name of this node's Node object without an option, and its origin."""
     if name := environ.get("NODE_NAME"):
         return name, "$NODE_NAME"
     return node_name.of_host(socket.gethostname()), "the host name"
 
 
 def without_config(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """Resolve without the config file, for a command that must not depend on it."""
+    """Return the settings without the config file, for commands that must not depend on it."""
     return settings({}, _from_environment(environ) | _from_flags(given), environ)
 
 
 def salvaged(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """Resolve what is valid, after `resolve` failed. A wrong key or variable counts as absent."""
+    """Return the settings from valid values only, after `resolve` failed. A wrong key or variable counts as missing."""
     try:
         values = _from_environment(environ) | _from_flags(given)
     except BadConfigError:
@@ -118,7 +118,7 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _value(option: Option, raw: Any, where: str, error: type[UsageError | BadConfigError]) -> object:
-    """Return the value of a flag or variable. The value of a switch that was given as a flag is True already."""
+    """Return the value of a flag or variable. A switch given as a flag is True already."""
     if raw is True:
         return raw
     try:

@@ -1,4 +1,4 @@
-"""What man pages and completions say about a command, read from its parser and from the tables."""
+"""The content of a command's man page and completion, from its parser and the tables."""
 
 import argparse
 from collections.abc import Iterable, Mapping
@@ -13,9 +13,8 @@ class Entry(NamedTuple):
     Attributes:
         flags: Its spellings; empty for an argument.
         metavar: The name of its value; "" for a switch.
-        words: The values it can have, where these are a fixed list.
+        words: Its possible values, if they are a fixed list.
         about: Its help text.
-
     """
 
     flags: tuple[str, ...]
@@ -25,7 +24,7 @@ class Entry(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One command. groups: title -> options from the option table."""
+    """One command. groups: title -> options of the option table."""
 
     name: str
     about: str
@@ -53,7 +52,7 @@ def _page(name: str) -> Page:
 
 
 def _own(declared: Iterable[argparse.Action]) -> Iterable[Entry]:
-    """Yield what only this command takes."""
+    """Yield the options and arguments of this command alone."""
     for action in declared:
         words = tuple(main.COMMANDS) if action.metavar == "COMMAND" else tuple(map(str, action.choices or ()))
         if action.dest != "help" and action.help != argparse.SUPPRESS:

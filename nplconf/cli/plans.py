@@ -1,4 +1,4 @@
-"""Plan files on the command line: given, found in a directory, read and checked."""
+"""Plan files on the command line: find, read and check them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,9 +21,11 @@ Document = TypeVar("Document")
 
 
 def given(named: str | None, settings: Settings) -> str | None:
-    """The plan file that binds this run: the one named, else the node's in planDir, else none (automatic mode).
+    """Return the plan file of this run: the named one, or the node's in planDir. None in automatic mode.
 
-    Raises BadConfigError for reviewed mode without a planDir, BadDataError for a node whose plan no directory can hold.
+    Raises:
+        BadConfigError: Reviewed mode without a planDir.
+        BadDataError: The node's name cannot be a file name.
     """
     if named:
         return named
@@ -37,7 +39,7 @@ def given(named: str | None, settings: Settings) -> str | None:
 
 
 def bounds(named: str | None, settings: Settings, *, exact: bool = False) -> Bounds:
-    """What binds this run: a plan, or in automatic mode the policy. Raises BadDataError, and as `given`."""
+    """Return what binds this run: a plan, or in automatic mode the policy. Raises BadDataError, and as `given`."""
     path = given(named, settings)
     if path:
         return Bounds(for_node(read(path), path, settings), exact=exact)
@@ -45,7 +47,7 @@ def bounds(named: str | None, settings: Settings, *, exact: bool = False) -> Bou
 
 
 def policy(settings: Settings) -> "Policy | None":
-    """The policy, if there is one. Raises BadDataError, after every problem was said."""
+    """Return the policy, None without one. Every problem is logged; then BadDataError is raised."""
     if not settings.policy:
         return None
     from nplconf.files import reading as files
@@ -56,14 +58,14 @@ def policy(settings: Settings) -> "Policy | None":
 
 
 def read(path: str) -> Plan:
-    """A plan without problems. Raises BadDataError, after every problem was said."""
+    """Return a plan without problems. Every problem is logged; then BadDataError is raised."""
     from nplconf.files import reading as files
     from nplconf.plan.reread import reread
 
     text = files.read_text(path)
     if plan := reread(text):
         return plan
-    # the schema costs more than a whole run in automatic mode
+    # validation by the schema costs more than a whole run in automatic mode
     from nplconf.plan.validate import load
 
     return _good(*load(text, path), path)
@@ -79,7 +81,7 @@ def _good(document: Document | None, problems: "Sequence[Problem]", path: str) -
 
 
 def for_node(plan: Plan, path: str, settings: Settings) -> Plan:
-    """The same plan when it is one for this node and range. Raises BadDataError."""
+    """Return the plan if it is for this node and range. Raises BadDataError."""
     of_node(plan, path, settings)
     allowed = settings.port_range
     if not allowed.first <= plan.port_range.first <= plan.port_range.last <= allowed.last:
@@ -88,7 +90,7 @@ def for_node(plan: Plan, path: str, settings: Settings) -> Plan:
 
 
 def of_node(plan: Plan, path: str, settings: Settings) -> Plan:
-    """The same plan when it is one for this node. Raises BadDataError."""
+    """Return the plan if it is for this node. Raises BadDataError."""
     if plan.node != settings.node:
         raise BadDataError(
             f"{escaped(path)}: a plan for node {plan.node}, this one is {escaped(settings.node)} (--node)"

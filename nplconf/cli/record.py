@@ -1,4 +1,4 @@
-"""What every run of `apply` leaves behind, however it ended: the clock of the last good one, and the textfile."""
+"""Record every run of `apply`, whatever its result: the time of the last successful run, and the textfile."""
 
 import contextlib
 import time
@@ -24,7 +24,7 @@ from nplconf.run.outcome import Result
 from nplconf.settings import Settings
 
 Publish = Callable[[Callable[[], str]], None]
-"""Takes what makes the text of a run's metrics."""
+"""Takes a function that returns the text of a run's metrics."""
 
 
 def recorded(
@@ -33,54 +33,54 @@ def recorded(
     run: Callable[[], Result],
     publish: Publish | None = None,
 ) -> tuple[Result, int]:
-    """Carry out a run and record its result. Return the result and the exit code; what the run raises goes on.
+    """Carry out a run and record its result. Return the result and the exit code. Errors of the run are raised again.
 
     Args:
-        settings: of the run.
-        worlds: of the run.
-        run: carries it out.
-        publish: takes the metrics.
+        settings: Those of the run.
+        worlds: The cluster and the node.
+        run: Carries it out.
+        publish: Takes the metrics.
     """
     began = time.monotonic()
     try:
         result = run()
     except Exception as err:
-        _leave(settings, worlds, getattr(err, "exit_code", 1), began, publish=publish)
+        _write_metrics(settings, worlds, getattr(err, "exit_code", 1), began, publish=publish)
         raise
     code = result.exit_code
     if completed(result):
         code = code or _note(settings)
-    problem = _leave(settings, worlds, code, began, result, publish)
+    problem = _write_metrics(settings, worlds, code, began, result, publish)
     if problem:
         result = replace(result, failures=(*result.failures, problem))
     return result, code or result.exit_code
 
 
 def completed(result: Result) -> bool:
-    """Return whether a run did all that it could. Stale rows and blocked removals are for people to decide."""
+    """Return whether a run did everything it could. Stale rows and blocked removals are for people to decide."""
     blocked = result.exit_code == metrics.BLOCKED and not result.decision.unusable and not result.failures
     return result.exit_code in (0, metrics.STALE) or blocked
 
 
 def failed(settings: Settings, code: int) -> None:
-    """Leave behind that a run could not even begin."""
-    _leave(settings, worlds_of(settings), code, time.monotonic())
+    """Record a run that could not begin."""
+    _write_metrics(settings, worlds_of(settings), code, time.monotonic())
 
 
 def _note(settings: Settings) -> int:
-    """Write down that all is well: 0, or 5 where the state directory takes nothing."""
+    """Write the time of success. Return 0, or 5 if the state directory cannot be written."""
     now = success.Success(state.boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME), time.time())
     try:
         success.note(settings.state_dir, now)
     except OSError as err:
         say.error(
-            f"{settings.state_dir}: cannot be written ({err.strerror}): the node is in order, and nothing remembers it"
+            f"{settings.state_dir}: cannot be written ({err.strerror}): the run succeeded, but its time is not recorded"
         )
         return 5
     return 0
 
 
-def _leave(
+def _write_metrics(
     settings: Settings,
     worlds: Worlds,
     code: int,
@@ -88,7 +88,7 @@ def _leave(
     result: Result | None = None,
     publish: Publish | None = None,
 ) -> Failure | None:
-    """Write the metrics; return the failure where that is not possible."""
+    """Write the metrics. Return the failure if that is not possible."""
     if not settings.textfile and not publish:
         return None
     now = time.time()
@@ -111,7 +111,7 @@ def _leave(
 
 def _write(textfile: str, text: str, result: Result | None) -> Failure | None:
     try:
-        # readable for the collector, which takes files named *.prom only
+        # readable for the collector, which reads only files named *.prom
         writing.replace(Path(textfile), text.encode(), mode=0o644)
     except OSError as err:
         message = f"the metrics cannot be written: {err.strerror}"
@@ -122,7 +122,7 @@ def _write(textfile: str, text: str, result: Result | None) -> Failure | None:
 
 
 def _expiry(settings: Settings) -> float:
-    """Seconds since 1970; NaN where the credentials of this run have no known end, or there were none."""
+    """Return the end of the credentials in seconds since 1970; NaN if unknown or without credentials."""
     if settings.cluster_state or settings.no_cluster:
         return nan
     from nplconf.cluster.api import credentials, validity
@@ -133,7 +133,7 @@ def _expiry(settings: Settings) -> float:
 
 
 def _count(settings: Settings, code: int, result: Result | None) -> Counters:
-    """Count this run. Where the state directory cannot be written, the run itself has said so."""
+    """Count this run. If the state directory cannot be written, the run itself has reported it."""
     done = [change.action for change in result.done] if result else []
     steps = [failure.step for failure in result.failures] if result else []
     total = counters.load(settings.state_dir).after(metrics.result_of(code), done, steps)
@@ -143,7 +143,10 @@ def _count(settings: Settings, code: int, result: Result | None) -> Counters:
 
 
 def _last_success(settings: Settings, now: float) -> float:
-    """Seconds since 1970; 0: never. The state directory's word may be a minute older than that of the metrics."""
+    """Return the time of the last success in seconds since 1970; 0: never.
+
+    The time in the state directory may be a minute older than that in the textfile.
+    """
     last = success.last(settings.state_dir)
     before = 0.0
     with contextlib.suppress(BadDataError, ValueError):
@@ -159,7 +162,7 @@ def _backend(settings: Settings, worlds: Worlds) -> str:
 
 
 def _rules_alone(worlds: Worlds) -> Counts:
-    """What is in the kernel after a run that came to nothing; no number where no family can be read either."""
+    """Return the counts of the kernel's rules after a failed run; NaN if no family can be read."""
     try:
         node = worlds.node()
         found = node.read().found

@@ -1,4 +1,4 @@
-"""Messages: everything for a person that is not the command's result goes to stderr, one line each, escaped."""
+"""Messages on stderr, one escaped line each: everything for a person that is not the command's result."""
 
 import json
 import os
@@ -11,16 +11,16 @@ from nplconf.cli import streams
 from nplconf.settings import Settings
 
 MOST = 100
-"""Messages of one kind."""
+"""The most messages of one kind."""
 _PRIORITY = {"error": 3, "warning": 4, "notice": 5, "info": 6}
-"""syslog's numbers, which the journal reads from a `<N>` prefix."""
+"""syslog's priorities, which the journal reads from a `<N>` prefix."""
 
 _format = "text"
 _verbose = False
 
 
 def prepare(words: Sequence[str], environ: Mapping[str, str]) -> None:
-    """Set how this process speaks of a command line or a configuration that is wrong, as far as they can tell."""
+    """Configure messages before options are parsed, as far as command line and environment can be read."""
     given = [second for first, second in pairwise(words) if first == "--log-format"]
     given += [word.removeprefix("--log-format=") for word in words if word.startswith("--log-format=")]
     form = given[-1] if given else environ.get("NPLCONF_LOG_FORMAT")
@@ -29,7 +29,7 @@ def prepare(words: Sequence[str], environ: Mapping[str, str]) -> None:
 
 
 def configure(settings: Settings) -> None:
-    """Set how this process speaks, once all is known."""
+    """Configure messages from the settings."""
     _speak(settings.log_format, verbose=settings.verbose)
 
 
@@ -39,12 +39,12 @@ def _speak(form: str, *, verbose: bool) -> None:
 
 
 def error(message: str, **fields: object) -> None:
-    """Something failed."""
+    """Report a failure."""
     _write("error", message, fields)
 
 
 def each(say: Callable[[str], None], messages: Iterable[str]) -> None:
-    """Say the first hundred messages, and how many more there are: tenants may cause any number of them in each run."""
+    """Report the first hundred messages and the number of the others: tenants may cause any number in each run."""
     there = iter(messages)
     for message in islice(there, MOST):
         say(message)
@@ -53,23 +53,23 @@ def each(say: Callable[[str], None], messages: Iterable[str]) -> None:
 
 
 def warning(message: str, **fields: object) -> None:
-    """Something an operator should look at."""
+    """Report what an operator should check."""
     _write("warning", message, fields)
 
 
 def notice(message: str, **fields: object) -> None:
-    """Something changed."""
+    """Report a change."""
     _write("notice", message, fields)
 
 
 def info(message: str, **fields: object) -> None:
-    """What is done; only with --verbose."""
+    """Report a step, only with --verbose."""
     if _verbose:
         _write("info", message, fields)
 
 
 def unexpected(err: BaseException) -> None:
-    """A bug of ours: its type and text; with --verbose where it came from."""
+    """Report a bug of nplconf: type and text of the exception; with --verbose the place, too."""
     error(f"unexpected {type(err).__name__}: {err}; this is a bug, --verbose shows where")
     if _verbose:
         import traceback
@@ -91,5 +91,5 @@ def _write(level: str, message: str, fields: dict[str, object]) -> None:
     prefix = f"<{_PRIORITY[level]}>" if to_journal() else ""
     try:
         print(prefix + line, file=sys.stderr, flush=True)
-    except OSError:  # nobody listens any more
+    except OSError:  # stderr is closed
         streams.silence(sys.stderr)

@@ -1,6 +1,6 @@
-"""The completion scripts of bash, zsh and fish, made from the same pages as the man pages.
+"""The completion scripts of bash, zsh and fish, from the same data as the man pages.
 
-A script knows commands, options and fixed values. It asks `nplconf completion` for node names and live ports only when
+A script contains commands, options and fixed values. For node names and live ports it calls `nplconf completion` when
 one of these is completed.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from nplconf.cli.pages import Entry, Page, pages
 
 PROMPTED = "nplconf completion nodes --"
-"""Prints the node names that are in the files of the command line that follows."""
+"""Prints the node names in the files of the command line that follows."""
 PORTS = "nplconf completion ports"
 
 
@@ -20,7 +20,7 @@ def script(shell: str) -> str:
 
 
 def _source(entry: Entry) -> str:
-    """Return where the values of an entry come from: words, nodes, ports, dir, file or "" (nothing is known)."""
+    """Return the source of an entry's values: words, nodes, ports, dir, file or "" (unknown)."""
     if entry.words:
         return "words"
     if "--node" in entry.flags:

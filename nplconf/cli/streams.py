@@ -1,6 +1,6 @@
-"""The standard streams of a process whose caller has closed them, or takes nothing from them any more.
+"""The standard streams, if the caller has closed them or reads no more.
 
-What is said or printed is for somebody who may be gone; a run is not left half done for that.
+A run is not interrupted because nobody reads its output.
 """
 
 import errno
@@ -11,14 +11,15 @@ from typing import TextIO
 
 
 def open_missing() -> None:
-    """Put /dev/null where a standard descriptor is closed.
+    """Open /dev/null for each closed standard descriptor.
 
-    Else a file of ours would get its number, and be what a child, or a `print`, writes to. stdin stays known as closed.
+    Otherwise the next opened file would get its number, and child processes and `print` would write to it. sys.stdin
+    stays None.
     """
     for number in (0, 1, 2):
         try:
             os.fstat(number)
-        except OSError:  # it is the lowest free number, as those below it are there by now
+        except OSError:  # the descriptor is the lowest free number, since all lower ones are open
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
@@ -27,22 +28,22 @@ def open_missing() -> None:
 
 
 def show_anything() -> None:
-    """Have stdout, as stderr, escape what its character set lacks: no name from the cluster ends a run half-way."""
+    """Make stdout escape what its character set lacks, as stderr does, so that no name from the cluster ends a run."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def silence(stream: TextIO) -> None:
-    """Let all that is still to be written to a stream vanish, so that nothing complains of it at exit."""
+    """Redirect a stream to /dev/null, so that flushing it at exit raises no error."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def refused(err: OSError) -> bool:
-    """Whether an error is that of a write to an open descriptor which takes nothing more.
+    """Return whether an error comes from a write to an open descriptor, which can only be stdout.
 
-    Every other file that is written has a name in its error, or one who knows what it is for: what is left is stdout.
+    An error of any other written file has a file name, or its caller handles it.
     """
     full = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
     return err.filename is None and err.errno in full

@@ -1,4 +1,4 @@
-"""The two worlds of a run, as the settings name them, and one look at both."""
+"""Open the cluster and the node of a run according to the settings."""
 
 import functools
 from collections.abc import Callable
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class Worlds(NamedTuple):
-    """How a run gets at both worlds. Each is opened once, when it is needed: a plan without a cluster needs none."""
+    """The functions that open the cluster and the node. Each is opened once, when needed: some runs need no cluster."""
 
     node: "Callable[[], Node]"
     cluster: Callable[[], Cluster]
 
 
 def worlds(settings: Settings) -> Worlds:
-    """Return the worlds of one run."""
+    """Return the functions for one run."""
     return Worlds(functools.cache(lambda: open_node(settings)), functools.cache(lambda: open_cluster(settings)))
 
 
 def open_cluster(settings: Settings) -> Cluster:
-    """Files where there are any, else the API server; nothing is read yet."""
+    """Return the cluster in files, or else the API server. Nothing is read yet."""
     if settings.cluster_state:
         from nplconf.cluster.file.dump import FileCluster
 
@@ -45,19 +45,22 @@ def open_cluster(settings: Settings) -> Cluster:
 
 
 def open_node(settings: Settings) -> LinuxNode:
-    """Open this machine. Nothing is read yet but what chooses the backend of rules."""
+    """Open this machine. Nothing is read yet, except to choose the backend."""
     node = LinuxNode.open(settings)
     say.info(f"node {settings.node}: {node.backend}, range {settings.port_range}, state in {settings.state_dir}")
     return node
 
 
 def look(settings: Settings, bounds: "Bounds") -> "Review":
-    """Compare the node with what it must be, also beside an Antrea agent; nothing is changed."""
+    """Compare the node with the wanted state, even beside an Antrea agent. Nothing is changed."""
     return preview(replace(settings, force=True), bounds)
 
 
 def preview(settings: Settings, bounds: "Bounds") -> "Review":
-    """What a run would decide now; nothing is changed. With --no-cluster a plan is taken at its word."""
+    """Return what a run would decide now. Nothing is changed.
+
+    With --no-cluster, every row of the plan counts as requested.
+    """
     from nplconf.run.reconcile import review, review_plan
 
     if bounds.plan and settings.no_cluster:

@@ -1,4 +1,4 @@
-"""`nplconf adopt`: takes over the node ports of an Antrea agent that was stopped, with their numbers."""
+"""`nplconf adopt`: take over the node ports of a stopped Antrea agent, with their numbers."""
 
 import argparse
 from collections.abc import Iterable
@@ -21,17 +21,17 @@ from nplconf.run.outcome import Result
 from nplconf.settings import Settings
 
 MARKS: dict[Verdict, str] = {"kept": "ok", "moved": "change", "withdrawn": "delete", "removed": "delete"}
-"""The kind of table line of each verdict."""
+"""The style of a table line, by verdict."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what only this command takes."""
+    """Declare the arguments of this command."""
     parser.add_argument("--from", choices=("antrea",), default="antrea", help="whose node ports (antrea)")
     parser.add_argument("--check", "--dry-run", action="store_true", help="only list what would become of each port")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Return the exit code of the last run; with --check 4 where nothing can be taken over, else 0."""
+    """Return the exit code of the last run. With --check: 4 if nothing can be taken over, else 0."""
     if settings.no_cluster:
         raise UsageError("adopt needs a cluster: an address of a rule names its owner by the Pods of this node")
     if arguments.check:

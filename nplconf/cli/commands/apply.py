@@ -1,4 +1,4 @@
-"""`nplconf apply [PLAN]`: makes the node match, looks again, annotates Pods."""
+"""`nplconf apply [PLAN]`: write the wanted rules, verify them, and annotate the Pods."""
 
 import argparse
 import contextlib
@@ -21,13 +21,13 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What only this command takes."""
+    """Declare the arguments of this command."""
     plan_command.plan_arguments(parser)
     parser.add_argument("--check", "--dry-run", action="store_true", help="only show what would change, as `plan` does")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """One run, under the node's lock."""
+    """Carry out one run under the node's lock, and return its exit code."""
     if arguments.check:
         return plan_command.run(arguments, settings)
     both = worlds(settings)
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """As every command's. A broken config file is a failed run, which the metrics show as far as they can."""
+    """Return the settings, as for every command. A broken config file counts as a failed run in the metrics."""
     try:
         return options.resolve(given, environ)
     except BadConfigError as err:
@@ -57,14 +57,14 @@ Run = Callable[[Cluster, Node, Settings, Bounds], Result]
 
 
 def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds], run: Run = apply) -> Result:
-    """Carry out one run, under the node's lock.
+    """Carry out one run under the node's lock.
 
     Args:
-        settings: of this run.
-        worlds: the cluster and the node.
-        bounds: reads the plan or the policy; called under the lock. Where it raises BadDataError, the node is brought
-            back to the last good plan, and the error goes on.
-        run: what to do against a cluster.
+        settings: Those of this run.
+        worlds: The cluster and the node.
+        bounds: Reads the plan or the policy; called under the lock. If it raises BadDataError, the node is restored
+            to the last good plan, and the error is raised again.
+        run: The function that carries out a run with a cluster.
     """
     if not settings.force:
         datapath.refuse_bypass()
@@ -85,7 +85,7 @@ def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds], 
 
 
 def _keep_last(node: Node, worlds: Worlds, settings: Settings, why: BadDataError) -> None:
-    """Bring the node back to the last good plan: a plan that cannot be read asks for no change."""
+    """Restore the node to the last good plan. An unreadable plan requests no change."""
     try:
         result = _kept(node, worlds, settings, str(why))
     except NplconfError as err:
@@ -110,7 +110,7 @@ def _kept(node: Node, worlds: Worlds, settings: Settings, why: str) -> Result | 
 
 
 def report(result: Result, settings: Settings) -> None:
-    """Say and print what came of a run."""
+    """Print the result of a run, and log its warnings and errors."""
     decision = result.decision
     plan_command.say_figures(decision)
     if settings.no_hold and not settings.quiet:
@@ -132,7 +132,7 @@ def report(result: Result, settings: Settings) -> None:
 
 
 def _log_lasting(decision: Decision, settings: Settings) -> None:
-    """Log what only a person can end, once: why the run is blocked, and each stale row of the plan."""
+    """Log lasting conditions once, since only a person can end them: the reason of a blocked run, and each stale row."""
     why = plan_command.why_blocked(decision)
     rows = [text.removeprefix("! ") for _, text in table.stale(decision.stale)]
     for message in reported.new(settings.state_dir, [*filter(None, [why]), *rows]):
@@ -155,7 +155,7 @@ def _lines(result: Result) -> list[table.Line]:
 
 
 def _log(result: Result, settings: Settings) -> None:
-    """One record per changed mapping, and per failure."""
+    """Log one record per changed mapping and per failure."""
     if settings.quiet:
         for change in result.done:
             say.notice(f"{change.action} {table.change(change)}", **data.change_record(change))

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     from nplconf.watch.hub import Cause, Hub
 
 FIRST_LISTS_SECONDS = 30.0
-"""How long the first list of a cluster may take before that is reported as a failure."""
+"""Seconds for the first lists of a cluster. After that a failure is reported."""
 COMMAND_SECONDS = 45.0
-"""How long the command of --on-change may take."""
+"""Seconds for the command of --on-change."""
 
 Write = Callable[[dict[str, Any]], str]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare which backends are listed, in which format, and where they go."""
+    """Declare the arguments of this command."""
     parser.add_argument(
         "service", nargs="?", metavar="NAMESPACE/SERVICE[:PORT]", help="only this Service, or this port of it"
     )
@@ -44,7 +44,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Write the list once, or whenever it changes."""
+    """Write the list once, or with --follow whenever it changes."""
     _check(arguments, settings)
     wanted = _wanted(arguments.service) if arguments.service else None
     output = Output(arguments, settings, wanted)
@@ -58,9 +58,9 @@ class Output:
     """Writes the list, and runs the command after a change.
 
     Args:
-        arguments: of the command line.
-        settings: has the command.
-        wanted: what the list is restricted to.
+        arguments: Those of the command line.
+        settings: Those of this process; they have the command.
+        wanted: The Services to list; empty for all.
     """
 
     def __init__(self, arguments: argparse.Namespace, settings: Settings, wanted: Wanted | None) -> None:
@@ -73,9 +73,11 @@ class Output:
         """The file has changed, and the command has not succeeded since."""
 
     def write(self, cluster: ClusterState) -> bool:
-        """Write the list of a cluster state where it differs. Return False when the command failed.
+        """Write the list of a cluster state if it differs. Return False if the command failed.
 
-        Raises PermissionDeniedError, and BadDataError of a template.
+        Raises:
+            PermissionDeniedError: The file cannot be written.
+            BadDataError: The template is wrong.
         """
         found = collect(cluster, self._wanted)
         self._warn(cluster)
@@ -96,7 +98,7 @@ class Output:
             self._printed = text
 
     def _warn(self, cluster: ClusterState) -> None:
-        """Say why the list of one Service is empty."""
+        """Warn that the list of a Service is empty, with the reason."""
         wanted = self._wanted
         if wanted is None:
             return
@@ -136,7 +138,7 @@ def _check(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def _wanted(text: str) -> Wanted:
-    """Return what NAMESPACE/SERVICE[:PORT] names. Raises UsageError."""
+    """Parse NAMESPACE/SERVICE[:PORT]. Raises UsageError."""
     key, colon, port = text.partition(":")
     namespace, _, service = key.partition("/")
     good = label(namespace) and label(service) and (not colon or (port.isdecimal() and port.isascii()))
@@ -146,7 +148,7 @@ def _wanted(text: str) -> Wanted:
 
 
 def _writer(arguments: argparse.Namespace) -> Write:
-    """Return what turns the document into text. A template is read once. Raises BadDataError."""
+    """Return the function that turns the document into text. A template is read only once. Raises BadDataError."""
     path = arguments.template
     if not path:
         return FORMATS[arguments.format or "json"]
@@ -194,13 +196,13 @@ def _follow(output: Output, settings: Settings) -> None:
 
 
 class Job:
-    """One run of --follow. While the cluster cannot be read, the last list stays as it is.
+    """One run of --follow. While the cluster cannot be read, the last list stays.
 
     Args:
-        output: writes the list.
-        hub: starts the next attempt after a failure.
-        snapshot: returns the cluster.
-        period: seconds after which the list is written without any event.
+        output: Writes the list.
+        hub: Starts the next attempt after a failure.
+        snapshot: Returns the cluster state.
+        period: Seconds after which the list is written without any event.
     """
 
     def __init__(self, output: Output, hub: "Hub", snapshot: Callable[[], ClusterState], period: float) -> None:
@@ -232,8 +234,8 @@ class Job:
     def _again(self) -> None:
         from nplconf.watch import pace
 
-        seconds = pace.backoff(self._failures, random.random())  # noqa: S311 nothing secret depends on it
-        if self._timer:  # a resync may fail before it: with one more timer each, attempts would pile up
+        seconds = pace.backoff(self._failures, random.random())  # noqa: S311 not for secrets
+        if self._timer:  # a resync may fail before the timer ends: one more timer for each failure would pile up
             self._timer.cancel()
         self._timer = threading.Timer(seconds, self._hub.again)
         self._timer.daemon = True

@@ -1,4 +1,4 @@
-"""`nplconf cleanup`: removes every rule and annotation of nplconf from this node; with --check it only lists them."""
+"""`nplconf cleanup`: remove every rule and annotation of nplconf from this node. With --check only list them."""
 
 import argparse
 from collections.abc import Iterable
@@ -16,12 +16,12 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what only this command takes."""
+    """Declare the arguments of this command."""
     parser.add_argument("--check", "--dry-run", action="store_true", help="only list what would be removed")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Return 0 when nothing is left (with --check: when everything could be read), else 5 with each failure named."""
+    """Return 0 if nothing is left (with --check: if everything could be read), else 5. Each failure is logged."""
     if arguments.check:
         return _check(settings)
     failures = clean_up(settings)
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def clean_up(settings: Settings) -> tuple[Failure, ...]:
-    """Clean the node under its lock. When the cluster cannot be read the annotations stay, which is a failure."""
+    """Clean the node under its lock. If the cluster cannot be read, the annotations stay, which is a failure."""
     state.make_directory(settings.state_dir)
     with locked(settings.state_dir):
         cluster, failures = _cluster(settings)
@@ -45,7 +45,7 @@ def clean_up(settings: Settings) -> tuple[Failure, ...]:
 
 
 def annotations(settings: Settings) -> str:
-    """Return the sentence that says what became of the annotations."""
+    """Return a sentence on the result for the annotations."""
     if settings.no_cluster:
         return "The annotations of its Pods are left as they are."
     if settings.withdraw_as == "empty":
@@ -54,12 +54,12 @@ def annotations(settings: Settings) -> str:
 
 
 def say_failures(failures: Iterable[Failure]) -> None:
-    """Log each failure by name."""
+    """Log each failure."""
     say.each(say.error, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in failures))
 
 
 def _cluster(settings: Settings) -> tuple[Cluster | None, tuple[Failure, ...]]:
-    """Return the cluster, None with --no-cluster or when it cannot be opened, and why it cannot."""
+    """Return (cluster, error). The cluster is None with --no-cluster, or if it cannot be opened."""
     if settings.no_cluster:
         say.warning("--no-cluster: the annotations of Pods are left as they are")
         return None, ()

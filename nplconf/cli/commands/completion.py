@@ -1,6 +1,6 @@
-"""`nplconf completion bash|zsh|fish`: prints a completion script.
+"""`nplconf completion bash|zsh|fish`: print a completion script.
 
-The script asks `completion nodes` and `completion ports` for what it cannot know.
+For values that the script cannot know, it calls `completion nodes` and `completion ports`.
 """
 
 import argparse
@@ -14,13 +14,13 @@ from nplconf.settings import Settings
 
 SHELLS = ("bash", "zsh", "fish")
 resolve = options.salvaged
-"""A config file that is wrong must not break a prompt."""
+"""Return the settings. A wrong config file must not break a prompt."""
 _MOST = 4 * 2**20
-"""Bytes of a file that is read for node names. Parsing takes about 1 s per 4 MiB, and somebody waits at a prompt."""
+"""Bytes of a file that are read for node names. Parsing takes about 1 s per 4 MiB, while a user waits at a prompt."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the shell."""
+    """Declare the arguments of this command."""
     kinds = (*SHELLS, "nodes", "ports")
     parser.add_argument(
         "kind", choices=kinds, help="the shell; nodes and ports print what the scripts offer: node names, live ports"
@@ -29,7 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Print the script or the words. What cannot be read offers no word: a prompt is no place for an error."""
+    """Print the script or the words. What cannot be read gives no words, since a prompt must show no error."""
     from nplconf.cli import shells
 
     if arguments.kind in SHELLS:
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _ports(settings: Settings) -> Iterator[str]:
-    """Yield the live node ports, as `explain` takes them."""
+    """Yield the live node ports in the form that `explain` accepts."""
     from nplconf.cli.worlds import open_node
     from nplconf.run.reconcile import show
 
@@ -51,7 +51,7 @@ def _ports(settings: Settings) -> Iterator[str]:
 
 
 def _nodes(words: Iterable[str]) -> Iterator[str]:
-    """Yield the node names of the plans, plan directories and cluster state files of a command line."""
+    """Yield the node names in the plans, plan directories and cluster state files of a command line."""
     for path in map(Path, words):
         if path.is_dir():
             yield from (plan.stem for plan in path.glob("*.yaml"))

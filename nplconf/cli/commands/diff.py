@@ -1,4 +1,4 @@
-"""`nplconf diff A [B]`: two plans, or a plan and the node."""
+"""`nplconf diff A [B]`: compare two plans, or a plan and the node."""
 
 import argparse
 
@@ -12,14 +12,14 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The two sides."""
+    """Declare the arguments of this command."""
     parser.add_argument("a", metavar="A", help="a plan")
     parser.add_argument("b", metavar="B", nargs="?", help="the plan that follows it; else A against what the node has")
     parser.add_argument("--detailed-exitcode", action="store_true", help="exit 2 when they differ")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """What leads from A to B, or from the node to A; of what is skipped, what A did not skip."""
+    """Print the changes from A to B, or from the node to A. Of skipped rows, print those that A does not have."""
     first = plans.read(arguments.a)
     if arguments.b:
         after, known = plans.read(arguments.b), set(first.skipped)
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _from_node(plan: Plan, settings: Settings) -> Diff:
-    """Only rules are compared: of a hostPort the node has nothing that is ours."""
+    """Return the changes from the node to a plan, for rules only: the node has no rule of nplconf for a hostPort."""
     live, warnings = show(open_node(settings), settings)
     for message in warnings:
         say.warning(message)

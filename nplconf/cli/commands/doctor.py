@@ -24,11 +24,11 @@ STYLES = {"ok": "add", "warn": "change", "fail": "failed"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Add nothing to the options of every command."""
+    """Declare no argument beside the common options."""
 
 
 def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
-    """Return the settings without the options that are wrong: the check `config` reports those."""
+    """Return the settings without wrong options. The check `config` reports those."""
     try:
         return options.resolve(given, environ)
     except BadConfigError:
@@ -62,7 +62,7 @@ def _sources(arguments: argparse.Namespace, settings: Settings) -> Sources:
 
 
 def _wanted(settings: Settings) -> Mapping[str, str]:
-    """Return the files of an installation of this nplconf, under the one of its names that fits best."""
+    """Return the files of an installation of this nplconf, called by the name that fits best."""
     wanted = [install_units.wanted(settings, name) for name in systemd.names(install_units.called())]
     return min(wanted, key=lambda files: len(differing(files)))
 
@@ -76,7 +76,7 @@ def _wrong_options(arguments: argparse.Namespace, settings: Settings) -> Iterato
 
 
 def _wrong_files(settings: Settings) -> Iterator[Fault]:
-    """Yield what is wrong with the files that the configuration names."""
+    """Yield the problems of the files that the configuration names."""
     reviewed = settings.mode == "reviewed"
     named = settings.plan_dir if reviewed else settings.policy
     try:
@@ -108,7 +108,7 @@ def _lines(found: Mapping[str, Verdict]) -> list[table.Line]:
 
 
 def _summary(found: Mapping[str, Verdict]) -> str:
-    """Return the last line: how many checks came to which status; those that saw nothing are counted by themselves."""
+    """Return the last line: the number of checks by status. Checks that saw nothing are counted separately."""
     counts = [f"{sum(v.status == status and v.checked for v in found.values())} {status}" for status in STYLES]
     unseen = sum(not verdict.checked for verdict in found.values())
     return f"Doctor: {', '.join([*counts, *([f'{unseen} not checked'] if unseen else [])])}."

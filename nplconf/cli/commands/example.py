@@ -1,4 +1,4 @@
-"""`nplconf example [NAME]`: prints an example file that is installed with nplconf, or lists all of them."""
+"""`nplconf example [NAME]`: print an example file that is installed with nplconf, or list all of them."""
 
 import argparse
 from importlib.resources import files
@@ -25,11 +25,11 @@ EXAMPLES = {
     "cleanup-job": ("kubernetes/daemonset/cleanup-job.yaml", "a Job that removes nplconf from a node"),
     "alerts": ("prometheus/alerts.yaml", "alert rules for the metrics"),
 }
-"""Name -> file below examples/, and what it is."""
+"""Name -> (file below examples/, description)."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare which example."""
+    """Declare the arguments of this command."""
     parser.add_argument(
         "name", nargs="?", choices=tuple(EXAMPLES), metavar="NAME", help=f"one of {', '.join(EXAMPLES)}"
     )

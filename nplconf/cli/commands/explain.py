@@ -13,12 +13,12 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What is asked for."""
+    """Declare the arguments of this command."""
     parser.add_argument("what", metavar="WHAT", help=FORMS)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """0, also for what does not exist; 4 where the cluster is not this node's."""
+    """Print the explanation. Return 0, also for what does not exist; 4 if the cluster is not this node's."""
     try:
         what = parse(arguments.what)
     except ValueError as err:

@@ -1,4 +1,4 @@
-"""`nplconf help [COMMAND]`: prints the help text of a command; writes the man pages."""
+"""`nplconf help [COMMAND]`: print the help text of a command, or write the man pages."""
 
 import argparse
 
@@ -9,11 +9,11 @@ from nplconf.settings import Settings
 from nplconf.spelling import suggestion
 
 resolve = options.without_config
-"""Help must not depend on the config file."""
+"""Return the settings without the config file: help must not depend on it."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command, and the directory of the man pages."""
+    """Declare the arguments of this command."""
     parser.add_argument("of", nargs="?", metavar="COMMAND", help="the command; without it all commands are listed")
     parser.add_argument("--man-pages", metavar="DIR", help="write the man pages of all commands to this directory")
 

@@ -1,4 +1,4 @@
-"""`nplconf hold`: the daemon that holds every number of the range."""
+"""`nplconf hold`: run the daemon that holds every port of the range."""
 
 import argparse
 import gc
@@ -9,7 +9,7 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What only this command takes."""
+    """Declare the arguments of this command."""
     parser.add_argument(
         "--reserve",
         action="store_true",
@@ -24,7 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def refuse_beside_agent() -> None:
-    """Raise BlockedError beside an Antrea agent: the daemon would take the node ports that the agent is to give."""
+    """Raise BlockedError beside an Antrea agent: the daemon would bind the node ports that the agent serves."""
     from nplconf.node import antrea
     from nplconf.rules.antrea import live_agent
 
@@ -33,7 +33,7 @@ def refuse_beside_agent() -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Runs until SIGTERM; with --reserve it ends at once."""
+    """Run until SIGTERM. With --reserve, reserve the range and return at once."""
     if arguments.reserve:
         from nplconf.install.reserved import reserve
 

@@ -1,4 +1,4 @@
-"""`nplconf install-units [--now]`: writes the systemd units that run nplconf on this node."""
+"""`nplconf install-units [--now]`: write the systemd units that run nplconf on this node."""
 
 import argparse
 import os
@@ -14,11 +14,11 @@ from nplconf.output import structured, table
 from nplconf.settings import CONFIG, DEFAULT_STATE, Settings
 
 AT_BOOT = ("nplconf-hold.socket", "nplconf-hold.service", units.RELOADS)
-"""What is enabled and started in either mode."""
+"""The units that are enabled and started in either mode."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What only this command takes."""
+    """Declare the arguments of this command."""
     parser.add_argument("--now", action="store_true", help="enable the units, and start them")
     parser.add_argument(
         "--mode",
@@ -29,13 +29,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Write the units; a second run changes nothing. Raises PermissionDeniedError, UnavailableError."""
+    """Write the units. A second run changes nothing. Raises PermissionDeniedError, UnavailableError."""
     if os.geteuid():
         raise PermissionDeniedError(f"install-units writes to {units.UNIT_DIRECTORY}: run it as root")
     if arguments.now and not systemd.runs():
         raise UnavailableError("systemd does not run here: without --now the units are written for the next boot")
     if arguments.now and not settings.force:
-        refuse_beside_agent()  # the daemon's unit may not see other processes
+        refuse_beside_agent()  # the daemon's unit cannot see other processes
     if settings.config != CONFIG:
         say.warning(f"the units read {CONFIG}, not {settings.config}")
     for path in systemd.unreadable(systemd.runs_from(called())):
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     before = frozenset(path for path in units.PATHS if Path(path).exists())
     changed = systemd.write(wanted(settings, called()))
     if settings.state_dir != DEFAULT_STATE:
-        state.make_directory(settings.state_dir)  # the job could not, in a file system that is read-only for it
+        state.make_directory(settings.state_dir)  # the job cannot: its file system is read-only
     if systemd.runs():
         _make_known()
     mode = arguments.mode or systemd.mode()
@@ -54,12 +54,12 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def called() -> tuple[str, ...]:
-    """The command that calls this nplconf again."""
+    """Return the command that runs this nplconf again."""
     return systemd.called_as(sys.argv[0], os.environ)
 
 
 def wanted(settings: Settings, command: tuple[str, ...]) -> dict[str, str]:
-    """Every file of an installation of this nplconf, called as `command`, with these settings."""
+    """Return path -> text of every file of an installation of this nplconf with these settings."""
     packaged = systemd.packaged()
     page = units.PAGE if packaged and command == (units.PLACEHOLDER,) else units.page()
     needed = systemd.runs_from(command)
@@ -78,7 +78,10 @@ def wanted(settings: Settings, command: tuple[str, ...]) -> dict[str, str]:
 
 
 def _read(settings: Settings) -> set[str]:
-    """What the configuration names: the directory of a file, as a kubeconfig names others; in /tmp the file alone."""
+    """Return the paths that the configuration names.
+
+    For a file this is its directory, as a kubeconfig names other files; in /tmp it is the file.
+    """
     files = [*settings.cluster_state, settings.kubeconfig, settings.policy]
     paths = [Path(file).absolute() for file in files if file]
     beside = {path if str(path.parent) in units.PRIVATE else path.parent for path in paths}
@@ -86,21 +89,21 @@ def _read(settings: Settings) -> set[str]:
 
 
 def _make_known() -> None:
-    """Make user and directories; by name, as a package has these files in /usr/lib."""
+    """Create the user and the directories. Called by name, since a package has these files in /usr/lib."""
     systemd.call("systemd-sysusers", Path(units.SYSUSERS).name)
     systemd.call("systemd-tmpfiles", "--create", Path(units.TMPFILES).name)
     systemd.call("systemctl", "daemon-reload")
 
 
 def _start(hold_socket: str, mode: str) -> None:
-    """Enable the units, and run what is installed now: a daemon that runs gives its sockets to its successor.
+    """Enable the units, and start the installed version. A running daemon passes its sockets to its successor.
 
-    The unit of the other mode is disabled, and stopped by the start of this one's. Rules stay meanwhile.
+    The unit of the other mode is disabled, and the start of this mode's unit stops it. Rules stay meanwhile.
     """
     job = units.MODES[mode]
     systemd.call("systemctl", "disable", *(unit for unit in units.MODES.values() if unit != job))
     systemd.call("systemctl", "enable", job, *AT_BOOT, *units.FOLLOWERS)
-    # one that listened elsewhere listens nowhere since systemd was told; with it the daemon is restarted, not stopped
+    # after daemon-reload, a socket unit with another path listens nowhere; its restart also restarts the daemon
     systemd.call("systemctl", "start" if Path(hold_socket).is_socket() else "restart", "nplconf-hold.socket")
     systemd.call("systemctl", "restart", "nplconf-hold.service")
     firewalls = systemd.active(f"{name}.service" for name in units.FIREWALLS)

@@ -1,4 +1,4 @@
-"""`nplconf plan [PLAN]`: what `apply` would change here."""
+"""`nplconf plan [PLAN]`: show what `apply` would change on this node."""
 
 import argparse
 
@@ -13,19 +13,19 @@ from nplconf.settings import Settings
 
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `plan` and `apply` both take."""
+    """Declare the arguments that `plan` and `apply` share."""
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="a plan whose rows and numbers are binding")
     parser.add_argument("--detailed-exitcode", action="store_true", help="exit 2 when something is to change")
     parser.add_argument("--out", metavar="FILE", help="save the plan")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What only this command takes."""
+    """Declare the arguments of this command."""
     plan_arguments(parser)
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Decide, print, change nothing."""
+    """Decide and print. Nothing is changed."""
     check(arguments, settings)
     decision, observed, *_ = preview(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
     for warning in filter(None, (observed.loaded.warning, *decision.warnings, *decision.degraded)):
@@ -37,32 +37,32 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def check(arguments: argparse.Namespace, settings: Settings) -> None:
-    """Raises UsageError where there is neither a plan nor a cluster, BadConfigError as `plans.given`."""
+    """Raise UsageError without plan and cluster, BadConfigError as `plans.given`."""
     if not plans.given(arguments.plan, settings) and settings.no_cluster:
         raise UsageError("--no-cluster needs a PLAN: without either there is nothing to do")
 
 
 def save(decision: Decision, out: str | None) -> None:
-    """Write the plan to a file. Of what is not for this node there is none: it would read as one without mappings."""
+    """Write the plan to a file. If the cluster lacks this node, write nothing: the plan would have no mappings."""
     if out and not decision.unusable:
         write_output(out, document.dump(decision.plan))
 
 
 def say_figures(decision: Decision) -> None:
-    """With --verbose: what was decided on."""
+    """With --verbose, log the figures that the decision is based on."""
     plan = decision.plan
     asked = f"{len(plan.mappings)} mappings are asked for, {len(plan.skipped)} are skipped"
     say.info(f"{asked}, {len(decision.live)} are live, {len(decision.diff.changes)} differ")
 
 
 def say_blocked(decision: Decision) -> None:
-    """Say why a run changes nothing, or not everything."""
+    """Log why a run changes nothing, or not everything."""
     if message := why_blocked(decision):
         say.error(message)
 
 
 def why_blocked(decision: Decision) -> str:
-    """Return why a run changes nothing, or not everything; "" when it does."""
+    """Return why a run changes nothing, or not everything; "" if it changes everything."""
     if decision.blocked:
         return f"blocked: {decision.blocked.message}"
     if decision.inexact:

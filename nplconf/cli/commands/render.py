@@ -1,4 +1,4 @@
-"""`nplconf render`: cluster state -> plan."""
+"""`nplconf render`: make a plan from a cluster state."""
 
 import argparse
 from pathlib import Path
@@ -19,7 +19,7 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Where the plan goes, and which one was before it."""
+    """Declare the arguments of this command."""
     parser.add_argument(
         "--out", metavar="FILE", help="write the plan there; the FILE that is there is the previous plan"
     )
@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """A function of the cluster state and the previous plan; looks at no node."""
+    """Render a plan. The result depends only on the cluster state and the previous plan; no node is read."""
     if arguments.all_nodes:
         if not arguments.out or arguments.previous:
             raise UsageError("--all-nodes needs --out DIR, where each node's previous plan is, too")
@@ -66,6 +66,6 @@ def _previous(named: str | None, out: str | None) -> Plan | None:
 
 
 def _may_be_plan(path: str) -> bool:
-    """It is there, and nothing that is only written to, as /dev/stdout is."""
+    """Return whether a path exists and can be read; /dev/stdout cannot."""
     there = Path(path)
     return there.is_file() or there.is_dir()

@@ -1,4 +1,4 @@
-"""`nplconf render --all-nodes --out DIR`: one plan per node, from one snapshot."""
+"""`nplconf render --all-nodes --out DIR`: make one plan per node, from one snapshot."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ _WINDOWS = "the node runs Windows, which has no iptables: it gets no plan"
 
 @dataclass(slots=True)
 class Outcome:
-    """Nodes by what became of their files."""
+    """The nodes by the result for their files."""
 
     unchanged: list[str] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Outcome:
 
 
 def run(directory: str, settings: Settings, *, prune: bool) -> int:
-    """0 when every node has its plan; 65 when some could not have one, the others have theirs then; 4: nothing done."""
+    """Return 0 if every node has its plan, 65 if only some have one, 4 if nothing was done."""
     requests = Desired(settings.port_range, settings.node_ips, plans.policy(settings), settings.namespace_share)
     with _reading(settings):
         cluster = open_cluster(settings).snapshot(None)
@@ -81,7 +81,7 @@ def _render(renderer: Renderer, directory: Path, outcome: Outcome) -> None:
         return
     past = Previous(numbers=(numbers(before.mappings),)) if before else Previous()
     plan = renderer.render(past)
-    # a file that was read as ours has these bytes already; one that somebody else wrote may say the same in others
+    # a file that nplconf wrote has equal bytes; another author may have written the same plan in other bytes
     if plan == ours or not write_output(path, document.dump(plan)):
         outcome.unchanged.append(name)
     else:
@@ -89,7 +89,7 @@ def _render(renderer: Renderer, directory: Path, outcome: Outcome) -> None:
 
 
 def _prune(directory: Path, nodes: set[str], outcome: Outcome) -> None:
-    """Remove the plans of nodes that are gone, and no other file."""
+    """Remove the plans of nodes that no longer exist, and no other file."""
     for path in sorted(directory.glob("*.yaml")):
         name = path.stem
         if name not in nodes and subdomain(name) and _is_plan_of(path, name):
@@ -101,7 +101,7 @@ def _prune(directory: Path, nodes: set[str], outcome: Outcome) -> None:
 
 
 def _is_plan_of(path: Path, name: str) -> bool:
-    """Whether a file is the plan of the node that it is named after; a plan with problems is one, too."""
+    """Return whether a file is the plan of the node in its name. A plan with problems is one, too."""
     from nplconf.files.strict_yaml import load
 
     try:

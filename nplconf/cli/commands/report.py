@@ -1,4 +1,4 @@
-"""`nplconf report [PLAN]`: one self-contained HTML page."""
+"""`nplconf report [PLAN]`: write one self-contained HTML page."""
 
 import argparse
 
@@ -13,13 +13,13 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What is shown, and where the page goes."""
+    """Declare the arguments of this command."""
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="show this plan; else what `plan` would decide here")
     parser.add_argument("--out", metavar="FILE", help="write the page there, not to stdout")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """A plan alone needs neither node nor cluster."""
+    """Write the report. For a plan alone, neither node nor cluster is needed."""
     if arguments.plan:
         report = html.of_plan(plans.read(arguments.plan))
     else:
@@ -43,5 +43,5 @@ def _of_node(found: Review, settings: Settings) -> html.Report:
 
 
 def _taken(observed: Observed) -> dict[int, str]:
-    """Numbers that are somebody else's, whatever the protocol."""
+    """Return the ports that other programs have in any protocol, with their names."""
     return {taken.number: f"by {taken.by}" if taken.by else "" for taken in observed.holds.taken}

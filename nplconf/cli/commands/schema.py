@@ -1,4 +1,4 @@
-"""`nplconf schema plan|config|policy`: prints a JSON schema."""
+"""`nplconf schema plan|config|policy`: print a JSON schema."""
 
 import argparse
 
@@ -7,11 +7,11 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which one."""
+    """Declare the arguments of this command."""
     parser.add_argument("which", choices=("plan", "config", "policy"))
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """As it is shipped."""
+    """Print the packaged schema."""
     print(schema.text(arguments.which), end="")
     return 0

@@ -1,4 +1,4 @@
-"""`nplconf show`: this node's live mappings; needs no cluster."""
+"""`nplconf show`: print this node's live mappings. No cluster is needed."""
 
 import argparse
 
@@ -14,11 +14,11 @@ COLUMNS = ("PROTOCOL", "PORT", "NODE IP", "POD", "ADDRESS", "SERVICES", "VIA")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing beside the options of every command."""
+    """Declare no argument beside the common options."""
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Rules from the kernel, the rest from the state file."""
+    """Print the rules from the kernel, with details from the state file."""
     mappings, warnings = show(open_node(settings), settings)
     for message in warnings:
         say.warning(message)

@@ -1,4 +1,4 @@
-"""`nplconf uninstall-units [--purge]`: removes nplconf from this node."""
+"""`nplconf uninstall-units [--purge]`: remove nplconf from this node."""
 
 import argparse
 import contextlib
@@ -23,12 +23,12 @@ HOLD = ("nplconf-hold.socket", "nplconf-hold.service")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What only this command takes."""
+    """Declare the arguments of this command."""
     parser.add_argument("--purge", action="store_true", help="remove the state directory and /etc/nplconf, too")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Return 0, or 5 when a step failed, each by name. A step that fails does not keep the next ones from running."""
+    """Return 0, or 5 if a step failed. Each failure is logged, and the next steps run all the same."""
     if _is_bare(settings):
         settings = replace(settings, no_cluster=True)
     left = list(_take_away(settings, purge=arguments.purge))
@@ -59,11 +59,11 @@ def _places(settings: Settings) -> tuple[str, ...]:
 
 
 def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
-    """Each step in its turn: nothing runs that could make anew what was just removed."""
+    """Run each step in an order in which no process can recreate what was removed."""
     if os.geteuid():
         raise PermissionDeniedError("uninstall-units removes units and rules: run it as root")
     steps: list[tuple[str, Callable[[], object]]] = [
-        # Followers that are stopped start a run: what they start is stopped after them.
+        # The stop of a follower starts a run, so what it starts is stopped afterwards.
         ("firewall followers", lambda: _stop((units.RELOADS, *units.FOLLOWERS))),
         ("refresh", lambda: _stop((units.REFRESH,))),
         ("timer and job", lambda: _stop(JOB)),
@@ -72,10 +72,10 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
         ("units", _remove_units),
         ("reserved ports", lambda: reserved.release(settings.port_range)),
         (str(RUN), lambda: _remove_tree(RUN)),
-        (settings.hold_socket, lambda: _leave_no_directory(Path(settings.hold_socket))),
+        (settings.hold_socket, lambda: _remove_socket_directory(Path(settings.hold_socket))),
         ("user of the hold daemon", systemd.remove_user),
         ("textfile", lambda: Path(settings.textfile).unlink(missing_ok=True) if settings.textfile else None),
-        (settings.state_dir, lambda: _forget(settings.state_dir, everything=purge)),
+        (settings.state_dir, lambda: _remove_state(settings.state_dir, everything=purge)),
     ]
     if purge:
         steps.append((str(Path(CONFIG).parent), lambda: _remove_tree(Path(CONFIG).parent)))
@@ -84,7 +84,7 @@ def _take_away(settings: Settings, *, purge: bool) -> Iterator[Failure]:
 
 
 def _is_bare(settings: Settings) -> bool:
-    """Whether nothing was ever installed here, or nothing is any more; then no cluster that nobody names is missed."""
+    """Return whether nothing is installed here. Then a missing cluster is no failure."""
     named = settings.cluster_state or settings.kubeconfig
     return not named and not any(Path(path).exists() for path in (*units.PATHS, settings.state_dir, CONFIG))
 
@@ -104,7 +104,7 @@ def _stop(names: tuple[str, ...]) -> None:
     if systemd.runs() and (known := [name for name in names if systemd.is_known(name)]):
         systemd.call("systemctl", "stop", *known)
         with contextlib.suppress(NplconfError):
-            # one that has not failed has nothing to be reset
+            # reset-failed fails for units that have not failed
             systemd.call("systemctl", "reset-failed", *known)
 
 
@@ -118,17 +118,17 @@ def _remove_tree(directory: Path) -> None:
         shutil.rmtree(directory)
 
 
-def _leave_no_directory(path: Path) -> None:
-    """What systemd made for a socket of the administrator's choice, which it has removed itself."""
+def _remove_socket_directory(path: Path) -> None:
+    """Remove the directory that systemd created for the administrator's socket path. The socket is already removed."""
     if path.is_relative_to("/run"):
         with contextlib.suppress(OSError):
             path.parent.rmdir()
 
 
-def _forget(directory: str, *, everything: bool) -> None:
-    """What is remembered. A state directory of the administrator's choice may hold other things: these stay.
+def _remove_state(directory: str, *, everything: bool) -> None:
+    """Remove the state. A state directory of the administrator's choice may contain other files, which stay.
 
-    The default one is made for each run by the unit, whichever is used.
+    The default directory is created by the unit for each run, whichever directory is used.
     """
     if everything:
         state.remove(directory)

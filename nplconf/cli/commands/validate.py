@@ -1,4 +1,4 @@
-"""`nplconf validate PLAN...`: all problems, each with file, line, path and rule."""
+"""`nplconf validate PLAN...`: print all problems, each with file, line, path and rule."""
 
 import argparse
 from collections.abc import Callable
@@ -14,12 +14,12 @@ from nplconf.settings import Settings
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The files."""
+    """Declare the arguments of this command."""
     parser.add_argument("plans", nargs="*", metavar="PLAN", help="plan files; - is stdin")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """0 without problems, 65 with any."""
+    """Return 0 without problems, 65 with any."""
     if not arguments.plans and not settings.policy:
         raise UsageError("validate needs a PLAN, or --policy FILE")
     problems: list[Problem] = []

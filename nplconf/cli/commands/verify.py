@@ -1,4 +1,4 @@
-"""`nplconf verify`: rule, hold and annotation of every mapping, compared three ways."""
+"""`nplconf verify`: compare rule, hold and annotation of every mapping."""
 
 import argparse
 
@@ -13,11 +13,11 @@ COLUMNS = ("PROTOCOL", "PORT", "POD", "ADDRESS", "RULE", "HOLD", "ANNOTATION")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing beside the options of every command."""
+    """Declare no argument beside the common options."""
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """0 when all is as it must be, 2 on drift."""
+    """Return 0 if everything is in place, 2 on drift."""
     seen = look(settings, plans.bounds(None, settings))
     decision = seen.decision
     found = verify(decision, seen.observed, seen.pods, no_hold=settings.no_hold)

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
     from nplconf.watch.metrics import Metrics
 
 FIRST_LISTS_SECONDS = 20.0
-"""How long the first run waits for the first lists."""
+"""Seconds that the first run waits for the first lists."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What only this command takes."""
+    """Declare the arguments of this command."""
     parser.add_argument("plan", nargs="?", metavar="PLAN", help="a plan whose rows and numbers are binding")
 
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
-    """Follow the cluster and the node until SIGTERM. What makes a start impossible is raised, as by `apply`."""
+    """Follow the cluster and the node until SIGTERM. Raises as `apply` if it cannot start."""
     _check(arguments, settings)
     with stoppable() as stop:
         inputs = Inputs(arguments, settings)
@@ -60,7 +60,7 @@ def _follows_api(settings: Settings) -> bool:
 
 
 def _followed(hub: Hub, settings: Settings) -> Cluster:
-    """Start to follow the API server. Raises BadConfigError without credentials."""
+    """Start to watch the API server. Raises BadConfigError without credentials."""
     from nplconf.cluster.api.client import ApiCluster
     from nplconf.watch import source
     from nplconf.watch.cluster import WatchedCluster

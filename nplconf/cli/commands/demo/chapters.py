@@ -1,5 +1,6 @@
-"""The chapters of the demo. Each claim is checked in the kernel, in the Pods' annotations, or by a request of the
-client.
+"""The chapters of the demo.
+
+Each claim is checked in the kernel, in the Pods' annotations, or by a request of the client.
 """
 
 from nplconf.cli.commands.demo import DemoError

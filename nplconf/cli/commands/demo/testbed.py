@@ -174,8 +174,8 @@ class Testbed:
         )
 
     def _wire(self, place: Place, address: str, node_address: str) -> None:
-        """Create a link between a place and the node. It is eth0 in the place, and has the name of the place on the
-        node.
+        """Create a link between a place and the node. In the place it is eth0; on the node it has the name of the
+        place.
         """
         there, node = self._namespace(place), self._namespace("node")
         self._ip("link", "add", "eth0", "netns", there, "type", "veth", "peer", "name", place, "netns", node)
