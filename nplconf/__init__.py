@@ -1,7 +1,7 @@
 """NodePortLocal for any Kubernetes node: a declarative configurator.
 
-Read two worlds (the cluster, the node), decide once in pure code, write through narrow seams, then read again: what was
-seen in place is published, what was not is a failure by name. `nplconf.run.reconcile` is the composition of it all.
+A run reads the cluster and the node, decides in pure code, writes, and reads again. It publishes the mappings that it
+finds in the kernel, and reports each other one as a failure. `nplconf.run.reconcile` composes these steps.
 """
 
 __version__ = "0.1.0"

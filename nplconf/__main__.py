@@ -1,13 +1,13 @@
-"""`nplconf` and `python -m nplconf`: the first code of every command."""
+"""The entry point of `nplconf` and `python -m nplconf`."""
 
 import sys
 
 
 def start() -> int:
-    """Run the command; return its exit code.
+    """Run the command and return its exit code.
 
-    The version is printed before anything else is imported: imports take 70 ms. Ctrl-C during the imports ends without
-    a traceback, too.
+    The version is printed before anything else is imported: the imports take 70 ms. Ctrl-C during the imports prints no
+    traceback.
     """
     if sys.argv[1:] == ["--version"]:
         return _version()
@@ -23,15 +23,15 @@ def _version() -> int:
     from nplconf import __version__
 
     try:
-        print(f"nplconf {__version__}", flush=True)  # noqa: T201 the only result
+        print(f"nplconf {__version__}", flush=True)  # noqa: T201 the result of the command
     except OSError:
-        sys.stdout = None  # otherwise the interpreter writes it once more at exit
+        sys.stdout = None  # otherwise the interpreter flushes it again at exit
         return 1
     return 0
 
 
 _INTERRUPTED = 128 + 2
-"""SIGINT. The module `signal` takes 5 ms to import."""
+"""128 + SIGINT. Importing `signal` would take 5 ms."""
 
 
 if __name__ == "__main__":

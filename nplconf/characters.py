@@ -1,4 +1,4 @@
-"""Which characters of a text a person could not see, or would see in another place. Pure."""
+"""Characters that a person cannot see, or sees at another position. Pure."""
 
 import re
 
@@ -8,11 +8,11 @@ _HIDDEN = re.compile(
     "\xad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0"  # soft hyphen, joiner, fillers, blanks
     "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"  # zero width, line separators, bidirectional controls
     "\ufe00-\ufe0f\ufff0-\ufffb\ufffe\uffff\ufdd0-\ufdef"  # variation selectors, annotations, noncharacters
-    "\ud800-\udfff"  # half of a surrogate pair is no character
+    "\ud800-\udfff"  # surrogates, which are no characters
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # shorthand, music, tags, variation selectors
     "]",
 )
-"""What Unicode calls default ignorable (nothing is drawn for it), and what acts on a terminal or on its neighbours."""
+"""Characters that Unicode calls default ignorable (not drawn), and those that act on a terminal or on neighbours."""
 
 
 def escaped(text: str) -> str:

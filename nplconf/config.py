@@ -1,7 +1,7 @@
-"""The config file: reads it and turns its keys into the values that the commands use.
+"""Read the config file: its keys become the values of options.
 
-Every run on a node reads it, so it is checked with the parsers of the option table (`settings`), not with jsonschema,
-whose import takes 70 ms. schemas/config.schema.json, which editors use, is generated from the same table.
+Every run on a node reads it, so it is checked with the parsers of the option table (`settings`). jsonschema would take
+70 ms to import. schemas/config.schema.json, for editors, is generated from the same table.
 """
 
 from nplconf.characters import escaped
@@ -13,18 +13,17 @@ from nplconf.settings import CONFIG, options
 from nplconf.spelling import suggestion
 
 _LIMITS = Limits(characters=1024 * 1024, depth=4, entries=10_000)
-_TOLD = 10
-"""The error is one line, so it lists no more problems than this and counts the others."""
+_MOST = 10
+"""The most problems in the one-line error. Others are counted."""
 KEYS: dict[str, Option] = {option.key: option for option in options() if option.key}
 """Every key of the config file."""
 
 
 def read(path: str = CONFIG, *, required: bool = True) -> dict[str, object]:
-    """Return the options that a config file sets, by key; {} when it is missing and not required.
+    """Return the options in a config file, by key; {} if it is missing and not required.
 
     Raises:
-        BadConfigError: It names the file, and line and key of everything that is wrong.
-
+        BadConfigError: The message names the file, and line and key of each fault.
     """
     try:
         text = read_text(path, _LIMITS.characters)
@@ -38,7 +37,7 @@ def read(path: str = CONFIG, *, required: bool = True) -> dict[str, object]:
 
 
 def parse(text: str, file: str) -> dict[str, object]:
-    """Return the options that the text of a config file sets, as `read`. An empty text sets none."""
+    """Return the options in the text of a config file, as `read`. An empty text has none."""
     document = load(text, source=file, limits=_LIMITS)
     found, faults = _options(document)
     wrong = [(problem.line, problem.path, problem.message) for problem in document.problems]
@@ -49,7 +48,7 @@ def parse(text: str, file: str) -> dict[str, object]:
 
 
 def salvage(path: str) -> dict[str, object]:
-    """Return the valid options of a config file and leave out all others; {} when it cannot be read."""
+    """Return only the valid options of a config file; {} if it cannot be read."""
     try:
         return _options(load(read_text(path, _LIMITS.characters), source=path, limits=_LIMITS))[0]
     except BadDataError:
@@ -57,7 +56,7 @@ def salvage(path: str) -> dict[str, object]:
 
 
 def check(key: str, value: object) -> object:
-    """Return an option's value from plain data. Raises ValueError with what the value must be."""
+    """Return an option's value from plain data. Raises ValueError with the valid values."""
     return KEYS[key].kind.parse(value)
 
 
@@ -67,7 +66,7 @@ def from_text(key: str, text: str) -> object:
 
 
 def _options(document: Document) -> tuple[dict[str, object], list[tuple[Path, str]]]:
-    """Return the options that the file sets, and path and message of each fault."""
+    """Return the options of the file, and path and message of each fault."""
     data = {} if document.value is None else document.value
     if not isinstance(data, dict):
         return {}, [((), f"must be a mapping, not {shown(data)}")]
@@ -87,5 +86,5 @@ def _options(document: Document) -> tuple[dict[str, object], list[tuple[Path, st
 
 def _told(wrong: list[tuple[int, str, str]]) -> str:
     said = [f"line {line}: {path}: {message}" if path else f"line {line}: {message}" for line, path, message in wrong]
-    more = [f"{len(said) - _TOLD} more"] if len(said) > _TOLD else []
-    return "; ".join(said[:_TOLD] + more)
+    more = [f"{len(said) - _MOST} more"] if len(said) > _MOST else []
+    return "; ".join(said[:_MOST] + more)

@@ -1,7 +1,7 @@
-"""The end of one run: nothing of it outlives its time, and a run that is asked to end does so between two steps.
+"""The deadline of a run: no step outlives it, and a run that must stop ends between two steps.
 
-Every step has a timeout of its own for what may hang (a child process, the API server). `current().left` makes none of
-them longer than the rest of the run. When the time is over, each further step fails at once, by name.
+Every step that may hang (a child process, the API server) has a timeout. `current().left` shortens it to the rest of
+the run. After the deadline each further step fails at once, by name.
 
 The run is a context variable, not a global: a service carries out one run after another, each with its own deadline,
 while other threads have none.
@@ -19,11 +19,11 @@ from math import inf
 from nplconf.errors import StoppedError
 
 SECONDS = 50.0
-"""For all of a run, including the wait for the lock of another one. nplconf.service ends it after 60."""
+"""For a whole run, including the wait for the lock of another one. nplconf.service ends it after 60."""
 LAST = 2.0
-"""Seconds for the step that is going on when the run is asked to end."""
+"""Seconds for the current step after the run was told to stop."""
 LOOK = 0.1
-"""Seconds after which whoever waits for something slow looks whether the run was asked to end."""
+"""Seconds between two checks, in long waits, whether the run must stop."""
 
 
 @dataclass(slots=True)
@@ -31,10 +31,11 @@ class Run:
     """One run.
 
     Attributes:
-        until: monotonic seconds; brought forward when the run is asked to end, so whoever waits looks again.
-        stopped: it was asked to end.
-        writing: it has begun to change something.
-        last: seconds for the step that is going on when it is asked to end.
+        until: The deadline in seconds of the monotonic clock. `stop` brings it forward, so waits check it
+            repeatedly.
+        stopped: The run must stop.
+        writing: The run has begun to change something.
+        last: Seconds for the current step after `stop`.
     """
 
     until: float = inf
@@ -47,14 +48,14 @@ class Run:
         return max(0.0, min(wanted, self.until - time.monotonic()))
 
     def stop(self) -> None:
-        """End soon: at once as long as nothing has been changed, else before the next step. Raises StoppedError."""
+        """Stop at once if nothing has been changed, else before the next step. Raises StoppedError."""
         self.stopped = True
         self.until = min(self.until, time.monotonic() + self.last)
         if not self.writing:
             raise StoppedError("asked to end (SIGTERM); nothing was changed")
 
     def step(self) -> None:
-        """Begin a step that changes something. Raises StoppedError where the run was asked to end."""
+        """Begin a step that changes something. Raises StoppedError if the run must stop."""
         self.writing = True
         if self.stopped:
             raise StoppedError("asked to end (SIGTERM) between two steps; the next run goes on")
@@ -65,13 +66,18 @@ _CURRENT: ContextVar[Run] = ContextVar("run", default=_UNLIMITED)
 
 
 def current() -> Run:
-    """Return the run that this code is part of; outside of one, a run without a deadline."""
+    """Return the current run; outside of one, a run without a deadline."""
     return _CURRENT.get()
 
 
 @contextmanager
 def limited(seconds: float | None = None, last: float = LAST) -> Iterator[Run]:
-    """Make the body a run that lasts at most so many seconds (default: SECONDS). last: see `Run`."""
+    """Run the body with a deadline.
+
+    Args:
+        seconds: None for `SECONDS`.
+        last: See `Run`.
+    """
     run = Run(time.monotonic() + (SECONDS if seconds is None else seconds), last=last)
     token = _CURRENT.set(run)
     try:
@@ -82,7 +88,7 @@ def limited(seconds: float | None = None, last: float = LAST) -> Iterator[Run]:
 
 @contextmanager
 def ended_by_sigterm(run: Run) -> Iterator[None]:
-    """Let SIGTERM end this run while the body is executed."""
+    """Let SIGTERM stop this run while the body is executed."""
     handler, hook = signal.signal(signal.SIGTERM, lambda *_: run.stop()), sys.unraisablehook
     sys.unraisablehook = lambda found: _report(found, hook)
     try:
@@ -93,6 +99,6 @@ def ended_by_sigterm(run: Run) -> Iterator[None]:
 
 
 def _report(found: "sys.UnraisableHookArgs", otherwise: Callable[["sys.UnraisableHookArgs"], object]) -> None:
-    """Drop a StoppedError that was raised inside a destructor: Python loses it there, and `step` raises it again."""
+    """Ignore a StoppedError in a destructor: Python drops it there, and `step` raises it again."""
     if not isinstance(found.exc_value, StoppedError):
         otherwise(found)

@@ -1,18 +1,18 @@
-"""What stops a run, named by who must act. Every error carries the exit code that the command ends with.
+"""The errors that end a run, one per person or service that must act. Each has the exit code of the command.
 
-Anything that concerns one mapping or one Pod only is data (`model.Skipped`, `model.Failure`), never an exception: one
-bad Pod never keeps the others from being served.
+A fault of one mapping or one Pod is data (`model.Skipped`, `model.Failure`), never an exception: one bad Pod must not
+stop the others.
 """
 
 
 class NplconfError(Exception):
-    """Base of all expected errors; its text is one line for the operator. Exit 1."""
+    """Base of all expected errors. Its text is one line for the operator. Exit 1."""
 
     exit_code = 1
 
 
 class BlockedError(NplconfError):
-    """A limit forbids the command, and `--force` may allow it. Exit 4."""
+    """A limit blocks the command; `--force` may allow it. Exit 4."""
 
     exit_code = 4
 
@@ -24,13 +24,13 @@ class UsageError(NplconfError):
 
 
 class BadDataError(NplconfError):
-    """A plan, policy or cluster file is wrong: its author acts. Exit 65."""
+    """A plan, policy or cluster file is wrong: its author must act. Exit 65."""
 
     exit_code = 65
 
 
 class UnavailableError(NplconfError):
-    """The API server, the hold daemon or iptables gives no answer: whoever runs it acts. Exit 69."""
+    """The API server, the hold daemon or iptables does not answer: its operator must act. Exit 69."""
 
     exit_code = 69
 
@@ -42,18 +42,18 @@ class BusyError(NplconfError):
 
 
 class PermissionDeniedError(NplconfError):
-    """The operating system or the API server refuses us: whoever grants rights acts. Exit 77."""
+    """The operating system or the API server denies access: an administrator must grant rights. Exit 77."""
 
     exit_code = 77
 
 
 class StoppedError(NplconfError):
-    """Somebody asked the run to end, which is no failure of ours. Exit as the signal does, 128 + SIGTERM."""
+    """The run was told to stop, which is no fault. The exit code is that of the signal: 128 + SIGTERM."""
 
     exit_code = 143
 
 
 class BadConfigError(NplconfError):
-    """The configuration is wrong: the administrator of the node acts. Exit 78."""
+    """The configuration is wrong: the administrator of the node must act. Exit 78."""
 
     exit_code = 78

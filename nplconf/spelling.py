@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return "; did you mean WORD?" for the known word that is closest, "" when none is close.
+    """Return "; did you mean WORD?" for the closest known word, "" if none is close.
 
-    Upper and lower case, `-` and `_` count as equal, so that `state_dir` leads to `stateDir`.
+    Case is ignored, and `-` equals `_`, so that `state_dir` leads to `stateDir`.
     """
-    from difflib import get_close_matches  # 3 ms that only a wrong word costs
+    from difflib import get_close_matches  # late import: 3 ms, needed only for a wrong word
 
     plain = {_plain(one): one for one in reversed(tuple(known))}
     found = get_close_matches(_plain(word), plain, n=1, cutoff=0.6)

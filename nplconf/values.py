@@ -1,7 +1,7 @@
-"""The kinds of values that an option can have: each with its parser and its JSON schema.
+"""The kinds of option values, each with its parser and its JSON schema.
 
-A kind is defined once. The config loader, the environment and the flags all use its parser, and the schema for editors
-uses its `schema`. Tests compare the two on generated values.
+The config loader, the environment and the flags all use a kind's parser, and the schema for editors uses its `schema`.
+Tests compare the two on generated values.
 """
 
 import re
@@ -14,15 +14,14 @@ from nplconf.spelling import suggestion
 
 
 class Kind(NamedTuple):
-    """What the value of an option may be.
+    """One kind of value.
 
     Attributes:
-        parse: Turns plain data (from YAML) into the value. Raises ValueError with what the value must be.
+        parse: Turns plain data (from YAML) into the value. Raises ValueError with the valid values.
         schema: The same rule as JSON schema.
-        metavar: How help texts show the value; "" for a switch, which takes none.
+        metavar: The value in help texts; "" for a switch, which has none.
         data_of: Turns the text of an argument or environment variable into plain data for `parse`.
-        many: The flag may be given several times; its value is the list of all.
-
+        many: The flag may be repeated; its value is the list of all.
     """
 
     parse: Callable[[Any], object]
@@ -75,7 +74,7 @@ def integer(title: str, metavar: str, low: int, high: int) -> Kind:
 
 
 def choice(*words: str, aliases: Mapping[str, str] | None = None) -> Kind:
-    """Return the kind of one of several words. An alias is accepted and replaced by the word it stands for."""
+    """Return the kind of one of several words. An alias is accepted and replaced by its word."""
     other = dict(aliases or {})
     known = (*words, *other)
 
@@ -96,7 +95,7 @@ def _texts(value: object) -> tuple[str, ...]:
 
 def _switch(value: object) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"must be true or false, not {shown(value)}")  # noqa: TRY004 - one kind of error for all
+        raise ValueError(f"must be true or false, not {shown(value)}")  # noqa: TRY004 - one kind of error for all faults
     return value
 
 
@@ -130,14 +129,14 @@ ADDRESS_TYPES = ("InternalIP", "ExternalIP", "Hostname")
 
 
 def _is_choice(choice: object) -> bool:
-    """Whether a value is a text, or a list of address types and networks."""
+    """Return whether a value is a text, or a list of address types and networks."""
     if not isinstance(choice, list):
         return isinstance(choice, str)
     return bool(choice) and all(isinstance(part, str) and (part in ADDRESS_TYPES or "/" in part) for part in choice)
 
 
 def _check_choice(part: str, family: Family, *, alone: bool) -> None:
-    """Raise ValueError for what is no address, type or network. alone: an address may stand there, too."""
+    """Raise ValueError for anything but an address type or network. alone: also allow an address."""
     from nplconf.addresses import address_fault, family_of, network_fault
 
     if part in ADDRESS_TYPES:
@@ -153,7 +152,7 @@ def _check_choice(part: str, family: Family, *, alone: bool) -> None:
 
 
 def _command_of(text: str) -> object:
-    """Return the list of a command that was given as one text; the text where it cannot be read."""
+    """Return the words of a command that is given as one text. Return the text if it cannot be parsed."""
     import json
     import shlex
 
@@ -199,7 +198,7 @@ COMMAND = Kind(
     "COMMAND",
     _command_of,
 )
-"""In a flag or variable: a JSON list, or words that are split at spaces, with quotes as in a shell."""
+"""In a flag or variable: a JSON list, or words separated by spaces, with quotes as in a shell."""
 SWITCH = Kind(
     _switch,
     {"title": "true or false", "type": "boolean"},
@@ -220,7 +219,7 @@ PORTS = Kind(
 
 
 def _choice_of(address: str, network: str, title: str, description: str) -> Mapping[str, object]:
-    """Return the schema of the address of one family. address, network: regular expressions without anchors."""
+    """Return the schema of one family's address. address, network: regular expressions without anchors."""
     part = f"({'|'.join(ADDRESS_TYPES)}|{network})"
     return {
         "title": title,

@@ -132,7 +132,7 @@ def report(result: Result, settings: Settings) -> None:
 
 
 def _log_lasting(decision: Decision, settings: Settings) -> None:
-    """Log lasting conditions once, since only a person can end them: the reason of a blocked run, and each stale row."""
+    """Log lasting conditions once: the reason of a blocked run, and each stale row. Only a person can end them."""
     why = plan_command.why_blocked(decision)
     rows = [text.removeprefix("! ") for _, text in table.stale(decision.stale)]
     for message in reported.new(settings.state_dir, [*filter(None, [why]), *rows]):

@@ -174,9 +174,7 @@ class Testbed:
         )
 
     def _wire(self, place: Place, address: str, node_address: str) -> None:
-        """Create a link between a place and the node. In the place it is eth0; on the node it has the name of the
-        place.
-        """
+        """Create a link between a place and the node: eth0 in the place, and the place's name on the node."""
         there, node = self._namespace(place), self._namespace("node")
         self._ip("link", "add", "eth0", "netns", there, "type", "veth", "peer", "name", place, "netns", node)
         for namespace, device, own in ((there, "eth0", address), (node, place, node_address)):
