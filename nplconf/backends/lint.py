@@ -42,7 +42,7 @@ def _enabled(service: Service) -> Iterator[Lint]:
 def _named(service: Service, port: ServicePort, name: str, pods: Iterable[Pod]) -> Iterator[Lint]:
     """Find what AKO gets wrong: it knows one number per name, and the ports of ordinary containers alone."""
     place = (name, protocol_of(port))
-    numbers = {pod.ref.name: named_numbers(pod).get(place) for pod in pods}
+    numbers = {pod.ref.name: named_numbers(pod.ports).get(place) for pod in pods}
     missing = sorted(pod for pod, number in numbers.items() if number is None)
     different = sorted({number for number in numbers.values() if number is not None})
     sidecars = sorted(pod.ref.name for pod in pods if _is_of_sidecar(pod, place))

@@ -29,7 +29,7 @@ def pod_port(port: ServicePort, pod: Pod) -> int | None:
     """Return the number of a Service port's target on a Pod; None where no container of it has that name."""
     if isinstance(port.target, int):
         return port.target
-    return named_numbers(pod).get((port.target, protocol_of(port)))
+    return named_numbers(pod.ports).get((port.target, protocol_of(port)))
 
 
 def usable(entry: Entry) -> bool:

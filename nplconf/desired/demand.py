@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from nplconf.desired.hints import claimed_ports
@@ -11,11 +11,15 @@ from nplconf.desired.pods import PortRequest, Site
 from nplconf.desired.ports import Previous
 from nplconf.desired.requests import EVERYBODY, Audience, Bound, Rest, requests
 from nplconf.desired.services import Selection, selecting
+from nplconf.desired.shapes import Shape
 from nplconf.desired.skips import Skips
 from nplconf.model import Pod, PortRange
 
 if TYPE_CHECKING:
     from nplconf.plan.policy import Policy
+
+SHAPES = 256
+"""Shapes that are kept at a time: a Pod can have container ports of its own, and each shape has a list of all ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ def demand(
     found = Demand([], [], Skips())
     found.skips.add(selection.skipped)
     audience, known = _audiences(policy), _Known(policy, past)
+    shape = lru_cache(maxsize=SHAPES)(Shape)
     left: dict[str, int] = {}
     for pod in sorted(here, key=lambda pod: pod.ref.key):
         offers = selecting(selection, pod)
@@ -57,7 +62,7 @@ def demand(
         namespace = pod.ref.namespace
         room = left.setdefault(namespace, len(port_range))
         bound = Bound(min(room, (policy and policy.per_pod) or room), partial(known.ports, pod, offers))
-        asked = requests(pod, offers, site, audience(namespace), bound)
+        asked = requests(pod, shape(tuple(offers), pod.ports), site, audience(namespace), bound)
         left[namespace] = max(0, room - asked.new)
         found.requests.extend(asked.requests)
         found.rest.extend(asked.rest)

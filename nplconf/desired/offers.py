@@ -4,14 +4,14 @@ A Service can have ten thousand ports, and a node a hundred Pods that it selects
 what depends on the Pod: the numbers of named ports.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from heapq import merge
 from itertools import islice
 from typing import NamedTuple, cast
 
 from nplconf.desired.names import protocol_of
-from nplconf.model import PROTOCOLS, Pod, Protocol, Service, ServicePort
+from nplconf.model import PROTOCOLS, ContainerPort, Protocol, Service, ServicePort
 
 
 class Target(NamedTuple):
@@ -91,10 +91,10 @@ class Asked:
         return next(port for name, port in self.offer.names.items() if name not in self._numbers)
 
 
-def named_numbers(pod: Pod) -> dict[Name, int]:
-    """The container ports that have a name: the first one of each name and protocol counts."""
+def named_numbers(ports: Iterable[ContainerPort]) -> dict[Name, int]:
+    """Return the numbers of the container ports that have a name. Of a name and protocol the first one counts."""
     found: dict[Name, int] = {}
-    for port in pod.ports:
+    for port in ports:
         if port.name:
             found.setdefault((port.name, port.protocol.lower()), port.container_port)
     return found

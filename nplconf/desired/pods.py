@@ -1,8 +1,8 @@
 """The Pods of a node: which run, and whether and at which address each can be reached."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import NamedTuple
 
 from nplconf.addresses import canonical, family_of, misleading, special
@@ -31,9 +31,20 @@ class Site:
 
 
 class PortRequest(NamedTuple):
-    """A mapping that is to be, but for its number. host_port: the number the CNI maps already, 0 when it does not.
+    """A mapping without its node port.
 
-    sources: the networks its clients must come from, none for anywhere.
+    Attributes:
+        pod: The Pod.
+        port: The port of the Pod.
+        protocol: The protocol.
+        family: The IP family.
+        node_ip: The advertised address of the node.
+        pod_ip: The address of the Pod.
+        services: The Services that ask for it, sorted.
+        host_port: The hostPort with which the CNI maps it already; 0 without one.
+        sources: The networks that clients must come from; empty: anywhere.
+        owner: The owner of its node port.
+
     """
 
     pod: Pod
@@ -44,12 +55,8 @@ class PortRequest(NamedTuple):
     pod_ip: str
     services: tuple[str, ...]
     host_port: int
-    sources: tuple[str, ...] = ()
-
-    @property
-    def owner(self) -> PodPort:
-        """What its number would belong to."""
-        return PodPort(self.pod.ref.key, self.port)
+    sources: tuple[str, ...]
+    owner: PodPort
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +68,21 @@ class Numbers:
 
 
 def running(pods: Iterable[Pod], node: str) -> list[Pod]:
-    """The node's Pods that are not terminated, sorted, one for each name: of two UIDs the last in order."""
-    by_key = {p.ref.key: p for p in sorted(pods, key=lambda p: p.ref) if p.node == node and not p.terminated}
-    return list(by_key.values())
+    """Return the node's Pods that are not terminated, sorted, one for each name: of two UIDs the last in order."""
+    here = [pod for pod in pods if pod.node == node and not pod.terminated]
+    return list({pod.ref.key: pod for pod in sorted(here, key=attrgetter("ref"))}.values())
 
 
 def shared_addresses(pods: Iterable[Pod]) -> frozenset[str]:
-    """The addresses that several Pods have; Pods on the host network all have the node's, which is no conflict."""
-    count = Counter(ip for pod in pods if not pod.host_network for ip in {canonical(ip) or ip for ip in pod.ips})
-    return frozenset(ip for ip, times in count.items() if times > 1)
+    """Return the addresses that several Pods have. Pods on the host network have the node's, which is no conflict."""
+    seen: set[str] = set()
+    shared: set[str] = set()
+    for pod in pods:
+        if not pod.host_network:
+            own = {canonical(ip) or ip for ip in pod.ips}
+            shared |= own & seen
+            seen |= own
+    return frozenset(shared)
 
 
 def unservable(pod: Pod) -> Refusal | None:

@@ -13,7 +13,8 @@ from nplconf.addresses import canonical
 from nplconf.desired.names import protocol_of, shown
 from nplconf.desired.offers import Asked, Offer, Target, named_numbers
 from nplconf.desired.pods import HOST_NETWORK, PortRequest, Refusal, Site, addresses, unservable
-from nplconf.model import FAMILIES, PROTOCOLS, ContainerPort, Family, Pod, PodPort, Protocol, ServicePort, Skipped
+from nplconf.desired.shapes import HostPorts, Place, Shape, families, places
+from nplconf.model import PROTOCOLS, ContainerPort, Family, Pod, PodPort, ServicePort, Skipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +60,40 @@ class Requested:
 
 
 def requests(
-    pod: Pod, offers: Iterable[Offer], site: Site, audience: Audience = EVERYBODY, bound: Bound | None = None
+    pod: Pod, shape: Shape, site: Site, audience: Audience = EVERYBODY, bound: Bound | None = None
 ) -> Requested:
-    """Requests for what the Services that select a Pod ask of it, and what it cannot have."""
-    numbers = named_numbers(pod) if pod.ports else {}
-    asked = [Asked(offer, numbers) for offer in offers]
-    host_ports = _host_ports(pod)
-    on_host = HOST_NETWORK if pod.host_network and not host_ports else None
+    """Return the requests for what the Services that select a Pod ask of it, and what it cannot have.
+
+    Args:
+        pod: The Pod.
+        shape: What the Services ask of Pods with its container ports.
+        site: The node.
+        audience: Who may reach the namespace of the Pod.
+        bound: How far its ports are expanded.
+
+    """
+    bound = bound or Bound()
+    on_host = HOST_NETWORK if pod.host_network and not shape.host_ports else None
     if refused := unservable(pod) or on_host or audience.denied:
-        return Requested(skipped=tuple(row for one in asked for row in _of_all(pod, one, refused)))
-    ways = {family: _way(pod, family, site, audience) for one in asked for family in _families(one.offer)}
-    skipped = [row for one in asked for row in (*_unmappable(pod, one), *_unreachable(pod, one, ways))]
-    served = [one for one in asked if any(not isinstance(ways[family], Refusal) for family in _families(one.offer))]
-    chosen = _declared(host_ports) if pod.host_network else _choose(served, host_ports, bound or Bound())
-    wanted = _requests(pod, served, chosen, ways)
+        return Requested(skipped=tuple(row for one in shape.asked for row in _of_all(pod, one, refused)))
+    ways = {family: _way(pod, family, site, audience) for family in shape.families}
+    reached = tuple(family for family, way in ways.items() if not isinstance(way, Refusal))
+    if shape.is_plain and reached == shape.families and shape.size <= bound.room:  # as nearly all Pods
+        return Requested(tuple(_requests(pod, shape.places(reached), ways, shape.host_ports)), new=shape.ports)
+    return _requests_in_part(pod, shape, ways, audience, bound)
+
+
+def _requests_in_part(
+    pod: Pod, shape: Shape, ways: "Mapping[Family, _Way | Refusal]", audience: Audience, bound: Bound
+) -> Requested:
+    """Return the requests of a Pod of which something may not be served."""
+    skipped = [row for one in shape.asked for row in (*_unmappable(pod, one), *_unreachable(pod, one, ways))]
+    reached = tuple(family for family, way in ways.items() if not isinstance(way, Refusal))
+    served = [one for one in shape.asked if not set(families(one.offer)).isdisjoint(reached)]
+    chosen = _declared(shape.host_ports) if pod.host_network else _choose(served, shape.host_ports, bound)
+    expanded = ((one.offer, _expanded(one, chosen)) for one in served)
+    there = shape.places(reached) if chosen.ports is None else places(expanded, reached)
+    wanted = _requests(pod, there, ways, shape.host_ports)
     rest = tuple(_rest(pod, served, chosen))
     if pod.host_network:
         skipped += _undeclared(wanted, rest)
@@ -97,7 +118,7 @@ def unserved(request: PortRequest, refusal: Refusal) -> Iterator[Skipped]:
 def why_not(pod: Pod, offers: Iterable[Offer], site: Site, place: tuple[int, str, str]) -> str | None:
     """Why a port, protocol and family that has a number is not served; None where no Service asks for it."""
     port, protocol, family = place
-    numbers = named_numbers(pod)
+    numbers = named_numbers(pod.ports)
     for offer in offers:
         if family in offer.service.families and (port, protocol) in Asked(offer, numbers):
             refused = unservable(pod) or (HOST_NETWORK if pod.host_network else None)
@@ -115,10 +136,6 @@ class _Way(NamedTuple):
     node_ip: str
     pod_ip: str
     sources: tuple[str, ...]
-
-
-def _families(offer: Offer) -> tuple[Family, ...]:
-    return tuple(family for family in FAMILIES if family in offer.service.families)
 
 
 def _way(pod: Pod, family: Family, site: Site, audience: Audience) -> _Way | Refusal:
@@ -155,7 +172,7 @@ def _unmappable(pod: Pod, asked: Asked) -> Iterator[Skipped]:
 def _unreachable(pod: Pod, asked: Asked, ways: Mapping[Family, _Way | Refusal]) -> Iterator[Skipped]:
     """The ports of families in which the Pod is not reached: a row for each reason."""
     found: dict[str, Refusal] = {}
-    for family in _families(asked.offer):
+    for family in families(asked.offer):
         way = ways[family]
         if isinstance(way, Refusal):
             found.setdefault(way.reason, way)
@@ -173,7 +190,7 @@ def _shown(pod: Pod, port: ServicePort) -> tuple[int | str, str]:
     protocol = protocol_of(port)
     if isinstance(port.target, int):
         return port.target, protocol
-    return named_numbers(pod).get((port.target, protocol), shown(port.target)), protocol
+    return named_numbers(pod.ports).get((port.target, protocol), shown(port.target)), protocol
 
 
 # --- the ports that are expanded -------------------------------------------------------------------------------------
@@ -187,18 +204,7 @@ class _Chosen(NamedTuple):
     like: int = 0
 
 
-_HostPorts = Mapping[tuple[int, str], list[ContainerPort]]
-
-
-def _host_ports(pod: Pod) -> _HostPorts:
-    found: dict[tuple[int, str], list[ContainerPort]] = {}
-    for port in pod.ports:
-        if port.host_port:
-            found.setdefault((port.container_port, port.protocol.lower()), []).append(port)
-    return found
-
-
-def _choose(asked: list[Asked], host_ports: _HostPorts, bound: Bound) -> _Chosen:
+def _choose(asked: list[Asked], host_ports: HostPorts, bound: Bound) -> _Chosen:
     """Choose the ports that had a number or have a hostPort, and of the others the first that there is room for."""
     if sum(map(len, asked)) <= bound.room:
         return _Chosen(None, len({target.port for one in asked for target in one}))
@@ -213,7 +219,7 @@ def _choose(asked: list[Asked], host_ports: _HostPorts, bound: Bound) -> _Chosen
     return _Chosen(frozenset((*new, *there)), len(new), next(reversed(new), 0))
 
 
-def _declared(host_ports: _HostPorts) -> _Chosen:
+def _declared(host_ports: HostPorts) -> _Chosen:
     """Choose the ports that a Pod on the host network declares; they need no number."""
     return _Chosen(frozenset(port for port, _ in host_ports), new=0)
 
@@ -228,21 +234,20 @@ def _undeclared(wanted: Iterable[PortRequest], rest: Iterable[Rest]) -> Iterator
 
 
 def _requests(
-    pod: Pod, asked: Iterable[Asked], chosen: _Chosen, ways: Mapping[Family, _Way | Refusal]
+    pod: Pod, there: Iterable[Place], ways: Mapping[Family, _Way | Refusal], host_ports: HostPorts
 ) -> list[PortRequest]:
-    services: dict[tuple[int, Protocol, Family], set[str]] = {}
-    for one in asked:
-        families = [family for family in _families(one.offer) if isinstance(ways[family], _Way)]
-        for target in _expanded(one, chosen):
-            for family in families:
-                services.setdefault((*target, family), set()).add(one.offer.key)
-    host_ports = _host_ports(pod) if pod.ports else {}
-    return [
-        PortRequest(pod, *place, way.node_ip, way.pod_ip, tuple(sorted(keys)), already, way.sources)
-        for place, keys in services.items()
-        if isinstance(way := ways[place[2]], _Way)
-        for already in (_host_port(host_ports.get(place[:2], ()), place[2], way.node_ip),)
-    ]
+    key = pod.ref.key
+    found = []
+    for port, protocol, family, services in there:
+        way = ways[family]
+        if isinstance(way, _Way):
+            listening = host_ports.get((port, protocol), ()) if host_ports else ()
+            already = _host_port(listening, family, way.node_ip) if listening else 0
+            owner = PodPort(key, port)
+            found.append(
+                PortRequest(pod, port, protocol, family, way.node_ip, way.pod_ip, services, already, way.sources, owner)
+            )
+    return found
 
 
 def _expanded(asked: Asked, chosen: _Chosen) -> Iterator[Target]:

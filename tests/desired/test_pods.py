@@ -8,13 +8,14 @@ import worlds
 from nplconf.desired.offers import Offer
 from nplconf.desired.pods import PortRequest, Site, running, shared_addresses
 from nplconf.desired.requests import requests
+from nplconf.desired.shapes import Shape
 from nplconf.model import ContainerPort, Pod, Service, Skipped
 
 SITE = Site(worlds.NODE_IPS, frozenset({"10.0.0.1", "10.10.10.10", "fd00::1", "fd00:10::10"}), frozenset())
 
 
 def both(pod: Pod, services: Sequence[Service], site: Site) -> tuple[list[PortRequest], list[Skipped]]:
-    found = requests(pod, [Offer(service) for service in services], site)
+    found = requests(pod, Shape([Offer(service) for service in services], pod.ports), site)
     return list(found.requests), list(found.skipped)
 
 

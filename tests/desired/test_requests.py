@@ -14,6 +14,7 @@ from nplconf.desired.offers import Offer
 from nplconf.desired.pods import Site
 from nplconf.desired.ports import Previous
 from nplconf.desired.requests import Bound, requests
+from nplconf.desired.shapes import Shape
 from nplconf.model import ClusterState, ContainerPort, Plan, PodPort, PortRange
 from nplconf.plan.policy import Pin, Policy
 
@@ -22,7 +23,7 @@ MANY = tuple((1000 + i, "TCP") for i in range(50))
 
 
 def test_ports_are_expanded_as_far_as_there_is_room_and_one_more() -> None:
-    found = requests(worlds.pod(), [Offer(worlds.service(ports=MANY))], SITE, bound=Bound(3))
+    found = requests(worlds.pod(), Shape([Offer(worlds.service(ports=MANY))], ()), SITE, bound=Bound(3))
     assert [request.port for request in found.requests] == [1000, 1001, 1002, 1003]
     (rest,) = found.rest
     assert (rest.first, rest.more, rest.like) == ((1004, "tcp"), 45, PodPort("shop/web-0", 1003))
@@ -31,7 +32,7 @@ def test_ports_are_expanded_as_far_as_there_is_room_and_one_more() -> None:
 def test_ports_that_had_a_number_or_have_a_host_port_are_always_expanded() -> None:
     pod = worlds.pod(ports=[ContainerPort(1030, host_port=4001)])
     known = Bound(0, lambda: {1040, 9999})
-    found = requests(pod, [Offer(worlds.service(ports=MANY))], SITE, bound=known)
+    found = requests(pod, Shape([Offer(worlds.service(ports=MANY))], pod.ports), SITE, bound=known)
     assert sorted(request.port for request in found.requests) == [1000, 1030, 1040]
 
 
@@ -42,7 +43,7 @@ def test_a_pod_or_address_that_is_not_served_has_one_row_per_service() -> None:
         (worlds.pod(ips=()), ["pod-ip-missing"] * 2),
         (worlds.pod(), ["pod-ip-missing"]),
     ):
-        found = requests(pod, offers, SITE)
+        found = requests(pod, Shape(offers, pod.ports), SITE)
         assert [(row.reason, row.more) for row in found.skipped] == [(reason, 49) for reason in reasons]
 
 
