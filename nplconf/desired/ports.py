@@ -64,11 +64,12 @@ def allocate(
     """
     pool = _Pool(port_range, avoid | past.taken)
     given: dict[PodPort, int] = {}
+    order = sorted(asking)
     for source in past.numbers:
-        _give(given, sorted(asking), source, pool)
+        _give(given, order, source, pool)
     _give_back(given, asking, past, pool)
     cooling = _set_aside(past, pool)
-    waiting = {owner: asking[owner] for owner in sorted(asking) if owner not in given}
+    waiting = {owner: asking[owner] for owner in order if owner not in given}
     full_share = _give_new(given, waiting, cooling, pool, past, most) if waiting else frozenset()
     over = (owner for owner in waiting if owner not in given and owner.namespace in full_share)
     return Allocation(given, frozenset(over))
@@ -113,20 +114,21 @@ class _Pool:
 
     def __init__(self, port_range: PortRange, gone: frozenset[int]) -> None:
         self._range = port_range
+        self._first_number, self._size = port_range.first, len(port_range)
         self._next = list(range(len(port_range) + 1))
         self._count = len(port_range)
         for number in gone:
             self.take(number)
 
     def free(self, number: int) -> bool:
-        place = number - self._range.first
-        return number in self._range and self._next[place] == place
+        place = number - self._first_number
+        return 0 <= place < self._size and self._next[place] == place
 
     def take(self, number: int) -> bool:
         """Take a number out; False when it was not free."""
         if not self.free(number):
             return False
-        place = number - self._range.first
+        place = number - self._first_number
         self._next[place] = place + 1
         self._count -= 1
         return True
@@ -162,15 +164,17 @@ def _give(given: dict[PodPort, int], waiting: Iterable[PodPort], source: Mapping
 
 
 def _give_back(given: dict[PodPort, int], asking: Container[PodPort], past: Previous, pool: _Pool) -> None:
-    """Give those without a number the one that they freed last, of those that can be had."""
-    for c in sorted(past.cooling, key=lambda c: (c.freed_at, c.number), reverse=True):
-        if c.owner in asking and c.owner not in given and pool.take(c.number):
+    """Give each owner without a port the free one that it released last."""
+    own = [c for c in past.cooling if c.owner in asking and c.owner not in given]
+    for c in sorted(own, key=lambda c: (c.freed_at, c.number), reverse=True):
+        if c.owner not in given and pool.take(c.number):
             given[c.owner] = c.number
 
 
 def _set_aside(past: Previous, pool: _Pool) -> dict[str, list[int]]:
-    """Take the cooling numbers out of the pool: by the namespace that had each last, the longest cooled first."""
-    last = {c.number: c for c in sorted(past.cooling, key=lambda c: (c.freed_at, c.owner))}
+    """Take the cooling ports out of the pool: by the namespace that had each last, the longest cooled first."""
+    free = [c for c in past.cooling if pool.free(c.number)]  # those of mappings in use are gone already
+    last = {c.number: c for c in sorted(free, key=lambda c: (c.freed_at, c.owner))}
     found: dict[str, list[int]] = {}
     for c in sorted(last.values(), key=lambda c: (c.freed_at, c.number)):
         if pool.take(c.number):

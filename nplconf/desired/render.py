@@ -13,7 +13,19 @@ from nplconf.desired.ports import Previous, allocate
 from nplconf.desired.requests import unserved, why_not
 from nplconf.desired.services import Selection, select, selecting
 from nplconf.desired.shares import Share
-from nplconf.model import ClusterState, Family, Node, Plan, Pod, PodPort, PortMapping, PortRange, Skipped
+from nplconf.model import (
+    ClusterState,
+    Family,
+    Node,
+    Plan,
+    Pod,
+    PodPort,
+    PortMapping,
+    PortRange,
+    Skipped,
+    Via,
+    in_plan_order,
+)
 
 if TYPE_CHECKING:
     from nplconf.plan.policy import Policy
@@ -103,24 +115,12 @@ def _render(
 
 
 def _mappings(wanted: Iterable[PortRequest], numbers: Mapping[PodPort, int]) -> tuple[PortMapping, ...]:
-    served = ((request, request.host_port or numbers.get(request.owner)) for request in wanted)
-    mappings = [_mapping(request, number) for request, number in served if number]
-    return tuple(sorted(mappings, key=lambda m: (m.key, m.pod, m.pod_port)))
-
-
-def _mapping(request: PortRequest, number: int) -> PortMapping:
-    return PortMapping(
-        node_port=number,
-        protocol=request.protocol,
-        family=request.family,
-        node_ip=request.node_ip,
-        pod=request.pod.ref,
-        pod_ip=request.pod_ip,
-        pod_port=request.port,
-        services=request.services,
-        via="hostPort" if request.host_port else "dnat",
-        source_ranges=request.sources,
-    )
+    found = []
+    for pod, port, protocol, family, node_ip, pod_ip, services, host_port, sources, owner in wanted:
+        if number := host_port or numbers.get(owner):
+            via: Via = "hostPort" if host_port else "dnat"
+            found.append(PortMapping(number, protocol, family, node_ip, pod.ref, pod_ip, port, services, via, sources))
+    return tuple(sorted(found, key=in_plan_order))
 
 
 def _numbers(wanted: Iterable[PortRequest], settings: Desired, others: Mapping[int, str], past: Previous) -> Numbers:

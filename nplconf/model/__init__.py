@@ -40,7 +40,7 @@ from nplconf.model.names import (
     Via,
 )
 from nplconf.model.node import Holds, LiveRule, MasqueradeSource, Taken
-from nplconf.model.plan import Plan, PortMapping, RuleKey, Skipped
+from nplconf.model.plan import Plan, PortMapping, RuleKey, Skipped, in_plan_order
 
 __all__ = [
     "ACTIONS",
@@ -83,4 +83,5 @@ __all__ = [
     "Stale",
     "Taken",
     "Via",
+    "in_plan_order",
 ]

@@ -45,8 +45,9 @@ def diff(
         rules_only: Compare only mappings with `via` dnat, and only what a packet would notice.
 
     """
-    if rules_only:
-        was, want = (m for m in was if m.via == "dnat"), (m for m in want if m.via == "dnat")
+    was, want = _counting(was, rules_only=rules_only), _counting(want, rules_only=rules_only)
+    if was == want:  # as in most runs
+        return Diff((), tuple(want))
     same, before, after = _split(was, want)
     pairs, left = _pair(before, after)
     changes = [Change("delete", why_delete(m), m, m) for m in left]
@@ -54,7 +55,7 @@ def diff(
     for mapping, old in (*same, *pairs):
         if old is None:
             changes.append(Change("add", why_add(mapping), mapping))
-        elif reason := _difference(old, mapping, rules_only=rules_only):
+        elif old != mapping and (reason := _difference(old, mapping, rules_only=rules_only)):
             changes.append(Change("change", reason, mapping, old))
         else:
             unchanged.append(mapping)
@@ -65,6 +66,10 @@ def ordered(changes: Iterable[Change]) -> tuple[Change, ...]:
     """Return changes sorted: deletes, changes, repairs, adds, each by number."""
     rank = {"delete": 0, "change": 1, "repair": 2, "add": 3}
     return tuple(sorted(changes, key=lambda c: (rank[c.action], _order(c.mapping))))
+
+
+def _counting(mappings: Iterable[PortMapping], *, rules_only: bool) -> list[PortMapping]:
+    return [m for m in mappings if m.via == "dnat"] if rules_only else list(mappings)
 
 
 def _split(

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from nplconf.model import Change, Failure, Plan, PodPort, PortMapping
+from nplconf.model import Change, Failure, Plan, PodPort, PortMapping, in_plan_order
 
 LEAST = 10
 """Below this number of live mappings nothing is limited: on a small node every removal is a large part."""
@@ -125,7 +125,7 @@ def beside(
         else:
             why = f"number {row.node_port} is still in use by {owner.pod}:{owner.port}, whose rule stays for now"
             failures.append(Failure("number", row.subject, why, refused=True))
-    return tuple(sorted(rows, key=lambda m: (m.key, m.pod, m.pod_port))), tuple(failures)
+    return tuple(sorted(rows, key=in_plan_order)), tuple(failures)
 
 
 def _empty(count: int) -> str:

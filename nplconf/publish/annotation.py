@@ -79,6 +79,9 @@ def canonical(value: str) -> bool:
 
 
 def _rows(found: tuple[Entry, ...], *, merged: bool) -> Iterator[str]:
+    if len(found) < 2:  # as of most Pods
+        yield from (_row(one, protocols="") for one in found)
+        return
     there = set(found) if merged else set()
     for one in found:
         twin = one._replace(protocol="udp" if one.protocol == "tcp" else "tcp") in there

@@ -1,9 +1,9 @@
 """The state for the next run: before the rules are written, and when the run has ended."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
-from nplconf.model import Plan, PodRef, PortMapping
+from nplconf.model import Plan, PodRef, PortMapping, RuleKey
 from nplconf.plan import cooling
 from nplconf.plan.live import numbers
 from nplconf.plan.state import State
@@ -55,7 +55,7 @@ def _with(plan: Plan, left: tuple[PortMapping, ...]) -> Plan:
 
 def at_end(
     decision: Decision,
-    in_place: Iterable[PortMapping],
+    in_place: tuple[PortMapping, ...],
     annotations: Mapping[PodRef, str | None] | None,
     denied: Denials,
 ) -> State:
@@ -68,14 +68,18 @@ def at_end(
         denied: The denials with those of this run.
 
     """
-    present = {m.key for m in in_place}
     state = replace(
-        decision.next_state,
-        writing=False,
-        unserved=tuple(m.key for m in decision.plan.mappings if m.via == "dnat" and m.key not in present),
-        denials=denied,
+        decision.next_state, writing=False, unserved=_unserved(decision.plan.mappings, in_place), denials=denied
     )
     if annotations is None:
         return state
     digests = {pod.key: annotation.digest(text) for pod, text in annotations.items() if text is not None}
     return replace(state, annotations=digests)
+
+
+def _unserved(planned: tuple[PortMapping, ...], in_place: tuple[PortMapping, ...]) -> tuple[RuleKey, ...]:
+    """Return the places of planned mappings that are not in place."""
+    if planned == in_place:  # as in most runs
+        return ()
+    present = {(m.node_port, m.family, m.protocol) for m in in_place}
+    return tuple(m.key for m in planned if m.via == "dnat" and (m.node_port, m.family, m.protocol) not in present)

@@ -46,11 +46,15 @@ def with_repairs(
     last = observed.remembered
     if last is None or observed.state.writing or not (diff.changes or findings or patches):
         return diff
+    damaged = _unreachable(diff.unchanged, target, observed, wanted, findings)
+    altered = _altered(patches, observed, inputs.pods) if inputs.writable else {}
+    if not (diff.changes or damaged or altered):
+        return diff
     before = _in_place_before(last, observed.state.unserved)
     elsewhere = {family for families in observed.leftovers.values() for family in families}
     changes = [_of_change(change, before, elsewhere) for change in diff.changes]
-    damaged = _unreachable(diff.unchanged, target, observed, wanted, findings)
-    altered = _altered(patches, observed, inputs.pods) if inputs.writable else {}
+    if not (damaged or altered):
+        return Diff(ordered(changes), diff.unchanged)
     unchanged = []
     for mapping in diff.unchanged:
         reason = damaged.get(mapping.key) or (ANNOTATION_CHANGED if _lost(mapping, altered) else "")
@@ -62,8 +66,10 @@ def with_repairs(
 
 
 def _in_place_before(last: Plan, unserved: Iterable[RuleKey]) -> dict[RuleKey, PortMapping]:
-    missing = set(unserved)
-    return {m.key: m for m in last.mappings if m.via == "dnat" and m.key not in missing}
+    found = {m.key: m for m in last.mappings if m.via == "dnat"}
+    for key in unserved:
+        found.pop(key, None)
+    return found
 
 
 def _of_change(change: Change, before: Mapping[RuleKey, PortMapping], elsewhere: Container[Family]) -> Change:

@@ -102,9 +102,11 @@ def _unasked(plan: Plan, inputs: Inputs, stay: tuple[PortMapping, ...]) -> life.
     """Return the live mappings that the plan does not have and whose rules stay, without the blocked ones (`stay`)."""
     if inputs.live == plan.mappings:  # as in most runs
         return life.NOTHING
-    asked = {(m.owner, m.protocol, m.family) for m in plan.mappings}
-    blocked = set(stay)
-    left = [m for m in inputs.live if (m.owner, m.protocol, m.family) not in asked and m.pod.name and m not in blocked]
+    same, blocked = set(plan.mappings), set(stay)
+    left = [m for m in inputs.live if m not in same and m.pod.name and m not in blocked]
+    if left:
+        asked = {(m.owner, m.protocol, m.family) for m in plan.mappings}
+        left = [m for m in left if (m.owner, m.protocol, m.family) not in asked]
     if not left:
         return life.NOTHING
     observed = inputs.observed

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nplconf.model import Change, Failure, Family, PortMapping, RuleKey
+from nplconf.model import Change, Failure, Family, PortMapping, RuleKey, in_plan_order
 from nplconf.node import Node
 from nplconf.rules import Goal
 from nplconf.run import reasons
@@ -67,7 +67,7 @@ def rule_set(decision: Decision, observed: Observed, further: Collection[PortMap
 
 
 def _with(rows: tuple[PortMapping, ...], further: Iterable[PortMapping]) -> tuple[PortMapping, ...]:
-    return tuple(sorted((*rows, *further), key=lambda m: (m.key, m.pod, m.pod_port)))
+    return tuple(sorted((*rows, *further), key=in_plan_order))
 
 
 def differing(goal: RuleSet, observed: Observed, found: Mapping[Family, Any]) -> tuple[Family, ...]:
