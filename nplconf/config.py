@@ -85,6 +85,6 @@ def _options(document: Document) -> tuple[dict[str, object], list[tuple[Path, st
 
 
 def _told(wrong: list[tuple[int, str, str]]) -> str:
-    said = [f"line {line}: {path}: {message}" if path else f"line {line}: {message}" for line, path, message in wrong]
-    more = [f"{len(said) - _MOST} more"] if len(said) > _MOST else []
-    return "; ".join(said[:_MOST] + more)
+    lines = [f"line {line}: {path}: {message}" if path else f"line {line}: {message}" for line, path, message in wrong]
+    more = [f"{len(lines) - _MOST} more"] if len(lines) > _MOST else []
+    return "; ".join(lines[:_MOST] + more)

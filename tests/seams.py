@@ -70,7 +70,7 @@ class FakeCluster:
         failed = (p.pod for p in patches if p.pod.name in self.refuses | self.denies)
         return tuple(Failure("publish", pod.key, "refused", refused=pod.name in self.denies) for pod in failed)
 
-    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+    def post_events(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         self.events += [event for event in events if not self.deaf]
         return tuple(events) if self.deaf else ()
 

@@ -25,7 +25,7 @@ class Cluster(Protocol):
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
         """Write the annotations, one Pod at a time. Return a failure for each one that was not written."""
 
-    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+    def post_events(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """Create Events, reported by this node. Return those that could not be created now and may be tried again."""
 
     def rights(self, node: str, *, events: bool) -> "tuple[Right, ...]":

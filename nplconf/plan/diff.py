@@ -123,8 +123,8 @@ def _difference(old: PortMapping, new: PortMapping, *, rules_only: bool) -> str:
 
     Both mappings are for one Pod port, or for one port whose rule names no owner.
     """
-    told = rules_only or (old.via, old.node_ip, old.services) == (new.via, new.node_ip, new.services)
-    if told and _target(old) == _target(new):
+    same_address = rules_only or (old.via, old.node_ip, old.services) == (new.via, new.node_ip, new.services)
+    if same_address and _target(old) == _target(new):
         return ""
     differences = {
         "via-changed": old.via != new.via,

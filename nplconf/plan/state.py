@@ -10,17 +10,24 @@ from nplconf.publish.denials import Denials
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """boot: boot_id of the run that wrote it. cluster: UID of Service default/kubernetes;
-    former_clusters: its UIDs before, when it was created again. node_uid: UID of the Node object.
-    plan: the last good one.
+    """What the next run must know and cannot read from the kernel.
 
-    cooling: every freed number with its last owner, also when its time is over, for the owner may come back.
-    empty_seen: the last run saw no Pod on this node. said: what was told in events, subject -> reason, so that nothing
-    is told twice. addresses: the node's, that rules match. writing: a run began to write rules and has not ended.
-    unserved: mappings of the plan that the run did not get in place. annotations: namespace/name of a Pod -> digest of
-    the annotation that the run left on it. denials: Pods whose patch was denied.
-    waiting: subjects of events that are still to be created, oldest first. unasked: lingering mappings, by
-    `life.name` -> since when nothing asks for them, seconds of the boot-time clock.
+    Attributes:
+        boot: The boot_id of the run that wrote it.
+        cluster: The UID of Service default/kubernetes.
+        former_clusters: Its former UIDs, if it was created again.
+        node_uid: The UID of the Node object.
+        plan: The last good plan.
+        cooling: Every released port with its last owner, even after its time, since the owner may come back.
+        empty_seen: The last run saw no Pod on this node.
+        said: The announced Events, subject -> reason, so that none is posted twice.
+        addresses: The node's addresses that rules match.
+        unserved: Mappings of the plan that the run could not bring into place.
+        annotations: namespace/name of a Pod -> digest of the annotation that the run left on it.
+        denials: Pods whose patch was denied.
+        waiting: Subjects of Events that are still to be created, oldest first.
+        unasked: Lingering mappings by `life.name` -> when their request ended, in seconds of the boot-time clock.
+        writing: A run began to write rules and has not ended.
     """
 
     boot: str = ""

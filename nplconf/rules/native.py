@@ -115,10 +115,10 @@ class _Walk:
                 self._take(chain, hit, parts)
                 yield hit
         elif kind in ("jump", "goto"):
-            ours = value.get("target") == self._base.until
-            if not ours:
+            ends = value.get("target") == self._base.until
+            if not ends:
                 self.chain(str(value.get("target", "")), reach, depth + 1)
-            yield from [reach] if kind == "goto" or ours else []
+            yield from [reach] if kind == "goto" or ends else []
         elif kind in ("accept", "return"):
             if self._base.until and (
                 kind == "accept" or depth == 0

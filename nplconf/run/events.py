@@ -18,7 +18,7 @@ def tell(outcome: Outcome, cluster: Cluster, node: Node, next_state: State, last
     Nothing that fails here is a failure of the run: what could not be said is said by the next one.
     """
     events, after, waiting = due(outcome, last, next_state.said, next_state.waiting)
-    later = cluster.tell(events, outcome.plan.node) if events else ()
+    later = cluster.post_events(events, outcome.plan.node) if events else ()
     said = unannounced(after, next_state.said, later)
     waiting = (*(event.topic for event in later), *waiting)[:WAITING]
     if (said, waiting) != (next_state.said, next_state.waiting):

@@ -7,7 +7,7 @@ from nplconf.cluster import Cluster
 from nplconf.model import ClusterState, Event, Failure, Patch, Right
 from nplconf.watch.hub import Hub
 
-TELL_WITHIN = 2.0
+POST_WITHIN = 2.0
 """Seconds for which changes of the cluster may delay the Events of a run."""
 
 
@@ -42,14 +42,14 @@ class WatchedCluster:
         self._hub.annotated(patch for patch in patches if patch.pod.key not in failed)
         return failures
 
-    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+    def post_events(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """See `Cluster`. While changes wait for a run, that run creates the Events: Pods are published first."""
         now = self._clock()
-        if self._hub.busy and now - (self._delayed or now) < TELL_WITHIN:
+        if self._hub.busy and now - (self._delayed or now) < POST_WITHIN:
             self._delayed = self._delayed or now
             return tuple(events)
         self._delayed = None
-        return self._api.tell(events, node)
+        return self._api.post_events(events, node)
 
     def rights(self, node: str, *, events: bool) -> tuple[Right, ...]:
         """See `Cluster`."""

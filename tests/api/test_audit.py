@@ -45,7 +45,7 @@ def test_no_request_was_made_that_the_rights_are_not_needed_for_and_each_was(
     cluster = opened(corner.kubeconfig())
     cluster.snapshot(corner.node)
     cluster.patch([Patch(PodRef(corner.namespace, "web-0", uid), "[]")])
-    cluster.tell([Event("Pod", corner.namespace, "web-0", uid, "t", "v", "Told", "a note")], corner.node)
+    cluster.post_events([Event("Pod", corner.namespace, "web-0", uid, "t", "v", "Told", "a note")], corner.node)
 
     logged = of_nplconf(corner.plane)
     # whom the server does not know has no name

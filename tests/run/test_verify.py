@@ -30,7 +30,7 @@ class World:
     def facts(self) -> list[tuple[str, str, str]]:
         return [(row.rule, row.hold, row.annotation) for row in self.look().rows]
 
-    def tell(self, text: str | None) -> None:
+    def annotate(self, text: str | None) -> None:
         self.cluster.state = replace(
             self.cluster.state, pods=tuple(replace(p, annotation=text) for p in self.cluster.state.pods)
         )
@@ -70,25 +70,25 @@ def test_without_the_daemon_by_wish_the_hold_is_no_matter(world: World) -> None:
 
 
 def test_a_removed_annotation_is_missing(world: World) -> None:
-    world.tell(None)
+    world.annotate(None)
     assert world.facts() == [("ok", "ok", "missing")]
 
 
 def test_an_annotation_with_another_number_is_wrong(world: World) -> None:
     entries = json.loads(world.cluster.annotation() or "")
-    world.tell(json.dumps([entries[0] | {"nodePort": 61999}]))
+    world.annotate(json.dumps([entries[0] | {"nodePort": 61999}]))
     assert world.facts() == [("ok", "ok", "wrong")]
     assert world.look().findings == ()
 
 
 def test_an_entry_that_belongs_to_no_mapping_is_extra(world: World) -> None:
     entries = json.loads(world.cluster.annotation() or "")
-    world.tell(json.dumps([*entries, entries[0] | {"podPort": 9999}]))
+    world.annotate(json.dumps([*entries, entries[0] | {"podPort": 9999}]))
     assert sorted(world.facts()) == [("na", "na", "extra"), ("ok", "ok", "ok")]
 
 
 def test_the_right_entries_in_a_wrong_form_are_a_finding(world: World) -> None:
-    world.tell(f" {world.cluster.annotation()}")
+    world.annotate(f" {world.cluster.annotation()}")
     found = world.look()
     assert [f.kind for f in found.findings] == ["annotation"]
     assert not found.ok
@@ -121,7 +121,7 @@ def test_a_mapping_whose_rule_is_at_another_number_is_wrong(world: World) -> Non
 
 def test_an_entry_for_another_port_of_the_pod_does_not_make_one_wrong(world: World) -> None:
     entries = json.loads(world.cluster.annotation() or "")
-    world.tell(json.dumps([entries[0] | {"podPort": 9999}]))
+    world.annotate(json.dumps([entries[0] | {"podPort": 9999}]))
     extra, own = sorted(world.look().rows, key=lambda row: row.rule == "ok")
     assert (own.annotation, extra.annotation) == ("missing", "extra")
     assert extra.mapping.pod_ip == ""
@@ -129,12 +129,13 @@ def test_an_entry_for_another_port_of_the_pod_does_not_make_one_wrong(world: Wor
 
 def test_entries_that_claim_one_number_are_told_in_the_order_of_their_ports(world: World) -> None:
     entries = json.loads(world.cluster.annotation() or "")
-    world.tell(json.dumps([*entries, *(entries[0] | {"podPort": port, "nodePort": 61000} for port in range(9, 0, -1))]))
+    claims = [entries[0] | {"podPort": port, "nodePort": 61000} for port in range(9, 0, -1)]
+    world.annotate(json.dumps([*entries, *claims]))
     assert [row.mapping.pod_port for row in world.look().rows[:9]] == list(range(1, 10))
 
 
 def test_a_rule_that_is_not_wanted_and_of_which_nobody_was_told_is_extra_alone(world: World) -> None:
-    world.tell(None)
+    world.annotate(None)
     world.cluster.state = replace(world.cluster.state, services=())
     assert world.facts() == [("extra", "ok", "na")]
 
@@ -147,7 +148,7 @@ def test_a_pod_that_nobody_can_see_was_told_nothing(world: World) -> None:
 
 def test_rows_are_sorted_by_number_whatever_they_are(world: World) -> None:
     entries = json.loads(world.cluster.annotation() or "")
-    world.tell(json.dumps([entries[0] | {"podPort": 9999, "nodePort": 61000}, *entries]))
+    world.annotate(json.dumps([entries[0] | {"podPort": 9999, "nodePort": 61000}, *entries]))
     numbers = [row.mapping.node_port for row in world.look().rows]
     assert numbers == [61000, entries[0]["nodePort"]]
 

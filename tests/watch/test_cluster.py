@@ -8,7 +8,7 @@ from seams import FakeCluster
 from watchjob import WatchedWorld, served
 
 from nplconf.model import Event
-from nplconf.watch.cluster import TELL_WITHIN, WatchedCluster
+from nplconf.watch.cluster import POST_WITHIN, WatchedCluster
 from nplconf.watch.hub import Hub
 from nplconf.watch.mirror import Mirror
 
@@ -37,10 +37,10 @@ def test_a_cluster_that_changes_all_the_time_delays_events_for_a_moment_only() -
     written = FakeCluster(worlds.cluster(), [])
     cluster = WatchedCluster(hub, written, lambda: now[0])
     hub.drifted()
-    assert cluster.tell([EVENT], worlds.NODE) == (EVENT,)
-    now[0] += TELL_WITHIN / 2
-    assert cluster.tell([EVENT], worlds.NODE) == (EVENT,)
-    now[0] += TELL_WITHIN / 2
-    assert cluster.tell([EVENT], worlds.NODE) == ()
+    assert cluster.post_events([EVENT], worlds.NODE) == (EVENT,)
+    now[0] += POST_WITHIN / 2
+    assert cluster.post_events([EVENT], worlds.NODE) == (EVENT,)
+    now[0] += POST_WITHIN / 2
+    assert cluster.post_events([EVENT], worlds.NODE) == ()
     assert written.events == [EVENT]
-    assert cluster.tell([EVENT], worlds.NODE) == (EVENT,), "the next ones may be delayed again"
+    assert cluster.post_events([EVENT], worlds.NODE) == (EVENT,), "the next ones may be delayed again"

@@ -74,15 +74,15 @@ def _render(renderer: Renderer, directory: Path, outcome: Outcome) -> None:
         return
     path = str(directory / f"{name}.yaml")
     try:
-        ours = reread(read_text(path)) if os.path.lexists(path) else None
-        before = ours or (plans.read(path) if os.path.lexists(path) else None)
+        written = reread(read_text(path)) if os.path.lexists(path) else None
+        before = written or (plans.read(path) if os.path.lexists(path) else None)
     except BadDataError as err:
         outcome.failures.append(Failure("render", name, f"the previous plan is left as it is: {err}"))
         return
     past = Previous(numbers=(numbers(before.mappings),)) if before else Previous()
     plan = renderer.render(past)
     # a file that nplconf wrote has equal bytes; another author may have written the same plan in other bytes
-    if plan == ours or not write_output(path, document.dump(plan)):
+    if plan == written or not write_output(path, document.dump(plan)):
         outcome.unchanged.append(name)
     else:
         outcome.written.append(name)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from nplconf.cluster.api import credentials, rights
-from nplconf.cluster.api import event as telling
+from nplconf.cluster.api import event as posting
 from nplconf.cluster.api import patch as publishing
 from nplconf.cluster.api.access import Access
 from nplconf.cluster.api.answers import InvalidResponseError, Listing, refusal, whole
@@ -113,8 +113,8 @@ class ApiCluster:
 
     def _node(self, name: str, deadline: Deadline) -> _Objects:
         reply = self._session.ask("GET", f"/api/v1/nodes/{quote(name, safe='')}", deadline)
-        said = refusal(reply) if reply.status == 404 else None
-        if not (said and said.reason == "NotFound" and said.kind == "nodes"):
+        answer = refusal(reply) if reply.status == 404 else None
+        if not (answer and answer.reason == "NotFound" and answer.kind == "nodes"):
             yield "Node", whole(self._session.granted(reply, "get", "nodes"), "Node")
         else:
             yield from self._other_nodes(deadline)
@@ -141,7 +141,7 @@ class ApiCluster:
         with Deadline(WRITE_SECONDS) as deadline:
             return tuple(filter(None, self._all(patches, lambda session, patch: _patched(session, patch, deadline))))
 
-    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+    def post_events(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """See `Cluster`."""
         with Deadline(TELL_SECONDS) as deadline:
             later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
@@ -195,8 +195,9 @@ def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | No
 
 def _told(session: Session, event: Event, node: str, deadline: Deadline) -> bool:
     try:
-        data = telling.body(event, node, time.time())
-        return telling.told(session.ask("POST", telling.path(event), deadline, data, Content_Type="application/json"))
+        data = posting.body(event, node, time.time())
+        reply = session.ask("POST", posting.path(event), deadline, data, Content_Type="application/json")
+        return posting.is_done(reply)
     except Exception:  # noqa: BLE001 - it is this Event's failure, and no other's; the next run creates it
         return False
 

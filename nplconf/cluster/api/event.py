@@ -49,7 +49,7 @@ def _name(event: Event, now: float) -> str:
     return f"{stem}.{marks[0]:08x}{marks[1]:x}"
 
 
-def told(reply: Reply) -> bool:
+def is_done(reply: Reply) -> bool:
     """Return whether the Event needs no further attempt: it exists (409, too), or was refused for good."""
     return reply.status < 500 and reply.status not in (401, 408, 429)
 

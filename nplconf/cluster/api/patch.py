@@ -45,14 +45,14 @@ def verdict(reply: Reply, patch: Patch) -> Failure | None:
     """Return why a patch failed, None if it is written. A Pod that is gone or new is no failure."""
     if reply.status == 200:
         return _confirmed(reply, patch)
-    said = refusal(reply)
-    if said is None:
+    answer = refusal(reply)
+    if answer is None:
         return _failure(patch, f"HTTP {reply.status}, and not from an API server")
-    if reply.status == 404 and said.reason == "NotFound" and said.kind == "pods":
+    if reply.status == 404 and answer.reason == "NotFound" and answer.kind == "pods":
         return None
-    if reply.status in (409, 422) and _replaced(said):
+    if reply.status in (409, 422) and _replaced(answer):
         return None
-    return Failure(STEP, patch.pod.key, _explained(reply.status, said), refused=_denied(reply.status, said))
+    return Failure(STEP, patch.pod.key, _explained(reply.status, answer), refused=_denied(reply.status, answer))
 
 
 def _confirmed(reply: Reply, patch: Patch) -> Failure | None:
@@ -68,29 +68,29 @@ def _confirmed(reply: Reply, patch: Patch) -> Failure | None:
     return None
 
 
-def _replaced(said: Refusal) -> bool:
+def _replaced(answer: Refusal) -> bool:
     """Return whether the Pod has another UID now: 422 with a cause, on some servers 409 about a precondition."""
-    return "metadata.uid" in said.causes or (said.reason == "Conflict" and "uid" in said.message.lower())
+    return "metadata.uid" in answer.causes or (answer.reason == "Conflict" and "uid" in answer.message.lower())
 
 
-def _denied(status: int, said: Refusal) -> bool:
+def _denied(status: int, answer: Refusal) -> bool:
     """Return whether this Pod's patch is denied: by a policy, a webhook, or the size of its other annotations."""
-    return status in (400, 403, 422) and not _unentitled(status, said)
+    return status in (400, 403, 422) and not _unentitled(status, answer)
 
 
-def _unentitled(status: int, said: Refusal) -> bool:
+def _unentitled(status: int, answer: Refusal) -> bool:
     """Return whether the right to patch is missing for all Pods, recognised by the authorizers' message."""
-    return status == 403 and 'cannot patch resource "pods/status"' in said.message
+    return status == 403 and 'cannot patch resource "pods/status"' in answer.message
 
 
-def _explained(status: int, said: Refusal) -> str:
-    if "metadata.annotations" in said.causes:
-        return f"the Pod's annotations would be too long: {said.message}"
-    if _unentitled(status, said):
-        return f"the right to patch pods/status is missing: {said.message}; see: nplconf example rbac"
+def _explained(status: int, answer: Refusal) -> str:
+    if "metadata.annotations" in answer.causes:
+        return f"the Pod's annotations would be too long: {answer.message}"
+    if _unentitled(status, answer):
+        return f"the right to patch pods/status is missing: {answer.message}; see: nplconf example rbac"
     if status in (400, 403, 422):
-        return f"denied: {said.message}"
-    return f"{status} {said.message}"
+        return f"denied: {answer.message}"
+    return f"{status} {answer.message}"
 
 
 def _failure(patch: Patch, message: str) -> Failure:

@@ -98,8 +98,8 @@ def harmless(message: str) -> str:
 
 def _unreadable(err: Exception) -> str:
     """Return the key that is missing, if the exception names one."""
-    said = str(err)
-    key = next((key for key in _KEYS if f"Expected key {key} in" in said or said == repr(key)), "")
+    message = str(err)
+    key = next((key for key in _KEYS if f"Expected key {key} in" in message or message == repr(key)), "")
     if key:
         return f"the plugin's settings lack the key {key}"
     return f"the kubernetes package cannot use the plugin's settings ({type(err).__name__})"

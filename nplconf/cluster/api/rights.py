@@ -15,10 +15,10 @@ Ask = Callable[[bytes], Reply]
 
 def needed(node: str, *, events: bool) -> dict[str, dict[str, Any]]:
     """Return the requests of a run, in words and as attributes of a review."""
-    ours = [{"key": "spec.nodeName", "operator": "In", "values": [node]}]
+    own_pods = [{"key": "spec.nodeName", "operator": "In", "values": [node]}]
     found: dict[str, dict[str, Any]] = {
         "get nodes": {"verb": "get", "resource": "nodes", "name": node},
-        "list pods": {"verb": "list", "resource": "pods", "fieldSelector": {"requirements": ours}},
+        "list pods": {"verb": "list", "resource": "pods", "fieldSelector": {"requirements": own_pods}},
         "list services": {"verb": "list", "resource": "services"},
         "patch pods/status": {"verb": "patch", "resource": "pods", "subresource": "status"},
     }
@@ -52,5 +52,5 @@ def _allowed(attributes: dict[str, Any], ask: Ask) -> bool:
 def _answer(reply: Reply) -> str:
     if reply.status == 401:
         return "401 Unauthorized (token expired or invalid)"
-    said = refusal(reply)
-    return f"{reply.status} {said.message if said else ''}".rstrip()
+    answer = refusal(reply)
+    return f"{reply.status} {answer.message if answer else ''}".rstrip()

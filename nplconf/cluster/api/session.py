@@ -63,8 +63,8 @@ class Session:
         """Return a reply of success. Raises PermissionDeniedError (401, 403), UnavailableError."""
         if reply.status == 200:
             return reply
-        said = refusal(reply)
-        message = said.message if said else "and not from an API server"
+        answer = refusal(reply)
+        message = answer.message if answer else "and not from an API server"
         if reply.status == 401:
             raise PermissionDeniedError(self.rejected())
         if reply.status == 403:

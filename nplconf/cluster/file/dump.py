@@ -114,7 +114,7 @@ class FileCluster:
             message = f"cannot write {self._write_back}: {_reason(error)}"
             return tuple(Failure(_STEP, p.pod.key, message) for p in patches)
 
-    def tell(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
+    def post_events(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """Return all Events as not created: a file has none."""
         del node
         return tuple(events)

@@ -62,8 +62,8 @@ def load(text: str, source: str, check: Callable[[Any, str], None] = lambda *_: 
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{source}, line {mark.line + 1}" if mark is not None else source
-        said = error.problem or error.context
-        why = _TOO_DEEP if said == PARSER_TOO_DEEP else f"not YAML: {said}"
+        problem = error.problem or error.context
+        why = _TOO_DEEP if problem == PARSER_TOO_DEEP else f"not YAML: {problem}"
         raise BadDataError(f"{place}: {why}") from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise BadDataError(f"{source}: not YAML: {' '.join(str(error).split())}") from None

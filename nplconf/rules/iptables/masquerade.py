@@ -17,7 +17,7 @@ node instead of its client. Packets with the mark of kube-proxy or portmap go on
 
 
 def chains(
-    neighbours: Iterable[MasqueradeSource], addresses: Iterable[str], ports: PortRange, post: str, family: Family
+    sources: Iterable[MasqueradeSource], addresses: Iterable[str], ports: PortRange, post: str, family: Family
 ) -> dict[str, tuple[Rule, ...]]:
     """Return the chains: flows to mapped ports, then a gate per source and block, then one rule per Pod.
 
@@ -27,7 +27,7 @@ def chains(
     gates: set[Rule] = set()
     names: dict[str, str] = {}
     suffix = HOST[family]
-    for pod_ip, source in neighbours:
+    for pod_ip, source in sources:
         block = _block(pod_ip, family)
         name = names.get(block)
         if name is None:

@@ -219,7 +219,7 @@ def test_an_event_is_created_or_left_to_the_next_run(server: Server, cluster: Ap
     server.answer = wire(raw)
     events = [Event("Pod", "shop", pod.name, pod.uid, "Reason", "note", "topic", "value") for pod in PODS]
 
-    assert set(cluster.tell(events, "node-1")) <= set(events)
+    assert set(cluster.post_events(events, "node-1")) <= set(events)
 
 
 @EXAMPLES
