@@ -133,11 +133,11 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
         (f"clusterState: [{'a,' * 10_000}]", "line 1: more than 10000 values"),
     ],
 )
-def test_what_is_wrong_is_told_with_file_line_and_key(text: str, said: str) -> None:
+def test_what_is_wrong_is_reported_with_file_line_and_key(text: str, said: str) -> None:
     assert refused(text).startswith(said)
 
 
-def test_everything_that_is_wrong_is_told_on_one_line_in_the_order_of_the_file() -> None:
+def test_everything_that_is_wrong_is_reported_on_one_line_in_the_order_of_the_file() -> None:
     said = refused("noHold: 1\nnode: a\nnode: b\nbackend: x\n").split("; ")
     assert [part.split(":")[0:2] for part in said] == [
         ["line 1", " noHold"],
@@ -146,14 +146,14 @@ def test_everything_that_is_wrong_is_told_on_one_line_in_the_order_of_the_file()
     ]
 
 
-def test_of_many_faults_the_first_ten_are_told_and_the_others_counted() -> None:
+def test_of_many_faults_the_first_ten_are_reported_and_the_others_counted() -> None:
     said = refused("clusterState: [a]\n" + "".join(f"maxDelete{number}: 1\n" for number in range(25)))
     assert said.count("unknown key") == 10
     assert said.endswith("; 15 more")
     assert "more" not in refused("".join(f"maxDelete{number}: 1\n" for number in range(10)))
 
 
-def test_the_name_of_a_file_is_printable_in_what_is_said_of_it() -> None:
+def test_the_name_of_a_file_is_printable_in_messages() -> None:
     with pytest.raises(BadConfigError) as raised:
         parse("a: 1", "/tmp/a\x1b[2J\nb")
     assert str(raised.value).isprintable()

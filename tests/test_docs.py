@@ -29,24 +29,24 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
     assert [link for link in links if not (page.parent / link).exists()] == []
 
 
-def test_every_command_is_told() -> None:
+def test_every_command_is_documented() -> None:
     told = [cell.strip("`").split()[0] for cell in first_cells(COMMAND_PAGE, "# Commands")]
     assert sorted(told) == sorted(COMMANDS)
 
 
-def test_every_option_is_told() -> None:
+def test_every_option_is_documented() -> None:
     told = set(re.findall(r"`(--[a-z-]+)[ `]", COMMAND_PAGE.split("## Options")[1].split("- **")[0]))
     assert told == {option.flag for option in OPTIONS}
 
 
-def test_every_exit_code_of_an_error_is_told() -> None:
+def test_every_exit_code_of_an_error_is_documented() -> None:
     told = {int(cell) for cell in first_cells(COMMAND_PAGE, "## Exit codes")}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.NplconfError)]
     assert {kind.exit_code for kind in kinds} - {errors.StoppedError.exit_code} <= told
     assert str(errors.StoppedError.exit_code) in COMMAND_PAGE
 
 
-def test_every_reason_of_what_is_skipped_is_told() -> None:
+def test_every_reason_of_a_skipped_port_is_documented() -> None:
     schema = json.loads((ROOT / "schemas/plan.schema.json").read_text())
     reasons = schema["properties"]["spec"]["properties"]["skipped"]["items"]["properties"]["reason"]["enum"]
     told = [cell.strip("`") for cell in first_cells((ROOT / "schemas/README.md").read_text(), "## A plan")]

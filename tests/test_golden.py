@@ -177,7 +177,7 @@ def become(kernel: World, given: Given) -> None:
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("name", WORLDS)
-def test_a_real_kernel_is_told_the_same_and_then_nothing_more(kernel: World, name: str) -> None:
+def test_a_real_kernel_gets_the_same_rules_and_then_no_more_changes(kernel: World, name: str) -> None:
     given = Given.load(name)
     become(kernel, given)
     assert kernel.shims is not None

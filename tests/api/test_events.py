@@ -49,7 +49,7 @@ def test_no_event_is_repeated_by_later_runs(served: Site) -> None:
     assert reasons(served) == ["NodePortMapped"]
 
 
-def test_a_skipped_port_a_service_and_a_forged_annotation_are_told_each(served: Site) -> None:
+def test_a_skipped_port_a_service_and_a_forged_annotation_are_each_announced(served: Site) -> None:
     served.corner.service("sctp", ((81, 9090, "SCTP"),))
     raw = worlds.raw_service("outside", namespace=served.corner.namespace)
     served.corner.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
@@ -62,7 +62,7 @@ def test_a_skipped_port_a_service_and_a_forged_annotation_are_told_each(served: 
     assert served.corner.annotation() != "forged"
 
 
-def test_a_service_is_told_by_a_node_without_pods_too(node: Site) -> None:
+def test_a_service_gets_its_event_also_from_a_node_without_pods(node: Site) -> None:
     raw = worlds.raw_service("outside", namespace=node.corner.namespace)
     node.corner.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
 
@@ -72,7 +72,7 @@ def test_a_service_is_told_by_a_node_without_pods_too(node: Site) -> None:
     assert reasons(node) == ["ServiceType"]
 
 
-def test_an_owner_who_removes_the_annotation_is_told_and_it_is_there_again(served: Site) -> None:
+def test_a_removed_annotation_is_announced_and_written_again(served: Site) -> None:
     told = served.corner.annotation()
     served.corner.annotate("web-0", None)
 

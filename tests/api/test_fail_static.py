@@ -191,7 +191,7 @@ def test_the_answer_of_another_cluster_changes_nothing_until_the_node_is_cleaned
     assert served.corner.annotation() == "[]"
 
 
-def test_without_its_node_object_the_servers_word_is_not_believed(served: Site) -> None:
+def test_without_its_node_object_the_servers_answer_is_not_accepted(served: Site) -> None:
     before = served.ours()
     served.corner.plane.ok("DELETE", f"/api/v1/nodes/{served.corner.node}")
     served.use(token=served.corner.plane.tokens["admin"])

@@ -57,7 +57,7 @@ def doctor(corner: Corner, kubeconfig: Path) -> dict[str, dict[str, Any]]:
     return {check["check"]: check for check in json.loads(done.stdout)["checks"]}
 
 
-def test_a_server_that_is_not_there_is_said(corner: Corner) -> None:
+def test_a_server_that_is_not_there_is_reported(corner: Corner) -> None:
     away = corner.kubeconfig(server="https://127.0.0.1:1")
     with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1"):
         rights(corner, away)

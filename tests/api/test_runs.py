@@ -121,7 +121,7 @@ def test_a_pod_that_goes_between_snapshot_and_patch_is_left_to_the_next_run(thre
     assert (three.apply().code, dnats(three)) == (0, 2)
 
 
-def test_a_pod_created_again_between_snapshot_and_patch_is_never_told_the_old_mapping(three: Site) -> None:
+def test_a_pod_created_again_between_snapshot_and_patch_is_never_given_the_old_mapping(three: Site) -> None:
     def again() -> None:
         three.corner.delete("web-1")
         three.corner.pod("web-1", ("10.244.3.77",))

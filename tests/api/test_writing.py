@@ -247,7 +247,7 @@ def test_patches_that_hang_are_given_up_within_one_deadline(cluster: ApiCluster,
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_patch_that_hangs_keeps_no_other_from_being_written(
+def test_a_patch_that_hangs_does_not_stop_others_from_being_written(
     cluster: ApiCluster, corner: Corner, proxy: Proxy
 ) -> None:
     for i in range(2):

@@ -15,7 +15,7 @@ from nplconf.run.reconcile import review
 from nplconf.settings import Settings
 
 
-def test_a_file_is_replaced_only_when_it_says_something_else(tmp_path: Path) -> None:
+def test_a_file_is_replaced_only_if_its_text_differs(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     assert write_output(str(path), "a\n")
     before = path.stat()

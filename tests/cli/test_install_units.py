@@ -103,7 +103,7 @@ def test_a_later_install_brings_the_same_numbers_back(machine: Machine) -> None:
 
 
 @pytest.mark.systemd
-def test_what_could_not_be_cleaned_is_said_and_the_rest_is_gone(machine: Machine) -> None:
+def test_what_could_not_be_cleaned_is_reported_and_the_rest_is_gone(machine: Machine) -> None:
     before = ours(machine)
     machine.run(PROGRAM, "install-units", "--now")
     machine.wait_until(lambda: published(machine), "the example published")

@@ -168,7 +168,7 @@ def test_a_textfile_that_makes_no_sense_says_nothing_of_the_last_success(node: N
     assert node.metrics()["last_success_timestamp_seconds", ()] == 0
 
 
-def test_a_blocked_run_says_so(node: Node) -> None:
+def test_a_blocked_run_reports_it(node: Node) -> None:
     pods = [worlds.raw_pod(f"p{i}", [f"10.244.9.{i}"]) for i in range(1, 13)]
     node.world.write(*pods, worlds.raw_service("web", [(80, 8080, "TCP")]))
     assert node.apply() == 0

@@ -142,7 +142,7 @@ def test_a_node_whose_name_is_no_file_name_fails_and_the_others_are_written(repo
         {"metadata": {"name": "win-1", "labels": {"kubernetes.io/os": "windows"}}},
     ],
 )
-def test_a_windows_node_gets_no_plan_and_the_reason_is_said(repository: Repository, windows: dict[str, Any]) -> None:
+def test_a_windows_node_gets_no_plan_but_a_reason(repository: Repository, windows: dict[str, Any]) -> None:
     repository.cluster(*objects("worker-1"), raw_node("win-1") | windows)
     found = repository.render("--prune")
     assert found["written"] == ["worker-1"]

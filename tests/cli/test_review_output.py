@@ -37,7 +37,9 @@ def test_two_plans_become_markdown(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "| <code>61044</code> → <code>tcp/61045</code> | <code>shop/web-0:8080</code> |" in said
 
 
-def test_between_two_plans_what_is_skipped_only_now_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_between_two_plans_only_new_skipped_rows_are_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     old = Skipped("shop/old", 9090, "sctp", "shop/web", "protocol-unsupported", "no SCTP")
     new = replace(old, pod="shop/new")
     for name, skipped in (("a", (old,)), ("b", (new, old))):

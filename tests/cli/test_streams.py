@@ -40,7 +40,7 @@ def test_a_stderr_that_takes_nothing_leaves_the_exit_code_as_it_is() -> None:
     assert shell("schema nothing 2>/dev/full").returncode == 64
 
 
-def test_a_result_that_cannot_be_written_is_said_and_is_no_bug() -> None:
+def test_a_result_that_cannot_be_written_is_reported_and_is_no_bug() -> None:
     done = shell("schema plan >/dev/full")
     assert (done.returncode, done.stderr) == (1, "nplconf: error: stdout: cannot be written: No space left on device\n")
 
@@ -73,5 +73,5 @@ def test_a_closed_stdin_is_an_empty_plan_file() -> None:
 @pytest.mark.parametrize(
     "words", ["validate --log-format json", "plan --log-format=json --config /none", "--log-format json"]
 )
-def test_a_wrong_command_line_is_told_in_the_form_that_it_asks_for(words: str) -> None:
+def test_a_wrong_command_line_is_reported_in_the_requested_format(words: str) -> None:
     assert shell(words).stderr.startswith('{"level": "error", "message": ')

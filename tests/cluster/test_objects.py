@@ -279,7 +279,7 @@ def broken(raw: dict[str, Any], path: tuple[Any, ...], value: object) -> dict[st
 
 
 @pytest.mark.parametrize(("kind", "path"), [(kind, path) for kind, paths in PATHS.items() for path in paths])
-def test_one_malformed_object_never_keeps_the_others_from_being_served(kind: str, path: tuple[Any, ...]) -> None:
+def test_one_malformed_object_never_stops_the_others_from_being_served(kind: str, path: tuple[Any, ...]) -> None:
     good = [("Node", worlds.raw_node()), ("Pod", worlds.raw_pod()), ("Service", worlds.raw_service())]
     victim = {
         "Pod": worlds.raw_pod("bad", ["10.244.3.66"], ports=[{"containerPort": 8080}]),

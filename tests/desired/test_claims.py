@@ -34,7 +34,7 @@ def test_an_address_is_recognised_in_every_spelling_that_kubernetes_accepts(spel
 
 
 @pytest.mark.parametrize("address", ["10.10.10.11", "192.0.2.1", "", "fd00:10::11", "10.10.10", "x", "10.10.10.10/32"])
-def test_a_port_at_somebody_elses_address_is_free(address: str) -> None:
+def test_a_port_at_a_foreign_address_is_free(address: str) -> None:
     assert taken(worlds.service(port=61000, external_ips=[address], ingress_ips=[address])) == {}
 
 
@@ -42,7 +42,7 @@ def test_a_service_without_numbers_of_its_own_takes_none() -> None:
     assert taken(worlds.service(port=61000)) == {}
 
 
-def test_a_name_of_a_service_is_printable_in_what_is_said_of_it() -> None:
+def test_a_name_of_a_service_is_printable_in_messages() -> None:
     hostile = worlds.service("a\x1b[2J", node_port=61000, health_check_node_port=61001)
     assert all(words.isprintable() for words in taken(hostile).values())
 
@@ -55,7 +55,7 @@ def test_host_ports_of_every_protocol_are_taken_on_the_node() -> None:
     assert host_ports([worlds.pod(ports=ports)], NODE) == dict.fromkeys((4001, 4002), "a hostPort of Pod shop/web-0")
 
 
-def test_a_name_of_a_pod_is_printable_in_what_is_said_of_its_host_port() -> None:
+def test_a_name_of_a_pod_is_printable_in_messages_about_its_host_port() -> None:
     hostile = worlds.pod("a\x1b[2J", ports=[ContainerPort(1, host_port=4001)])
     assert host_ports([hostile], NODE)[4001].isprintable()
 

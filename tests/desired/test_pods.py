@@ -161,12 +161,12 @@ def test_a_family_that_does_not_exist_asks_for_nothing() -> None:
     assert both(worlds.pod(), [worlds.service(families=["IPv5"])], SITE) == ([], [])
 
 
-def test_the_first_bad_address_of_a_family_is_the_one_that_is_told() -> None:
+def test_the_first_bad_address_of_a_family_is_reported() -> None:
     (row,) = skipped(worlds.pod(ips=["fd00::1", "127.0.0.1", "10.0.0.1"]), worlds.service())
     assert "127.0.0.1 is loopback" in row.message
 
 
-def test_an_address_of_anybodys_making_is_told_in_printable_ascii_and_not_at_length() -> None:
+def test_any_address_is_reported_in_short_printable_ascii() -> None:
     (row,) = skipped(worlds.pod(ips=["\u00e9" * 500]), worlds.service())
     assert row.message.isascii()
     assert len(row.message) < 400

@@ -83,7 +83,7 @@ def test_a_pinned_pod_has_its_number_wherever_it_was_before() -> None:
         assert row.node_port == 61080
 
 
-def test_a_pinned_number_is_nobody_elses_even_while_its_pod_is_absent() -> None:
+def test_a_pinned_port_is_given_to_no_other_pod_even_while_its_pod_is_absent() -> None:
     past = had((OWNERS[1], 61080))
     found = rendered(Policy(pins=(pod_pin(61080),)), PODS[1], service(), past=past)
     assert [m.node_port == 61080 for m in found.mappings] == [False]
@@ -191,7 +191,7 @@ def test_a_namespace_may_have_several_ranges() -> None:
     assert sorted(m.node_port for m in found.mappings) == [61100, 61101, 61900, 61901]
 
 
-def test_the_range_of_a_namespace_is_nobody_elses() -> None:
+def test_the_range_of_a_namespace_is_used_by_no_other_namespace() -> None:
     narrow = Desired(PortRange(61000, 61002), {}, Policy(ranges=(Reserved("bank", PortRange(61001, 61002), 0),)))
     found = render(cluster(node(), *PODS, service()), node(), narrow, had((OWNERS[0], 61001)))
     assert [m.node_port for m in found.mappings] == [61000]

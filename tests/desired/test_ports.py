@@ -40,7 +40,7 @@ def test_a_new_pod_port_has_the_number_of_its_stable_hash() -> None:
     assert given_numbers(owner, port_range=worlds.RANGE) == {owner: preferred(owner, worlds.RANGE)}
 
 
-def test_a_number_that_is_not_to_be_had_is_passed_upwards() -> None:
+def test_a_number_that_is_not_available_is_passed_upwards() -> None:
     start = preferred(A, worlds.RANGE)
     past = Previous(taken=frozenset({start, start + 1}))
     assert given_numbers(A, port_range=worlds.RANGE, past=past, avoid=(start + 2,)) == {A: start + 3}
@@ -67,7 +67,7 @@ def test_a_previous_number_outside_the_range_moves_into_it(number: int) -> None:
     assert given_numbers(A, past=Previous(({A: number},)))[A] in SMALL
 
 
-def test_a_previous_number_that_somebody_else_has_now_moves() -> None:
+def test_a_previous_number_that_another_program_has_now_moves() -> None:
     assert given_numbers(A, past=Previous(({A: 61001},)), avoid=(61001,))[A] != 61001
     assert given_numbers(A, past=Previous(({A: 61001},), taken=frozenset({61001})))[A] != 61001
 
@@ -91,7 +91,7 @@ def test_of_two_cooling_numbers_an_owner_takes_back_the_later(later: int, earlie
 
 
 @pytest.mark.parametrize("later", [30000, 61003])
-def test_an_earlier_cooling_number_is_taken_back_when_the_later_cannot_be_had(later: int) -> None:
+def test_an_earlier_cooling_number_is_taken_back_when_the_later_is_not_available(later: int) -> None:
     past = Previous(taken=frozenset({61003}), cooling=(cooling(later, A, 9.0), cooling(61001, A, 5.0)))
     assert given_numbers(A, past=past) == {A: 61001}
 
@@ -157,7 +157,7 @@ def test_the_pods_annotation_is_a_hint_up_to_the_size_that_kubernetes_allows() -
     assert hinted(annotation((80, OTHER)).ljust(MOST_OF_KUBERNETES)) == OTHER
 
 
-def test_the_first_number_of_the_annotation_that_can_be_had_counts() -> None:
+def test_the_first_number_of_the_annotation_that_is_available_counts() -> None:
     first, second = (n for n in range(61000, 61004) if n not in (OTHER, preferred(A, SMALL)))
     text = annotation((80, 4001), (81, OTHER), (80, first), (80, second))
     assert hinted(text) == first
@@ -187,7 +187,7 @@ def test_the_first_number_of_the_annotation_that_can_be_had_counts() -> None:
         annotation((80, OTHER)).ljust(MOST_OF_KUBERNETES + 1),
     ],
 )
-def test_an_annotation_that_is_not_ours_is_no_hint(text: str) -> None:
+def test_an_annotation_of_another_author_is_no_hint(text: str) -> None:
     assert hinted(text) == preferred(A, SMALL)
 
 

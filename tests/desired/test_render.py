@@ -146,7 +146,7 @@ def test_skipped_rows_are_each_there_once() -> None:
     assert [r.reason for r in plan.skipped] == ["pod-ip-missing"]
 
 
-def test_what_cannot_be_had_is_told_of_every_pod_and_every_service() -> None:
+def test_what_is_not_available_is_reported_of_every_pod_and_every_service() -> None:
     pods = [worlds.pod("web-0", ()), worlds.pod("web-1", ("127.0.0.1",)), worlds.pod("web-2", ("10.244.3.18",))]
     plan = rendered(*pods, worlds.service(), worlds.service("np", type="NodePort"))
     assert [(row.pod, row.reason) for row in plan.skipped] == [
@@ -258,7 +258,7 @@ def test_a_plan_is_its_own_successor(state: ClusterState) -> None:
 
 
 @given(STATES)
-def test_no_text_of_a_tenant_reaches_a_plan_unescaped(state: ClusterState) -> None:
+def test_no_text_of_a_user_reaches_a_plan_unescaped(state: ClusterState) -> None:
     plan = render(state, worlds.node(), NARROW, Previous())
     texts = [str(part) for r in plan.skipped for part in (r.pod, r.pod_port, r.protocol, r.service, r.message)]
     texts += [part for m in plan.mappings for part in (m.pod.namespace, m.pod.name, m.pod.uid, m.pod_ip, *m.services)]

@@ -54,16 +54,16 @@ def test_a_row_that_no_service_asks_for_any_more_is_stale() -> None:
     assert reasons(resolved(REVIEWED, pod(), service(enabled=False))) == ["not-selected"]
 
 
-def test_a_row_is_not_hidden_by_another_protocol_that_cannot_be_had() -> None:
+def test_a_row_is_not_hidden_by_another_protocol_that_is_not_available() -> None:
     found = resolved(REVIEWED, pod(), service(ports=[(8080, "SCTP")]))
     assert reasons(found) == ["not-selected"]
 
 
-def test_a_row_is_not_hidden_by_another_family_that_cannot_be_had() -> None:
+def test_a_row_is_not_hidden_by_another_family_that_is_not_available() -> None:
     assert reasons(resolved(REVIEWED, pod(), service(families=["IPv6"]))) == ["not-selected"]
 
 
-def test_a_row_that_cannot_be_had_now_is_skipped_with_its_reason() -> None:
+def test_a_row_that_is_not_available_now_is_skipped_with_its_reason() -> None:
     found = resolved(REVIEWED, pod(ips=()), service())
     assert found.stale == ()
     assert [s.reason for s in found.plan.skipped] == ["pod-ip-missing"]
@@ -83,7 +83,7 @@ def test_what_a_policy_kept_out_of_the_reviewed_plan_does_not_wait() -> None:
     assert resolved(reviewed, pod(), pod("web-1", ["10.244.3.18"]), service()).pending == ()
 
 
-def test_what_could_not_be_had_at_the_review_waits_for_the_next_one() -> None:
+def test_what_was_not_available_at_the_review_waits_for_the_next_one() -> None:
     row = Skipped("shop/web-1", 8080, "tcp", "shop/web", "pod-ip-missing", "no")
     reviewed = replace(REVIEWED, skipped=(row,))
     found = resolved(reviewed, pod(), pod("web-2", ["10.244.3.19"]), pod("web-1", ["10.244.3.18"]), service())
@@ -96,7 +96,7 @@ def test_the_reviewed_number_stays_although_another_one_would_be_chosen() -> Non
     assert row.node_port == 61999
 
 
-def test_a_number_that_somebody_else_has_now_fails_its_row_and_moves_nothing() -> None:
+def test_a_number_that_another_program_has_now_fails_its_row_and_moves_nothing() -> None:
     other = service("lb", node_port=61044, enabled=False)
     found = resolved(REVIEWED, pod(), service(), other)
     assert found.plan.mappings == ()
@@ -106,7 +106,7 @@ def test_a_number_that_somebody_else_has_now_fails_its_row_and_moves_nothing() -
     assert found.pending == (), "it was reviewed"
 
 
-def test_a_number_that_somebody_else_has_fails_its_row_also_where_no_other_is_free() -> None:
+def test_a_number_that_another_program_has_fails_its_row_also_where_no_other_is_free() -> None:
     other = service("lb", node_port=61044, enabled=False)
     state = cluster(node(), pod(), service(), other)
     found = resolve(replace(REVIEWED, port_range=ONE), state, node(), Desired(ONE))
@@ -119,7 +119,7 @@ def test_a_number_that_is_a_pods_host_port_now_fails_its_row_and_says_whose() ->
     assert "61044 is a hostPort of Pod shop/other" in why
 
 
-def test_a_number_outside_the_range_of_the_node_is_not_to_be_had() -> None:
+def test_a_number_outside_the_range_of_the_node_is_not_available() -> None:
     ((_, why),) = resolved(plan(mapping(50000)), pod(), service()).refused
     assert why == "number 50000 is not to be had"
 

@@ -105,7 +105,7 @@ def test_the_protocol_of_a_service_port_is_shown_in_lower_case() -> None:
     assert select([service]).skipped[0].protocol == "sctp\\x0a"
 
 
-def test_whatever_a_service_is_called_what_is_said_of_it_is_printable() -> None:
+def test_whatever_a_service_is_called_messages_are_printable() -> None:
     strange = worlds.service(type="Cluster\x1bIP", ports=(("ht\x1btp", "TCP"),))
     (row,) = select([strange]).skipped
     assert row.reason == "service-type"

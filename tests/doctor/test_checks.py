@@ -214,7 +214,7 @@ CHECKS = (Check("extra", 75, lambda facts: ok(facts.settings.node)),)
     assert names.index("extra") == names.index("port-range") + 1
 
 
-def test_a_healthy_node_has_nothing_to_mend() -> None:
+def test_a_healthy_node_needs_no_fix() -> None:
     for name, verdict in judge(examined()).items():
         assert (name, verdict.status, verdict.fix) == (name, "ok", None)
         assert verdict.message
@@ -293,7 +293,7 @@ def test_a_check_whose_reader_fails_does_not_stop_the_others(monkeypatch: pytest
     assert "ip: no answer" in found["datapath"].message
 
 
-def test_all_units_that_are_wrong_in_one_way_are_mended_at_once() -> None:
+def test_one_fix_covers_all_units_with_the_same_fault() -> None:
     off = dict.fromkeys(STATES, RUNNING._replace(enabled="disabled", active="inactive"))
     assert judge(examined(units=Units((), (), off)))["units"].fix == f"systemctl enable --now {' '.join(STATES)}"
     idle = dict.fromkeys(STATES, RUNNING._replace(active="inactive"))
@@ -398,7 +398,7 @@ V4_AND_V6 = Forwarding(
         ),
     ],
 )
-def test_the_command_that_mends_it_is_one_that_can_be_pasted(check: str, broken: dict[str, Any], fix: str) -> None:
+def test_every_fix_can_be_pasted_into_a_shell(check: str, broken: dict[str, Any], fix: str) -> None:
     assert judge(examined(**broken))[check].fix == fix
 
 

@@ -59,7 +59,7 @@ KUBE = '-A FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --
         (':FORWARD DROP [0:0]\n-A FORWARD -m comment --comment "a \' b" -s 0.0.0.0/0 -j ACCEPT\n', "accept"),
     ],
 )
-def test_drop_is_said_only_where_nothing_could_let_it_through(rules: str, outcome: str) -> None:
+def test_drop_is_reported_only_where_nothing_could_let_it_through(rules: str, outcome: str) -> None:
     assert verdict(parse(rules.splitlines()), PACKET) == outcome
 
 
@@ -69,7 +69,7 @@ def test_of_a_packet_that_nothing_is_known_of_only_the_policy_is_sure() -> None:
 
 
 @pytest.mark.parametrize("option", ["-d", "-s", "! -s"])
-def test_a_mask_with_holes_is_a_condition_that_nobody_can_tell(option: str) -> None:
+def test_a_mask_with_holes_is_a_condition_that_cannot_be_judged(option: str) -> None:
     lines = [":FORWARD DROP [0:0]", f"-A FORWARD {option} 10.0.0.7/255.0.0.255 -j ACCEPT"]
     assert verdict(parse(lines), PACKET) == "maybe"
 

@@ -43,7 +43,7 @@ def rule(*parts: dict[str, Any], chain: str = "f", table: str = "fw") -> dict[st
         ("accept", [rule(JUMP), rule(JUMP, chain="sub")], "accept"),
     ],
 )
-def test_ok_is_said_only_where_nothing_can_drop(policy: str, rules: list[dict[str, Any]], outcome: str) -> None:
+def test_ok_is_reported_only_where_nothing_can_drop(policy: str, rules: list[dict[str, Any]], outcome: str) -> None:
     (found,) = chains([base(policy), *rules])
     assert (found.place, found.outcome) == ("ip fw f", outcome)
 

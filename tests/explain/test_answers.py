@@ -62,7 +62,7 @@ def test_all_that_is_missing_is_named_with_what_stands_in_the_way() -> None:
     ]
 
 
-def test_a_process_that_took_the_number_of_a_rule_is_looked_up_before_anything_is_mended() -> None:
+def test_a_process_that_took_the_number_of_a_rule_is_looked_up_before_anything_is_fixed() -> None:
     lines = asked("shop/web-0", facts(at=nodes.observed(LIVE, taken=[Taken(NUMBER, "udp", "x[1]")])))
     assert "rule exists but the Pod is gone, hold missing; apply removes it (pod-gone)" in lines[1]
     assert lines[2:] == ["  Fix: ss -antup 'sport = :61044'", APPLY]
@@ -134,7 +134,7 @@ def test_the_number_of_a_pod_that_is_gone_cools_down_for_it() -> None:
 # --- a Service -------------------------------------------------------------------------------------------------------
 
 
-def test_a_service_tells_of_its_own_pods_and_of_no_other_service() -> None:
+def test_the_answer_for_a_service_covers_its_own_pods_only() -> None:
     known = facts(MAPPED, SECOND, service("np", [("http", "TCP")], type="NodePort", selector={"app": "np"}), service())
     assert asked("svc/shop/web", known) == [
         "Service shop/web has 2 mapped Pod ports on worker-1",
@@ -155,7 +155,7 @@ def test_a_service_tells_of_its_own_pods_and_of_no_other_service() -> None:
     ]
 
 
-def test_a_service_that_is_mapped_says_so_and_no_more() -> None:
+def test_a_service_that_is_mapped_says_only_that() -> None:
     known = facts(MAPPED, service())
     assert asked("svc/shop/web", known) == ["Service shop/web has 1 mapped Pod port on worker-1", IN_PLACE]
 
@@ -191,7 +191,7 @@ def test_what_is_left_of_a_service_is_shown_though_it_asks_no_more(objects: list
 # --- a number --------------------------------------------------------------------------------------------------------
 
 
-def test_a_number_that_passes_from_one_pod_to_another_is_told_of_both() -> None:
+def test_a_number_that_passes_from_one_pod_to_another_is_explained_for_both() -> None:
     policy = Policy(pins=(Pin("pod", "shop/web-1", 8080, NUMBER, 0), Pin("pod", "shop/web-2", 8080, 61081, 1)))
     known = facts(SECOND, service(), bounds=Bounds(policy=policy))
     rows = [
@@ -248,7 +248,7 @@ BANK = Policy(pins=(Pin("pod", "a/b", 80, 61500, 0),), ranges=(Reserved("bank", 
 KEPT = "  the policy keeps 61900-61999 free for namespace bank [spec.ranges[0]]"
 
 
-def test_what_the_policy_keeps_is_told_whoever_has_the_number_now() -> None:
+def test_what_the_policy_keeps_is_reported_whoever_has_the_number_now() -> None:
     cool = Cooling(61907, PodPort("bank/old", 80), nodes.NOW)
     owner = pod("b", ports=[ContainerPort(1, host_port=61909)], labels={})
     known = facts(owner, at=nodes.observed(cooling=[cool], holds=NO_DAEMON), bounds=Bounds(policy=BANK))
@@ -274,7 +274,7 @@ def test_what_the_policy_keeps_is_told_whoever_has_the_number_now() -> None:
 # --- what was reviewed -----------------------------------------------------------------------------------------------
 
 
-def test_what_waits_for_a_review_is_told_of_those_it_concerns() -> None:
+def test_what_waits_for_a_review_is_reported_of_those_it_concerns() -> None:
     known = facts(MAPPED, SECOND, service(), service("loose", selector={}), bounds=Bounds(worlds.plan(LIVE)))
     assert asked("shop/web-0", known) == ["Pod shop/web-0 on worker-1 is mapped", IN_PLACE]
     assert asked("shop/web-1", known) == [
@@ -291,7 +291,7 @@ def test_what_waits_for_a_review_is_told_of_those_it_concerns() -> None:
     assert not any("pending" in line for line in asked("svc/shop/loose", known))
 
 
-def test_what_is_stale_is_told_of_those_it_concerns() -> None:
+def test_what_is_stale_is_reported_of_those_it_concerns() -> None:
     other = worlds.mapping(61045, pod=SECOND.ref, pod_ip="10.244.3.18", services=["shop/api"])
     known = facts(service(), service("api"), at=nodes.observed(), bounds=Bounds(worlds.plan(LIVE, other)))
     stale = "  tcp/61044 for shop/web-0:8080 is stale in the reviewed plan: pod-gone"

@@ -84,25 +84,25 @@ def test_a_mapped_pod_shows_its_number_and_that_all_is_in_place() -> None:
     assert not any("Fix" in line for line in lines)
 
 
-def test_a_missing_rule_is_named_with_the_command_that_mends_it() -> None:
+def test_a_missing_rule_is_named_with_the_command_that_fixes_it() -> None:
     lines = asked("shop/web-0", facts(worlds.pod(annotation=TOLD), worlds.service(), at=nodes.observed()))
     assert "rule missing" in lines[1]
     assert lines[-1] == "  Fix: nplconf apply"
 
 
-def test_a_missing_annotation_is_named_with_the_command_that_mends_it() -> None:
+def test_a_missing_annotation_is_named_with_the_command_that_fixes_it() -> None:
     lines = asked("svc/shop/web", facts(worlds.pod(), worlds.service()))
     assert "annotation missing" in lines[1]
     assert lines[-1] == "  Fix: nplconf apply"
 
 
-def test_a_pod_whose_service_does_not_ask_is_told_which_annotation_is_missing() -> None:
+def test_the_answer_for_a_pod_whose_service_does_not_ask_names_the_missing_annotation() -> None:
     lines = asked("shop/web-0", facts(worlds.pod(), worlds.service(enabled=False)))
     assert 'not mapped: Service shop/web has no annotation nodeportlocal.antrea.io/enabled: "true"' in lines[0]
     assert "kubectl annotate service -n shop web nodeportlocal.antrea.io/enabled=true --overwrite" in "".join(lines)
 
 
-def test_a_pod_that_no_service_selects_is_told_so() -> None:
+def test_the_answer_for_a_pod_without_a_service_says_that() -> None:
     assert "no Service selects it" in asked("shop/web-0", facts(worlds.pod()))[0]
 
 
@@ -157,7 +157,7 @@ def test_a_cooling_number_names_its_last_owner_and_the_time_left() -> None:
     assert "61007 cools down for shop/old:80, 1200 s more" in lines[1]
 
 
-def test_the_number_of_a_service_or_of_a_host_port_is_somebody_elses() -> None:
+def test_the_port_of_a_service_or_host_port_is_taken() -> None:
     other = worlds.service("lb", node_port=61010, enabled=False, selector={"app": "lb"})
     assert "it is a nodePort of Service shop/lb" in asked("tcp/61010", facts(other))[1]
 
@@ -230,7 +230,7 @@ def test_many_reasons_are_cut_with_their_count_and_the_command_stays() -> None:
     assert lines[-2:] == ["  and 28 more", "  Fix: nplconf apply"]
 
 
-def test_what_just_fits_is_not_cut_and_of_many_commands_the_first_three_are_told() -> None:
+def test_text_that_just_fits_is_not_cut_and_only_three_commands_are_shown() -> None:
     found = Explanation("no", tuple(f"reason {i}" for i in range(11)), tuple(f"do {i}" for i in range(4)))
     assert found.lines()[11:] == ["  reason 10", "  Fix: do 0", "  Fix: do 1", "  Fix: do 2"]
 

@@ -210,7 +210,7 @@ def struck_again_and_again(life: Life, runner: Runner, number: signal.Signals, o
     return found
 
 
-def test_killed_at_any_instant_no_number_leads_to_a_wrong_pod_and_one_run_mends_all(life: Life) -> None:
+def test_after_a_kill_at_any_instant_no_port_leads_to_a_wrong_pod_and_one_run_repairs_everything(life: Life) -> None:
     with struck.runner(life.node) as runner, life.in_use():
         ended = struck_again_and_again(life, runner, signal.SIGKILL, RUNS)
     assert {run.code for run in ended} == {-signal.SIGKILL}
@@ -218,7 +218,7 @@ def test_killed_at_any_instant_no_number_leads_to_a_wrong_pod_and_one_run_mends_
     assert life.used > RUNS
 
 
-def test_told_to_end_at_any_instant_it_ends_between_two_steps_and_says_so(life: Life) -> None:
+def test_a_signal_at_any_instant_ends_a_run_between_two_steps_with_a_message(life: Life) -> None:
     with struck.runner(life.node) as runner, life.in_use():
         ended = struck_again_and_again(life, runner, signal.SIGTERM, RUNS)
     said = [run.said for run in ended if run.code == 128 + signal.SIGTERM]

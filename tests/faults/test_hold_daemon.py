@@ -98,7 +98,7 @@ def test_an_answer_that_makes_no_sense_is_as_none(node: Site, kind: str) -> None
         assert_only_what_was_there_goes_on(node, why)
 
 
-def test_a_daemon_of_another_user_is_not_believed(node: Site) -> None:
+def test_a_daemon_of_another_user_is_not_trusted(node: Site) -> None:
     node.end_daemon()
     path = node.directory / "hold.sock"
     path.unlink()

@@ -90,7 +90,7 @@ def runner(node: Site) -> Iterator[Runner]:
         yield runner
 
 
-def test_no_text_of_an_object_keeps_the_others_from_being_served_or_reaches_a_terminal(
+def test_no_text_of_an_object_stops_the_others_from_being_served_or_reaches_a_terminal(
     node: Site, runner: Runner, tmp_path: Path
 ) -> None:
     pwned = tmp_path / "pwned"

@@ -58,7 +58,7 @@ def test_one_does_the_work_and_the_others_find_it_done(node: Site, *, writes: bo
     assert sum(text is not None for text in annotations(node.cluster).values()) == (4 if writes else 0)
 
 
-def test_who_waits_too_long_for_another_run_changes_nothing_and_says_that_it_is_busy(node: Site) -> None:
+def test_a_run_that_waits_too_long_for_another_changes_nothing_and_reports_busy(node: Site) -> None:
     node.serve_pod("web-1", "10.244.3.21")
     rules, told = node.ours(), annotations(node.cluster)
     argv = node._inside(sys.executable, "-c", IMPATIENT, "apply", *node._options())

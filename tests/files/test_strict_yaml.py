@@ -113,7 +113,7 @@ def test_of_a_doubled_key_the_first_value_stays() -> None:
     assert load("a: 1\na: {b: 2}\nc: 3", source="f").value == {"a": 1, "c": 3}
 
 
-def test_a_key_that_a_terminal_would_act_on_is_told_as_an_escape() -> None:
+def test_a_key_that_a_terminal_would_act_on_is_reported_as_an_escape() -> None:
     (problem,) = load('"\\e[2J": 1\n"\\e[2J": 2', source="f").problems
     assert problem.message == r'the key "\u001b[2J" is there already'
 

@@ -50,7 +50,7 @@ def answer(**changed: object) -> bytes:
     return json.dumps(whole | changed).encode()
 
 
-def test_what_is_taken_is_told_of_the_asked_range(saying: Callable[[bytes], str]) -> None:
+def test_what_is_taken_is_reported_of_the_asked_range(saying: Callable[[bytes], str]) -> None:
     taken = [{"number": 61001, "protocol": "udp"}, {"number": 61011, "protocol": "tcp", "more": "later"}]
     path = saying(answer(taken=taken, more="later"))
     assert holds.ask(path, PortRange(61000, 61010)) == Holds(

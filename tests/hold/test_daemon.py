@@ -90,7 +90,7 @@ def test_a_question_in_pieces_is_understood(one: Daemon) -> None:
         assert json.loads(sock.recv(1000))["held"] == 40
 
 
-def test_who_says_nothing_keeps_nobody_waiting_and_is_dropped(one: Daemon) -> None:
+def test_a_silent_client_delays_no_other_and_is_dropped(one: Daemon) -> None:
     silent = [socket.socket(socket.AF_UNIX) for _ in range(60)]
     for sock in silent:
         sock.connect(one.path)
@@ -105,7 +105,7 @@ def test_who_says_nothing_keeps_nobody_waiting_and_is_dropped(one: Daemon) -> No
     assert len(list(Path(f"/proc/{one.process.pid}/fd").iterdir())) < 40 + 12
 
 
-def test_who_does_not_read_keeps_nobody_waiting(space: str, tmp_path: Path) -> None:
+def test_a_client_that_does_not_read_delays_no_other(space: str, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
     wide = PortRange(50000, 58999)
     with daemon(space, str(tmp_path / "first"), wide), daemon(space, path, wide) as second:
@@ -119,7 +119,7 @@ def test_who_does_not_read_keeps_nobody_waiting(space: str, tmp_path: Path) -> N
         deaf.close()
 
 
-def test_a_daemon_that_could_have_nothing_answers_all_the_same(space: str, tmp_path: Path) -> None:
+def test_a_daemon_that_could_bind_nothing_answers_all_the_same(space: str, tmp_path: Path) -> None:
     with daemon(space, str(tmp_path / "first"), RANGE) as first, daemon(space, str(tmp_path / "s"), RANGE) as second:
         assert first.ask() == ALL_HELD
         assert second.ask().available

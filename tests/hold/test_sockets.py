@@ -141,7 +141,7 @@ def test_a_number_that_a_foreign_socket_has_is_taken(
         assert one.ask().taken == (Taken(61003, kind),)  # type: ignore[arg-type]
 
 
-def test_a_taken_number_is_had_at_a_question_after_it_became_free(space: str, tmp_path: Path) -> None:
+def test_a_taken_number_is_bound_at_a_request_after_it_became_free(space: str, tmp_path: Path) -> None:
     foreign = running(space, FOREIGN, "0.0.0.0", "tcp", "", "", "listen")
     with foreign as program, daemon(space, str(tmp_path / "s"), RANGE) as one:
         assert one.ask().taken == (Taken(61003, "tcp"),)

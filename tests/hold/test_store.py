@@ -268,7 +268,7 @@ s = socket.create_server(("", 61003)); print("ready", flush=True); sys.stdin.rea
 
 
 @pytest.mark.kernel
-def test_a_number_that_is_had_late_is_kept_from_then_on(supervisor: Supervisor) -> None:
+def test_a_number_that_is_bound_late_is_kept_from_then_on(supervisor: Supervisor) -> None:
     with running(supervisor.space, STOLEN):
         supervisor.start()
         assert supervisor.ask().taken == (Taken(61003, "tcp"),)
@@ -310,7 +310,7 @@ end.send(b"end of another run")
 
 
 @pytest.mark.kernel
-def test_of_what_comes_back_only_what_is_as_ours_is_kept(supervisor: Supervisor) -> None:
+def test_only_valid_sockets_are_adopted(supervisor: Supervisor) -> None:
     with emptied(supervisor) as (tail, _):
         run_with(supervisor.space, WRONG, tail)
     supervisor.start()

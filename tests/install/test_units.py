@@ -240,7 +240,7 @@ def test_at_every_boot_the_range_is_held_and_reserved_before_anything_that_waits
 
 
 @pytest.mark.systemd
-def test_a_refusal_is_told_at_once(machine: Machine) -> None:
+def test_a_refusal_is_reported_at_once(machine: Machine) -> None:
     code = (
         "import socket, time\n"
         "for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):\n"

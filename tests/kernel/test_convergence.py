@@ -217,7 +217,7 @@ def test_each_kind_of_damage_to_the_table_is_seen_and_repaired(
 
 @pytest.mark.parametrize("harm", DAMAGES, ids=lambda harm: harm.__name__)
 @pytest.mark.parametrize("runs", IPTABLES, indirect=True)
-def test_each_kind_of_damage_is_seen_and_mended(runs: Runs, harm: Callable[[Lines, int], Lines]) -> None:
+def test_each_kind_of_damage_is_seen_and_repaired(runs: Runs, harm: Callable[[Lines, int], Lines]) -> None:
     assert runs.apply(FULL).exit_code == 0
     rules = runs.world.rules()
     damaged = next(lines for at in own(rules) if (lines := harm(rules, at)) != rules)
@@ -260,7 +260,7 @@ def flush(here: World) -> None:
 
 
 @pytest.mark.parametrize("runs", IPTABLES, indirect=True)
-def test_what_is_left_of_ours_in_the_other_backend_is_found_and_removed(runs: Runs) -> None:
+def test_what_is_left_of_nplconf_in_the_other_backend_is_found_and_removed(runs: Runs) -> None:
     assert runs.apply(FULL).exit_code == 0
     other = "legacy" if runs.world.backend == "nft" else "nft"
     for family in FAMILIES:

@@ -140,7 +140,7 @@ def test_a_missing_capability(served: World, capability: str) -> None:
     assert done.returncode == 5
 
 
-def test_who_is_not_root_is_told_so_and_nothing_else(served: World) -> None:
+def test_without_root_there_is_only_one_message(served: World) -> None:
     served.directory.chmod(0o755)
     (served.directory / "state").chmod(0o700)
     packages = f"{ROOT}:{sysconfig.get_path('purelib')}"
@@ -282,7 +282,7 @@ def test_no_hold_daemon(served: World) -> None:
     assert named(served) == {"hold": "fail"}
 
 
-def test_a_number_that_somebody_else_has(node: World) -> None:
+def test_a_number_that_another_program_has(node: World) -> None:
     node.write()
     with inside(node.node), socket.socket() as intruder:
         intruder.bind(("10.10.10.10", 61005))
@@ -342,7 +342,7 @@ def test_what_a_broken_config_file_would_have_named_is_not_named_in_its_place(se
     assert "config" in wrong
 
 
-def test_a_reviewed_mode_without_its_plans_is_mended_in_the_config_file(served: World) -> None:
+def test_a_reviewed_mode_without_its_plans_is_fixed_in_the_config_file(served: World) -> None:
     config = served.directory / "config.yaml"
     config.write_text("mode: reviewed\n")
     assert checks(served, f"--config={config}")["config"]["fix"] == f"editor {config}"
@@ -372,7 +372,7 @@ def test_a_broken_policy_and_a_plan_that_is_missing(served: World) -> None:
 # --- the cluster -----------------------------------------------------------------------------------------------------
 
 
-def test_a_service_with_a_node_port_of_ours(served: World) -> None:
+def test_a_service_with_a_node_port_in_the_range(served: World) -> None:
     service = worlds.raw_service("front")
     service["spec"]["ports"][0]["nodePort"] = 61500
     served.write(service)

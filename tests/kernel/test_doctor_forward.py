@@ -160,7 +160,7 @@ def test_the_question_leaves_nothing_and_reaches_no_pod(served: World) -> None:
     assert json.loads(served.run("ip", "-json", "-s", "link", "show", "web").stdout)
 
 
-def test_without_a_mapping_a_rule_that_cannot_be_told_is_a_warning(node: World) -> None:
+def test_without_a_mapping_a_rule_that_cannot_be_judged_is_a_warning(node: World) -> None:
     node.write(node.routed("web", "10.244.3.1"))
     node.hold = True
     make(node, UFW)

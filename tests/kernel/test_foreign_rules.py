@@ -19,7 +19,7 @@ ONLY_IPTABLES = pytest.mark.parametrize("runs", IPTABLES, indirect=True)
 
 @ONLY_IPTABLES
 @pytest.mark.parametrize("fewer", [1, 0])
-def test_a_foreign_rule_that_leads_into_a_chain_of_ours_keeps_nothing_else_out(runs: Runs, fewer: int) -> None:
+def test_a_foreign_rule_that_leads_into_a_chain_of_nplconf_keeps_nothing_else_out(runs: Runs, fewer: int) -> None:
     """A chain that is used cannot be deleted, and the transaction that would delete it must not fail for that."""
     assert runs.apply(FULL).exit_code == 0
     leaves = sorted({line.split()[1] for line in runs.world.ours() if "DNAT --to" in line})

@@ -237,7 +237,7 @@ def test_an_iptables_that_cannot_be_read_is_unavailable_and_nothing_changes(
     assert still_serves(served)
 
 
-def test_without_iptables_the_user_is_told_what_to_install(served: World) -> None:
+def test_without_iptables_the_message_says_what_to_install(served: World) -> None:
     for program in PROGRAMS:
         served.shims.lack(program)  # type: ignore[union-attr]
 

@@ -161,7 +161,7 @@ def test_an_nft_that_cannot_read_is_unavailable_and_nothing_changes(served: Worl
     assert still_serves(served)
 
 
-def test_without_any_nft_the_user_is_told_what_to_install(served: World) -> None:
+def test_without_any_nft_the_message_says_what_to_install(served: World) -> None:
     served.shims.lack("nft")  # type: ignore[union-attr]
     done = served.nplconf("apply")
     assert done.returncode == 69
@@ -218,7 +218,7 @@ def test_without_a_socket_the_library_is_not_called_as_it_would_end_the_process(
     assert reading.found == {}
 
 
-def test_who_may_not_ask_is_told_so(node: World) -> None:
+def test_a_process_without_rights_is_refused_with_a_message(node: World) -> None:
     ask = "from nplconf.node import libnftables; libnftables.ask('list tables inet\\n')"
     done = node.run("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", sys.executable, "-c", ask)
     assert PermissionDeniedError.__name__ in done.stderr

@@ -78,7 +78,7 @@ def test_with_ip6tables_broken_and_one_port_stolen_all_else_is_in_place_and_publ
 
 
 @pytest.mark.parametrize("backend", IPTABLES, indirect=True)
-def test_what_was_told_of_a_family_that_breaks_stays_told_and_heals(dual: World, shims: Shims) -> None:
+def test_the_entries_of_a_family_that_breaks_stay_published_and_it_recovers(dual: World, shims: Shims) -> None:
     assert dual.apply().counts == (0, 12, 0)
     before = told(dual)
     break_ip6tables(shims)

@@ -113,7 +113,7 @@ def test_a_run_that_changes_nothing_writes_nothing_under_a_policy_too(shop: Worl
     assert number(shop) == 61080
 
 
-def test_a_denied_namespace_loses_its_mappings_and_is_told_why(shop: World) -> None:
+def test_a_denied_namespace_loses_its_mappings_and_gets_the_reason(shop: World) -> None:
     shop.apply()
     before = number(shop)
     applied = shop.apply(bounded(shop, "  namespaces: {deny: [sh*]}\n"))

@@ -69,7 +69,7 @@ def test_a_port_is_published_again_when_the_rule_is_gone(served: World) -> None:
 
 
 @pytest.mark.parametrize("backend", ["nft", "legacy"], indirect=True)
-def test_a_rule_behind_ours_takes_nothing(served: World) -> None:
+def test_a_rule_behind_the_jump_takes_nothing(served: World) -> None:
     number = port(served)
     served.restore(f"*nat\n{KINDS['hand-written'].format(port=number)}\nCOMMIT\n")
     assert served.ask("client", NODE_IP, number or 0) == Answer("web", 8080, CLIENT["IPv4"])
@@ -153,7 +153,7 @@ def test_a_native_rule_in_a_chain_of_iptables_is_found(served: World, rule: str)
 
 
 @pytest.mark.parametrize("backend", ["nft"], indirect=True)
-def test_a_native_rule_behind_ours_in_a_chain_of_iptables_takes_nothing(served: World) -> None:
+def test_a_native_rule_behind_the_jump_in_a_chain_of_iptables_takes_nothing(served: World) -> None:
     rule = f"tcp dport {{ {port(served)}, 80 }} dnat to 10.244.3.2:8080"
     assert served.run("nft", "add", "rule", "ip", "nat", "PREROUTING", rule).returncode == 0
     assert served.ask("client", NODE_IP, port(served) or 0) == Answer("web", 8080, CLIENT["IPv4"])

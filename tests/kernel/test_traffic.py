@@ -133,7 +133,7 @@ def test_a_pod_reaches_itself_where_bridged_packets_are_filtered(
 
 @FAMILIES
 @PROTOCOLS
-def test_a_routed_neighbour_is_answered_and_seen_with_its_own_address(
+def test_a_routed_pod_on_the_node_is_answered_and_seen_with_its_own_address(
     calm: Town, protocol: Protocol, family: Family
 ) -> None:
     answer = Answer("web-2", PORT[protocol], IPS["web-1"][family])
@@ -142,7 +142,7 @@ def test_a_routed_neighbour_is_answered_and_seen_with_its_own_address(
 
 @FAMILIES
 @PROTOCOLS
-def test_a_neighbour_on_a_bridge_that_passes_conntrack_by_is_answered(
+def test_a_pod_on_the_same_bridge_that_passes_conntrack_by_is_answered(
     calm: Town, protocol: Protocol, family: Family
 ) -> None:
     answer = calm.request("api-1", "api-2", protocol, family)
@@ -151,7 +151,7 @@ def test_a_neighbour_on_a_bridge_that_passes_conntrack_by_is_answered(
 
 
 @FAMILIES
-def test_neighbours_on_a_bridge_are_answered_where_the_node_has_a_route_for_each(own: Town, family: Family) -> None:
+def test_pods_on_the_same_bridge_are_answered_where_the_node_has_a_route_for_each(own: Town, family: Family) -> None:
     network, bits = ("10.244.4", 32) if family == "IPv4" else ("fd00:244:4:", 128)
     dot = "." if family == "IPv4" else ":"
     batch(
@@ -172,7 +172,7 @@ def test_neighbours_on_a_bridge_are_answered_where_the_node_has_a_route_for_each
 
 @FAMILIES
 @PROTOCOLS
-def test_a_neighbour_on_a_bridge_whose_packets_are_filtered_is_seen_with_its_own_address(
+def test_a_pod_on_the_same_bridge_whose_packets_are_filtered_is_seen_with_its_own_address(
     filtered: Town, protocol: Protocol, family: Family
 ) -> None:
     answer = Answer("api-2", PORT[protocol], IPS["api-1"][family])

@@ -82,7 +82,7 @@ def test_rules_that_another_program_removes_are_back_within_a_second(served: Wor
         assert eventually(lambda: sorted(served.ours()) == before) < 1.0
 
 
-def test_the_resync_heals_what_no_notification_told(served: World) -> None:
+def test_the_resync_heals_what_no_notification_reported(served: World) -> None:
     with watching(served, "--resync", "1"):
         eventually(lambda: rules(served) > 0)
         before = sorted(served.ours())

@@ -30,7 +30,7 @@ def gone(path: Path, within: float = 5.0) -> bool:
     return False
 
 
-def test_what_it_says_and_how_it_ended_are_told_apart() -> None:
+def test_output_errors_and_exit_code_are_returned_separately() -> None:
     assert shell("echo out; echo err >&2; exit 3") == command.Completed(3, "out\n", "err\n")
 
 
@@ -97,7 +97,7 @@ def test_one_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -
     assert time.monotonic() - start < 10
 
 
-def test_no_handle_of_ours_is_left_open() -> None:
+def test_no_descriptor_is_left_open() -> None:
     shell("true")
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(5):

@@ -49,7 +49,7 @@ def test_other_source_ranges_leave_no_flow() -> None:
     assert rerouted([change]) == (Rerouted(61044, "IPv4"),)
 
 
-def test_tcp_and_host_ports_have_no_flows_to_forget() -> None:
+def test_tcp_and_host_ports_have_no_flows_to_flush() -> None:
     changes = [
         Change("add", "new", UDP._replace(protocol="tcp")),
         Change("delete", "gone", UDP._replace(via="hostPort")),
@@ -275,7 +275,7 @@ def test_many_numbers_are_found_in_one_listing(net: Net) -> None:
 
 
 @pytest.mark.kernel
-def test_nothing_to_forget_is_success(net: Net) -> None:
+def test_nothing_to_flush_is_success(net: Net) -> None:
     assert net.flush_flows((61044, None)) == (0, [])
     assert net.flush_flows() == (0, [])
 

@@ -36,7 +36,7 @@ def test_every_chain_that_the_index_or_another_one_names_is_read() -> None:
 
 
 @pytest.mark.parametrize("chain", ["NPLCONF", "NPLCONF-TCP", "NPLCONF-INDEX"])
-def test_a_chain_of_ours_that_cannot_be_listed_counts_as_missing(chain: str) -> None:
+def test_a_chain_of_nplconf_that_cannot_be_listed_counts_as_missing(chain: str) -> None:
     assert chain not in read("POSTROUTING", chain).chains
 
 
@@ -45,7 +45,7 @@ def test_nothing_is_made_of_a_table_without_a_base_chain_that_can_be_listed() ->
         read("PREROUTING", "OUTPUT", "INPUT", "POSTROUTING")
 
 
-def test_a_base_chain_that_cannot_be_listed_is_asked_for_our_jump() -> None:
+def test_a_base_chain_that_cannot_be_listed_is_asked_for_the_jump() -> None:
     assert read("POSTROUTING").bases["POSTROUTING"].place == "right"
     assert read("POSTROUTING", there=False).bases["POSTROUTING"] == Base((), "missing")
     assert read("INPUT", there=False).bases["INPUT"] == Base((), "right")
@@ -64,5 +64,5 @@ def test_a_base_chain_that_cannot_be_listed_is_asked_for_our_jump() -> None:
         ("PREROUTING", ["NPLCONF", "", "KUBE-SERVICES"], "moved"),
     ],
 )
-def test_the_place_of_a_jump_is_what_nft_tells(chain: str, targets: list[str] | None, place: str) -> None:
+def test_the_place_of_a_jump_comes_from_nft(chain: str, targets: list[str] | None, place: str) -> None:
     assert unlisted(chain, targets, there=True).place == place

@@ -31,7 +31,7 @@ def test_a_damaged_file_repeats_a_message_and_is_replaced(tmp_path: Path, damage
     assert reported.new(str(tmp_path), ["a"]) == ()
 
 
-def test_where_nothing_can_be_written_all_is_said_again(tmp_path: Path) -> None:
+def test_conditions_are_reported_again_if_the_file_cannot_be_written(tmp_path: Path) -> None:
     missing = str(tmp_path / "none")
     assert reported.new(missing, ["a"]) == reported.new(missing, ["a"]) == ("a",)
 

@@ -78,7 +78,7 @@ def test_a_bridge_has_a_switch_of_its_own(bare: World) -> None:
     assert read(bare) == {"10.244.4.0/24": False, "fd00:244:4::/64": True}
 
 
-def test_what_is_routed_on_by_somebody_on_the_bridge_is_no_neighbour(bare: World) -> None:
+def test_a_network_behind_a_router_on_the_bridge_is_not_on_the_bridge(bare: World) -> None:
     batch(
         f"-n {bare.node}",
         "address add 10.244.4.1/24 dev cni0",

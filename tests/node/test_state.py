@@ -119,7 +119,7 @@ def test_a_value_that_cannot_be_is_damage_too_whatever_the_checksum_says(
         assert loaded.warning or harmless, path
 
 
-def test_a_file_that_others_can_write_is_not_believed(tmp_path: Path) -> None:
+def test_a_file_that_others_can_write_is_not_trusted(tmp_path: Path) -> None:
     state.save(str(tmp_path), FULL, "")
     path = tmp_path / state.FILE
     path.chmod(0o620)
@@ -129,7 +129,7 @@ def test_a_file_that_others_can_write_is_not_believed(tmp_path: Path) -> None:
 
 
 @pytest.mark.kernel
-def test_a_file_of_another_user_is_not_believed(tmp_path: Path) -> None:
+def test_a_file_of_another_user_is_not_trusted(tmp_path: Path) -> None:
     state.save(str(tmp_path), FULL, "")
     os.chown(tmp_path / state.FILE, 65534, -1)
     loaded = state.load(str(tmp_path))
@@ -181,7 +181,7 @@ def test_a_directory_that_cannot_be_made_is_a_matter_of_rights(tmp_path: Path) -
         state.make_directory(str(tmp_path / "file" / "state"))
 
 
-def test_the_second_run_waits_a_bounded_time_and_then_says_busy(tmp_path: Path) -> None:
+def test_the_second_run_waits_a_bounded_time_and_then_fails_as_busy(tmp_path: Path) -> None:
     with locked(str(tmp_path)), pytest.raises(BusyError, match="another run"), locked(str(tmp_path), wait=0.1):
         pass
     with locked(str(tmp_path), wait=0):

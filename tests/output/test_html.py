@@ -74,7 +74,7 @@ def test_a_thousand_rows_of_the_longest_names_stay_under_a_megabyte_too() -> Non
     assert f"<td>{long}/0999{'p' * 249}:8080</td>" in page, "the row has the whole name"
 
 
-def test_who_has_a_number_is_also_said_where_no_title_can_be_seen() -> None:
+def test_who_has_a_number_is_also_shown_where_no_title_can_be_seen() -> None:
     report = html.of_plan(plans.plan(plans.mapping(node_port=61003), port_range=SPAN))
     page = html.page(replace(report, taken={61004: "by nginx[812]"}, cooling={61005: "last of shop/old:80"}))
     section = page.split("Taken and cooling<span>2</span>")[1]

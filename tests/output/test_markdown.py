@@ -50,7 +50,7 @@ def test_what_is_cut_is_counted_and_deletes_are_not_cut() -> None:
 
 
 @pytest.mark.parametrize("count", [1001, 3000, 9000])
-def test_any_number_of_deletes_is_said_in_full(count: int) -> None:
+def test_any_number_of_deletes_is_printed_in_full(count: int) -> None:
     text = review(plans.rows(count), plans.rows(count + 900)[count:])
     assert len(text.encode()) < markdown.BYTES
     assert re.search(r"^\d+ more$", text, re.MULTILINE)
@@ -58,7 +58,7 @@ def test_any_number_of_deletes_is_said_in_full(count: int) -> None:
     assert sum(int(last or first) - int(first) + 1 for first, last in spans) == count
 
 
-def test_nine_thousand_deletes_that_are_no_neighbours_are_all_named() -> None:
+def test_nine_thousand_deletes_of_separate_ports_are_all_named() -> None:
     rows = [m._replace(node_port=1024 + 7 * i) for i, m in enumerate(plans.rows(9000))]
     text = review(tuple(rows), ())
     assert len(text.encode()) < markdown.BYTES

@@ -92,7 +92,7 @@ def test_host_ports_are_nobodys_rules() -> None:
     assert subtract([mapping(via="hostPort")], []) == Diff((), ())
 
 
-def test_protocols_and_families_of_one_number_are_told_apart() -> None:
+def test_protocols_and_families_of_one_number_are_distinguished() -> None:
     both = [mapping(), mapping(protocol="udp"), mapping(family="IPv6")]
     assert actions(subtract(both, both[:1])) == [("delete", "gone", 61044)] * 2
 
@@ -147,7 +147,7 @@ def test_between_two_plans_a_host_port_is_a_row_like_others() -> None:
     assert actions(compare([host], [mapping()])) == [("change", "via-changed", 61044)]
 
 
-def test_between_two_plans_it_counts_what_pods_are_told_and_who_asks() -> None:
+def test_between_two_plans_published_fields_and_services_count() -> None:
     moved, other = mapping()._replace(node_ip="10.10.10.11"), mapping()._replace(services=("shop/other",))
     assert actions(compare([mapping()], [moved])) == [("change", "node-ip-changed", 61044)]
     assert subtract([mapping()], [moved]).changes == ()

@@ -70,12 +70,12 @@ def test_the_owner_of_a_hashed_tag_is_found_among_the_known() -> None:
     assert found.pod == long
 
 
-def test_a_forged_or_forgotten_tag_names_nobody() -> None:
+def test_a_forged_or_missing_tag_names_nobody() -> None:
     tags = ["", "nplconf:#" + "0" * 64, "nplconf:shop", "hello"]
     assert {m.pod for m in live_mappings(map(rule, tags), (), {})} == {NOBODY}
 
 
-def test_a_tag_that_does_not_fit_its_rule_is_not_believed() -> None:
+def test_a_tag_that_does_not_fit_its_rule_is_not_trusted() -> None:
     assert live_mappings([rule(owner.tag(ref(), 8080), port=9999)], (), {})[0].pod == NOBODY
     assert live_mappings([rule(owner.tag(ref(), 8080), port=9999)], [mapping()], {})[0].pod == NOBODY
 

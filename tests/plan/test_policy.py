@@ -201,7 +201,7 @@ def _range(namespace: str, first: int, last: int) -> str:
         ("  pin: []", ("spec.pin", "unknown-key")),
     ],
 )
-def test_each_fault_is_told_where_it_stands(spec: str, problem: tuple[str, str]) -> None:
+def test_each_fault_is_reported_where_it_stands(spec: str, problem: tuple[str, str]) -> None:
     assert told(spec) == [problem]
 
 
@@ -244,7 +244,7 @@ def test_a_damaged_policy_never_raises(put: str, at: int, cut: int) -> None:
     assert (found is None) == bool(problems)
 
 
-def test_a_policy_whose_pins_all_lack_a_key_is_told_so_and_no_more() -> None:
+def test_a_policy_whose_pins_all_lack_a_key_gets_one_summary() -> None:
     pins = ", ".join(f"{{pod: shop/web-{i}, podPort: 80}}" for i in range(1100))
     assert {rule for _, rule in told(f"  pins: [{pins}]")} == {"missing-key", "too-many-problems"}
 

@@ -37,7 +37,7 @@ def edited(edit: Callable[[dict[str, Any]], object]) -> str:
     return yaml.safe_dump(data, sort_keys=False)
 
 
-def test_every_problem_is_told_at_once_with_its_file_line_path_and_rule() -> None:
+def test_every_problem_is_reported_at_once_with_its_file_line_path_and_rule() -> None:
     problems = validate((GOLDEN / "broken.yaml").read_text(), "broken.yaml")
     said = "".join(f"{one.file}:{one.line}: {one.path} [{one.rule}] {one.message}\n" for one in problems)
     assert said == (GOLDEN / "broken.txt").read_text()
@@ -196,14 +196,14 @@ def test_a_value_that_the_schema_does_not_know_is_a_problem_where_it_stands(path
         assert [one for one in problems if one[0].startswith(path)], value
 
 
-def test_an_unknown_key_is_told_with_its_own_line_at_any_depth() -> None:
+def test_an_unknown_key_is_reported_with_its_own_line_at_any_depth() -> None:
     text = edited(lambda data: (data.update(a=1), data["spec"]["mappings"][1]["pod"].update({"b.c": 1})))
     assert told(text) == [('spec.mappings[1].pod["b.c"]', "unknown-key"), ("a", "unknown-key")]
     lines = [problem.line for problem in validate(text, "f")]
     assert [text.splitlines()[line - 1].split(":")[0].strip() for line in lines] == ["b.c", "a"]
 
 
-def test_each_key_that_is_missing_is_told_once() -> None:
+def test_each_key_that_is_missing_is_reported_once() -> None:
     assert told("kind: NodePlan") == [
         ("apiVersion", "missing-key"),
         ("metadata", "missing-key"),
@@ -211,7 +211,7 @@ def test_each_key_that_is_missing_is_told_once() -> None:
     ]
 
 
-def test_what_the_reader_refused_is_not_told_again_by_its_consequences() -> None:
+def test_what_the_reader_refused_is_not_reported_again_by_its_consequences() -> None:
     text = (
         dump(plan(mapping()))
         .replace("[shop/web]", "&a [*a]")
@@ -225,12 +225,12 @@ def test_what_the_reader_refused_is_not_told_again_by_its_consequences() -> None
     ]
 
 
-def test_a_number_that_is_too_large_to_read_is_told_once() -> None:
+def test_a_number_that_is_too_large_to_read_is_reported_once() -> None:
     text = dump(plan(mapping())).replace("podPort: 8080", f"podPort: {'9' * 30}")
     assert told(text) == [("spec.mappings[0].podPort", "integer-too-large")]
 
 
-def test_a_row_that_the_schema_refuses_does_not_hide_what_is_wrong_with_its_neighbours() -> None:
+def test_a_row_that_the_schema_refuses_does_not_hide_what_is_wrong_with_other_rows() -> None:
     text = dump(plan(mapping(), mapping(node_port=61045, pod_port=8081), mapping(node_port=70, pod_port=8082)))
     assert told(text.replace("podPort: 8080", "podPort: x")) == [
         ("spec.mappings[0].podPort", "wrong-type"),
@@ -254,7 +254,7 @@ def test_a_plan_with_a_thousand_faults_says_where_it_stopped_to_look() -> None:
     assert problems[0].rule == "too-many-problems"
 
 
-def test_a_plan_whose_rows_all_lack_a_key_is_told_so_and_no_more() -> None:
+def test_a_plan_whose_rows_all_lack_a_key_gets_one_summary() -> None:
     text = dump(plan(*rows(1100), port_range=PortRange(1, 65535)))
     problems = validate(re.sub(r" +podPort: .*\n", "", text), "f")
     assert {problem.rule for problem in problems} == {"missing-key", "too-many-problems"}
@@ -315,7 +315,7 @@ def test_a_host_port_is_bound_neither_by_the_range_nor_by_one_number_for_one_pod
     assert of_rows(mapping(node_port=80, **host), mapping(node_port=80, pod=WEB1, pod_ip="10.244.3.18", **host)) == []
 
 
-def test_a_place_in_the_kernel_is_had_once() -> None:
+def test_a_port_family_and_protocol_is_used_once() -> None:
     other = {"pod": WEB1, "pod_ip": "10.244.3.18"}
     assert of_rows(mapping(), mapping()) == [("spec.mappings[1]", "duplicate")]
     assert of_rows(mapping(via="hostPort"), mapping(via="hostPort")) == [("spec.mappings[1]", "duplicate")]
@@ -324,7 +324,7 @@ def test_a_place_in_the_kernel_is_had_once() -> None:
     assert of_rows(mapping(via="hostPort", **other), mapping(via="hostPort")) == []
 
 
-def test_a_number_of_ours_lies_in_the_plans_range() -> None:
+def test_a_node_port_lies_in_the_plans_range() -> None:
     inside = [mapping(node_port=61000), mapping(node_port=62000, pod_port=1)]
     assert of_rows(*inside) == []
     assert of_rows(mapping(node_port=60999), mapping(node_port=62001, pod_port=1)) == [
@@ -438,7 +438,7 @@ def test_ten_thousand_mappings_are_loaded_and_validated_in_under_three_seconds()
 
 
 @pytest.mark.timeout(30)
-def test_a_hundred_thousand_faults_are_told_as_a_thousand_in_little_memory() -> None:
+def test_a_hundred_thousand_faults_are_reported_as_a_thousand_in_little_memory() -> None:
     """Anybody who may open a pull request may write such a plan."""
     head = "apiVersion: nplconf.io/v1alpha1\nkind: NodePlan\nmetadata: {node: worker-1}\nspec:\n  mappings:\n"
     tracemalloc.start()

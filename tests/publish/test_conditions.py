@@ -74,6 +74,6 @@ def test_it_is_written_for_pods_with_the_gate_alone_and_never_set_back() -> None
         assert bool(due([one], {one.ref: Requested((ROW,))}, (), ())) == expected
 
 
-def test_a_condition_that_says_so_already_is_not_written() -> None:
+def test_a_condition_that_is_already_right_is_not_written() -> None:
     (found,) = due([GATED], {}, (), ()).values()
     assert due([replace(GATED, condition=found)], {}, (), ()) == {}

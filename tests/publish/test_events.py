@@ -31,7 +31,7 @@ def said_of(found: Outcome, last: Plan | None = None) -> dict[str, str]:
     return due(found, last, {})[1]
 
 
-def test_a_mapped_pod_is_told_where_once() -> None:
+def test_a_mapped_pod_is_announced_once() -> None:
     found = outcome(pod(), mappings=(ROW,))
 
     (event,), said, _ = due(found, None, {})
@@ -42,7 +42,7 @@ def test_a_mapped_pod_is_told_where_once() -> None:
     assert due(outcome(pod(annotation=TOLD), mappings=(ROW,)), found.plan, said) == ((), said, ())
 
 
-def test_an_annotation_that_was_removed_is_told() -> None:
+def test_a_removed_annotation_is_announced() -> None:
     mapped = outcome(pod(annotation=TOLD), mappings=(ROW,))
     removed = outcome(pod(), mappings=(ROW,))
     said = said_of(mapped, mapped.plan)
@@ -58,7 +58,7 @@ def test_an_annotation_that_was_never_written_was_not_removed() -> None:
     assert reasons(outcome(pod(), mappings=(ROW,)), worlds.plan(ROW), {}) == ["NodePortMapped"]
 
 
-def test_another_number_is_told_anew() -> None:
+def test_another_number_is_announced_again() -> None:
     said = said_of(outcome(pod(), mappings=(ROW,)))
 
     (event,), *_ = due(outcome(pod(), mappings=(mapping(61045),)), None, said)
@@ -66,7 +66,7 @@ def test_another_number_is_told_anew() -> None:
     assert "61045" in event.note
 
 
-def test_what_is_mapped_again_later_is_told_again() -> None:
+def test_what_is_mapped_again_later_is_announced_again() -> None:
     mapped, unmapped = outcome(pod(), mappings=(ROW,)), outcome(pod())
     said = said_of(mapped)
     events, said, _ = due(unmapped, None, said)
@@ -75,7 +75,7 @@ def test_what_is_mapped_again_later_is_told_again() -> None:
     assert len(due(mapped, None, said)[0]) == 1
 
 
-def test_a_pod_created_again_under_its_name_is_told_for_itself() -> None:
+def test_a_pod_created_again_under_its_name_gets_its_own_event() -> None:
     said = said_of(outcome(pod(), mappings=(ROW,)))
     again = pod(uid="uid-2")
 
@@ -85,7 +85,7 @@ def test_a_pod_created_again_under_its_name_is_told_for_itself() -> None:
     assert len(said) == 1
 
 
-def test_a_skipped_port_is_told_with_its_reason_until_the_reason_changes() -> None:
+def test_a_skipped_port_is_announced_once_per_reason() -> None:
     first = outcome(pod(), skipped=(skip(),))
     (event,), said, _ = due(first, None, {})
     assert (event.reason, event.warning) == ("ProtocolUnsupported", True)
@@ -106,14 +106,14 @@ def test_a_port_skipped_twice_once_per_family_is_one_event() -> None:
     assert due(found, None, said)[0] == ()
 
 
-def test_a_port_that_is_skipped_for_the_same_reasons_in_another_order_is_told_nothing_new() -> None:
+def test_a_port_that_is_skipped_for_the_same_reasons_in_another_order_is_not_announced_again() -> None:
     rows = skip("pod-ip-missing"), skip("node-ip-missing"), skip("policy")
     said = said_of(outcome(pod(), skipped=rows))
     assert list(said.values()) == ["node-ip-missing+pod-ip-missing+policy"]
     assert due(outcome(pod(), skipped=rows[::-1]), None, said)[0] == ()
 
 
-def test_a_skipped_service_is_told_itself_and_no_other() -> None:
+def test_a_skipped_service_gets_the_event_and_no_other_does() -> None:
     found = outcome(skipped=(skip("service-type", None),))
     found = replace(found, cluster=cluster(service("api"), service()))
     (event,), *_ = due(found, None, {})
@@ -122,11 +122,11 @@ def test_a_skipped_service_is_told_itself_and_no_other() -> None:
     assert event.warning
 
 
-def test_a_skipped_pod_that_the_run_did_not_read_is_not_told_as_its_service() -> None:
+def test_a_skipped_pod_that_the_run_did_not_read_is_not_announced_on_its_service() -> None:
     assert due(outcome(skipped=(skip(),)), None, {}) == ((), {}, ())
 
 
-def test_every_place_of_a_pod_is_told_with_its_address_as_it_is_dialled() -> None:
+def test_every_mapping_of_a_pod_is_announced_with_its_address() -> None:
     rows = (ROW, mapping(family="IPv6"), mapping(61045, pod_port=9090))
     (event,), *_ = due(outcome(pod(), mappings=rows), None, {})
     assert event.note == (
@@ -134,7 +134,7 @@ def test_every_place_of_a_pod_is_told_with_its_address_as_it_is_dialled() -> Non
     )
 
 
-def test_an_annotation_that_is_no_text_of_unicode_is_told_as_any_other() -> None:
+def test_an_annotation_with_invalid_unicode_is_announced_as_any_other() -> None:
     assert reasons(outcome(pod(annotation="\ud800"), mappings=(ROW,)), worlds.plan(ROW), {})[0] == "AnnotationForged"
 
 
@@ -146,7 +146,7 @@ def reasons(found: Outcome, last: Plan | None, said: dict[str, str]) -> list[str
 
 
 @pytest.mark.parametrize("text", ["forged", "[]", '[{"podPort":8080,"nodeIP":"6.6.6.6","nodePort":61044}]', f" {TOLD}"])
-def test_an_annotation_that_is_not_ours_is_told_once(text: str) -> None:
+def test_an_annotation_of_another_author_is_announced_once(text: str) -> None:
     last = worlds.plan(ROW)
     found = outcome(pod(annotation=text), mappings=(ROW,))
     said = said_of(outcome(pod(), mappings=(ROW,)))
@@ -160,7 +160,7 @@ def test_an_annotation_that_is_not_ours_is_told_once(text: str) -> None:
     assert reasons(another, last, after) == ["AnnotationForged"]
 
 
-def test_a_forged_annotation_of_a_pod_that_nobody_selects_is_told() -> None:
+def test_a_forged_annotation_of_an_unselected_pod_is_announced() -> None:
     assert reasons(outcome(pod(annotation=TOLD)), worlds.plan(), {}) == ["AnnotationForged"]
 
 
@@ -191,7 +191,7 @@ def many(count: int) -> Outcome:
     return outcome(*pods, mappings=tuple(mapping(61000 + i, pod=ref(f"web-{i}")) for i in range(count)))
 
 
-def test_a_run_says_so_much_and_the_next_ones_the_rest() -> None:
+def test_a_run_posts_a_limited_number_and_the_next_runs_post_the_rest() -> None:
     found = many(2 * MOST + 1)
     said: dict[str, str] = {}
     counts = []
@@ -202,7 +202,7 @@ def test_a_run_says_so_much_and_the_next_ones_the_rest() -> None:
     assert counts == [MOST, MOST, 1, 0]
 
 
-def test_what_could_not_be_said_is_said_by_the_next_run() -> None:
+def test_what_could_not_be_posted_is_posted_by_the_next_run() -> None:
     found = many(3)
     events, after, _ = due(found, None, {})
 
@@ -211,14 +211,14 @@ def test_what_could_not_be_said_is_said_by_the_next_run() -> None:
     assert [event.name for event in due(found, None, said)[0]] == ["web-1", "web-2"]
 
 
-def test_an_old_saying_stays_until_the_new_one_could_be_said() -> None:
+def test_an_old_announcement_stays_until_the_new_one_is_posted() -> None:
     before = said_of(outcome(pod(), mappings=(ROW,)))
     events, after, _ = due(outcome(pod(), mappings=(mapping(61045),)), None, before)
 
     assert unannounced(after, before, events) == before
 
 
-def test_many_pods_that_were_told_nothing_yet_are_compared_in_one_look_at_the_last_plan() -> None:
+def test_many_unannounced_pods_are_compared_in_one_pass_over_the_last_plan() -> None:
     rows = tuple(mapping(10000 + i, pod=ref(f"web-{i}"), pod_ip=f"10.244.{i >> 8}.{i & 255}") for i in range(10_000))
     pods = [pod(f"web-{i}", annotation=annotation.render([annotation.entry(row)])) for i, row in enumerate(rows)]
     found = outcome(*pods[:1000], mappings=rows[:1000])
@@ -231,14 +231,14 @@ def test_many_pods_that_were_told_nothing_yet_are_compared_in_one_look_at_the_la
     assert process_time() - start < 2, "it is 0.05 s; a look through all mappings for each Pod takes 5"
 
 
-def test_a_pod_of_another_node_is_told_nothing() -> None:
+def test_a_pod_of_another_node_gets_nothing() -> None:
     found = outcome(pod(), mappings=(ROW,))
     elsewhere = replace(found.cluster, pods=(*found.cluster.pods, pod("web-9", on="worker-2", annotation="forged")))
     events, *_ = due(replace(found, cluster=elsewhere), found.plan, {})
     assert {event.name for event in events} == {"web-0"}
 
 
-def test_what_was_said_before_is_remembered_while_something_newer_waits_for_its_turn() -> None:
+def test_what_was_announced_before_is_remembered_while_something_newer_waits_for_its_turn() -> None:
     rows = [mapping(61000 + i, pod=ref(f"p-{i:03}")) for i in range(MOST + 1)]
     pods = [pod(row.pod.name) for row in rows]
     said = said_of(outcome(pods[-1], mappings=(rows[-1],)))
@@ -262,14 +262,14 @@ def tenants(**pods: int) -> Outcome:
     return outcome(*found, mappings=tuple(rows))
 
 
-def test_one_tenant_with_many_events_keeps_no_other_waiting() -> None:
+def test_one_namespace_with_many_events_delays_no_other() -> None:
     events, _, waiting = due(tenants(attacker=1000, shop=3, web=2), None, {})
     counts = Counter(event.namespace for event in events)
     assert counts == {"attacker": MOST - 5, "shop": 3, "web": 2}
     assert len(waiting) == min(WAITING, 1005 - MOST)
 
 
-def test_what_waits_longest_is_said_first_though_new_events_come_in_every_run() -> None:
+def test_what_waits_longest_is_posted_first_though_new_events_come_in_every_run() -> None:
     found = tenants(**{f"tenant-{i:03}": 3 for i in range(2 * MOST)})
     events, said, waiting = due(found, None, {})
     assert len({event.namespace for event in events}) == MOST
@@ -279,7 +279,7 @@ def test_what_waits_longest_is_said_first_though_new_events_come_in_every_run() 
     assert len(later) == MOST
 
 
-def test_within_a_namespace_the_oldest_event_is_said_first() -> None:
+def test_within_a_namespace_the_oldest_event_is_posted_first() -> None:
     old = tenants(shop=MOST + 10)
     _, said, waiting = due(old, None, {})
     newer = tenants(shop=2 * MOST)

@@ -11,11 +11,11 @@ TEXT = render(entries([mapping()]))
 BOTH = [mapping(), mapping(61045, pod_port=9000)]
 
 
-def test_a_pod_that_is_told_the_truth_is_left_alone() -> None:
+def test_a_pod_with_the_right_annotation_is_not_patched() -> None:
     assert final([pod(annotation=TEXT)], [mapping()]) == ()
 
 
-def test_a_pod_that_was_told_nothing_is_told() -> None:
+def test_a_pod_without_an_annotation_is_patched() -> None:
     assert final([pod()], [mapping()]) == (Patch(pod().ref, TEXT),)
 
 
@@ -43,7 +43,7 @@ def test_only_the_families_that_are_published_are_listed(families: tuple[Family,
     assert final([pod()], rows, Form(families=())) == ()
 
 
-def test_a_pod_of_the_same_name_with_another_uid_is_not_told_the_old_ones_mappings() -> None:
+def test_a_pod_of_the_same_name_with_another_uid_does_not_get_the_old_mappings() -> None:
     assert final([pod(uid="new")], [mapping()]) == ()
 
 

@@ -56,7 +56,7 @@ def test_a_long_rule_is_cut() -> None:
     assert len(finding.message) < 600
 
 
-def test_a_rule_for_both_ways_is_named_once_and_one_for_the_node_alone_says_so() -> None:
+def test_a_rule_for_both_hooks_is_named_once_and_one_for_the_node_alone_is_marked() -> None:
     local = RULE._replace(local=True)
     assert distinct([local, RULE, local]) == (RULE,)
     assert distinct([local, local]) == (local,)

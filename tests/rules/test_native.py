@@ -137,13 +137,13 @@ JUMP: list[dict[str, Any]] = [COUNTER, {"jump": {"target": "NPLCONF"}}]
 
 
 @pytest.mark.parametrize("rule", [NATIVE, [is_(DPORT, 61004), {"accept": None}], [is_(DPORT, 61004), {"return": None}]])
-def test_what_ends_a_base_chain_before_our_jump_takes_packets(rule: list[dict[str, Any]]) -> None:
+def test_what_ends_a_base_chain_before_the_jump_takes_packets(rule: list[dict[str, Any]]) -> None:
     found = walked(rule, JUMP, base=OWN).rules
     assert {(r.protocol, r.first, r.place) for r in found} == {("tcp", 61004, "nft ip nat pre")}
     assert walked(JUMP, rule, base=OWN) == Taking((), frozenset())
 
 
-def test_in_a_base_chain_without_our_jump_only_a_translation_takes_packets() -> None:
+def test_in_a_base_chain_without_the_jump_only_a_translation_takes_packets() -> None:
     other = OWN._replace(until="")
     assert walked([is_(DPORT, 61004), {"accept": None}], base=other).rules == ()
     assert len(walked(NATIVE, base=other).rules) == 1

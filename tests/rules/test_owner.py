@@ -42,7 +42,7 @@ def test_the_longest_tag_still_names_its_owner() -> None:
     assert parse(tag(longer, 8080)) is None
 
 
-def test_a_tag_that_would_be_too_long_is_a_hash_that_still_tells_pods_apart() -> None:
+def test_a_tag_that_would_be_too_long_is_a_hash_that_still_distinguishes_pods() -> None:
     long = "p" * 253
     one, two = (tag(PodRef("shop", long, uid), 8080) for uid in ("u1", "u2"))
     assert one != two

@@ -24,7 +24,7 @@ def reasons(found: Decision) -> list[tuple[str, str, int]]:
 # --- whom a run believes ---------------------------------------------------------------------------------------------
 
 
-def test_a_pod_of_another_node_is_told_nothing_and_is_no_pod_of_this_one() -> None:
+def test_a_pod_of_another_node_gets_nothing_and_is_no_pod_of_this_one() -> None:
     found = decided(pod(on="worker-2", annotation="[]"), service())
     assert found.patches == ()
     assert found.next_state.empty_seen
@@ -56,7 +56,7 @@ def test_two_identities_of_a_cluster_that_are_known_and_differ_stop_everything(
         assert found.eligible == found.live == found.diff.unchanged
 
 
-def test_a_file_without_the_node_is_bad_data_and_an_api_server_without_it_is_not_believed() -> None:
+def test_a_file_without_the_node_is_bad_data_and_an_api_server_without_it_is_not_accepted() -> None:
     state = cluster(node("worker-2"), pod(), service())
     with pytest.raises(BadDataError, match=r'No Node named "worker-1".*Closest names: worker-2'):
         decide(state, observed(), SETTINGS)
@@ -101,7 +101,7 @@ def test_exactly_minds_a_number_that_is_gone_though_nothing_waits_for_a_review()
     ],
     ids=["stale", "pending", "a number that is gone"],
 )
-def test_exactly_changes_nothing_and_tells_nobody_where_anything_differs(objects: tuple[Pod | Service, ...]) -> None:
+def test_with_exact_nothing_is_changed_or_published_if_anything_differs(objects: tuple[Pod | Service, ...]) -> None:
     found = decided(*objects, plan=REVIEWED, exact=True)
     assert found.inexact
     assert (found.diff.changes, found.patches) == ((), ())
@@ -126,7 +126,7 @@ def test_a_row_whose_number_a_service_has_and_one_whose_number_a_process_has_bot
     ]
 
 
-def test_what_goes_because_no_review_knows_it_says_so_and_nothing_else_does() -> None:
+def test_only_a_mapping_that_no_review_knows_is_removed_with_that_reason() -> None:
     live = [
         mapping(61044, pod_ip="10.244.9.9"),
         mapping(61050, pod=ref("web-1"), pod_ip="10.244.3.18"),
@@ -195,7 +195,7 @@ def test_a_node_without_addresses_that_nobody_remembers_changes_nothing_while_a_
     assert decide(bare, observed(mapping()), known).blocked is None
 
 
-def test_one_address_family_that_a_node_loses_is_believed() -> None:
+def test_one_address_family_that_a_node_loses_is_accepted() -> None:
     left = State(boot="boot-1", addresses={"IPv4": ("10.10.10.10",), "IPv6": ("fd00:10::10",)})
     both = [mapping(), mapping(family="IPv6")]
     one = node(addresses=[("InternalIP", "10.10.10.10")])
@@ -270,7 +270,7 @@ def test_an_emptied_plan_is_doubted_while_a_service_asks() -> None:
     assert trust(planned(), live, SETTINGS).blocked
 
 
-def test_a_service_that_no_longer_asks_is_believed() -> None:
+def test_a_removal_is_not_doubted_if_the_service_no_longer_asks() -> None:
     live = observed(*TEN, state=State(boot="boot-1", plan=planned(*TEN)))
     for there in (service(enabled=False), service(selector={"app": "none"}), service(ports=[(1, "TCP")])):
         found = decided(*TEN_PODS, there, on=live)

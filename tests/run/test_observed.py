@@ -27,7 +27,7 @@ def test_live_rules_are_trusted_first_then_the_last_plan_then_who_had_a_number_b
 
 
 @pytest.mark.parametrize(("boot", "freed_at"), [("boot-1", 5.0), ("boot-0", 1000.0)])
-def test_a_number_that_cools_or_is_in_use_is_nobody_elses(boot: str, freed_at: float) -> None:
+def test_a_port_that_cools_or_is_in_use_is_given_to_no_other_pod(boot: str, freed_at: float) -> None:
     assert set(past(boot).cooling) == {
         Cooling(61001, A, 1000.0),
         Cooling(61002, B, 1000.0),

@@ -25,7 +25,7 @@ def both_families() -> tuple[Decision, list[PortMapping]]:
 # --- in place --------------------------------------------------------------------------------------------------------
 
 
-def test_of_a_family_that_cannot_be_read_what_was_told_stays_and_of_the_other_only_what_is_seen() -> None:
+def test_of_a_family_that_cannot_be_read_the_annotation_stays_and_of_the_other_only_what_is_seen() -> None:
     decision, rows = both_families()
     told = [replace(DUAL, annotation=render(entries(rows)))]
     blind = observed(found={"IPv4": EMPTY["IPv4"]}, unreadable={"IPv6": "broken"})
@@ -67,7 +67,7 @@ def test_a_pod_whose_patch_failed_keeps_its_annotation() -> None:
     }
 
 
-def test_what_a_pod_may_not_be_told_of_is_not_left_open() -> None:
+def test_what_a_pod_must_not_publish_is_not_left_open() -> None:
     rows = [mapping(61001), mapping(61002, pod_port=9), mapping(61003, pod=ref("other"))]
     rows.append(mapping(4001, pod_port=1, via="hostPort"))
     pods = [pod(annotation=render(entries(rows[:1]))), pod("other")]

@@ -46,7 +46,7 @@ def test_of_two_rules_for_one_port_the_one_that_goes_is_doubled() -> None:
     assert reasons(found) == [("delete", "doubled", 61002)]
 
 
-def test_a_rule_whose_port_is_asked_for_and_has_no_number_to_be_had_says_so() -> None:
+def test_the_reason_of_a_removed_rule_names_that_no_port_was_available() -> None:
     holds = Holds(available=True, ranges=(RANGE,), taken=(Taken(61045, "tcp"),))
     found = decided(pod(), service(), on=observed(mapping(), holds=holds), plan=planned(mapping(61045)))
     assert reasons(found) == [("delete", "number-unavailable", 61044)]

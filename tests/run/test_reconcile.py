@@ -51,7 +51,7 @@ def test_an_addition_is_published_after_its_rule_was_seen() -> None:
     assert kinds == ["save", "write", "write", "forget", "patch", "save"]
 
 
-def test_what_an_api_server_was_told_in_events_is_kept_and_a_file_has_none() -> None:
+def test_what_an_api_server_got_as_events_is_kept_and_a_file_has_none() -> None:
     world = World(pod(), service())
     world.apply()
     assert world.cluster.events == []
@@ -87,7 +87,7 @@ def test_a_pod_with_another_address_keeps_its_number_and_its_annotation_is_not_w
     assert not any(line.startswith("patch") for line in world.journal)
 
 
-def test_a_refused_mapping_keeps_no_other_from_being_published() -> None:
+def test_a_refused_mapping_does_not_stop_others_from_being_published() -> None:
     world = World(*many(3), service())
     world.apply()
     number = world.entries("web-1")[0][1]
@@ -275,7 +275,7 @@ def test_a_lost_state_file_moves_no_number() -> None:
     assert before == {name: world.entries(name) for name in ("web-0", "web-3")}
 
 
-def test_an_interrupted_run_is_followed_by_one_that_forgets_every_stale_flow() -> None:
+def test_an_interrupted_run_is_followed_by_one_that_flushes_every_stale_flow() -> None:
     world = World(pod(), service())
     world.apply()
     world.node.state = replace(world.node.state, writing=True)
@@ -359,7 +359,7 @@ def test_a_removal_that_failed_is_named_with_pod_port_and_protocol(error: str, m
     assert (result.exit_code, result.done) == (5, ())
 
 
-def test_a_node_without_addresses_keeps_its_mappings_and_the_run_says_so() -> None:
+def test_a_node_without_addresses_keeps_its_mappings_and_the_run_reports_it() -> None:
     world = World(pod(), service())
     world.apply()
     before = world.entries()
@@ -446,7 +446,7 @@ def test_a_mass_removal_without_the_service_that_asked_is_blocked() -> None:
     assert world.journal == [], "a second run finds nothing to do"
 
 
-def test_a_tenant_that_switches_off_its_service_blocks_nobody() -> None:
+def test_a_user_that_switches_off_its_service_blocks_nobody() -> None:
     world = World(*many(12), service())
     world.apply()
     world.change(services=(service(enabled=False),))
@@ -494,7 +494,7 @@ def test_pods_that_are_gone_are_never_kept_however_many() -> None:
     assert len(world.node.numbers()) == 1
 
 
-def test_an_empty_node_is_believed_when_it_is_seen_twice_in_a_row() -> None:
+def test_an_empty_node_is_accepted_when_it_is_seen_twice_in_a_row() -> None:
     world = World(*many(12), service())
     world.apply()
     kept = world.cluster.state.pods
@@ -509,7 +509,7 @@ def test_an_empty_node_is_believed_when_it_is_seen_twice_in_a_row() -> None:
     assert world.node.numbers() == []
 
 
-def test_an_empty_node_is_believed_at_once_when_the_user_says_so() -> None:
+def test_an_empty_node_is_accepted_at_once_with_allow_empty() -> None:
     world = World(*many(12), service())
     world.apply()
     world.pods()
@@ -517,14 +517,14 @@ def test_an_empty_node_is_believed_at_once_when_the_user_says_so() -> None:
     assert world.node.numbers() == []
 
 
-def test_a_snapshot_without_this_node_is_never_believed() -> None:
+def test_a_snapshot_without_this_node_is_never_accepted() -> None:
     world = World(pod(), service())
     world.change(nodes=())
     with pytest.raises(BadDataError):
         world.apply()
 
 
-def test_a_state_file_that_cannot_be_written_is_said_and_the_node_is_served() -> None:
+def test_a_state_file_that_cannot_be_written_is_reported_and_the_node_is_served() -> None:
     world = World(pod(), service(), unwritable=True)
     result = world.apply()
     assert result.exit_code == 5
@@ -532,7 +532,7 @@ def test_a_state_file_that_cannot_be_written_is_said_and_the_node_is_served() ->
     assert len(world.entries()) == 1
 
 
-def test_leftovers_in_the_other_backend_are_removed_and_said() -> None:
+def test_leftovers_in_the_other_backend_are_removed_and_reported() -> None:
     world = World(pod(), service())
     world.node.other = {"IPv4": EMPTY}
     result = world.apply()
@@ -584,7 +584,7 @@ def test_cleanup_cleans_the_node_when_the_cluster_fails_half_way() -> None:
     assert world.node.tables["IPv4"].empty
 
 
-def test_show_tells_what_the_kernel_has() -> None:
+def test_show_prints_what_the_kernel_has() -> None:
     world = World(pod(), service())
     world.apply()
     (shown,), warnings = show(world.node, SETTINGS)

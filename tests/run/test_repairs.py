@@ -110,7 +110,7 @@ def test_an_annotation_that_cannot_be_written_is_no_repair_that_was_done() -> No
     assert (result.exit_code, result.done) == (5, ())
 
 
-def test_an_annotation_that_we_could_not_write_is_not_somebody_elses_change() -> None:
+def test_an_annotation_that_could_not_be_written_is_not_counted_as_a_foreign_change() -> None:
     world = World(*many(3), service())
     world.cluster.refuses = {"web-1"}
     assert world.apply().exit_code == 5

@@ -94,7 +94,7 @@ def test_exactly_or_not_at_all() -> None:
     assert world.node.numbers() == [61000, 61001]
 
 
-def test_exactly_also_minds_a_number_that_somebody_else_has() -> None:
+def test_exactly_also_minds_a_number_that_another_program_has() -> None:
     world = World("web-0", "web-1")
     world.run("web-0", "web-1", services=(service(), service("lb", node_port=61000, enabled=False)))
     result = world.apply(exact=True)
@@ -103,7 +103,7 @@ def test_exactly_also_minds_a_number_that_somebody_else_has() -> None:
     assert world.journal == []
 
 
-def test_a_mapping_whose_reviewed_number_cannot_be_had_goes_and_says_why() -> None:
+def test_a_mapping_whose_reviewed_number_is_not_available_goes_and_says_why() -> None:
     world = World("web-0", "web-1")
     world.apply(None)
     world.run("web-0", "web-1", services=(service(), service("lb", node_port=61000, enabled=False)))
@@ -114,7 +114,7 @@ def test_a_mapping_whose_reviewed_number_cannot_be_had_goes_and_says_why() -> No
     assert world.node.numbers() == [61001]
 
 
-def test_a_number_that_somebody_else_has_fails_its_mapping_and_not_the_node() -> None:
+def test_a_number_that_another_program_has_fails_its_mapping_and_not_the_node() -> None:
     world = World("web-0")
     world.node.taken = [61000]
     taken = world.apply(plan(ROWS["web-0"]))
@@ -145,7 +145,7 @@ def test_another_clusters_plan_changes_nothing() -> None:
         assert world.node.numbers() == [61000]
 
 
-def test_without_a_cluster_the_plans_addresses_are_trusted_and_nobody_is_told() -> None:
+def test_without_a_cluster_the_plans_addresses_are_trusted_and_nothing_is_published() -> None:
     world = World()
     result = apply_plan(world.node, SETTINGS, REVIEWED)
     assert result.exit_code == 0
@@ -199,7 +199,7 @@ def test_a_plan_of_an_earlier_boot_is_nothing_to_keep_to() -> None:
     assert world.keep() is None
 
 
-def test_review_tells_the_same_as_apply_and_changes_nothing() -> None:
+def test_review_reports_the_same_as_apply_and_changes_nothing() -> None:
     world = World("web-1", "web-2")
     seen = review(world.cluster, world.node, SETTINGS, Bounds(REVIEWED))
     assert world.journal == []

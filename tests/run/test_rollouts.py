@@ -116,7 +116,7 @@ def test_a_rule_that_nothing_asks_for_lingers() -> None:
     assert world.node.state.unasked == {}
 
 
-def test_a_lingering_number_is_nobody_elses() -> None:
+def test_a_lingering_port_is_given_to_no_other_pod() -> None:
     settings = Settings(node=NODE, linger=60, cool_down=0, port_range=replace(SETTINGS.port_range, last=61000))
     other = pod("web-1", ("10.244.3.18",), labels={"app": "other"})
     world = World(pod(), other, service())
@@ -221,7 +221,7 @@ def test_annotation_and_condition_come_in_one_patch_and_are_not_repeated() -> No
     assert world.journal == []
 
 
-def test_a_number_that_is_not_to_be_had_keeps_the_gate_closed() -> None:
+def test_a_number_that_is_not_available_keeps_the_gate_closed() -> None:
     settings = Settings(node=NODE, port_range=replace(SETTINGS.port_range, last=61000))
     world = World(*(pod(f"web-{i}", (f"10.244.3.{i + 1}",), gated=True) for i in range(2)), service())
     world.apply(settings)

@@ -127,20 +127,20 @@ def test_an_entry_for_another_port_of_the_pod_does_not_make_one_wrong(world: Wor
     assert extra.mapping.pod_ip == ""
 
 
-def test_entries_that_claim_one_number_are_told_in_the_order_of_their_ports(world: World) -> None:
+def test_entries_that_claim_one_number_are_reported_in_the_order_of_their_ports(world: World) -> None:
     entries = json.loads(world.cluster.annotation() or "")
     claims = [entries[0] | {"podPort": port, "nodePort": 61000} for port in range(9, 0, -1)]
     world.annotate(json.dumps([*entries, *claims]))
     assert [row.mapping.pod_port for row in world.look().rows[:9]] == list(range(1, 10))
 
 
-def test_a_rule_that_is_not_wanted_and_of_which_nobody_was_told_is_extra_alone(world: World) -> None:
+def test_a_rule_that_is_not_wanted_and_not_published_is_extra_alone(world: World) -> None:
     world.annotate(None)
     world.cluster.state = replace(world.cluster.state, services=())
     assert world.facts() == [("extra", "ok", "na")]
 
 
-def test_a_pod_that_nobody_can_see_was_told_nothing(world: World) -> None:
+def test_a_pod_that_is_not_in_the_snapshot_counts_as_unannotated(world: World) -> None:
     seen = review(world.cluster, world.node, SETTINGS)
     (row,) = verify(seen.decision, seen.observed, (), no_hold=False).rows
     assert row.annotation == "missing"
@@ -164,14 +164,14 @@ def test_rows_are_sorted_by_number_whatever_they_are(world: World) -> None:
         (("ok", "ok", "extra"), False),
     ],
 )
-def test_a_node_is_right_when_nothing_of_any_row_is_to_be_mended(facts: tuple[Fact, Fact, Fact], *, ok: bool) -> None:
+def test_a_node_is_right_when_no_row_needs_a_fix(facts: tuple[Fact, Fact, Fact], *, ok: bool) -> None:
     row = Row(mapping(), *facts)
     assert row.ok is Verified((row,), ()).ok is ok
     assert Verified((Row(mapping(), "ok", "ok", "ok"), row), ()).ok is ok
     assert not Verified((row,), (), comparable=False).ok
 
 
-def test_without_a_cluster_nobody_says_what_pods_were_told(world: World) -> None:
+def test_without_a_cluster_the_annotations_are_unknown(world: World) -> None:
     plan = world.node.load().state.plan
     assert plan
     apply_plan(world.node, SETTINGS, plan)

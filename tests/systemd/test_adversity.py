@@ -43,7 +43,7 @@ def flush(node: Booted) -> None:
 
 
 @pytest.mark.parametrize("damage", ["", "{", '{"version": 1, "crc32": 1}\n{}\n', "\0" * 100])
-def test_a_damaged_state_file_is_said_and_rebuilt(node: Booted, damage: str) -> None:
+def test_a_damaged_state_file_is_reported_and_rebuilt(node: Booted, damage: str) -> None:
     node.machine.write(f"{STATE}/state.json", damage, 0o600)
     flush(node)
     assert node.run_job() == "success"
@@ -51,7 +51,7 @@ def test_a_damaged_state_file_is_said_and_rebuilt(node: Booted, damage: str) -> 
     assert len(node.rules()) == 2
 
 
-def test_a_full_disk_is_said_and_the_node_is_in_order(small: Booted) -> None:
+def test_a_full_disk_is_reported_and_the_node_is_in_order(small: Booted) -> None:
     small.machine.run("sh", "-c", f"rm {STATE}/state.json; cat /dev/zero >{STATE}/fill || true", check=False)
     flush(small)
     assert small.run_job(check=False) == "exit-code"
@@ -60,7 +60,7 @@ def test_a_full_disk_is_said_and_the_node_is_in_order(small: Booted) -> None:
     assert len(small.rules()) == 2
 
 
-def test_a_read_only_disk_is_said_and_the_node_is_in_order(small: Booted) -> None:
+def test_a_read_only_disk_is_reported_and_the_node_is_in_order(small: Booted) -> None:
     small.machine.run("rm", f"{STATE}/state.json")
     small.machine.run("mount", "-o", "remount,ro", STATE)
     flush(small)
@@ -79,7 +79,7 @@ def test_where_systemd_could_not_change_the_directory_a_run_brings_the_node_in_o
     assert len(node.rules()) == 2
 
 
-def test_a_file_in_place_of_the_state_directory_is_said_by_the_run(node: Booted) -> None:
+def test_a_file_in_place_of_the_state_directory_is_reported_by_the_run(node: Booted) -> None:
     node.machine.run("mv", STATE, f"{STATE}.kept")
     node.machine.run("touch", STATE)
     node.run_job(check=False)
@@ -111,7 +111,7 @@ def test_a_hanging_iptables_is_ended_in_time_with_no_process_left(node: Booted) 
         node.machine.run("systemctl", "daemon-reload")
 
 
-def test_told_to_stop_it_stops_and_says_so(node: Booted) -> None:
+def test_a_signal_stops_it_with_a_message(node: Booted) -> None:
     program = "/usr/sbin/xtables-nft-multi"
     node.machine.run("cp", program, f"{program}.real")
     slow = f'#!/bin/bash\nsleep 0.3; exec -a "${{0##*/}}" {program}.real "$@"\n'

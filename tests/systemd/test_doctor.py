@@ -56,7 +56,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("check", "status", "breaking"), BROKEN)
-def test_what_is_broken_is_named_nothing_else_and_its_fix_mends_it(
+def test_only_the_broken_part_is_named_and_its_fix_works(
     node: Booted, check: str, status: str, breaking: list[str]
 ) -> None:
     # a run of the timer in between would mend some of it

@@ -123,7 +123,7 @@ def nothing_runs(node: Booted) -> bool:
     return not node.machine.path("/run/nplconf").exists()
 
 
-def test_purge_forgets_everything(node: Booted) -> None:
+def test_purge_removes_everything(node: Booted) -> None:
     before = files(node)
     node.install()
     node.nplconf("uninstall-units", "--purge")

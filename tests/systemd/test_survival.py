@@ -153,7 +153,7 @@ def test_a_configuration_that_is_wrong_for_a_while_loses_no_number(node: Booted,
 THIEF = "import socket, sys, time; s = socket.socket(); s.bind(('', int(sys.argv[1]))); s.listen(); time.sleep(600)"
 
 
-def test_stop_and_start_lose_the_store_and_what_was_stolen_meanwhile_is_said_and_moved(node: Booted) -> None:
+def test_stop_and_start_lose_the_store_and_what_was_stolen_meanwhile_is_reported_and_moved(node: Booted) -> None:
     node.run_job()
     before = node.numbers()
     stolen = before[8080]

@@ -132,6 +132,6 @@ def test_uninstalling_leaves_nothing_of_it(node: Booted) -> None:
     assert listed == ""
 
 
-def test_without_now_the_mode_is_said(node: Booted) -> None:
+def test_without_now_the_mode_is_reported(node: Booted) -> None:
     said = node.nplconf("install-units", "--mode", "watch", "-o", "json").stdout
     assert json.loads(said)["mode"] == "watch"

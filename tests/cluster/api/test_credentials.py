@@ -73,7 +73,7 @@ def test_a_pods_port_that_is_none_is_bad_configuration(monkeypatch: pytest.Monke
         find(None, silent)
 
 
-def test_using_the_kubelets_credentials_is_said(write: Write) -> None:
+def test_using_the_kubelets_credentials_is_reported(write: Write) -> None:
     path = write({"token": "kubelet"}, "kubelet.conf")
     said: list[str] = []
 

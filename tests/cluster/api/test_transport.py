@@ -95,7 +95,7 @@ def test_a_server_that_drips_does_not_outlive_the_deadline(serving: Callable[[Se
     assert "no answer" in why(Access(server=f"http://{serving(drip)}", source="a test"))
 
 
-def test_a_proxy_is_told_the_password_for_it_and_no_message_shows_it(serving: Callable[[Serve], str]) -> None:
+def test_a_proxy_gets_its_password_and_no_message_shows_it(serving: Callable[[Serve], str]) -> None:
     place = serving(answer("HTTP/1.1 407 no\n\n"))
 
     said = why(Access(server="https://far.example", source="a test", proxy=f"http://me:se%40cret@{place}"))
@@ -128,7 +128,7 @@ def answer(text: str) -> Serve:
         (answer("HTTP/1.1 200 OK\n" + "a: b\n" * 200), "headers"),
     ],
 )
-def test_what_is_no_whole_answer_is_said(serving: Callable[[Serve], str], serve: Serve, said: str) -> None:
+def test_what_is_no_whole_answer_is_reported(serving: Callable[[Serve], str], serve: Serve, said: str) -> None:
     assert said in why(Access(server=f"http://{serving(serve)}", source="a test"), seconds=5)
 
 

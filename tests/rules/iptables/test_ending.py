@@ -9,12 +9,12 @@ FLOWS = Flows(frozenset({"10.244.3.1", "10.244.3.7"}), frozenset({"cali12", "cal
 
 
 @pytest.mark.parametrize("rules", HARMLESS.values(), ids=HARMLESS)
-def test_our_jump_may_stand_behind_rules_that_do_nothing_to_our_packets(rules: Rules) -> None:
+def test_the_jump_may_stand_behind_rules_that_do_nothing_to_translated_packets(rules: Rules) -> None:
     assert ends(rules.base, rules.chains, FLOWS) == Ending(possible=False)
 
 
 @pytest.mark.parametrize("rules", HARMFUL.values(), ids=HARMFUL)
-def test_our_jump_must_stand_before_rules_that_could(rules: Rules) -> None:
+def test_the_jump_must_stand_before_rules_that_could(rules: Rules) -> None:
     assert ends(rules.base, rules.chains, FLOWS).possible
 
 
@@ -44,7 +44,7 @@ def test_our_jump_must_stand_before_rules_that_could(rules: Rules) -> None:
         ('-m comment --comment "-j MASQUERADE"', False),
     ],
 )
-def test_a_rule_counts_when_one_of_our_packets_could_match_it(rule: str, possible: bool) -> None:  # noqa: FBT001
+def test_a_rule_counts_when_a_translated_packet_could_match_it(rule: str, possible: bool) -> None:  # noqa: FBT001
     assert ends([rule], {}, FLOWS).possible is possible
 
 

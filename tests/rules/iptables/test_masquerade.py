@@ -86,7 +86,7 @@ def test_what_was_not_sent_to_our_numbers_is_left_alone() -> None:
     assert not walked(made, "10.244.0.1", "10.244.0.1", number=62001)[0]
 
 
-def test_neighbours_on_a_bridge_that_passes_conntrack_by_are_masqueraded() -> None:
+def test_pods_on_the_same_bridge_that_passes_conntrack_by_are_masqueraded() -> None:
     made = chains(*masquerade_sources((HERE,), ["10.244.4.11", "10.244.3.1"]))
     assert walked(made, "10.244.4.12", "10.244.4.11")[0]
     assert walked(made, "10.244.4.11", "10.244.4.11")[0]
@@ -102,7 +102,7 @@ def test_neighbours_on_a_bridge_that_passes_conntrack_by_are_masqueraded() -> No
         ("fd00:244::/64", "fd00:244::11", "fd00:244::5:12", "fd00:245::12"),
     ],
 )
-def test_neighbours_far_away_on_a_large_bridge_are_masqueraded_too(
+def test_distant_addresses_on_a_large_bridge_are_masqueraded_too(
     network: str, pod_ip: str, neighbour: str, stranger: str
 ) -> None:
     family: Family = "IPv6" if ":" in pod_ip else "IPv4"

@@ -21,11 +21,11 @@ def place(chain: str, *lines: str) -> str:
     return dump(*lines).bases[chain].place
 
 
-def test_nothing_of_ours_is_empty() -> None:
+def test_a_table_without_anything_of_nplconf_is_empty() -> None:
     assert dump("-P PREROUTING ACCEPT", SERVICES, ":KUBE-SERVICES - [0:0]", "-A KUBE-SERVICES -j RETURN").empty
 
 
-def test_a_jump_alone_is_something_of_ours() -> None:
+def test_a_table_with_only_a_jump_is_not_empty() -> None:
     assert not dump(JUMP).empty
 
 
@@ -38,7 +38,7 @@ def test_save_and_list_say_the_same() -> None:
     assert dump(":NPLCONF - [0:0]", *rules) == dump("-N NPLCONF", *rules)
 
 
-def test_a_rule_of_ours_that_is_not_in_the_grammar_is_unknown() -> None:
+def test_a_rule_of_nplconf_that_is_not_in_the_grammar_is_unknown() -> None:
     text = "-p tcp -m tcp --dport 61000 -m limit --limit 1/sec -j DNAT --to-destination 10.0.0.1:80"
     assert dump(f"-A NPLCONF-TCP {text}").chains["NPLCONF-TCP"] == (Unknown(text),)
 
@@ -82,7 +82,7 @@ def test_the_jump_of_postrouting_is_the_first_rule() -> None:
 
 
 @pytest.mark.parametrize("comment", ["see -j NPLCONF there", 'a \\" -j NPLCONF', "-g NPLCONF-TCP"])
-def test_a_foreign_rule_is_not_ours_whatever_its_comment_says(comment: str) -> None:
+def test_a_foreign_rule_is_foreign_whatever_its_comment_says(comment: str) -> None:
     assert place("PREROUTING", f'-A PREROUTING -m comment --comment "{comment}" -j ACCEPT') == "missing"
 
 
@@ -91,7 +91,7 @@ def test_a_comment_that_speaks_of_the_services_is_no_jump_to_them() -> None:
     assert place("PREROUTING", JUMP, spoken) == "right"
 
 
-def test_a_target_that_only_begins_as_ours_is_foreign_to_us() -> None:
+def test_a_target_that_only_begins_like_one_of_nplconf_is_foreign() -> None:
     assert place("PREROUTING", "-A PREROUTING -j NPLCONFIGURED") == "missing"
 
 
@@ -140,7 +140,7 @@ def test_a_line_within_a_foreign_comment_is_no_line(end: str, before: str) -> No
 
 
 @pytest.mark.parametrize("name", ["NPLCONFIG", "NPLCONFIG-TCP", "NPLCONF_TCP", "NPLCONF-", "NPLCONF-a;b"])
-def test_a_chain_whose_name_only_begins_like_ours_is_not_ours(name: str) -> None:
+def test_a_chain_whose_name_only_begins_like_one_of_nplconf_is_foreign(name: str) -> None:
     assert dump(f":{name} - [0:0]", f"-N {name}", f"-A {name} -j RETURN", f"-A INPUT -j {name}").empty
 
 
@@ -155,7 +155,7 @@ def test_no_text_makes_reading_fail(text: str) -> None:
         assert all(isinstance(rule, Rule | Unknown) for rule in rules)
 
 
-def test_the_rules_of_others_that_will_stand_before_our_jump_are_kept_as_text() -> None:
+def test_the_rules_of_others_that_will_stand_before_the_jump_are_kept_as_text() -> None:
     def ahead(*rules: str) -> tuple[str, ...] | None:
         return read("".join(f"-A PREROUTING {rule}\n" for rule in rules)).bases["PREROUTING"].ahead
 

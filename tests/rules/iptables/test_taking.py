@@ -119,7 +119,7 @@ def test_a_chain_that_gives_our_ports_back_takes_the_others_alone() -> None:
     assert ports("-i eth0 -j X", **chains) == set()
 
 
-def test_a_chain_is_asked_for_only_where_our_packets_come_to_it() -> None:
+def test_a_chain_is_read_only_if_translated_packets_reach_it() -> None:
     assert walked("-j X").unknown == {"X"}
     assert walked("-j X", X=["-p tcp -m tcp --dport 80 -j Y", "-p udp -j Z"]).unknown == {"Z"}
     assert walked("-d 127.0.0.1/32 -j X").unknown == frozenset()

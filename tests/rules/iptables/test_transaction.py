@@ -59,7 +59,7 @@ def test_one_transaction_leads_from_any_mappings_to_any_others(before: set[int],
 
 
 @given(numbers=NUMBERS)
-def test_nothing_of_ours_is_left_when_nothing_is_wanted(numbers: set[int]) -> None:
+def test_nothing_of_nplconf_is_left_when_nothing_is_wanted(numbers: set[int]) -> None:
     state = kernel()
     state.restore(transaction(table(numbers), state.table()))
     state.restore(transaction(None, state.table()))
@@ -68,7 +68,7 @@ def test_nothing_of_ours_is_left_when_nothing_is_wanted(numbers: set[int]) -> No
 
 
 @given(numbers=NUMBERS, after=NUMBERS, data=st.data())
-def test_one_transaction_mends_whatever_was_done_to_us(numbers: set[int], after: set[int], data: st.DataObject) -> None:
+def test_one_transaction_repairs_any_damage(numbers: set[int], after: set[int], data: st.DataObject) -> None:
     state = kernel()
     state.restore(transaction(table(numbers), state.table()))
     ours = sorted(name for name in state.chains if name.startswith("NPLCONF"))
@@ -129,7 +129,7 @@ def test_a_jump_that_is_more_than_one_printable_line_is_not_spelled_out() -> Non
     assert transaction(table(set()), have) == "*nat\n-A PREROUTING -j NPLCONF\nCOMMIT\n"
 
 
-def test_a_chain_of_ours_that_nothing_leads_to_is_deleted() -> None:
+def test_a_chain_of_nplconf_that_nothing_leads_to_is_deleted() -> None:
     have = replace(table(set()), chains={**table(set()).chains, "NPLCONF-X": ()})
     assert transaction(table(set()), have).splitlines() == ["*nat", ":NPLCONF-X - [0:0]", "-X NPLCONF-X", "COMMIT"]
     assert transaction(table(set()), have, sweep=False).splitlines() == ["*nat", ":NPLCONF-X - [0:0]", "COMMIT"]

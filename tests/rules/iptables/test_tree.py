@@ -116,7 +116,7 @@ def test_a_packet_that_is_not_for_the_mapping_goes_on_as_if_we_were_not_there(ch
     assert deliver(made, replace(asked, **change)) is None  # type: ignore[arg-type]
 
 
-def test_a_client_on_ipv6_loopback_is_not_ours() -> None:
+def test_a_client_on_ipv6_loopback_is_foreign() -> None:
     made = table(rows((61000, "tcp"), family="IPv6"), "IPv6")
     assert deliver(made, replace(packet(61000, "tcp", "IPv6"), source="::1")) is None
 
@@ -389,7 +389,7 @@ def test_where_a_mapping_leads_is_no_finding_but_its_own_matter() -> None:
     assert tree.findings(moved, want, "IPv4") == ()
 
 
-def test_chains_of_ours_in_a_family_without_an_address_are_a_finding() -> None:
+def test_chains_of_nplconf_in_a_family_without_an_address_are_a_finding() -> None:
     (finding,) = tree.findings(table([]), None, "IPv4")
     assert (finding.kind, finding.subject) == ("dispatch", "IPv4")
     assert tree.differs(table([]), None)
