@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import manifests
 import pytest
 import rollouts
 from echo import Answer
+from kube_binaries import say
 from kubenode import KubeNode
 from kubenpl import Workload
 from netns import inside
@@ -29,15 +31,19 @@ NAMESPACE = "--namespace=nplconf"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def daemonset(node: KubeNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Both DaemonSets with the image of this checkout, from nothing to ready, and removed as the page says."""
+def daemonset(node: KubeNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[float]:
+    """Both DaemonSets with the image of this checkout, from nothing to ready, and removed as the page says.
+
+    Yields when `kubectl apply` began, by the monotonic clock.
+    """
     directory = tmp_path_factory.mktemp("image")
     imagebox.builder("write", imagebox.inputs(directory / "inputs"), directory / "image.tar")
     node.load_image("nplconf", (directory / "image.tar").read_bytes())
+    began = time.monotonic()
     node.kubectl("apply", "-k", str(manifests.DAEMONSET / "base"))
     try:
         rolled_out(node)
-        yield
+        yield began
     finally:
         node.kubectl("delete", "daemonset", "nplconf", "nplconf-hold", NAMESPACE, "--wait=true")
         node.apply_manifest(manifests.cleanup_job(files.NODE, container_image()))
@@ -121,8 +127,9 @@ def requests(web: Workload) -> Iterator[list[Answer | str]]:
         thread.join()
 
 
-def test_a_deployment_is_published_and_reached(node: KubeNode, web: Workload) -> None:
+def test_a_deployment_is_published_and_reached(daemonset: float, node: KubeNode, web: Workload) -> None:
     web.wait_published(2)
+    say(f"from `kubectl apply -k` to a published Deployment: {time.monotonic() - daemonset:.1f} s")
     node.wait(lambda: json.loads(in_watch(node, "nplconf", "verify", "-o", "json", check=False))["ok"], "verify")
 
 

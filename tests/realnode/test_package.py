@@ -1,5 +1,6 @@
 """The deb on a real node, with the timer: installed as the page on packages says."""
 
+import time
 from collections.abc import Iterator
 
 import kubenode_files as files
@@ -8,14 +9,16 @@ import packagebox
 import pytest
 import rollouts
 import yaml
+from kube_binaries import say
 from kubenode import KubeNode
+from kubenpl import Workload
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def package(node: KubeNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Install it, start the timer, and purge it at the end."""
+def package(node: KubeNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[float]:
+    """Install it, start the timer, and remove it at the end. Yields when dpkg began, by the monotonic clock."""
     out = tmp_path_factory.mktemp("packages")
     packagebox.build(out, "deb")
     (deb,) = out.glob("*.deb")
@@ -23,12 +26,18 @@ def package(node: KubeNode, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     config = {"node": files.NODE, "kubeconfig": f"{kubenpl.DIRECTORY}/kubeconfig"}
     node.machine.write(f"{kubenpl.DIRECTORY}/config.yaml", yaml.safe_dump(config))
     kubenpl.adapt_units(node)
+    began = time.monotonic()
     node.run("dpkg", "--force-confold", "--install", "/var/nplconf.deb", timeout=300)
     try:
         node.run("nplconf", "install-units", "--now", timeout=90)
-        yield
+        yield began
     finally:
         node.run("dpkg", "--remove", "nplconf", timeout=120)
+
+
+def test_a_deployment_is_published_and_reached(package: float, web: Workload) -> None:
+    web.wait_published(2)
+    say(f"from `dpkg --install` to a published Deployment: {time.monotonic() - package:.1f} s")
 
 
 def test_a_rollout_of_pods_with_the_gate_loses_no_request(node: KubeNode, namespace: str) -> None:

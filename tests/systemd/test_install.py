@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
 from booted import CLUSTER, HOLD, JOB, SAME_BOOT, TIMER, Booted, booted, objects
 from echo import Answer
+from kube_binaries import say
 from machine import ENVIRONMENT, NPLCONF, ROOT
 
 from nplconf.install import units
@@ -193,6 +195,7 @@ def test_the_readme_followed_to_the_letter_makes_a_node_that_works_and_takes_it_
     node.machine.write(f"/etc/systemd/system/{JOB}.d/99-test.conf", SAME_BOOT)
     install, configure, *rest = of_the_readme()
     assert install == "make install"
+    began = time.monotonic()
     typed(node, install, online=True)
     assert active(node) == ["inactive"] * 3
     typed(node, configure)
@@ -203,6 +206,7 @@ def test_the_readme_followed_to_the_letter_makes_a_node_that_works_and_takes_it_
         typed(node, command)
     numbers = node.converge()
     assert isinstance(node.ask(numbers[8080]), Answer)
+    say(f"from `make install` to a published Pod: {time.monotonic() - began:.1f} s")
     told = node.machine.run("nplconf", "doctor", "-o", "json", check=False).stdout
     assert [check for check in json.loads(told)["checks"] if check["status"] != "ok"] == []
     said = typed(node, "make uninstall")
