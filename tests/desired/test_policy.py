@@ -319,18 +319,20 @@ CROWD = tuple(
 ASKING = tuple(service("web", ((8080, "TCP"), (9090, "UDP")), namespace=n) for n in NAMESPACES)
 
 
+SUBJECTS: dict[Literal["pod", "service"], st.SearchStrategy[str]] = {
+    "pod": st.builds("{}/{}".format, st.sampled_from(NAMESPACES), st.sampled_from(("p-0", "p-3", "p-9"))),
+    "service": st.builds("{}/web".format, st.sampled_from(NAMESPACES)),
+}
+"""What a pin may name, by its kind. No two pins name the same subject and port: that is bad data."""
+
+
 @st.composite
 def policies(draw: st.DrawFn) -> Policy:
     places = iter(draw(st.permutations(range(SMALL.first, SMALL.last + 1))))
-    both: tuple[Literal["pod", "service"], ...] = ("pod", "service")
-    kinds = st.sampled_from(both)
-    subjects = st.tuples(kinds, st.sampled_from(NAMESPACES), st.sampled_from(("p-0", "p-3", "p-9")))
+    pods, services = (st.tuples(st.just(kind), SUBJECTS[kind]) for kind in SUBJECTS)
     ports = st.sampled_from((8080, 9090))
-    chosen = draw(st.lists(st.tuples(subjects, ports), max_size=5, unique=True))
-    pins = [
-        Pin(kind, f"{namespace}/{'web' if kind == 'service' else name}", port, next(places), i)
-        for i, ((kind, namespace, name), port) in enumerate(chosen)
-    ]
+    chosen = draw(st.lists(st.tuples(pods | services, ports), max_size=5, unique=True))
+    pins = [Pin(kind, subject, port, next(places), i) for i, ((kind, subject), port) in enumerate(chosen)]
     ranges = [
         Reserved(namespace, PortRange(number, number), i)
         for i, (namespace, number) in enumerate(
