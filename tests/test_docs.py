@@ -30,31 +30,31 @@ def test_every_link_leads_to_a_file(page: Path) -> None:
 
 
 def test_every_command_is_documented() -> None:
-    told = [cell.strip("`").split()[0] for cell in first_cells(COMMAND_PAGE, "# Commands")]
-    assert sorted(told) == sorted(COMMANDS)
+    documented = [cell.strip("`").split()[0] for cell in first_cells(COMMAND_PAGE, "# Commands")]
+    assert sorted(documented) == sorted(COMMANDS)
 
 
 def test_every_option_is_documented() -> None:
-    told = set(re.findall(r"`(--[a-z-]+)[ `]", COMMAND_PAGE.split("## Options")[1].split("- **")[0]))
-    assert told == {option.flag for option in OPTIONS}
+    documented = set(re.findall(r"`(--[a-z-]+)[ `]", COMMAND_PAGE.split("## Options")[1].split("- **")[0]))
+    assert documented == {option.flag for option in OPTIONS}
 
 
 def test_every_exit_code_of_an_error_is_documented() -> None:
-    told = {int(cell) for cell in first_cells(COMMAND_PAGE, "## Exit codes")}
+    documented = {int(cell) for cell in first_cells(COMMAND_PAGE, "## Exit codes")}
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.NplconfError)]
-    assert {kind.exit_code for kind in kinds} - {errors.StoppedError.exit_code} <= told
+    assert {kind.exit_code for kind in kinds} - {errors.StoppedError.exit_code} <= documented
     assert str(errors.StoppedError.exit_code) in COMMAND_PAGE
 
 
 def test_every_reason_of_a_skipped_port_is_documented() -> None:
     schema = json.loads((ROOT / "schemas/plan.schema.json").read_text())
     reasons = schema["properties"]["spec"]["properties"]["skipped"]["items"]["properties"]["reason"]["enum"]
-    told = [cell.strip("`") for cell in first_cells((ROOT / "schemas/README.md").read_text(), "## A plan")]
-    assert sorted(told) == sorted(reasons)
+    documented = [cell.strip("`") for cell in first_cells((ROOT / "schemas/README.md").read_text(), "## A plan")]
+    assert sorted(documented) == sorted(reasons)
 
 
 def test_the_map_of_the_code_names_modules_that_are_there() -> None:
-    page = (ROOT / "nplconf/README.md").read_text().split("## Where what is")[1].split("## Layers")[0]
+    page = (ROOT / "nplconf/README.md").read_text().split("## Where to find it")[1].split("## Layers")[0]
     named = re.findall(r"`([a-z_/]+\.py)`", page)
     there = {path.name for path in (ROOT / "nplconf").glob("**/*.py")}
     assert [name for name in named if Path(name).name not in there] == []
