@@ -128,7 +128,7 @@ class Booted:
             if c["status"] != "ok" and not c["message"].startswith("not checked")
         }
 
-    def said(self, unit: str) -> list[str]:
+    def journal_of(self, unit: str) -> list[str]:
         """The unit's messages of this boot."""
         return [str(record["MESSAGE"]) for record in self.machine.journal("-u", unit)]
 

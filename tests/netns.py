@@ -222,11 +222,11 @@ class World:
         return self.run(*argv, timeout=timeout, shimmed=True)
 
     def apply(self, *arguments: str) -> "Applied":
-        """`nplconf apply` and all it said."""
-        return self.told("apply", *arguments)
+        """Run `nplconf apply -o json`."""
+        return self.json("apply", *arguments)
 
-    def told(self, command: str, *arguments: str) -> "Applied":
-        """A command with `-o json`, and all it said."""
+    def json(self, command: str, *arguments: str) -> "Applied":
+        """Run a command with `-o json` and return its result."""
         start = time.monotonic()
         done = self.nplconf(command, "-o", "json", *arguments)
         seconds = time.monotonic() - start
@@ -338,11 +338,11 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What a command came to. said: its stderr. seconds: of the whole process."""
+    """The result of a command. seconds: the wall-clock time of the whole process."""
 
     code: int
     data: dict[str, Any]
-    said: str
+    stderr: str
     seconds: float
 
     @property

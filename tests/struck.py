@@ -43,7 +43,7 @@ class Ended:
 
     code: int
     out: str
-    said: str
+    stderr: str
     seconds: float
 
     @property

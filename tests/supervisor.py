@@ -39,7 +39,7 @@ class Supervisor:
     space: str
     directory: Path
     port_range: PortRange
-    told: list[str] = field(default_factory=list)
+    notifications: list[str] = field(default_factory=list)
     """Every message, without those of the store."""
     kept: list[tuple[str, int]] = field(default_factory=list)
     """(name, fd): the store."""
@@ -87,7 +87,7 @@ class Supervisor:
         ends = (self.port_range.first, self.port_range.last, self.path)
         arguments = command(self.space, START, *ends, " ".join(map(str, fds)), names)
         environment = os.environ | {"NOTIFY_SOCKET": str(self.directory / "notify")}
-        self.told.clear()
+        self.notifications.clear()
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(arguments, cwd=ROOT, env=environment, pass_fds=fds, stderr=log)
         if ready:
@@ -96,10 +96,10 @@ class Supervisor:
     def hears(self, text: str) -> None:
         """Wait until the daemon tells so."""
         until = time.monotonic() + 20
-        while not any(text in said for said in self.told):
+        while not any(text in said for said in self.notifications):
             assert self.process is not None
             assert self.process.poll() is None, self.log()
-            assert time.monotonic() < until, self.told
+            assert time.monotonic() < until, self.notifications
             time.sleep(0.01)
 
     def log(self) -> str:
@@ -129,7 +129,7 @@ class Supervisor:
             self.kept += [(name, fd) for fd in fds]
             return
         elif "BARRIER=1" not in lines:
-            self.told.append("\n".join(lines))
+            self.notifications.append("\n".join(lines))
         for fd in fds:
             os.close(fd)
 

@@ -81,7 +81,7 @@ class Forge:
                 argv = [f"{key}={value}" for key, value in variables.items()]
                 self._repository.run("env", *argv, "bash", "-e", "-c", step["run"])
 
-    def said(self) -> list[str]:
+    def comments(self) -> list[str]:
         """The comments so far, the first line of each."""
         log = self._home / "comments"
         return [line for line in log.read_text().splitlines() if line.startswith("# ")] if log.exists() else []
@@ -183,16 +183,16 @@ def test_the_example_plan_is_what_the_job_renders() -> None:
 def test_the_hourly_job_opens_one_pull_request_says_what_it_changes_and_says_it_once(repository: Repository) -> None:
     forge = Forge(repository)
     forge.job("render")
-    assert forge.said() == [], "nothing has changed"
+    assert forge.comments() == [], "nothing has changed"
     repository.dump_cluster("worker-1", "worker-2", pods=2)
     forge.job("render")
-    assert forge.said() == ["# nplconf: <code>worker-1</code>", "# nplconf: <code>worker-2</code>"]
+    assert forge.comments() == ["# nplconf: <code>worker-1</code>", "# nplconf: <code>worker-2</code>"]
     assert "worker-1-1" in repository.run("git", "show", "origin/plans/rendered:plans/worker-1.yaml")
     forge.job("render")
-    assert len(forge.said()) == 2
+    assert len(forge.comments()) == 2
     repository.dump_cluster("worker-1", "worker-2", pods=3)
     forge.job("render")
-    assert len(forge.said()) == 4
+    assert len(forge.comments()) == 4
 
 
 def test_the_job_of_a_pull_request_says_what_people_changed_in_it(repository: Repository) -> None:
@@ -202,7 +202,7 @@ def test_the_job_of_a_pull_request_says_what_people_changed_in_it(repository: Re
     repository.commit()
     repository.run("git", "branch", "-f", "main", "people")
     forge.job("review")
-    assert forge.said() == ["# nplconf: <code>worker-1</code>", "# nplconf: <code>worker-2</code>"]
+    assert forge.comments() == ["# nplconf: <code>worker-1</code>", "# nplconf: <code>worker-2</code>"]
 
 
 def test_the_workflow_runs_what_is_here_and_gives_each_job_only_its_rights() -> None:

@@ -189,7 +189,7 @@ def test_a_real_kernel_gets_the_same_rules_and_then_no_more_changes(kernel: Worl
         writes = [call for call in kernel.shims.seen() if writes_rules(call)]
         again = kernel.apply(*options)
 
-    assert applied.code == 0, applied.said
+    assert applied.code == 0, applied.stderr
     if kernel.backend == "nftables":
         text = (given.directory / NFT).read_text()
         assert [call.text for call in writes] == ([text] if text else [])

@@ -185,9 +185,9 @@ def run(churn: Churn, fault: tuple[Fault, str, str, int] | None, *, inside: bool
         churn.node.proxy.fail(*fault)
     applied = churn.node.apply("--allow-empty", "--max-delete", "100")
     churn.node.proxy.heal()
-    assert applied.code in ((0, 5, 69, 77) if fault else (0,)), (applied.code, applied.said)
+    assert applied.code in ((0, 5, 69, 77) if fault else (0,)), (applied.code, applied.stderr)
     after = {uid: {place} for uid, place in churn.pods.values()}
-    unread = "kept at the last good plan" in applied.said or applied.code in (69, 77)
+    unread = "kept at the last good plan" in applied.stderr or applied.code in (69, 77)
     churn.believed = last if unread else _either(before, after) if inside else now
     return fault is None and not inside
 

@@ -109,8 +109,8 @@ def test_with_one_the_node_is_healed_and_the_run_is_degraded(
 
     assert applied.code == 5
     assert applied.counts == (0, 1, 0)
-    assert "kept at the last good plan" in applied.said
-    assert (code == 77) == ("right" in applied.said or "rejected our token" in applied.said)
+    assert "kept at the last good plan" in applied.stderr
+    assert (code == 77) == ("right" in applied.stderr or "rejected our token" in applied.stderr)
     assert sorted(served.ours()) == sorted(before)
     assert served.corner.annotation() == told
 
@@ -147,7 +147,7 @@ def test_a_missing_kubeconfig_is_bad_configuration_and_the_node_is_healed(served
     applied = served.apply()
 
     assert applied.code == 78
-    assert "--kubeconfig" in applied.said
+    assert "--kubeconfig" in applied.stderr
     assert sorted(served.ours()) == sorted(before)
 
 
@@ -161,7 +161,7 @@ def test_a_plan_of_another_boot_heals_nothing(served: Site, tmp_path: Path) -> N
     applied = served.apply()
 
     assert applied.code == 69
-    assert "damaged" not in applied.said
+    assert "damaged" not in applied.stderr
     assert not any("-j DNAT" in rule for rule in served.ours())
 
 
@@ -183,7 +183,7 @@ def test_the_answer_of_another_cluster_changes_nothing_until_the_node_is_cleaned
     applied = served.apply()
 
     assert applied.code == 4
-    assert f"({identity}) than this node's (another)" in applied.said
+    assert f"({identity}) than this node's (another)" in applied.stderr
     assert served.ours() == before
     assert served.nplconf("cleanup").returncode == 5
     assert (served.ours(), served.corner.annotation()) == ([], told)

@@ -302,7 +302,7 @@ def test_annotation_and_rules_follow_the_cluster(node: Site, steps: list[Step]) 
 
         applied = node.apply()
 
-        assert applied.code == 0, applied.said
+        assert applied.code == 0, applied.stderr
         assert {name: {label(e) for e in entries(node, name)} for name in step.want} == step.want
         assert in_kernel(node) == published(node, step.want)
         assert one_number_each(node, step.want)

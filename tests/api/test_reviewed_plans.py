@@ -48,7 +48,7 @@ class Repository:
         """What a reviewer is shown, before it is merged."""
         before = self.path / ".before.yaml"
         before.write_text(self.git("show", f"HEAD:{self.plan.name}"))
-        found = self.node.told("diff", str(before), str(self.plan))
+        found = self.node.json("diff", str(before), str(self.plan))
         before.unlink()
         assert found.code == 0
         return found.data
@@ -63,7 +63,7 @@ class Repository:
         """What the timer does."""
         return self.node.apply("--config", str(self._config), *arguments)
 
-    def told(self, command: str, *arguments: str) -> str:
+    def output(self, command: str, *arguments: str) -> str:
         return self.node.nplconf(command, *arguments, "--config", str(self._config)).stdout
 
     def go_back(self, commit: str) -> "subprocess.CompletedProcess[str]":
@@ -87,7 +87,7 @@ def gone(node: Site, name: str, place: str = "") -> None:
 
 def numbers(node: Site) -> dict[str, int]:
     """Who has which number, as the node has it."""
-    rows = node.told("show").data["mappings"]
+    rows = node.json("show").data["mappings"]
     return {row["pod"]["name"]: row["nodePort"] for row in rows}
 
 
@@ -171,8 +171,8 @@ def _goes_and_leaves_its_address(repository: Repository, reviewed: dict[str, int
     assert numbers(node) == {"web-0": reviewed["web-0"]}
     assert asked(node, reviewed["web-1"]) == "refused"
     assert node.corner.annotation("web-2") is None
-    assert "pending until the next review" in repository.told("explain", f"{node.corner.namespace}/web-2")
-    assert "is stale" in repository.told("explain", f"tcp/{reviewed['web-1']}")
+    assert "pending until the next review" in repository.output("explain", f"{node.corner.namespace}/web-2")
+    assert "is stale" in repository.output("explain", f"tcp/{reviewed['web-1']}")
     assert repository.apply().counts == (1, 0, 0), "the next run has nothing to do"
 
 
@@ -191,7 +191,7 @@ def test_a_plan_that_cannot_be_read_leaves_the_last_one_in_force_and_heals_it(no
     applied = repository.apply()
 
     assert applied.code == 65
-    assert repository.plan.name in applied.said
+    assert repository.plan.name in applied.stderr
     assert (node.ours(), node.corner.annotation("web-0")) == (before, told)
 
 

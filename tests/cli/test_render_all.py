@@ -23,19 +23,19 @@ class Repository:
 
     def __init__(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.plans, self.dump, self._capsys = path / "plans", path / "dump.json", capsys
-        self.said = ""
+        self.stderr = ""
 
     def cluster(self, *found: dict[str, Any]) -> None:
         write_objects(self.dump, raw_list(*found))
 
     def render(self, *options: str, code: int = 0) -> dict[str, Any]:
-        assert self.run("--all-nodes", "--out", str(self.plans), "-o", "json", *options) == code, self.said
+        assert self.run("--all-nodes", "--out", str(self.plans), "-o", "json", *options) == code, self.stderr
         return json.loads(self.out) if self.out else {}
 
     def run(self, *options: str) -> int:
         self._capsys.readouterr()
         code = main(["render", "--cluster-state", str(self.dump), *options])
-        self.out, self.said = self._capsys.readouterr()
+        self.out, self.stderr = self._capsys.readouterr()
         return code
 
     def files(self) -> dict[str, tuple[str, int]]:
@@ -123,7 +123,7 @@ def test_a_snapshot_without_nodes_prunes_nothing(repository: Repository) -> None
     (failure,) = repository.render("--prune", code=4)["failures"]
     assert failure["step"] == "prune"
     assert repository.files() == before
-    assert "no Node" in repository.said
+    assert "no Node" in repository.stderr
 
 
 @pytest.mark.parametrize("name", ["../evil", "UPPER", "a/b", ".hidden", "x" * 254])
@@ -148,10 +148,10 @@ def test_a_windows_node_gets_no_plan_but_a_reason(repository: Repository, window
     assert found["written"] == ["worker-1"]
     assert [(s["node"], s["reason"]) for s in found["skipped"]] == [("win-1", "windows")]
     assert [p.name for p in repository.plans.iterdir()] == ["worker-1.yaml"]
-    assert "win-1: the node runs Windows" in repository.said
+    assert "win-1: the node runs Windows" in repository.stderr
     assert repository.run("--all-nodes", "--out", str(repository.plans)) == 0
     assert repository.out.splitlines()[-1] == "Render: 1 plan, 0 written, 0 removed, 1 skipped."
-    assert "win-1: the node runs Windows" in repository.said
+    assert "win-1: the node runs Windows" in repository.stderr
 
 
 def test_a_broken_previous_plan_is_left_as_it_is_and_the_others_are_written(repository: Repository) -> None:
@@ -162,7 +162,7 @@ def test_a_broken_previous_plan_is_left_as_it_is_and_the_others_are_written(repo
     found = repository.render(code=65)
     assert found["written"] == ["worker-1", "worker-3"]
     assert broken.read_text() == "kind: NodePlan\n"
-    assert "worker-2.yaml" in repository.said
+    assert "worker-2.yaml" in repository.stderr
 
 
 def test_a_policy_bounds_every_node(repository: Repository, tmp_path: Path) -> None:

@@ -177,7 +177,7 @@ def life(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Life]:
 def healed(life: Life, runner: Runner) -> float:
     """One run mends everything, as far as it and a client can tell; the seconds it took."""
     run = runner.run("apply", "-o", "json")
-    assert run.code == 0, (run.said, run.out)
+    assert run.code == 0, (run.stderr, run.out)
     life.believed = {uid: {place} for uid, place in life.pods.values()}
     summary = run.data["summary"]
     rows = len(life.pods.keys() - life.unasked) * len(PORTS) * 2
@@ -201,7 +201,7 @@ def struck_again_and_again(life: Life, runner: Runner, number: signal.Signals, o
     while len(found) < often:
         life.change()
         run = runner.run("apply", "-o", "json", strike=(number, life.random.uniform(0, seconds)))
-        assert "Traceback" not in run.said, run.said
+        assert "Traceback" not in run.stderr, run.stderr
         if run.code != 0:
             found.append(run)
         seconds = (seconds * 4 + healed(life, runner)) / 5
@@ -221,7 +221,7 @@ def test_after_a_kill_at_any_instant_no_port_leads_to_a_wrong_pod_and_one_run_re
 def test_a_signal_at_any_instant_ends_a_run_between_two_steps_with_a_message(life: Life) -> None:
     with struck.runner(life.node) as runner, life.in_use():
         ended = struck_again_and_again(life, runner, signal.SIGTERM, RUNS)
-    said = [run.said for run in ended if run.code == 128 + signal.SIGTERM]
+    said = [run.stderr for run in ended if run.code == 128 + signal.SIGTERM]
     assert all("asked to end (SIGTERM)" in text for text in said)
     # before its first line nobody can ask a run anything
     assert {run.code for run in ended} <= {128 + signal.SIGTERM, -signal.SIGTERM}

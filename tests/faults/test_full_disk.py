@@ -67,8 +67,8 @@ def test_the_node_is_in_order_what_could_not_be_written_is_named_and_what_was_th
         ("metrics", str(small.directory / "nplconf.prom")),
     ]
     assert f"cannot write {small.cluster}: {why}" in applied.data["failures"][0]["message"]
-    assert f"the state file cannot be written ({why})" in applied.said
-    assert f"nplconf.prom: the metrics cannot be written: {why}" in applied.said
+    assert f"the state file cannot be written ({why})" in applied.stderr
+    assert f"nplconf.prom: the metrics cannot be written: {why}" in applied.stderr
     for pod in ("web-0", "web-1"):
         assert small.ask("client", NODE_IP, small.number(pod)) == Answer(pod, 8080, CLIENT)
     assert {name: (small.directory / name).read_bytes() for name in before} == before
@@ -81,7 +81,7 @@ def test_the_node_is_in_order_what_could_not_be_written_is_named_and_what_was_th
         remount(small, "rw")
     assert small.apply().counts == (2, 0, 0)
     assert f'"nodePort":{small.number("web-1")}' in str(annotations(small.cluster)["web-1"])
-    assert small.told("verify").code == 0
+    assert small.json("verify").code == 0
 
 
 def test_a_plan_that_cannot_be_written_is_named_and_the_old_one_stays(small: Site) -> None:

@@ -67,8 +67,8 @@ def assert_only_what_was_there_goes_on(node: Site, why: str) -> None:
     applied = node.apply()
 
     assert applied.code == 5
-    assert why in applied.said
-    assert str(node.directory / "hold.sock") in applied.said
+    assert why in applied.stderr
+    assert str(node.directory / "hold.sock") in applied.stderr
     assert [f["step"] for f in applied.data["failures"]] == ["hold"]
     assert "shop/web-1:8080" in applied.data["failures"][0]["subject"]
     assert node.number() == before
@@ -129,7 +129,7 @@ def test_a_daemon_that_holds_other_numbers_lets_nothing_new_in(node: Site) -> No
     applied = node.apply()
 
     assert applied.code == 5
-    assert "none of the node ports 61000-61019 is held: nothing new is let in" in applied.said
+    assert "none of the node ports 61000-61019 is held: nothing new is let in" in applied.stderr
     assert applied.counts == (0, 1, 0), "the annotation that the new file lacks is repaired"
 
 
@@ -154,7 +154,7 @@ def test_a_new_node_without_the_daemon_can_do_nothing_and_says_what_to_start(tmp
     applied = node.apply()
 
     assert applied.code == 5, "the annotation was withdrawn"
-    assert "start nplconf-hold.service" in applied.said
+    assert "start nplconf-hold.service" in applied.stderr
     assert not any("--to-destination" in line for line in node.ours())
 
 
@@ -179,7 +179,7 @@ def test_a_number_that_was_stolen_while_the_daemon_was_dead_is_never_mapped_over
     answer = node.ask("client", NODE_IP, number, protocol=protocol)
     assert answer == Answer("node", number, "10.10.10.77")
     assert f'"nodePort":{moved}' in str(annotations(node.cluster)["web-0"])
-    assert node.told("verify").code == 0
+    assert node.json("verify").code == 0
 
 
 def test_who_stole_a_number_that_a_plan_binds_is_named(node: Site) -> None:

@@ -103,8 +103,8 @@ def test_no_text_of_an_object_stops_the_others_from_being_served_or_reaches_a_te
         for command in (("apply", "-o", "json"), COMMANDS[turn % len(COMMANDS)], ("apply",)):
             turn += 1
             run = runner.run(*command)
-            assert run.code == 0, (command, text, run.out, run.said)
-            assert not CONTROL.search(run.out + run.said), (command, text)
+            assert run.code == 0, (command, text, run.out, run.stderr)
+            assert not CONTROL.search(run.out + run.stderr), (command, text)
         assert node.number() == number
         assert f'"nodePort":{number}' in str(annotations(node.cluster)["web-0"])
         assert node.ask("client", "10.10.10.10", number) == Answer("web-0", 8080, "10.10.10.77")

@@ -81,10 +81,10 @@ def test_no_number_moves_and_the_run_says_what_it_found(runner: Runner, fate: st
 
     stays = fate == "a directory"
     assert run.code == (5 if stays else 0)
-    assert says in run.said
-    assert (str(path) in run.said) == bool(says)
-    assert ("rebuilt from the live rules" in run.said) == bool(says)
-    assert ("the state file cannot be written (Is a directory)" in run.said) == stays
+    assert says in run.stderr
+    assert (str(path) in run.stderr) == bool(says)
+    assert ("rebuilt from the live rules" in run.stderr) == bool(says)
+    assert ("the state file cannot be written (Is a directory)" in run.stderr) == stays
     assert (run.data["changes"], run.data["patches"], run.data["summary"]["ok"]) == ([], [], 1)
     assert (node.number(), annotations(node.cluster)) == (number, told)
     assert node.ask("client", "10.10.10.10", number) == Answer("web-0", 8080, "10.10.10.77")
@@ -93,4 +93,4 @@ def test_no_number_moves_and_the_run_says_what_it_found(runner: Runner, fate: st
     assert path.is_file() != stays
     assert not path.is_symlink()
     again = runner.run("apply")
-    assert (again.code, again.said) == (0, "")
+    assert (again.code, again.stderr) == (0, "")

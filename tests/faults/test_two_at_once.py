@@ -81,6 +81,6 @@ def test_who_only_looks_waits_for_nobody(node: Site) -> None:
     try:
         fcntl.flock(other, fcntl.LOCK_EX)
         for command in ("plan", "verify", "show"):
-            assert node.told(command).code == 0
+            assert node.json(command).code == 0
     finally:
         os.close(other)

@@ -219,13 +219,13 @@ def test_the_default_range_is_held_soon_and_in_little_memory(space: str, tmp_pat
 def test_systemd_hands_over_a_socket_which_is_used_and_left(space: str, tmp_path: Path) -> None:
     with Supervisor(space, tmp_path, RANGE) as supervisor:
         supervisor.start()
-        assert supervisor.told == ["READY=1\nSTATUS=40 of 40 sockets of 61000-61019 held"]
+        assert supervisor.notifications == ["READY=1\nSTATUS=40 of 40 sockets of 61000-61019 held"]
         assert supervisor.ask() == ALL_HELD
         assert supervisor.process is not None
         supervisor.process.terminate()
         assert supervisor.process.wait(10) == 0
         assert Path(supervisor.path).exists()
-    assert supervisor.told[-1] == "STOPPING=1"
+    assert supervisor.notifications[-1] == "STOPPING=1"
 
 
 def test_the_daemon_imports_the_model_and_errors_alone() -> None:

@@ -36,13 +36,13 @@ def test_beside_an_agent_nothing_is_changed(node: World, tmp_path: Path, command
     web(node)
     before = node.cluster.read_text()
     with antrea.agent(tmp_path, node.node) as pid:
-        done = node.told(command)
+        done = node.json(command)
         assert (done.code, done.data["blocked"]["kind"]) == (4, "antrea")
-        assert f"antrea-agent[{pid}]" in done.said
+        assert f"antrea-agent[{pid}]" in done.stderr
         assert node.nplconf("verify").returncode == 2
         assert node.ours() == []
         assert node.cluster.read_text() == before
-        assert node.told(command, "--force").code == 0
+        assert node.json(command, "--force").code == 0
     assert node.apply().code == 0
 
 
@@ -55,7 +55,7 @@ def test_a_chain_whose_ports_are_listened_at_is_an_agents(node: World) -> None:
         holder.listen()
         done = node.apply()
         assert done.code == 4
-        assert "listening at tcp/61777" in done.said
+        assert "listening at tcp/61777" in done.stderr
 
 
 def test_the_hold_daemon_does_not_start_beside_an_agent(node: World, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_chain_left_behind_is_a_finding_of_every_run(node: World, where: str) 
     assert node.apply().code == 0
     node.restore(antrea.text(antrea.rule(61777, "10.244.3.9", 8080)), backend=where)
     for command, code in (("plan", 0), ("apply", 0), ("verify", 2)):
-        done = node.told(command)
+        done = node.json(command)
         assert done.code == code
         (finding,) = done.data["findings"]
         assert (finding["kind"], finding["subject"]) == ("foreign", f"iptables-{where} IPv4 {antrea.CHAIN}")
@@ -147,8 +147,8 @@ def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str)
     node.start_hold()
     assert asked(node) == ANSWERS
     with Clients(node) as clients:
-        done = node.told("adopt")
-    assert done.code == 0, done.said
+        done = node.json("adopt")
+    assert done.code == 0, done.stderr
     assert [(a["nodePort"], a["decision"]) for a in done.data["adopted"]] == [(61777, "kept"), (61888, "kept")]
     assert chain(node, where) == []
     assert set(clients.answers) == {ANSWERS[0]}
@@ -158,7 +158,7 @@ def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str)
     told = {name: json.loads(text or "") for name, text in worlds.annotations(node.cluster).items()}
     assert {name: row[0]["nodePort"] for name, row in told.items()} == NUMBERS
     assert node.apply().counts[1:] == (0, 0)
-    assert node.told("adopt").code == 0
+    assert node.json("adopt").code == 0
     assert node.nplconf("cleanup").returncode == 0
     assert node.dispatched() == set()
 
@@ -166,7 +166,7 @@ def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str)
 @pytest.mark.parametrize("version", ["0.13", "1.2", "1.7", "2.7"])
 def test_annotations_of_every_version(node: World, version: str) -> None:
     antreas(node, version=version)
-    done = node.told("adopt")
+    done = node.json("adopt")
     assert done.code == 0
     assert {a["nodePort"]: a["decision"] for a in done.data["adopted"]} == {61777: "kept", 61888: "kept"}
     assert node.dispatched() == {"61777", "61888"}
@@ -178,7 +178,7 @@ def test_numbers_come_from_the_chain_where_annotations_are_lost(node: World) -> 
     for item in objects["items"]:
         item["metadata"].pop("annotations", None) if item["kind"] == "Pod" else None
     node.cluster.write_text(json.dumps(objects))
-    done = node.told("adopt")
+    done = node.json("adopt")
     assert done.code == 0
     assert {a["nodePort"]: a["message"] for a in done.data["adopted"]} == dict.fromkeys(
         (61777, 61888), "no annotation named it; it is published now"
@@ -191,7 +191,7 @@ def test_a_flow_goes_on_by_the_conntrack_entry_that_it_had(node: World) -> None:
     assert node.ask("client", "10.10.10.10", NUMBERS["dns"], protocol="udp", source_port=7000) == ANSWERS[1]
     before = flows(node)
     assert before
-    assert node.told("adopt").code == 0
+    assert node.json("adopt").code == 0
     assert flows(node) == before
     assert node.ask("client", "10.10.10.10", NUMBERS["dns"], protocol="udp", source_port=7000) == ANSWERS[1]
 
@@ -205,7 +205,7 @@ def flows(node: World) -> list[str]:
 def test_check_lists_all_and_changes_nothing(node: World) -> None:
     antreas(node, antrea.rule(61001, "10.244.3.99", 80), antrea.rule(61002, "10.244.3.1", 9999))
     before = (node.cluster.read_text(), node.rules())
-    done = node.told("adopt", "--check")
+    done = node.json("adopt", "--check")
     assert done.code == 0
     assert {a["nodePort"]: (a["decision"], a["pod"]) for a in done.data["adopted"]} == {
         61001: ("removed", None),
@@ -222,7 +222,7 @@ def test_a_rule_that_leads_to_another_pod_goes_and_the_pod_of_the_annotation_is_
     antreas(node)
     node.restore(f"*nat\n-F {antrea.CHAIN}\n{antrea.rule(61777, '10.244.3.2', 8080)}\nCOMMIT\n")
     assert node.ask("client", "10.10.10.10", 61777) == Answer("dns", 8080, "10.10.10.77")
-    assert node.told("adopt").code == 0
+    assert node.json("adopt").code == 0
     assert node.nplconf("verify").returncode == 0
     for name, answer in zip(NUMBERS, ANSWERS, strict=True):
         (entry,) = json.loads(worlds.annotations(node.cluster)[name] or "")
@@ -248,16 +248,16 @@ def test_it_is_refused_while_the_agent_lives(node: World, tmp_path: Path, sign: 
 
 def refused(node: World, name: str) -> None:
     for way in ((), ("--check",), ("--force",)):
-        done = node.told("adopt", *way)
+        done = node.json("adopt", *way)
         assert done.code == 4
-        assert name in done.said
+        assert name in done.stderr
 
 
 def test_what_nplconf_cannot_serve_yet_stays_in_the_chain(node: World) -> None:
     antreas(node)
     before = chain(node, "nft")
     node.hold = True  # and no daemon runs
-    done = node.told("adopt")
+    done = node.json("adopt")
     assert done.code == 5
     assert chain(node, "nft") == before
     assert asked(node) == ANSWERS

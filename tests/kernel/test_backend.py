@@ -175,15 +175,15 @@ def test_the_rules_of_the_other_iptables_stay_until_the_one_in_use_has_its_own(s
     stuck = served.apply()
 
     assert stuck.code == 5, "the annotation was withdrawn"
-    assert "Table does not exist" in stuck.said
-    assert "removed" not in stuck.said
+    assert "Table does not exist" in stuck.stderr
+    assert "removed" not in stuck.stderr
     assert served.ask("client", "10.10.10.10", entry.node_port) == Answer("web-0", 8080, CLIENT["IPv4"])
 
     served.shims = None
     applied = served.apply()
 
     assert (applied.code, applied.counts) == (0, (0, 1, 0))
-    assert "the rules of nplconf in iptables-nft (IPv4) are removed" in applied.said
+    assert "the rules of nplconf in iptables-nft (IPv4) are removed" in applied.stderr
     assert not served.ours(backend="nft")
     assert annotation.parse(worlds.annotations(served.cluster)["web-0"]) == (entry,)
     assert answer(served) == Answer("web-0", 8080, CLIENT["IPv4"])
@@ -231,7 +231,7 @@ def test_a_change_of_backend_refuses_no_connection(tmp_path: Path, before: str, 
             applied = here.apply()
             time.sleep(0.2)
 
-        assert applied.code == 0, applied.said
+        assert applied.code == 0, applied.stderr
         assert {change["reason"] for change in applied.data["changes"]} == {"backend-changed"}
         assert [loop.outcomes for loop in loops if any(isinstance(outcome, str) for outcome in loop.outcomes)] == []
         assert all(sum(loop.outcomes.values()) > 20 for loop in loops)

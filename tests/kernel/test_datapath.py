@@ -23,14 +23,14 @@ def bypassed(node: World) -> World:
 def test_apply_refuses_and_changes_nothing(bypassed: World) -> None:
     done = bypassed.apply()
     assert (done.code, done.data) == (78, {})
-    assert "past netfilter" in done.said
-    assert "--force" in done.said
+    assert "past netfilter" in done.stderr
+    assert "--force" in done.stderr
     assert bypassed.ours() == []
     assert not (bypassed.directory / "state").exists()
 
 
 def test_with_force_it_goes_on(bypassed: World) -> None:
     done = bypassed.apply("--force")
-    assert done.code == 0, done.said
+    assert done.code == 0, done.stderr
     assert done.counts == (0, 1, 0)
     assert bypassed.ours()

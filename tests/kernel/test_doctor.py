@@ -61,7 +61,7 @@ def seen(check: Mapping[str, str | None]) -> bool:
 
 def checks(node: World, *arguments: str) -> dict[str, dict[str, str | None]]:
     """Every check by its name."""
-    done = node.told("doctor", *arguments)
+    done = node.json("doctor", *arguments)
     assert list(done.data) == ["node", "ok", "checks"]
     found = {str(check.pop("check")): check for check in done.data["checks"]}
     assert list(found) == [check.name for check in every()]
@@ -391,10 +391,10 @@ def test_a_cluster_that_cannot_be_read(served: World) -> None:
 def test_a_state_directory_that_other_users_can_open(served: World, mode: int) -> None:
     (served.directory / "state").chmod(mode)
     done = served.apply()
-    assert "blocks every run. Fix: chown root:" in done.said
+    assert "blocks every run. Fix: chown root:" in done.stderr
     assert named(served) == {"state-dir": "fail"}
     mend(served, "state-dir")
-    assert "blocks every run" not in served.apply().said
+    assert "blocks every run" not in served.apply().stderr
 
 
 def test_a_state_directory_of_another_user(served: World) -> None:

@@ -28,7 +28,7 @@ def served(node: World) -> World:
 
 
 def verdict(node: World) -> dict[str, str]:
-    done = node.told("doctor")
+    done = node.json("doctor")
     return next(check for check in done.data["checks"] if check["check"] == "forward-policy")
 
 

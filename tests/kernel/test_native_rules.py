@@ -49,7 +49,7 @@ def test_a_first_run_beside_a_native_rule_serves(node: World, chain: str, how: s
 
     applied = node.apply()
 
-    assert (applied.code, applied.counts) == (0, (0, 1, 0)), applied.said
+    assert (applied.code, applied.counts) == (0, (0, 1, 0)), applied.stderr
     assert node.ask("client", NODE_IP, port(node)) == Answer("web", 8080, CLIENT["IPv4"])
     assert node.apply().counts == (1, 0, 0)
     assert node.nplconf("verify").returncode == 0
@@ -63,7 +63,7 @@ def test_the_rule_of_a_gone_pod_goes_beside_a_native_rule(served: World, chain: 
 
     applied = served.apply("--allow-empty")
 
-    assert applied.code == 0, applied.said
+    assert applied.code == 0, applied.stderr
     assert [change["action"] for change in applied.data["changes"]] == ["delete"]
     listed = served.run("nft", "list", "table", "ip", "nat").stdout
     assert str(number) not in listed
@@ -96,12 +96,12 @@ def test_cleanup_leaves_nothing_but_the_native_rule(served: World) -> None:
 
 def test_doctor_names_the_native_rule_and_the_command_that_removes_it(served: World) -> None:
     add(served, "POSTROUTING")
-    found = {check["check"]: check for check in served.told("doctor").data["checks"]}
+    found = {check["check"]: check for check in served.json("doctor").data["checks"]}
     assert found["backend"]["status"] == "warn"
     assert 'ip nat POSTROUTING: oifname "eth9" masquerade' in found["backend"]["message"]
     assert "modprobe" not in found["backend"]["fix"]
 
     assert served.run("sh", "-c", found["backend"]["fix"]).returncode == 0
 
-    found = {check["check"]: check for check in served.told("doctor").data["checks"]}
+    found = {check["check"]: check for check in served.json("doctor").data["checks"]}
     assert found["backend"]["status"] == "ok"

@@ -22,12 +22,12 @@ def alone(node: World) -> World:
 
 def test_its_plan_is_applied_verified_and_shown(alone: World) -> None:
     options = ("--no-cluster", f"--plan-dir={alone.directory}")
-    drift = alone.told("verify", *options)
+    drift = alone.json("verify", *options)
     assert (drift.code, [row["rule"] for row in drift.data["mappings"]]) == (2, ["missing"])
 
     assert alone.apply(*options).counts == (0, 1, 0)
 
-    (row,) = alone.told("verify", *options).data["mappings"]
+    (row,) = alone.json("verify", *options).data["mappings"]
     assert (row["rule"], row["hold"], row["annotation"]) == ("ok", "ok", "na")
     assert alone.ask("client", "10.10.10.10", row["mapping"]["nodePort"]) == Answer("web-0", 8080, CLIENT["IPv4"])
     assert alone.nplconf("plan", *options, "--detailed-exitcode").returncode == 0
@@ -43,8 +43,8 @@ def test_a_row_that_leads_to_the_node_itself_fails_alone(alone: World) -> None:
     applied = alone.apply(*options)
 
     assert (applied.code, applied.data["summary"]["changed"]) == (5, 0)
-    assert "192.0.2.50 is this node's own address" in applied.said
-    assert alone.told("show").data["mappings"] == []
+    assert "192.0.2.50 is this node's own address" in applied.stderr
+    assert alone.json("show").data["mappings"] == []
 
 
 def test_what_only_a_cluster_knows_is_not_made_up(alone: World) -> None:

@@ -52,7 +52,7 @@ def test_with_ip6tables_broken_and_one_port_stolen_all_else_is_in_place_and_publ
 ) -> None:
     plan = dual.directory / "plan.yaml"
     assert dual.nplconf("render", "--out", str(plan)).returncode == 0
-    rows = dual.told("plan", str(plan)).data["changes"]
+    rows = dual.json("plan", str(plan)).data["changes"]
     stolen = next(row["mapping"] for row in rows if row["mapping"]["pod"]["name"] == "web-2")
     break_ip6tables(shims)
     with inside(dual.node):

@@ -129,6 +129,6 @@ def test_a_policy_that_cannot_be_read_changes_nothing_and_the_node_is_kept_in_or
     for broken in (bounded(shop, "  caps: {perPod: 0}\n"), f"--policy={Path('/nowhere/policy.yaml')}"):
         applied = shop.apply(broken)
         assert applied.code == 65
-        assert "policy.yaml" in applied.said
+        assert "policy.yaml" in applied.stderr
     assert shop.rules() == before
     assert shop.ask("client", NODE_IP["IPv4"], number(shop), source=STRANGER["IPv4"]) == "refused"

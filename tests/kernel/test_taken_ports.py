@@ -44,7 +44,7 @@ def test_a_port_that_a_rule_of_others_takes_is_not_published_any_more(served: Wo
     served.restore(f"*nat\n{KINDS[kind].format(port=number)}\nCOMMIT\n")
     assert served.ask("client", NODE_IP, number) == Answer("other", 8080, CLIENT["IPv4"])
 
-    verified = served.told("verify")
+    verified = served.json("verify")
     assert verified.code == 2
     (finding,) = [f for f in verified.data["findings"] if f["kind"] == "foreign"]
     assert str(number) in finding["message"]
@@ -63,7 +63,7 @@ def test_a_port_is_published_again_when_the_rule_is_gone(served: World) -> None:
     assert served.apply().code == 5
     served.restore(f"*nat\n-D {rule}\nCOMMIT\n")
     applied = served.apply()
-    assert applied.code == 0, applied.said
+    assert applied.code == 0, applied.stderr
     assert port(served) == number
     assert served.nplconf("verify").returncode == 0
 
@@ -80,7 +80,7 @@ def test_a_rule_behind_the_jump_takes_nothing(served: World) -> None:
 def test_a_rule_of_the_other_iptables_is_found(served: World) -> None:
     other = "nft" if served.iptables == "legacy" else "legacy"
     served.restore(f"*nat\n{KINDS['hand-written'].format(port=port(served))}\nCOMMIT\n", backend=other)
-    verified = served.told("verify")
+    verified = served.json("verify")
     assert [f["kind"] for f in verified.data["findings"]] == ["foreign"]
     assert f"iptables-{other}" in verified.data["findings"][0]["message"]
 
@@ -111,7 +111,7 @@ def test_a_native_rule_that_takes_a_port_is_found(served: World, text: str) -> N
     number = port(served)
     assert number
     assert served.run("nft", "-f", "-", text=text % number).returncode == 0
-    verified = served.told("verify")
+    verified = served.json("verify")
     foreign = [f for f in verified.data["findings"] if f["kind"] == "foreign"]
     assert foreign
     assert all(str(number) in f["message"] and "nft " in f["message"] for f in foreign)
@@ -138,7 +138,7 @@ def test_a_native_rule_in_a_chain_of_iptables_is_found(served: World, rule: str)
     added = served.run("nft", "insert", "rule", "ip", "nat", "PREROUTING", rule.format(port=number))
     assert added.returncode == 0, added.stderr
     assert served.ask("client", NODE_IP, number or 0) != Answer("web", 8080, CLIENT["IPv4"])
-    verified = served.told("verify")
+    verified = served.json("verify")
     assert verified.code == 2
     assert [f for f in verified.data["findings"] if f["kind"] == "foreign" and str(number) in f["message"]]
     assert served.apply().code == 5
@@ -176,7 +176,7 @@ def test_a_rule_that_takes_packets_of_the_node_alone_is_a_finding_and_the_port_s
     kind = served.iptables if served.iptables in ("nft", "legacy") else "nft"
     command = LOCAL[how].format(kind=kind, port=number).split()
     assert served.run(*command, text=text).returncode == 0
-    verified = served.told("verify")
+    verified = served.json("verify")
     assert verified.code == 2
     (finding,) = [f for f in verified.data["findings"] if f["kind"] == "foreign"]
     assert str(number) in finding["message"]

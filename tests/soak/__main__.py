@@ -75,10 +75,10 @@ class Soak:
         self._take()
         # 5: what is asked and cannot be had while the range is full, or a Pod that is refused, is no fault of the run
         if ended.code not in (0, 5):
-            return f"exit code {ended.code} after {deeds}, {fault}: {ended.said}"
+            return f"exit code {ended.code} after {deeds}, {fault}: {ended.stderr}"
         found = check.faults(self.cluster.objects(), self.live(), bindable(self.node.node, PORTS))
         found += self._thefts()
-        return f"after {deeds}, {fault}: {found}; {ended.said}" if found else ""
+        return f"after {deeds}, {fault}: {found}; {ended.stderr}" if found else ""
 
     def live(self) -> set[check.Rule]:
         """The rules of the kernel."""

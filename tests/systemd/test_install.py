@@ -81,7 +81,7 @@ def test_state_and_socket_elsewhere_are_made_moved_to_and_taken_away(node: Boote
     node.config += "stateDir: /srv/own/state\nholdSocket: /run/own/hold.sock\npolicy: /tmp/policy.yaml\n"
     node.machine.write("/tmp/policy.yaml", "apiVersion: nplconf.io/v1alpha1\nkind: Policy\nspec: {}\n")
     assert node.install() == numbers
-    assert any("2002 sockets were kept" in said for said in node.said(HOLD))
+    assert any("2002 sockets were kept" in said for said in node.journal_of(HOLD))
     assert node.doctor() == {}
     assert node.machine.run("stat", "-c", "%a", "/run/own/hold.sock").stdout == "600\n"
     node.nplconf("uninstall-units", "--purge")

@@ -50,7 +50,7 @@ def test_from_installing_to_a_fixed_node() -> None:
         assert node.run_job() == "success"
         number = node.numbers()[8080]
         assert isinstance(node.ask(number), Answer), f"http://{NODE_IP}:{number}"
-        assert any(f"tcp/{number}" in line and "add" in line for line in node.said(JOB))
+        assert any(f"tcp/{number}" in line and "add" in line for line in node.journal_of(JOB))
         assert summary(node, "plan", "--detailed-exitcode")[0] == 0
 
         # break it, and see what plan and the journal say
@@ -59,10 +59,10 @@ def test_from_installing_to_a_fixed_node() -> None:
         code, line = summary(node, "plan", "--detailed-exitcode")
         assert code == 2
         assert "2 to repair" in line
-        before = len(node.said(JOB))
+        before = len(node.journal_of(JOB))
         assert node.run_job() == "success"
-        repaired = [line for line in node.said(JOB)[before:] if "repair" in line]
-        assert len(repaired) == 2, node.said(JOB)
+        repaired = [line for line in node.journal_of(JOB)[before:] if "repair" in line]
+        assert len(repaired) == 2, node.journal_of(JOB)
         assert any(f"tcp/{number}" in line for line in repaired)
         assert isinstance(node.ask(number), Answer)
         assert summary(node, "verify")[0] == 0

@@ -39,7 +39,7 @@ def test_rules_wait_for_a_fresh_snapshot_and_the_numbers_come_back(node: Booted)
     node.machine.write("/etc/nplconf/config.yaml", AWAY)
     assert node.run_job(check=False) == "exit-code"
     assert len(node.rules()) == 2, "within one boot the last good plan counts"
-    assert any("kept at the last good plan" in said for said in node.said(JOB))
+    assert any("kept at the last good plan" in said for said in node.journal_of(JOB))
 
     node.machine.reboot()
     node.wire()
@@ -88,6 +88,6 @@ def test_whenever_the_power_goes_nothing_is_lost_but_time(node: Booted) -> None:
         assert node.run_job() == "success"
         assert node.numbers() == before
         assert isinstance(node.ask(before[9090]), Answer)
-    assert not any("damaged" in said for said in node.said(JOB))
+    assert not any("damaged" in said for said in node.journal_of(JOB))
     assert node.nplconf("verify").returncode == 0
     assert node.machine.path(CLUSTER).exists()

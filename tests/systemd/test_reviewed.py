@@ -16,7 +16,7 @@ def metric(node: Booted, name: str) -> float:
 
 
 def stale(node: Booted) -> list[str]:
-    return [message for message in node.said(JOB) if "stale" in message]
+    return [message for message in node.journal_of(JOB) if "stale" in message]
 
 
 def test_stale_rows_are_logged_once_and_the_run_counts_as_completed() -> None:
@@ -33,9 +33,9 @@ def test_stale_rows_are_logged_once_and_the_run_counts_as_completed() -> None:
         node.write(json.loads(json.dumps(pod)), first)
         results = [node.run_job() for _ in range(3)]
         assert results == ["success"] * 3
-        assert len(stale(node)) == 1, node.said(JOB)
+        assert len(stale(node)) == 1, node.journal_of(JOB)
         assert "not-selected" in stale(node)[0]
-        assert "NOTIMPLEMENTED" not in "".join(node.said("init.scope") + node.said(JOB))
+        assert "NOTIMPLEMENTED" not in "".join(node.journal_of("init.scope") + node.journal_of(JOB))
         assert metric(node, "last_run_exit_status") == 3
         assert metric(node, "stale") == 1
         assert metric(node, "last_success_timestamp_seconds") == metric(node, "last_attempt_timestamp_seconds")
