@@ -6,7 +6,7 @@ the rules are read again after each transaction.
 
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -71,13 +71,14 @@ class Written:
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def read(family: Family, backend: IptablesKind, *, whole: bool = False) -> NatTable:
+def read(family: Family, backend: IptablesKind, *, whole: bool = False, expected: Collection[str] = ()) -> NatTable:
     """Return the rules of nplconf. Two calls at any size, or one whole save if the index chain is not reliable.
 
     Args:
         family: The address family.
         backend: The kind of iptables.
         whole: Find also chains that no rule leads to.
+        expected: The names of all chains, if they are known. If they are right, one call is enough.
 
     Raises:
         UnavailableError: There is no reliable answer.
@@ -86,7 +87,7 @@ def read(family: Family, backend: IptablesKind, *, whole: bool = False) -> NatTa
     if backend == "legacy" and not legacy_has("nat", family):
         return _nothing(family, backend)
     # legacy: a save is faster than `-S`, which searches through all chains for each name
-    found = None if whole or backend == "legacy" else _by_index(family, backend)
+    found = None if whole or backend == "legacy" else _by_index(family, backend, expected)
     found = found or _save(family, backend) or _piecewise(family, backend)
     return _accepted(found, family, backend) if found.bases["POSTROUTING"].place == "moved" else found
 
@@ -97,8 +98,13 @@ def _nothing(family: Family, backend: IptablesKind) -> NatTable:
     return parse("")
 
 
-def _by_index(family: Family, backend: IptablesKind) -> NatTable | None:
-    """Return the chains that the index chain names; None if it may not name all of them."""
+def _by_index(family: Family, backend: IptablesKind, expected: Collection[str]) -> NatTable | None:
+    """Return the chains that the index chain names; None if it may not name all of them. expected: see `read`."""
+    if expected:
+        text = _list(family, backend, tuple(dict.fromkeys((INDEX, *BASES, *expected))))
+        table = parse(text) if text else None
+        if table and linked(table):
+            return table
     first = _list(family, backend, (INDEX, *BASES))
     rules = parse(first).chains.get(INDEX, ()) if first else ()
     names = list(dict.fromkeys(rule.target for rule in rules if isinstance(rule, Rule)))
@@ -226,7 +232,8 @@ class _Writer:
         done = self._write(want)
         try:
             # read in any case: a transaction that was killed may be in force
-            self.table = read(self._family, self._backend, whole=want is None)
+            names = want.chains if want else ()
+            self.table = read(self._family, self._backend, whole=want is None, expected=names)
         except UnavailableError as err:
             done = Written("unavailable", str(err))
         else:
