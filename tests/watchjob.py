@@ -18,7 +18,6 @@ from nplconf.node.linux import LinuxNode
 from nplconf.node.state import FILE
 from nplconf.plan.state import State
 from nplconf.watch.cluster import WatchedCluster
-from nplconf.watch.drift import Monitor
 from nplconf.watch.hub import Hub
 from nplconf.watch.mirror import Mirror, Resource
 
@@ -58,10 +57,8 @@ class WatchedWorld:
         self.hub = Hub(Mirror.of_node(worlds.NODE))
         self.cluster = WatchedCluster(self.hub, self.written)
         monkeypatch.setattr(LinuxNode, "open", lambda *_: self.node)
-        monitor = Monitor(self.hub.drifted)
         given = argparse.Namespace(plan=None, config=str(config))
-        inputs = Inputs(given, resolve(vars(given), {}))
-        self.job = WatchJob(inputs, self.hub, monitor, self.cluster)
+        self.job = WatchJob(Inputs(given, resolve(vars(given), {})), self.hub, self.cluster)
         for resource in self.hub.mirror.objects:
             self.hub.replace(resource, [worlds.raw_node()] if resource == "nodes" else [])
 

@@ -18,7 +18,6 @@ from nplconf.run import act, reconcile
 from nplconf.run.decision import Bounds
 from nplconf.run.outcome import Result
 from nplconf.settings import Settings
-from nplconf.watch.drift import Monitor
 from nplconf.watch.hub import Cause, Hub
 from nplconf.watch.node import RememberedNode
 
@@ -30,10 +29,9 @@ class WatchJob:
     """The runs of one process, one after another; see `watch.loop.Job`.
 
     Args:
-        inputs: Configuration, plan and policy.
+            inputs: Configuration, plan and policy.
         hub: Has the cause of each run.
-        monitor: Notified before nplconf changes rules itself.
-        cluster: The mirror; None for files, which each run reads.
+            cluster: The mirror; None for files, which each run reads.
         metrics: The metrics endpoint.
     """
 
@@ -41,11 +39,10 @@ class WatchJob:
         self,
         inputs: Inputs,
         hub: Hub,
-        monitor: Monitor,
         cluster: Cluster | None = None,
         metrics: "Metrics | None" = None,
     ) -> None:
-        self._inputs, self._hub, self._monitor = inputs, hub, monitor
+        self._inputs, self._hub = inputs, hub
         self._cluster, self._metrics = cluster, metrics
         self._node = self._opened()
 
@@ -104,7 +101,7 @@ class WatchJob:
 
     def _opened(self) -> RememberedNode:
         settings = self._inputs.settings
-        return RememberedNode(LinuxNode.open(settings), Path(settings.state_dir, FILE), self._monitor)
+        return RememberedNode(LinuxNode.open(settings), Path(settings.state_dir, FILE))
 
     def _report(self, result: Result, code: int) -> str:
         self._hub.wake(result.decision.next_end)

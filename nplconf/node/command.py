@@ -7,6 +7,7 @@ import selectors
 import signal
 import subprocess
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, cast
@@ -22,6 +23,8 @@ OUTPUT_LIMIT = 1 << 28
 """Bytes. iptables-save of 56,000 rules prints a thirtieth of it."""
 CHUNK = 1 << 16
 PR_SET_PDEATHSIG = 1
+children: deque[int] = deque(maxlen=256)
+"""The process ids of the last programs that were started. The kernel names them in notifications of changed rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ def run(program: str, *arguments: str, text: str = "", deadline: float, bound: b
         )
     except OSError as err:
         raise UnavailableError(f"{path}: cannot be started: {err.strerror}") from err
+    children.append(child.pid)
     end = time.monotonic() + seconds
     try:
         out, errors = _exchange(child, text.encode(), lambda: current().left(max(0.0, end - time.monotonic())))

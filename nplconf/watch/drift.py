@@ -1,18 +1,20 @@
 """The kernel's notifications of changed nftables rules: iptables-nft's and native ones, not iptables-legacy's.
 
-A transaction is notified as its changes, then a NEWGEN message with the name of the program. A transaction counts as
-drift when it touches a chain or table of nplconf, or the base chains with its jumps, and another process made it. A
-notification that was lost (ENOBUFS) counts as drift, too.
+A transaction is notified as its changes, then a NEWGEN message. Each message has the netlink port of the socket that
+sent the transaction: the process id of a program, or of this process for libnftables. A transaction counts as drift
+when it touches a chain or table of nplconf, or the base chains with its jumps, and comes neither from this process nor
+from a program that it started. A notification that was lost (ENOBUFS) counts as drift, too.
 """
 
 import errno
+import os
 import socket
 import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NamedTuple
+
+from nplconf.node import command
 
 NETLINK_NETFILTER = 12
 GROUP_NFTABLES = 7
@@ -21,21 +23,21 @@ NEWGEN = 15
 RULES = (6, 8)
 """NEWRULE, DELRULE: they name a table and a chain."""
 CHAINS = (3, 5)
-ATTRIBUTE_TABLE, ATTRIBUTE_RULE_CHAIN, ATTRIBUTE_CHAIN_NAME, ATTRIBUTE_PROGRAM = 1, 2, 3, 3
+ATTRIBUTE_TABLE, ATTRIBUTE_RULE_CHAIN, ATTRIBUTE_CHAIN_NAME = 1, 2, 3
 BASES = ("PREROUTING", "OUTPUT", "POSTROUTING")
-OWN_SECONDS = 0.5
-"""How long after our own change its notifications may still arrive."""
+OTHER_PORT = 1 << 30
+"""Added to the process id for the port of the monitor's socket, so that libnftables' socket gets the process id."""
 BUFFER = 4 << 20
 """Bytes of notifications that wait to be read: some 20,000 rules of another program's transaction."""
 
 
 class Message(NamedTuple):
-    """What one notification says. table, chain: "" where it names none. program: of a NEWGEN."""
+    """What one notification says. sender: a netlink port. table, chain: "" where it names none."""
 
     kind: int
+    sender: int
     table: str = ""
     chain: str = ""
-    program: str = ""
 
     @property
     def concerns_us(self) -> bool:
@@ -52,23 +54,17 @@ class Monitor:
 
     def __init__(self, drifted: Callable[[], None]) -> None:
         self._drifted = drifted
-        self._own_until = 0.0
-        self._programs = {"iptables-nft-re", "ip6tables-nft-r", "nft", _own_name()}
 
     def start(self) -> bool:
         """Begin. Return False where the kernel lets us listen to nothing."""
         try:
             sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
-            sock.bind((0, 1 << (GROUP_NFTABLES - 1)))
+            sock.bind((OTHER_PORT + os.getpid(), 1 << (GROUP_NFTABLES - 1)))
         except OSError:
             return False
         threading.Thread(target=self._listen, args=(sock,), name="drift", daemon=True).start()
         return True
-
-    def own_change(self) -> None:
-        """Say that this process is changing rules now."""
-        self._own_until = time.monotonic() + OWN_SECONDS
 
     def _listen(self, sock: socket.socket) -> None:
         touched = False
@@ -84,32 +80,33 @@ class Monitor:
                 if message.kind != NEWGEN:
                     touched = touched or message.concerns_us
                     continue
-                if touched and not self._is_own(message.program):
+                if touched and not is_own(message):
                     self._drifted()
                 touched = False
 
-    def _is_own(self, program: str) -> bool:
-        return time.monotonic() < self._own_until and program in self._programs
+
+def is_own(message: Message) -> bool:
+    """Return whether this process, or a program that it started, sent the transaction."""
+    return message.sender == os.getpid() or message.sender in tuple(command.children)
 
 
 def messages(data: bytes) -> Iterator[Message]:
     """Yield the nftables messages of a datagram. Raises nothing: what is cut off is left out."""
     at = 0
     while at + 20 <= len(data):
-        length, kind = struct.unpack_from("=IH", data, at)
+        length, kind, _, _, sender = struct.unpack_from("=IHHII", data, at)
         if length < 20 or at + length > len(data):
             return
         if kind >> 8 == SUBSYSTEM_NFTABLES:
-            yield _message(kind & 0xFF, dict(_attributes(data[at + 20 : at + length])))
+            yield _message(kind & 0xFF, sender, dict(_attributes(data[at + 20 : at + length])))
         at += (length + 3) & ~3
 
 
-def _message(kind: int, attributes: dict[int, bytes]) -> Message:
-    if kind == NEWGEN:
-        return Message(kind, program=_text(attributes.get(ATTRIBUTE_PROGRAM, b"")))
-    number = {**dict.fromkeys(RULES, ATTRIBUTE_RULE_CHAIN), **dict.fromkeys(CHAINS, ATTRIBUTE_CHAIN_NAME)}.get(kind)
-    chain = _text(attributes.get(number, b"")) if number else ""
-    return Message(kind, _text(attributes.get(ATTRIBUTE_TABLE, b"")), chain)
+def _message(kind: int, sender: int, attributes: dict[int, bytes]) -> Message:
+    place = {**dict.fromkeys(RULES, ATTRIBUTE_RULE_CHAIN), **dict.fromkeys(CHAINS, ATTRIBUTE_CHAIN_NAME)}.get(kind)
+    chain = _text(attributes.get(place, b"")) if place else ""
+    table = _text(attributes.get(ATTRIBUTE_TABLE, b"")) if kind != NEWGEN else ""
+    return Message(kind, sender, table, chain)
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -124,7 +121,3 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 def _text(value: bytes) -> str:
     return value.rstrip(b"\0").decode("ascii", "replace")
-
-
-def _own_name() -> str:
-    return Path("/proc/self/comm").read_text(encoding="ascii", errors="replace").strip()

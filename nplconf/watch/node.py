@@ -18,7 +18,6 @@ from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.antrea import Antrea, Chain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
-from nplconf.watch.drift import Monitor
 
 _Identity = tuple[int, int, int] | None
 
@@ -50,13 +49,11 @@ class RememberedNode:
     Args:
         node: the machine.
         state_file: where its `save` writes.
-        monitor: is notified when this process changes rules, so that it does not take that for drift.
     """
 
-    def __init__(self, node: Node, state_file: Path, monitor: Monitor | None = None) -> None:
+    def __init__(self, node: Node, state_file: Path) -> None:
         self._node = node
         self._state_file = state_file
-        self._monitor = monitor
         self._in_run = self._written = False
         self._deferred: State | None = None
         self.known = Known()
@@ -146,11 +143,7 @@ class RememberedNode:
     def sync(self, goal: Goal[Any]) -> Synced[Any]:
         """See `Node`."""
         before, self.known.reading = self.known.reading, None
-        if self._monitor:
-            self._monitor.own_change()
         synced = self._node.sync(goal)
-        if self._monitor:
-            self._monitor.own_change()
         if before and not synced.errors:
             self.known.reading = Reading({**before.found, **synced.found}, before.unreadable)
         return synced

@@ -1,38 +1,14 @@
 """`nplconf watch` against the real API server, with real iptables."""
 
-import contextlib
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 
 import faultproxy
 import pytest
 from apisite import Site
+from watching import eventually, watching
 
 pytestmark = [pytest.mark.api, pytest.mark.kernel]
-
-
-@contextlib.contextmanager
-def watching(node: Site, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """`nplconf watch` on the node, until the body ends."""
-    argv = node._inside(sys.executable, "-m", "nplconf", "watch", *arguments, *node._options())
-    with subprocess.Popen(argv, env=node._environment(), stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
-def eventually(what: Callable[[], bool], seconds: float = 10.0) -> float:
-    """Wait until it holds; how long that took."""
-    began = time.monotonic()
-    while not what():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.002)
-    return time.monotonic() - began
 
 
 def dnats(node: Site) -> int:

@@ -1,41 +1,19 @@
 """`nplconf watch` on a real kernel: rules that another program removes are back at once, without a cluster's events."""
 
-import contextlib
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import worlds
 from netns import World
 from shims import Shims
+from watching import eventually, watching
 
 pytestmark = pytest.mark.kernel
-
-
-@contextlib.contextmanager
-def watching(node: World, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
-    """`nplconf watch` on a node whose cluster is a file, until the body ends."""
-    argv = node._inside(sys.executable, "-m", "nplconf", "watch", *arguments, *node._options())
-    with subprocess.Popen(argv, env=node._environment(), stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
-
-
-def eventually(what: Callable[[], bool], seconds: float = 15.0) -> float:
-    """Wait until it holds; the seconds that took."""
-    began = time.monotonic()
-    while not what():
-        assert time.monotonic() - began < seconds
-        time.sleep(0.01)
-    return time.monotonic() - began
 
 
 @pytest.fixture
@@ -80,6 +58,17 @@ def test_rules_that_another_program_removes_are_back_within_a_second(served: Wor
         before = sorted(served.ours())
         assert served.run(*erase).returncode == 0
         assert eventually(lambda: sorted(served.ours()) == before) < 1.0
+
+
+@pytest.mark.parametrize("backend", ["nft", "nftables"], indirect=True)
+def test_a_rule_that_is_lost_at_once_after_it_was_written_is_back(served: World) -> None:
+    """Its loss is notified with the name of a program that nplconf uses, too."""
+    with watching(served, "--resync", "600"):
+        for _ in range(3):
+            eventually(lambda: len(served.dispatched()) == 1)
+            (number,) = served.dispatched()
+            served.lose(int(number), "tcp", "IPv4")
+        eventually(lambda: len(served.dispatched()) == 1)
 
 
 def test_the_resync_heals_what_no_notification_reported(served: World) -> None:

@@ -35,10 +35,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     with stoppable() as stop:
         inputs = Inputs(arguments, settings)
         hub = Hub(Mirror.of_node(settings.node) if _follows_api(settings) else Mirror({}))
-        monitor = Monitor(hub.drifted)
         cluster = _followed(hub, settings) if _follows_api(settings) else None
-        job = WatchJob(inputs, hub, monitor, cluster, _served(hub, settings))
-        monitor.start()
+        job = WatchJob(inputs, hub, cluster, _served(hub, settings))
+        Monitor(hub.drifted).start()
         notice(inputs.paths, hub.edited)
         hub.first_lists(FIRST_LISTS_SECONDS)
         follow(hub, job, stop)
