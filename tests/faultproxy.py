@@ -169,6 +169,21 @@ def before(work: Callable[[], object]) -> Fault:
     return act
 
 
+# --- faults of a watch ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """What becomes of one watch: a part of its bytes comes, as `change` makes them, then it is cut or silent.
+
+    after: bytes behind the head of the response; None: all of them.
+    """
+
+    after: int | None = None
+    silent: bool = False
+    change: Callable[[bytes], bytes] = bytes
+
+
 # --- the proxy -------------------------------------------------------------------------------------------------------
 
 
@@ -192,6 +207,7 @@ class Proxy:
     sent: int = 0
     """Bytes to the client, of heads and bodies."""
     _rules: list[_Rule] = field(default_factory=list)
+    _broken: list[Broken] = field(default_factory=list)
     _streams: set[asyncio.StreamWriter] = field(default_factory=set)
     _tasks: set[asyncio.Task[None] | None] = field(default_factory=set)
 
@@ -227,9 +243,15 @@ class Proxy:
         """The next requests whose path begins so get this instead."""
         self._rules.append(_Rule(fault, method, path, times))
 
+    def break_streams(self, *faults: Broken) -> None:
+        """Break all watches off; each of the next ones gets one of these faults."""
+        self._broken[:] = faults
+        self.cut_streams()
+
     def heal(self) -> None:
         """No request fails any more."""
         self._rules.clear()
+        self._broken.clear()
 
     def seen(self, method: str) -> list[str]:
         """The paths of all requests of a method."""
@@ -289,10 +311,16 @@ class Proxy:
         """Hand a watch on, byte by byte, until one side ends it or `cut_streams` does."""
         source = await upstream.send(request)
         self._streams.add(writer)
+        broken = self._broken.pop(0) if self._broken else Broken()
         try:
-            while data := await source.read(1 << 16):
-                writer.write(data)
+            writer.write(await source.readuntil(b"\r\n\r\n"))
+            left = broken.after
+            while left != 0 and (data := await source.read(1 << 16)):
+                writer.write(broken.change(data)[:left])
                 await writer.drain()
+                left = None if left is None else max(0, left - len(data))
+            if broken.silent:
+                await asyncio.sleep(HANG_SECONDS)
         finally:
             self._streams.discard(writer)
         return False
