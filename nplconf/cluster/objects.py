@@ -96,7 +96,7 @@ def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
         terminating=bool(metadata.get("deletionTimestamp")),
         containers_ended=_containers_ended(status),
         containers_ready=_condition(status, "ContainersReady").status == "True",
-        gated=any(_mapping(gate).get("conditionType") == GATE for gate in _list(spec.get("readinessGates"))),
+        gated=_has_gate(spec),
         condition=_condition(status, GATE) if spec.get("readinessGates") else None,
         ready=node is None and _is_true(status, "Ready"),
         version=_text(metadata.get("resourceVersion")),
@@ -172,8 +172,10 @@ def _pod_ips(status: Mapping[str, Any]) -> tuple[str, ...]:
 def _containers_ended(status: Mapping[str, Any]) -> bool:
     """Return whether all containers have terminated and no init container runs, as the kubelet reports."""
     states = [_mapping(_mapping(c).get("state")) for c in _list(status.get("containerStatuses"))]
+    if not states:
+        return False
     inits = [_mapping(_mapping(c).get("state")) for c in _list(status.get("initContainerStatuses"))]
-    return bool(states) and all("terminated" in s for s in states) and not any("running" in s for s in inits)
+    return all("terminated" in s for s in states) and not any("running" in s for s in inits)
 
 
 def _is_true(status: Mapping[str, Any], condition: str) -> bool:
@@ -184,17 +186,26 @@ def _is_true(status: Mapping[str, Any], condition: str) -> bool:
 
 def _condition(status: Mapping[str, Any], kind: str) -> Condition:
     """Return a condition; one without a status where the Pod does not have it."""
-    found = (_mapping(raw) for raw in _list(status.get("conditions")))
-    raw = next((raw for raw in found if raw.get("type") == kind), {})
-    return Condition(*(_text(raw.get(name)) for name in ("status", "reason", "message")))
+    for raw in map(_mapping, _list(status.get("conditions"))):
+        if raw.get("type") == kind:
+            return Condition(_text(raw.get("status")), _text(raw.get("reason")), _text(raw.get("message")))
+    return _NO_CONDITION
+
+
+_NO_CONDITION = Condition("")
+
+
+def _has_gate(spec: Mapping[str, Any]) -> bool:
+    gates = _list(spec.get("readinessGates"))
+    return bool(gates) and any(_mapping(gate).get("conditionType") == GATE for gate in gates)
 
 
 def _container_ports(spec: Mapping[str, Any], *, host_network: bool) -> Iterable[ContainerPort]:
     """Yield the ports of containers, then of sidecars, in the order of the manifest."""
-    containers = [_mapping(c) for c in _list(spec.get("containers"))]
-    inits = [_mapping(c) for c in _list(spec.get("initContainers"))]
-    sidecars = [c for c in inits if c.get("restartPolicy") == "Always"]
-    for container, sidecar in [*((c, False) for c in containers), *((c, True) for c in sidecars)]:
+    containers = [(_mapping(c), False) for c in _list(spec.get("containers"))]
+    if inits := _list(spec.get("initContainers")):
+        containers += [(c, True) for c in map(_mapping, inits) if c.get("restartPolicy") == "Always"]
+    for container, sidecar in containers:
         for raw in map(_mapping, _list(container.get("ports"))):
             if number := _port(raw.get("containerPort")):
                 yield ContainerPort(

@@ -9,7 +9,7 @@ from nplconf.desired.hints import claimed_ports
 from nplconf.desired.offers import Offer
 from nplconf.desired.pods import PortRequest, Site
 from nplconf.desired.ports import Previous
-from nplconf.desired.requests import EVERYBODY, Audience, Bound, Rest, requests
+from nplconf.desired.requests import EVERYBODY, EVERYTHING, Audience, Bound, Rest, requests
 from nplconf.desired.services import Selection, selecting
 from nplconf.desired.shapes import Shape
 from nplconf.desired.skips import Skips
@@ -61,12 +61,15 @@ def demand(
             continue
         namespace = pod.ref.namespace
         room = left.setdefault(namespace, len(port_range))
-        bound = Bound(min(room, (policy and policy.per_pod) or room), partial(known.ports, pod, offers))
-        asked = requests(pod, shape(tuple(offers), pod.ports), site, audience(namespace), bound)
+        most = min(room, (policy and policy.per_pod) or room)
+        wanted = shape(tuple(offers), pod.ports)
+        bound = EVERYTHING if wanted.size <= most else Bound(most, partial(known.ports, pod, offers))
+        asked = requests(pod, wanted, site, audience(namespace), bound)
         left[namespace] = max(0, room - asked.new)
         found.requests.extend(asked.requests)
-        found.rest.extend(asked.rest)
-        found.skips.add_in_order(asked.skipped)
+        if asked.rest or asked.skipped:
+            found.rest.extend(asked.rest)
+            found.skips.add_in_order(asked.skipped)
     return found
 
 

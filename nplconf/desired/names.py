@@ -1,6 +1,7 @@
 """Which names may go into a plan, and how those that may not are shown to a person."""
 
 import re
+from functools import lru_cache
 
 from nplconf.model import PodRef, ServicePort
 
@@ -11,6 +12,7 @@ _SHOWN = 253
 _PROTOCOLS = {"TCP": "tcp", "UDP": "udp"}
 
 
+@lru_cache(maxsize=1024)
 def label(name: str) -> bool:
     """True for what Kubernetes takes as the name of a namespace or a Service."""
     return _LABEL.fullmatch(name) is not None

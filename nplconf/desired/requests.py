@@ -4,7 +4,7 @@ The range has a thousand numbers, and a Service may ask for ten thousand ports o
 ports are expanded up to the numbers that can be had (`room`) and one more, whose refusal is that of all others.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import merge
 from typing import NamedTuple
@@ -40,6 +40,9 @@ class Bound(NamedTuple):
     known: Callable[[], Collection[int]] = frozenset
 
 
+EVERYTHING = Bound()
+
+
 class Rest(NamedTuple):
     """Ports that were not expanded. like: the port whose refusal is theirs; first: the first of them."""
 
@@ -49,18 +52,25 @@ class Rest(NamedTuple):
     like: PodPort
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
-    """new: how many numbers the requests need that were not known before."""
+class Requested(NamedTuple):
+    """What is asked of one Pod.
 
-    requests: tuple[PortRequest, ...] = ()
+    Attributes:
+        requests: What may be served.
+        skipped: What cannot be served.
+        rest: Ports that were not expanded.
+        new: How many node ports the requests need that the Pod did not have before.
+
+    """
+
+    requests: Sequence[PortRequest] = ()
     skipped: tuple[Skipped, ...] = ()
     rest: tuple[Rest, ...] = ()
     new: int = 0
 
 
 def requests(
-    pod: Pod, shape: Shape, site: Site, audience: Audience = EVERYBODY, bound: Bound | None = None
+    pod: Pod, shape: Shape, site: Site, audience: Audience = EVERYBODY, bound: Bound = EVERYTHING
 ) -> Requested:
     """Return the requests for what the Services that select a Pod ask of it, and what it cannot have.
 
@@ -72,14 +82,13 @@ def requests(
         bound: How far its ports are expanded.
 
     """
-    bound = bound or Bound()
     on_host = HOST_NETWORK if pod.host_network and not shape.host_ports else None
     if refused := unservable(pod) or on_host or audience.denied:
         return Requested(skipped=tuple(row for one in shape.asked for row in _of_all(pod, one, refused)))
     ways = {family: _way(pod, family, site, audience) for family in shape.families}
-    reached = tuple(family for family, way in ways.items() if not isinstance(way, Refusal))
-    if shape.is_plain and reached == shape.families and shape.size <= bound.room:  # as nearly all Pods
-        return Requested(tuple(_requests(pod, shape.places(reached), ways, shape.host_ports)), new=shape.ports)
+    if shape.is_plain and shape.size <= bound.room and not any(isinstance(way, Refusal) for way in ways.values()):
+        # as nearly all Pods
+        return Requested(_requests(pod, shape.places(shape.families), ways, shape.host_ports), new=shape.ports)
     return _requests_in_part(pod, shape, ways, audience, bound)
 
 
@@ -102,7 +111,7 @@ def _requests_in_part(
     for request in closed:
         skipped += unserved(request, audience.host_port or Refusal("", ""))
     return Requested(
-        requests=tuple(r for r in wanted if r not in closed) if closed else tuple(wanted),
+        requests=[request for request in wanted if request not in closed] if closed else wanted,
         skipped=tuple(skipped),
         rest=rest,
         new=chosen.new,
