@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Literal
 
-from nplconf.model import FAMILIES, Backend, Family, PortRange
+from nplconf.model import FAMILIES, PROTOCOLS, USUAL_PROTOCOLS, Backend, Family, PortRange, Protocol
 from nplconf.option import Option, described, row
 from nplconf.publish.annotation import Form
 from nplconf.publish.life import Terms
@@ -216,6 +216,13 @@ class Settings:
             "What writes the rules. auto detects it by kubelet and kube-proxy; nft and legacy mean the iptables ones.",
         ),
     )  # fmt: skip
+    sctp: bool = field(
+        default=False,
+        metadata=described(
+            SWITCH, _NODE, ("render", *DECIDE, "doctor", *FOLLOWED, "hold"),
+            "Map SCTP ports, too, and hold the range for SCTP. Load balancers such as AKO and F5 ignore the protocol.",
+        ),
+    )  # fmt: skip
     hold_socket: str = field(
         default="/run/nplconf/hold.sock",
         metadata=described(SOCKET, _NODE, (*NODE, *UNITS, "hold"), "Socket of the hold daemon."),
@@ -324,6 +331,11 @@ class Settings:
     # no option
     node_origin: str = ""
     """Where the node's name comes from when no option says it: "the host name" or "$NODE_NAME"."""
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """The protocols that are mapped."""
+        return PROTOCOLS if self.sctp else USUAL_PROTOCOLS
 
     @property
     def terms(self) -> Terms:

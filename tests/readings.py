@@ -1,5 +1,6 @@
 """A node as a run has read it and what is decided of it, both without a node."""
 
+from dataclasses import replace
 from typing import Any
 
 from worlds import NODE, RANGE, cluster, node
@@ -38,5 +39,5 @@ def observed(*live: PortMapping, state: State | None = None, **facts: object) ->
     return Observed(**(given | facts))
 
 
-def decided(*objects: Node | Pod | Service, on: Observed | None = None, **bounds: Any) -> Decision:
-    return decide(cluster(node(), *objects), on or observed(), SETTINGS, Bounds(**bounds))
+def decided(*objects: Node | Pod | Service, on: Observed | None = None, sctp: bool = False, **bounds: Any) -> Decision:
+    return decide(cluster(node(), *objects), on or observed(), replace(SETTINGS, sctp=sctp), Bounds(**bounds))

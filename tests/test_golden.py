@@ -1,9 +1,9 @@
 """Golden worlds: what goes in and what must come out, byte for byte, by pure code and on a real kernel.
 
 A directory of tests/golden is a world named by what it shows. In: cluster.yaml, and node.yaml where the node is not a
-new one (portRange, namespaceShare, taken numbers, bridges, and the rules that are there, as iptables-save prints them).
-Out: plan.yaml, the text for iptables-restore per family, the text for nft, the annotation of each Pod. On nftables the
-node has the same mappings in its table. `pytest --update-golden` writes what comes out.
+new one (portRange, namespaceShare, sctp, taken numbers, bridges, and the rules that are there, as iptables-save prints
+them). Out: plan.yaml, the text for iptables-restore per family, the text for nft, the annotation of each Pod. On
+nftables the node has the same mappings in its table. `pytest --update-golden` writes what comes out.
 """
 
 import contextlib
@@ -15,13 +15,14 @@ from typing import Any
 
 import pytest
 import yaml
+from holdstandin import standing_in
 from listings import listing
 from netns import BACKENDS, World, batch, inside, spaces, sysctl
 from shims import PROGRAMS, Call, Shims
 from worlds import NODE, annotations
 
 from nplconf.cluster.file.dump import FileCluster
-from nplconf.model import ANNOTATION, FAMILIES, Backend, Family, Holds, LiveRule, PortRange, Taken
+from nplconf.model import ANNOTATION, FAMILIES, PROTOCOLS, Backend, Family, Holds, LiveRule, PortRange, Taken
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
 from nplconf.rules.iptables import tree
@@ -53,6 +54,7 @@ class Given:
     bridges: dict[str, str]
     rules: dict[Family, str]
     namespace_share: int
+    sctp: bool
 
     @classmethod
     def load(cls, name: str) -> "Given":
@@ -61,7 +63,7 @@ class Given:
         first, last = data.get("portRange", str(DEFAULT_RANGE)).split("-")
         taken, bridges = tuple(data.get("taken", ())), data.get("bridges", {})
         ports, share = PortRange(int(first), int(last)), data.get("namespaceShare", 50)
-        return cls(GOLDEN / name, ports, taken, bridges, data.get("rules", {}), share)
+        return cls(GOLDEN / name, ports, taken, bridges, data.get("rules", {}), share, data.get("sctp", False))
 
     @property
     def cluster(self) -> Path:
@@ -87,7 +89,9 @@ class Given:
             found={family: read(self.rules.get(family, "")) for family in FAMILIES},
             unreadable={},
             leftovers={},
-            holds=Holds(True, (self.port_range,), tuple(Taken(number, "tcp") for number in self.taken)),
+            holds=Holds(
+                True, (self.port_range,), tuple(Taken(number, "tcp") for number in self.taken), protocols=PROTOCOLS
+            ),
             routes=tuple(Route(network, bridged=True) for network in self.bridges.values()),
         )
 
@@ -109,7 +113,7 @@ def came_out(given: Given) -> dict[str, str]:
 
 
 def decided(given: Given, observed: Observed) -> Decision:
-    settings = Settings(node=NODE, port_range=given.port_range, namespace_share=given.namespace_share)
+    settings = Settings(NODE, port_range=given.port_range, namespace_share=given.namespace_share, sctp=given.sctp)
     decision = decide(FileCluster([str(given.cluster)], None).snapshot(NODE), observed, settings)
     assert decision.blocked is None
     return decision
@@ -183,8 +187,9 @@ def test_a_real_kernel_gets_the_same_rules_and_then_no_more_changes(kernel: Worl
     assert kernel.shims is not None
     kernel.shims.forget()
 
-    with taken(kernel, given.taken):
-        options = ("--port-range", str(given.port_range), "--namespace-share", str(given.namespace_share))
+    with taken(kernel, given.taken), held(kernel, given):
+        sctp = ("--sctp",) if given.sctp else ()
+        options = ("--port-range", str(given.port_range), "--namespace-share", str(given.namespace_share), *sctp)
         applied = kernel.apply(*options)
         writes = [call for call in kernel.shims.seen() if writes_rules(call)]
         again = kernel.apply(*options)
@@ -208,6 +213,16 @@ def same_restores(kernel: World, given: Given, writes: Iterable[Call]) -> None:
     wanted = {family: (given.directory / f"restore-{family}.txt").read_text() for family in FAMILIES}
     programs = {"IPv4": f"iptables-{kernel.backend}-restore", "IPv6": f"ip6tables-{kernel.backend}-restore"}
     assert {call.line.split()[0]: call.text for call in writes} == {programs[f]: t for f, t in wanted.items() if t}
+
+
+@contextlib.contextmanager
+def held(kernel: World, given: Given) -> Iterator[None]:
+    """The range is held for SCTP, too, where the world needs it."""
+    with contextlib.ExitStack() as daemon:
+        if given.sctp:
+            daemon.enter_context(standing_in(kernel.directory / "hold.sock", given.port_range))
+            kernel.hold = True
+        yield
 
 
 @contextlib.contextmanager

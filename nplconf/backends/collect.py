@@ -5,7 +5,7 @@ connections to it may be open. Usually its annotation is `[]` by then, so that i
 listed as `withdrawn`. With `--withdraw-when gone` the address is still there.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import cast
 
 from nplconf.backends import lint
@@ -13,19 +13,22 @@ from nplconf.backends.model import Backend, Collected, ServiceBackends, Wanted, 
 from nplconf.backends.published import entries, pod_port
 from nplconf.desired.names import invalid_part, protocol_of, subdomain
 from nplconf.desired.services import select, selecting
-from nplconf.model import PROTOCOLS, ClusterState, Pod, Protocol, Service
+from nplconf.model import USUAL_PROTOCOLS, ClusterState, Pod, Protocol, Service
 from nplconf.publish import annotation
 from nplconf.publish.annotation import Entry
 
 
-def collect(cluster: ClusterState, wanted: Wanted | None = None) -> Collected:
+def collect(
+    cluster: ClusterState, wanted: Wanted | None = None, protocols: Collection[Protocol] = USUAL_PROTOCOLS
+) -> Collected:
     """Return the backends of all Services that ask for NodePortLocal, or of the one that is wanted.
 
     A wanted port that no Service has is there without backends, so that a configuration which names it stays valid.
+    protocols: those of the ports that are listed.
     """
     services = [s for s in cluster.services if wanted is None or s.key == wanted.key]
     selected = _selected(services, cluster.pods)
-    found = [row for service, pods in selected.values() for row in _rows(service, pods)]
+    found = [row for service, pods in selected.values() for row in _rows(service, pods, protocols)]
     if wanted and wanted.port:
         found = [row for row in found if row.port == wanted.port]
         found = found or [ServiceBackends(wanted.namespace, wanted.service, wanted.port, "tcp")]
@@ -53,9 +56,9 @@ def _living(pods: Iterable[Pod]) -> list[Pod]:
     return list(by_key.values())
 
 
-def _rows(service: Service, pods: Iterable[Pod]) -> Iterator[ServiceBackends]:
-    """Yield the Service's TCP and UDP ports with their backends, each once."""
-    ports = {(p.port, protocol_of(p)): p for p in service.ports if p.port and protocol_of(p) in PROTOCOLS}
+def _rows(service: Service, pods: Iterable[Pod], protocols: Collection[Protocol]) -> Iterator[ServiceBackends]:
+    """Yield the Service's ports with their backends, each once."""
+    ports = {(p.port, protocol_of(p)): p for p in service.ports if p.port and protocol_of(p) in protocols}
     for (number, protocol), port in ports.items():
         backends: list[Backend] = []
         withdrawn: list[Withdrawn] = []

@@ -16,7 +16,7 @@ def document(found: Collected) -> dict[str, Any]:
 
 def identifier(row: ServiceBackends) -> str:
     """Return a name for a Service port that load balancers accept. Names of Kubernetes have no `_`."""
-    return f"{row.namespace}_{row.service}_{row.port}" + ("_udp" if row.protocol == "udp" else "")
+    return f"{row.namespace}_{row.service}_{row.port}" + ("" if row.protocol == "tcp" else f"_{row.protocol}")
 
 
 def _service(row: ServiceBackends) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def haproxy(document: Document) -> str:
 
 
 def _haproxy(service: Mapping[str, Any]) -> str:
-    if service["protocol"] == "udp":
-        return f"\n# {service['id']} is left out: HAProxy does not balance UDP\n"
+    if service["protocol"] != "tcp":
+        return f"\n# {service['id']} is left out: HAProxy does not balance {service['protocol'].upper()}\n"
     lines = [f"\nbackend {service['id']}"]
     lines += [f"    server {b['name']} {host_port(b)} weight {b['weight']}" for b in service["backends"]]
     return "\n".join(lines) + "\n"
@@ -39,13 +39,15 @@ def nginx(document: Document) -> str:
 
 
 def _nginx(service: Mapping[str, Any]) -> str:
+    if service["protocol"] == "sctp":
+        return f"\n# {service['id']} is left out: nginx does not balance SCTP\n"
     servers = [f"server {host_port(b)}{' down' if b['draining'] else ''};" for b in service["backends"]]
     body = "".join(f"    {server}\n" for server in servers or [f"server {NOWHERE} down;"])
     return f"\nupstream {service['id']} {{\n{body}}}\n"
 
 
 def envoy(document: Document) -> str:
-    """Return a DiscoveryResponse with one ClusterLoadAssignment per port, for EDS from a file."""
+    """Return a DiscoveryResponse with one ClusterLoadAssignment per TCP or UDP port, for EDS from a file."""
     resources = [
         {
             "@type": "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
@@ -53,6 +55,7 @@ def envoy(document: Document) -> str:
             "endpoints": [{"lb_endpoints": [_envoy(backend, service["protocol"]) for backend in service["backends"]]}],
         }
         for service in document["services"]
+        if service["protocol"] != "sctp"  # Envoy has no such addresses
     ]
     version = f"{zlib.crc32(json.dumps(resources).encode()):08x}"
     return json.dumps({"version_info": version, "resources": resources}, indent=2) + "\n"
@@ -81,7 +84,7 @@ def prometheus(document: Document) -> str:
 
 
 def _prometheus(service: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    if service["protocol"] == "udp":
+    if service["protocol"] != "tcp":
         return
     for backend in service["backends"]:
         labels = {

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple, cast
 
 from nplconf.desired.names import protocol_of
-from nplconf.model import PROTOCOLS, ContainerPort, Protocol, Service, ServicePort
+from nplconf.model import USUAL_PROTOCOLS, ContainerPort, Protocol, Service, ServicePort
 
 
 class Target(NamedTuple):
@@ -26,17 +26,18 @@ Name = tuple[str, str]
 
 
 class Offer:
-    """A Service that asks, and its ports by kind, each sorted and once."""
+    """A Service that asks, and its ports by kind, each sorted and once. protocols: those that can be mapped."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, protocols: Collection[Protocol] = USUAL_PROTOCOLS) -> None:
         self.service = service
+        self.protocols = protocols
         self.key = service.key
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
         """The ports given by number."""
         found = {(port.target, protocol_of(port)) for port in self.service.ports if isinstance(port.target, int)}
-        return tuple(sorted(Target(*cast("Target", pair)) for pair in found if pair[1] in PROTOCOLS))
+        return tuple(sorted(Target(*cast("Target", pair)) for pair in found if pair[1] in self.protocols))
 
     @cached_property
     def target_set(self) -> frozenset[Target]:
@@ -49,7 +50,7 @@ class Offer:
         found = {
             (port.target, protocol_of(port)): port for port in self.service.ports if not isinstance(port.target, int)
         }
-        return {name: found[name] for name in sorted(found) if name[1] in PROTOCOLS}
+        return {name: found[name] for name in sorted(found) if name[1] in self.protocols}
 
     @cached_property
     def unsupported(self) -> tuple[ServicePort, ...]:
@@ -57,7 +58,7 @@ class Offer:
         found = {
             (isinstance(p.target, str), str(p.target).rjust(5), p.protocol): p
             for p in self.service.ports
-            if protocol_of(p) not in PROTOCOLS
+            if protocol_of(p) not in self.protocols
         }
         return tuple(found[place] for place in sorted(found))
 

@@ -14,6 +14,7 @@ from nplconf.desired.requests import unserved, why_not
 from nplconf.desired.services import Selection, select, selecting
 from nplconf.desired.shares import Share
 from nplconf.model import (
+    USUAL_PROTOCOLS,
     ClusterState,
     Family,
     Node,
@@ -22,6 +23,7 @@ from nplconf.model import (
     PodPort,
     PortMapping,
     PortRange,
+    Protocol,
     Skipped,
     Via,
     in_plan_order,
@@ -36,13 +38,14 @@ class Desired:
     """What the administrator decides.
 
     node_ips: addresses to advertise instead of the Node object's. namespace_share: how many percent of the range one
-    namespace may have.
+    namespace may have. protocols: those that can be mapped.
     """
 
     port_range: PortRange
     node_ips: Mapping[Family, str] = field(default_factory=dict, hash=False)
     policy: "Policy | None" = None
     namespace_share: int = 50
+    protocols: tuple[Protocol, ...] = USUAL_PROTOCOLS
 
 
 def find_node(cluster: ClusterState, name: str) -> Node | None:
@@ -52,7 +55,7 @@ def find_node(cluster: ClusterState, name: str) -> Node | None:
 
 def render(cluster: ClusterState, node: Node, settings: Desired, past: Previous) -> Plan:
     """What a node of the cluster is to have, and what it cannot have with the reasons."""
-    return _render(select(cluster.services), cluster.identity, node, cluster.pods, settings, past)
+    return _render(select(cluster.services, settings.protocols), cluster.identity, node, cluster.pods, settings, past)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Renderer:
 
 def each_node(cluster: ClusterState, settings: Desired) -> Iterator[Renderer]:
     """Every node, sorted by name, with what makes its plan as `render` does; each Service and Pod is read once."""
-    selection = select(cluster.services)
+    selection = select(cluster.services, settings.protocols)
     pods: dict[str, list[Pod]] = {}
     for pod in cluster.pods:
         pods.setdefault(pod.node, []).append(pod)
@@ -80,7 +83,11 @@ def unserved_reasons(cluster: ClusterState, node: Node, settings: Desired) -> Ca
     @cache
     def world() -> tuple[Selection, dict[str, Pod], Site]:
         here = running(cluster.pods, node.name)
-        return select(cluster.services), {pod.ref.key: pod for pod in here}, _site(node, settings, here)
+        return (
+            select(cluster.services, settings.protocols),
+            {pod.ref.key: pod for pod in here},
+            _site(node, settings, here),
+        )
 
     def why(row: PortMapping) -> str | None:
         selection, here, site = world()

@@ -169,7 +169,8 @@ def _unmappable(pod: Pod, asked: Asked) -> Iterator[Skipped]:
     """The ports that cannot be mapped on any address."""
     if unsupported := asked.offer.unsupported:
         first = unsupported[0]
-        refusal = Refusal("protocol-unsupported", f"{shown(first.protocol)} cannot be mapped, TCP and UDP can")
+        known = " and ".join(protocol.upper() for protocol in asked.offer.protocols)
+        refusal = Refusal("protocol-unsupported", f"{shown(first.protocol)} cannot be mapped, {known} can")
         yield _row(pod, asked.offer, _shown(pod, first), refusal, len(unsupported) - 1)
     if asked.unresolved:
         first = asked.first_unresolved()

@@ -1,12 +1,12 @@
 """Which Services ask for NodePortLocal, which of them select a Pod, and which numbers Services have for themselves."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from nplconf.desired.claims import Claim, of_services
 from nplconf.desired.names import label, protocol_of, shown
 from nplconf.desired.offers import Offer
-from nplconf.model import Pod, Service, Skipped
+from nplconf.model import USUAL_PROTOCOLS, Pod, Protocol, Service, Skipped
 
 _SERVED_TYPES = ("ClusterIP", "LoadBalancer")
 
@@ -28,14 +28,17 @@ class Selection:
     skipped: tuple[Skipped, ...]
 
 
-def select(services: Iterable[Service]) -> Selection:
-    """The Services that count: of a served type, with a selector and a valid name, and asking; the others' reasons."""
+def select(services: Iterable[Service], protocols: Collection[Protocol] = USUAL_PROTOCOLS) -> Selection:
+    """The Services that count: of a served type, with a selector and a valid name, and asking; the others' reasons.
+
+    protocols: those that can be mapped.
+    """
     services = tuple(services)
     asking = [s for s in services if s.enabled]
     refused = {id(s): reason for s in asking if (reason := _refusal(s))}
     served = [s for s in asking if s.selector and id(s) not in refused]
     skipped = (row for s in asking if id(s) in refused for row in _skipped(s, *refused[id(s)]))
-    return Selection(_by_trait(served), tuple(of_services(services)), tuple(skipped))
+    return Selection(_by_trait(served, protocols), tuple(of_services(services)), tuple(skipped))
 
 
 def selecting(selection: Selection, pod: Pod) -> list[Offer]:
@@ -49,14 +52,14 @@ def selecting(selection: Selection, pod: Pod) -> list[Offer]:
     return found
 
 
-def _by_trait(services: Sequence[Service]) -> dict[Trait, list[Offer]]:
+def _by_trait(services: Sequence[Service], protocols: Collection[Protocol]) -> dict[Trait, list[Offer]]:
     traits = [[(s.namespace, k, v) for k, v in sorted(s.selector.items())] for s in services]
     shared: dict[Trait, int] = {}
     for trait in (t for own in traits for t in own):
         shared[trait] = shared.get(trait, 0) + 1
     by_trait: dict[Trait, list[Offer]] = {}
     for service, own in zip(services, traits, strict=True):
-        by_trait.setdefault(min(own, key=lambda t: shared[t]), []).append(Offer(service))
+        by_trait.setdefault(min(own, key=lambda t: shared[t]), []).append(Offer(service, protocols))
     return by_trait
 
 

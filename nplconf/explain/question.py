@@ -94,7 +94,7 @@ def parse(text: str) -> What:
     """
     kind, *rest = text.split("/")
     match (kind.lower() if len(rest) > 1 or kind.lower() in _KINDS else kind, *rest):
-        case [("tcp" | "udp") as protocol, number]:
+        case [("tcp" | "udp" | "sctp") as protocol, number]:
             if _PORT.fullmatch(number) and int(number) < 65536:
                 return NodePort(protocol, int(number))
             raise ValueError(f"{number!r} is no port number")

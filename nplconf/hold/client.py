@@ -9,14 +9,14 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from nplconf.deadline import current
 from nplconf.hold import protocol
-from nplconf.model import PROTOCOLS, Holds, PortRange, Protocol, Taken
+from nplconf.hold.sockets import KINDS, supported
+from nplconf.model import USUAL_PROTOCOLS, Holds, PortRange, Protocol, Taken
 
 CREDENTIALS = struct.Struct("=iII")  # struct ucred: pid, uid, gid
-KINDS: dict[Protocol, int] = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 
 
 class _NoAnswer(Exception):  # noqa: N818 it never leaves this module
@@ -39,7 +39,7 @@ def ask(socket_path: str, port_range: PortRange, deadline: float = 5.0) -> Holds
     except (_NoAnswer, protocol.UnreadableAnswerError) as error:
         return Holds(available=False, message=f"hold daemon at {socket_path}: {error}")
     taken = tuple(one for one in answer.taken if one.number in port_range)
-    return Holds(available=True, ranges=(answer.port_range,), taken=taken)
+    return Holds(available=True, ranges=(answer.port_range,), taken=taken, protocols=answer.protocols)
 
 
 # --- asking ----------------------------------------------------------------------------------------------------------
@@ -96,19 +96,24 @@ def _left(until: float) -> float:
 # --- trying ----------------------------------------------------------------------------------------------------------
 
 
-def probe(port_range: PortRange) -> Holds:
+def probe(port_range: PortRange, protocols: Iterable[Protocol] = USUAL_PROTOCOLS) -> Holds:
     """Try to bind each port of a range now. No socket stays bound.
 
     Plain binds to the wildcard of both families, so that any other socket makes a port taken. 19 us per port.
+
+    Args:
+        port_range: The ports.
+        protocols: The protocols to try, where the kernel has sockets of them.
     """
     family, address = _wildcard()
+    known = tuple(protocol for protocol in protocols if protocol in USUAL_PROTOCOLS or supported(protocol))
     taken = tuple(
         Taken(number, protocol)
         for number in range(port_range.first, port_range.last + 1)
-        for protocol in PROTOCOLS
+        for protocol in known
         if not _can_be_bound(family, KINDS[protocol], (address, number))
     )
-    return Holds(available=True, ranges=(port_range,), taken=taken, probed=True)
+    return Holds(available=True, ranges=(port_range,), taken=taken, probed=True, protocols=known)
 
 
 def _wildcard() -> tuple[socket.AddressFamily, str]:
@@ -119,9 +124,9 @@ def _wildcard() -> tuple[socket.AddressFamily, str]:
     return socket.AF_INET, "0.0.0.0"  # noqa: S104 a foreign socket on any address makes a port taken
 
 
-def _can_be_bound(family: socket.AddressFamily, kind: int, at: tuple[str, int]) -> bool:
+def _can_be_bound(family: socket.AddressFamily, kind: tuple[int, int], at: tuple[str, int]) -> bool:
     try:
-        with socket.socket(family, kind) as sock:
+        with socket.socket(family, *kind) as sock:
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             sock.bind(at)

@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from nplconf.hold import listener as entrance
 from nplconf.hold import notify, protocol, store
 from nplconf.hold.sockets import Holding, make_room
 from nplconf.hold.store import Store
-from nplconf.model import PROTOCOLS, PortRange
+from nplconf.model import USUAL_PROTOCOLS, PortRange, Protocol
 
 PATIENCE = 2.0
 """Seconds that a client has, from connect to the last byte of the response."""
@@ -52,13 +52,19 @@ class FromKeeper(NamedTuple):
     lifeline: socket.socket
 
 
-def main(port_range: PortRange, socket_path: str, keeper: FromKeeper | None = None) -> int:
+def main(
+    port_range: PortRange,
+    socket_path: str,
+    keeper: FromKeeper | None = None,
+    protocols: Collection[Protocol] = USUAL_PROTOCOLS,
+) -> int:
     """Hold the range until SIGTERM or SIGINT, or until the keeper ends. Return the exit code.
 
     Args:
         port_range: The ports to hold.
         socket_path: Where clients connect.
         keeper: What a keeper passes; None without a keeper.
+        protocols: The protocols whose sockets are held.
 
     Raises:
         BadConfigError: The range exceeds the open-file limit, or the path is unusable.
@@ -66,12 +72,12 @@ def main(port_range: PortRange, socket_path: str, keeper: FromKeeper | None = No
         PermissionDeniedError: The process may not bind the sockets or write the path.
     """
     with stop_signals() as stop:
-        make_room(port_range, SPARE_FILES + (store.SPARE_FILES if keeper or notify.supervised() else 0))
+        make_room(port_range, SPARE_FILES + (store.SPARE_FILES if keeper or notify.supervised() else 0), protocols)
         inherited = keeper.inherited if keeper else notify.inherited()
         handed = [socket.socket(fileno=fd) for fd in inherited.fds if notify.listens(fd)]
         if not handed:
             entrance.refuse_second(socket_path)
-        holding = Holding(port_range)
+        holding = Holding(port_range, protocols)
         kept = _hold(holding, inherited.named(store.NAME))
         with handed[0] if handed else entrance.listening(socket_path) as listener:
             say(summary(holding))
@@ -133,8 +139,9 @@ def _taken_over(holding: Holding, returned: Sequence[int]) -> Store | None:
 
 def summary(holding: Holding) -> str:
     """Return one line: how many sockets are held, and the first ports that are not."""
-    sockets = len(PROTOCOLS) * len(holding.port_range)
+    sockets = len(holding.protocols) * len(holding.port_range)
     line = f"{holding.count()} of {sockets} sockets of {holding.port_range} held"
+    line += "".join(f"; {name} is not held: this kernel has no such sockets" for name in holding.unsupported)
     taken = [f"{number}/{name}" for number, name in holding.taken()]
     if not taken:
         return line
@@ -271,7 +278,8 @@ class Server:
             return protocol.not_understood()
         if new := self._holding.bind_missing():
             self._store(new)
-        return protocol.answer(self._holding.port_range, self._holding.count(), self._holding.taken())
+        held = self._holding
+        return protocol.answer(held.port_range, held.count(), held.taken(), held.protocols)
 
     def _store(self, new: Sequence[int]) -> None:
         """Store sockets that were bound late like the others, and log them."""

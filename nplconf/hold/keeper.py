@@ -26,7 +26,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 from nplconf.errors import NplconfError
@@ -34,7 +34,7 @@ from nplconf.hold import daemon, handover, store
 from nplconf.hold.handover import Goods
 from nplconf.hold.notify import Inherited
 from nplconf.hold.store import Store
-from nplconf.model import PortRange
+from nplconf.model import USUAL_PROTOCOLS, PortRange, Protocol
 
 PATIENCE = 10.0
 """Seconds for a successor to ask, and for a daemon to end."""
@@ -51,13 +51,19 @@ class Child(NamedTuple):
     lifeline: socket.socket
 
 
-def main(port_range: PortRange, socket_path: str, ready_file: str | None = None) -> int:
+def main(
+    port_range: PortRange,
+    socket_path: str,
+    ready_file: str | None = None,
+    protocols: Collection[Protocol] = USUAL_PROTOCOLS,
+) -> int:
     """Keep a daemon running until SIGTERM or SIGINT. Return the exit code.
 
     Args:
         port_range: The ports that the daemon holds.
         socket_path: Where the daemon listens.
         ready_file: This file exists while the daemon of this keeper answers.
+        protocols: The protocols whose sockets the daemon holds.
 
     Raises:
         BusyError: A predecessor runs and does not hand over.
@@ -65,7 +71,7 @@ def main(port_range: PortRange, socket_path: str, ready_file: str | None = None)
         PermissionDeniedError: The path is not writable.
     """
     with daemon.stop_signals() as stop:
-        keeper = Keeper(port_range, socket_path, ready_file)
+        keeper = Keeper(port_range, socket_path, ready_file, protocols)
         try:
             return keeper.run(stop)
         finally:
@@ -75,9 +81,12 @@ def main(port_range: PortRange, socket_path: str, ready_file: str | None = None)
 class Keeper:
     """One daemon, and the sockets that outlive it."""
 
-    def __init__(self, port_range: PortRange, socket_path: str, ready_file: str | None) -> None:
+    def __init__(
+        self, port_range: PortRange, socket_path: str, ready_file: str | None, protocols: Collection[Protocol]
+    ) -> None:
         """Take the sockets over from a predecessor, or make new ones."""
         self._range = port_range
+        self._protocols = protocols
         self._path = socket_path
         self._ready_file = ready_file
         self._say_ready(ready=False)
@@ -143,7 +152,7 @@ class Keeper:
                 sock.close()
             fds = tuple(sock.detach() for sock in self._goods[:1] + self._goods[2:4])
             given = daemon.FromKeeper(Inherited(fds, ("", store.NAME, store.NAME)), lifeline)
-            code = daemon.main(self._range, self._path, given)
+            code = daemon.main(self._range, self._path, given, self._protocols)
         except NplconfError as error:
             daemon.say(str(error))
             code = error.exit_code

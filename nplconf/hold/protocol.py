@@ -5,16 +5,17 @@ The request is `holds 1` (1 is the version). The response is JSON:
     {"version": 1, "range": {"first": 61000, "last": 62000}, "held": 2001,
      "taken": [{"number": 61005, "protocol": "tcp"}]}
 
-A port of the range that is not in `taken` is held for TCP and UDP. `held` counts sockets. The response to any other
-request is `{"version": 1, "error": "..."}`. The daemon writes the JSON by hand, since it has only numbers and fixed
-words. Only a client imports `json`.
+A port of the range that is not in `taken` is held for TCP and UDP. A daemon that also holds SCTP adds the key
+`"protocols": ["tcp", "udp", "sctp"]`. `held` counts sockets. The response to any other request is
+`{"version": 1, "error": "..."}`. The daemon writes the JSON by hand, since it has only numbers and fixed words. Only a
+client imports `json`.
 """
 
 import os
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from nplconf.model import PROTOCOLS, PortRange, Taken
+from nplconf.model import PROTOCOLS, USUAL_PROTOCOLS, PortRange, Protocol, Taken
 
 VERSION = 1
 QUESTION = b"holds %d" % VERSION
@@ -39,14 +40,22 @@ class Answer(NamedTuple):
 
     port_range: PortRange
     taken: tuple[Taken, ...]
+    protocols: tuple[Protocol, ...] = USUAL_PROTOCOLS
 
 
-def answer(port_range: PortRange, held: int, taken: Iterable[tuple[int, str]]) -> bytes:
+def answer(
+    port_range: PortRange,
+    held: int,
+    taken: Iterable[tuple[int, str]],
+    protocols: tuple[Protocol, ...] = USUAL_PROTOCOLS,
+) -> bytes:
     """Return the response as one line."""
     entries = ", ".join(f'{{"number": {number}, "protocol": "{protocol}"}}' for number, protocol in taken)
+    names = ", ".join(f'"{protocol}"' for protocol in protocols)
+    known = f', "protocols": [{names}]' if protocols != USUAL_PROTOCOLS else ""
     text = (
         f'{{"version": {VERSION}, "range": {{"first": {port_range.first}, "last": {port_range.last}}}, '
-        f'"held": {held}, "taken": [{entries}]}}\n'
+        f'"held": {held}, "taken": [{entries}]{known}}}\n'
     )
     return text.encode("ascii")
 
@@ -72,7 +81,8 @@ def read(line: bytes) -> Answer:
         raise UnreadableAnswerError(f"it does not understand the question: restart {daemon()}")
     try:
         held = _port_range(data["range"])
-        return Answer(held, tuple(_taken(entry, held) for entry in data["taken"]))
+        taken = tuple(_taken(entry, held) for entry in data["taken"])
+        return Answer(held, taken, _protocols(data.get("protocols", list(USUAL_PROTOCOLS))))
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableAnswerError(_NOT_UNDERSTOOD) from error
 
@@ -91,6 +101,10 @@ def _port_range(value: Any) -> PortRange:
     if held.first > held.last:
         raise ValueError("no range")
     return held
+
+
+def _protocols(value: Any) -> tuple[Protocol, ...]:
+    return tuple(protocol for protocol in PROTOCOLS if protocol in list(value))
 
 
 def _taken(value: Any, held: PortRange) -> Taken:

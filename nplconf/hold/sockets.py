@@ -1,5 +1,8 @@
 """The sockets of a port range: for each port one TCP and one UDP socket, bound to the wildcard.
 
+With `--sctp` each port also has an SCTP socket, if the kernel has such sockets: one-to-one style, bound, not listening.
+The kernel answers an INIT with ABORT.
+
 - Dual stack (`::` with V6ONLY 0): both families in one socket. 0.0.0.0 if IPv6 is off.
 - TCP does not listen: the kernel answers clients with RST at once. A listening socket would complete the handshake.
 - UDP is bound to the device lo *after* bind(): the kernel looks for conflicts only at bind(), so a foreign socket
@@ -28,7 +31,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 from nplconf.errors import BadConfigError, PermissionDeniedError
-from nplconf.model import PROTOCOLS, PortRange, Protocol
+from nplconf.model import USUAL_PROTOCOLS, PortRange, Protocol
 
 LOOPBACK_DEVICE = b"lo"
 IPV6_FREEBIND = 78  # not in the socket module
@@ -37,10 +40,12 @@ UNUSED = ((socket.AF_INET, "127.83.78.80"), (socket.AF_INET6, "100::4e50"))
 socket has the wildcard.
 """
 TIME_WAIT = b"06"
-PROTOCOL_OF: dict[tuple[int, int], Protocol] = {
-    (socket.SOCK_STREAM, socket.IPPROTO_TCP): "tcp",
-    (socket.SOCK_DGRAM, socket.IPPROTO_UDP): "udp",
+KINDS: dict[Protocol, tuple[int, int]] = {
+    "tcp": (socket.SOCK_STREAM, socket.IPPROTO_TCP),
+    "udp": (socket.SOCK_DGRAM, socket.IPPROTO_UDP),
+    "sctp": (socket.SOCK_STREAM, socket.IPPROTO_SCTP),
 }
+"""The type and the number of each protocol's sockets."""
 SO_NETNS_COOKIE = 71  # Linux 5.14; not in the socket module
 NONE = -1
 """No file descriptor."""
@@ -79,14 +84,23 @@ def wildcard() -> Wildcard:
             return Wildcard("0.0.0.0", socket.AF_INET, namespace_of(sock))  # noqa: S104
 
 
-def make_room(port_range: PortRange, spare: int) -> None:
+def supported(protocol: Protocol) -> bool:
+    """Return whether this kernel has sockets of a protocol. The call loads the kernel module if there is one."""
+    try:
+        socket.socket(socket.AF_INET, *KINDS[protocol]).close()
+    except OSError:
+        return False
+    return True
+
+
+def make_room(port_range: PortRange, spare: int, protocols: Collection[Protocol] = USUAL_PROTOCOLS) -> None:
     """Raise the soft limit of open files to what the range needs and `spare` more.
 
     Raises:
         BadConfigError: The hard limit is lower.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = len(PROTOCOLS) * len(port_range) + spare
+    needed = len(protocols) * len(port_range) + spare
     if resource.RLIM_INFINITY != hard < needed:
         raise BadConfigError(
             f"port range {port_range} needs {needed} open files, and the limit of this process is {hard}: "
@@ -96,11 +110,11 @@ def make_room(port_range: PortRange, spare: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _bound(kind: int, number: int, at: Wildcard, *, reuse: bool = False) -> socket.socket | None:
-    """Return a socket bound to a port; None if it cannot be bound."""
+def _bound(protocol: Protocol, number: int, at: Wildcard, *, reuse: bool = False) -> socket.socket | None:
+    """Return a socket of a protocol bound to a port; None if it cannot be bound."""
     with contextlib.ExitStack() as undo:
         try:
-            sock = undo.enter_context(socket.socket(at.family, kind))
+            sock = undo.enter_context(socket.socket(at.family, *KINDS[protocol]))
             if at.family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             if reuse:
@@ -120,7 +134,7 @@ def _udp(number: int, at: Wildcard) -> int:
     Raises:
         PermissionDeniedError: The kernel (before 5.7) requires CAP_NET_RAW for SO_BINDTODEVICE.
     """
-    sock = _bound(socket.SOCK_DGRAM, number, at)
+    sock = _bound("udp", number, at)
     if sock is None:
         return NONE
     try:
@@ -133,9 +147,9 @@ def _udp(number: int, at: Wildcard) -> int:
     return sock.detach()
 
 
-def _tcp(number: int, at: Wildcard) -> int:
-    """Return the fd of a TCP socket that holds a port; NONE if it cannot be bound."""
-    sock = _bound(socket.SOCK_STREAM, number, at)
+def _stream(protocol: Protocol, number: int, at: Wildcard) -> int:
+    """Return the fd of a TCP or SCTP socket that holds a port; NONE if it cannot be bound."""
+    sock = _bound(protocol, number, at)
     return NONE if sock is None else sock.detach()
 
 
@@ -176,7 +190,7 @@ def _beside_time_wait(numbers: Collection[int], at: Wildcard) -> dict[int, int]:
     had = {
         number: sock
         for number in numbers
-        if _has_no_wildcard(number) and (sock := _bound(socket.SOCK_STREAM, number, at, reuse=True))
+        if _has_no_wildcard(number) and (sock := _bound("tcp", number, at, reuse=True))
     }
     states = _states(had) if had else {}
     for number in [number for number in had if states.get(number) != {TIME_WAIT}]:
@@ -202,7 +216,7 @@ def identify(fd: int, at: Wildcard) -> Identity | None:
 
 
 def _identity(sock: socket.socket, at: Wildcard) -> Identity | None:
-    protocol = PROTOCOL_OF.get((sock.type, sock.proto))
+    protocol = next((name for name, kind in KINDS.items() if kind == (sock.type, sock.proto)), None)
     address, number, *_ = sock.getsockname() if sock.family == at.family else ("", 0)
     if protocol is None or address != at.address or namespace_of(sock) != at.namespace:
         return None
@@ -238,13 +252,32 @@ def _has_peer(sock: socket.socket) -> bool:
 class Holding:
     """The sockets of one range as file descriptors (a socket object takes more memory than the socket).
 
-    They are held until `close`, or until the process ends.
+    They are held until `close`, or until the process ends. A protocol that the kernel has no sockets of is held as soon
+    as `bind_missing` finds that it has them.
     """
 
-    def __init__(self, port_range: PortRange) -> None:
+    def __init__(self, port_range: PortRange, protocols: Collection[Protocol] = USUAL_PROTOCOLS) -> None:
         self.port_range = port_range
         self.at = wildcard()
-        self._fds = {protocol: array("i", [NONE]) * len(port_range) for protocol in PROTOCOLS}
+        self._fds = {protocol: array("i", [NONE]) * len(port_range) for protocol in USUAL_PROTOCOLS}
+        self._awaited = [protocol for protocol in protocols if protocol not in USUAL_PROTOCOLS]
+        self._await()
+
+    def _await(self) -> None:
+        """Hold the protocols, too, that the kernel has sockets of since the last question."""
+        for protocol in [protocol for protocol in self._awaited if supported(protocol)]:
+            self._fds[protocol] = array("i", [NONE]) * len(self.port_range)
+            self._awaited.remove(protocol)
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """Those whose sockets are held."""
+        return tuple(self._fds)
+
+    @property
+    def unsupported(self) -> tuple[Protocol, ...]:
+        """Those that are to be held, and of which the kernel has no sockets."""
+        return tuple(self._awaited)
 
     def missing(self, protocol: Protocol) -> list[int]:
         """Return the ports without a socket of this protocol, ascending."""
@@ -253,16 +286,18 @@ class Holding:
 
     def taken(self) -> list[Identity]:
         """Return all ports and protocols that are not held, ascending."""
-        return sorted(Identity(number, protocol) for protocol in PROTOCOLS for number in self.missing(protocol))
+        return sorted(Identity(number, protocol) for protocol in self._fds for number in self.missing(protocol))
 
     def count(self) -> int:
-        """Return how many sockets are held. A complete range has two per port."""
+        """Return how many sockets are held. A complete range has one per port and protocol."""
         return sum(len(fds) - fds.count(NONE) for fds in self._fds.values())
 
     def bind_missing(self) -> list[int]:
         """Try to bind everything that is missing. Return the fds of the new sockets."""
+        self._await()
         new = [self._put(number, "udp", _udp(number, self.at)) for number in self.missing("udp")]
-        new += [self._put(number, "tcp", _tcp(number, self.at)) for number in self.missing("tcp")]
+        for protocol in [protocol for protocol in self._fds if protocol != "udp"]:
+            new += [self._put(n, protocol, _stream(protocol, n, self.at)) for n in self.missing(protocol)]
         closing = _beside_time_wait(self.missing("tcp"), self.at)
         new += [self._put(number, "tcp", fd) for number, fd in closing.items()]
         return [fd for fd in new if fd >= 0]
@@ -273,7 +308,8 @@ class Holding:
 
     def _adopt(self, fd: int) -> bool:
         identity = identify(fd, self.at)
-        if identity and identity.number in self.port_range and self._get(*identity) == NONE:
+        known = identity and identity.number in self.port_range and identity.protocol in self._fds
+        if identity and known and self._get(*identity) == NONE:
             self._put(*identity, fd)
             return True
         os.close(fd)

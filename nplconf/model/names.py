@@ -11,12 +11,14 @@ ENABLED = ANNOTATION + "/enabled"
 """The Service annotation that selects, when its value is exactly "true"."""
 
 Family = Literal["IPv4", "IPv6"]
-Protocol = Literal["tcp", "udp"]
+Protocol = Literal["tcp", "udp", "sctp"]
 Via = Literal["dnat", "hostPort"]
 IptablesKind = Literal["nft", "legacy"]
 Backend = Literal["iptables-nft", "iptables-legacy", "nftables"]
 FAMILIES: tuple[Family, ...] = ("IPv4", "IPv6")
-PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
+PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp", "sctp")
+USUAL_PROTOCOLS: tuple[Protocol, ...] = ("tcp", "udp")
+"""The protocols that are mapped without `--sctp`."""
 
 
 class PodPort(NamedTuple):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from nplconf.model.names import PortRange, Protocol
+from nplconf.model.names import USUAL_PROTOCOLS, PortRange, Protocol
 from nplconf.model.plan import RuleKey
 
 
@@ -36,6 +36,7 @@ class Holds:
         taken: Ports in these ranges that it could not bind.
         message: Why it is not available.
         probed: The ports were bound by this run (`--no-hold`), and there is no daemon.
+        protocols: The protocols whose sockets are held.
 
     """
 
@@ -44,6 +45,7 @@ class Holds:
     taken: tuple[Taken, ...] = ()
     message: str = ""
     probed: bool = False
+    protocols: tuple[Protocol, ...] = USUAL_PROTOCOLS
 
 
 class MasqueradeSource(NamedTuple):

@@ -1,4 +1,4 @@
-"""Conntrack over netlink: list UDP entries by their original destination port, delete them by exact tuple.
+"""Conntrack over netlink: list entries of one protocol by their original destination port, delete them by exact tuple.
 
 Rejected alternatives: `conntrack -D` lists the whole table for every deletion, and pyroute2 takes 180 ms to import.
 `nplconf.node.conntrack` has the figures.
@@ -34,7 +34,7 @@ BATCH = 100
 
 
 class Entry(NamedTuple):
-    """A UDP flow of zone 0. Addresses are in network byte order.
+    """A flow of zone 0. Addresses are in network byte order.
 
     Attributes:
         exact: The attributes that identify this entry alone: its original tuple as the kernel wrote it, and its ID.
@@ -73,8 +73,8 @@ class ConntrackTable:
         """Close the socket."""
         self._sock.close()
 
-    def udp_to(self, numbers: Collection[int]) -> Iterator[Entry]:
-        """Yield the UDP entries of zone 0 whose original destination port is one of `numbers`.
+    def flows_to(self, numbers: Collection[int], protocol: int = socket.IPPROTO_UDP) -> Iterator[Entry]:
+        """Yield the entries of a protocol and of zone 0 whose original destination port is one of `numbers`.
 
         The whole table is listed once. The kernel leaves out other protocols and, for a single port, other ports.
         Before Linux 5.8 it lists everything.
@@ -82,11 +82,11 @@ class ConntrackTable:
         (only,) = numbers if len(numbers) == 1 else (None,)
         keys = frozenset(DST_PORT_HEADER + number.to_bytes(2, "big") for number in numbers)
         at = DST_PORT_AT[self._family]
-        self._send([self._message(GET, REQUEST | DUMP, _udp_filter(only))])
+        self._send([self._message(GET, REQUEST | DUMP, _filter(only, protocol))])
         for message in self._answers():
             key = message[at : at + 6]
             if key in keys or not key.startswith(DST_PORT_HEADER):
-                entry = _entry(message, self._family)
+                entry = _entry(message, self._family, protocol)
                 if entry and entry.port in numbers:
                     yield entry
 
@@ -155,14 +155,14 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return ATTRIBUTE.pack(ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def _udp_filter(number: int | None) -> bytes:
-    """Return the attributes that make the kernel list UDP only, and only this destination port if there is one."""
-    protocol = _attribute(PROTO_NUM, bytes([socket.IPPROTO_UDP]))
+def _filter(number: int | None, protocol: int) -> bytes:
+    """Return the attributes that make the kernel list one protocol only, and one destination port if there is one."""
+    wanted = _attribute(PROTO_NUM, bytes([protocol]))
     flags = BY_PROTO
     if number is not None:
-        protocol += _attribute(PROTO_DST_PORT, number.to_bytes(2, "big"))
+        wanted += _attribute(PROTO_DST_PORT, number.to_bytes(2, "big"))
         flags |= BY_DST_PORT
-    original = _attribute(TUPLE_PROTO | NESTED, protocol)
+    original = _attribute(TUPLE_PROTO | NESTED, wanted)
     compared = _attribute(FILTER_ORIG_FLAGS, struct.pack("=I", flags))
     compared += _attribute(FILTER_REPLY_FLAGS, struct.pack("=I", 0))
     return _attribute(TUPLE_ORIG | NESTED, original) + _attribute(FILTER | NESTED, compared)
@@ -181,12 +181,12 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return values
 
 
-def _entry(message: bytes, family: socket.AddressFamily) -> Entry | None:
-    """Parse a listed message. None if it is not UDP or not of zone 0."""
+def _entry(message: bytes, family: socket.AddressFamily, protocol: int) -> Entry | None:
+    """Parse a listed message. None if it is of another protocol or not of zone 0."""
     values = attributes(message[PREFIX:])
     original = attributes(values[TUPLE_ORIG])
-    protocol = attributes(original[TUPLE_PROTO])
-    if protocol[PROTO_NUM] != bytes([socket.IPPROTO_UDP]) or ZONE in values or TUPLE_ZONE in original:
+    ports = attributes(original[TUPLE_PROTO])
+    if ports[PROTO_NUM] != bytes([protocol]) or ZONE in values or TUPLE_ZONE in original:
         return None
     reply = attributes(values[TUPLE_REPLY])
     source, destination = IP_SRC_DST[family]
@@ -194,6 +194,6 @@ def _entry(message: bytes, family: socket.AddressFamily) -> Entry | None:
     return Entry(
         exact=_attribute(TUPLE_ORIG | NESTED, values[TUPLE_ORIG]) + _attribute(ID, values[ID]),
         destination=attributes(original[TUPLE_IP])[destination],
-        port=int.from_bytes(protocol[PROTO_DST_PORT], "big"),
+        port=int.from_bytes(ports[PROTO_DST_PORT], "big"),
         answered_by=(attributes(reply[TUPLE_IP])[source], int.from_bytes(answering_port, "big")),
     )

@@ -71,8 +71,13 @@ class LinuxNode:
     def holds(self) -> Holds:
         """See `Node`. The processes of taken ports are looked up in /proc, unless there are too many to read."""
         wanted: PortRange = self.settings.port_range
-        found = holds.probe(wanted) if self.settings.no_hold else holds.ask(self.settings.hold_socket, wanted)
+        found = self._asked(wanted)
         return owners.named(found, {t.number for t in found.taken}) if 0 < len(found.taken) <= NAMED else found
+
+    def _asked(self, wanted: PortRange) -> Holds:
+        if self.settings.no_hold:
+            return holds.probe(wanted, self.settings.protocols)
+        return holds.ask(self.settings.hold_socket, wanted)
 
     def routes(self) -> Routes:
         """See `Node`."""

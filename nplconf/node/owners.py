@@ -15,7 +15,8 @@ from dataclasses import replace
 
 from nplconf.model import Holds, Protocol, Taken
 
-TABLES: Mapping[Protocol, tuple[str, ...]] = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6")}
+TABLES: Mapping[Protocol, tuple[str, ...]] = {"tcp": ("tcp", "tcp6"), "udp": ("udp", "udp6"), "sctp": ()}
+"""The files below /proc/self/net that list sockets of a protocol. Those of SCTP have another form and are not read."""
 LISTEN = "0A"
 CLOSING = "a closed connection (TIME_WAIT)"
 

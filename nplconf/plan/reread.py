@@ -48,7 +48,7 @@ _HEAD = re.compile(
 _ADDRESS = re.compile(r'(IPv4|IPv6): "?([0-9a-f.:]+)"?')
 _ROW = re.compile(
     rf"    - nodePort: (?P<number>{_NUMBER})\n"
-    r"      protocol: (?P<protocol>tcp|udp)\n"
+    r"      protocol: (?P<protocol>tcp|udp|sctp)\n"
     r"      ipFamily: (?P<family>IPv4|IPv6)\n"
     rf"      nodeIP: {_text('node_ip', '[0-9a-f.:]+')}\n"
     rf"      pod: \{{namespace: {_text('namespace', _LABEL)},"

@@ -4,13 +4,14 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import combinations
 from typing import Any, NamedTuple
 
 from nplconf.model import FAMILIES, PROTOCOLS, Family, PortMapping, Protocol
 
 
 class Entry(NamedTuple):
-    """One published mapping. Entries sort in the annotation's order: podPort, IPv4 before IPv6, tcp before udp."""
+    """One published mapping. Entries sort in the annotation's order: podPort, IPv4 before IPv6, sctp, tcp, udp."""
 
     pod_port: int
     family: Family
@@ -23,7 +24,7 @@ class Form(NamedTuple):
     """How annotations are written.
 
     Attributes:
-        merged: TCP and UDP of one podPort become one entry. AKO and F5 would create the same pool member twice from
+        merged: All protocols of one podPort become one entry. AKO and F5 would create the same pool member twice from
             two.
         empty: An annotation without entries is `[]`. If the key is removed, AKO ignores the Pod and keeps its
             members.
@@ -83,10 +84,12 @@ def _rows(found: tuple[Entry, ...], *, merged: bool) -> Iterator[str]:
         yield from (_row(one, protocols="") for one in found)
         return
     there = set(found) if merged else set()
+    used = {one.protocol for one in found}
+    known = [protocol for protocol in PROTOCOLS if protocol in used]
     for one in found:
-        twin = one._replace(protocol="udp" if one.protocol == "tcp" else "tcp") in there
-        if one.protocol == "tcp" or not twin:
-            yield _row(one, protocols=',"protocols":["tcp","udp"]' if twin else "")
+        together = [p for p in known if p == one.protocol or one._replace(protocol=p) in there]
+        if one.protocol == together[0]:
+            yield _row(one, protocols=_LISTED.get(tuple(together), ""))
 
 
 def _row(e: Entry, protocols: str) -> str:
@@ -96,6 +99,12 @@ def _row(e: Entry, protocols: str) -> str:
     )
 
 
+_LISTED = {
+    together: f',"protocols":{json.dumps(together, separators=(",", ":"))}'
+    for size in (2, 3)
+    for together in combinations(PROTOCOLS, size)
+}
+"""The last key of an entry for several protocols."""
 _quoted = cache(json.dumps)
 """Cached: there are at most two addresses in ten thousand entries."""
 

@@ -16,7 +16,7 @@ Known = Mapping[str, Sequence[Any]]
 """What was read of a table: "chain NAME" -> the expressions of each rule; "set NAME", "map NAME" -> its elements."""
 DEPTH = 8
 _WORDS: Mapping[Family, str] = {"IPv4": "ip", "IPv6": "ip6"}
-_PROTOCOLS = {6: "tcp", 17: "udp", "tcp": "tcp", "udp": "udp"}
+_PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp", "tcp": "tcp", "udp": "udp", "sctp": "sctp"}
 _NO_CONDITION = frozenset(("counter", "log", "comment", "mangle", "notrack", "meta", "ct helper", "quota", "flow"))
 _TRANSLATES = ("dnat", "redirect", "drop", "reject")
 _OUT_DEVICE = ({"key": "oif"}, {"key": "oifname"})
@@ -215,7 +215,7 @@ def _bare(element: Any) -> Any:
 def _narrowed(reach: Reach, left: Mapping[str, Any], value: Any, family: Family, *, negated: bool) -> Reach | None:
     payload, meta = left.get("payload") or {}, (left.get("meta") or {}).get("key")
     protocol, field = payload.get("protocol"), payload.get("field")
-    if field == "dport" and protocol in ("tcp", "udp", "th"):
+    if field == "dport" and protocol in ("tcp", "udp", "sctp", "th"):
         return _port(reach if protocol == "th" else only(reach, protocol), value, negated=negated)
     if field == "daddr":
         return _address(reach, value, negated=negated) if protocol == _WORDS[family] else None

@@ -9,7 +9,19 @@ from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from nplconf.desired.ports import Previous
-from nplconf.model import Change, Failure, Family, Plan, Pod, PodPort, PodRef, PortMapping, Protocol, RuleKey
+from nplconf.model import (
+    PROTOCOLS,
+    Change,
+    Failure,
+    Family,
+    Plan,
+    Pod,
+    PodPort,
+    PodRef,
+    PortMapping,
+    Protocol,
+    RuleKey,
+)
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import NOBODY
 from nplconf.publish import annotation
@@ -52,7 +64,7 @@ def numbers(left: Antrea, pods: Iterable[Pod]) -> dict[PodPort, int]:
     """Return who has which number by the chains: of several, that for TCP before UDP, IPv4 before IPv6, the lowest."""
     owners = _owners(pods) if left.chains else {}
     found: dict[PodPort, int] = {}
-    for rule in sorted(left.rules, key=lambda r: (r.protocol, r.family, r.number)):
+    for rule in sorted(left.rules, key=lambda r: (PROTOCOLS.index(r.protocol), r.family, r.number)):
         if pod := owners.get(rule.address):
             found.setdefault(PodPort(pod.key, rule.port), rule.number)
     return found

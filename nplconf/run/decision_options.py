@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from nplconf import model
 from nplconf.model import Family, PortRange
 from nplconf.publish.annotation import Form
 from nplconf.publish.life import Terms
@@ -38,6 +39,10 @@ class Options(Protocol):
     @property
     def namespace_share(self) -> int:
         """Percent of the port range that one namespace may have."""
+
+    @property
+    def protocols(self) -> tuple[model.Protocol, ...]:
+        """The protocols that are mapped."""
 
     @property
     def cool_down(self) -> int:

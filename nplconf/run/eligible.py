@@ -48,13 +48,14 @@ def _held(
     """Return the rows whose port is held, and a failure for each other one.
 
     If the daemon holds no port of the range, nobody can say which port is safe. Then only rows that are live already
-    are eligible, and no new one.
+    are eligible, and no new one. The same holds for each protocol that the daemon does not hold.
     """
     ports = usable(holds, options)
-    before = set() if ports else {(m.key, m.owner) for m in live}
+    before = {(m.key, m.owner) for m in live if not ports or m.protocol not in holds.protocols}
     found, failures = [], []
     for row in rows:
-        if row.via == "hostPort" or (row.node_port in ports if ports else (row.key, row.owner) in before):
+        is_held = row.node_port in ports and row.protocol in holds.protocols
+        if row.via == "hostPort" or is_held or (row.key, row.owner) in before:
             found.append(row)
         else:
             failures.append(Failure("hold", row.subject, _not_held(row, holds, options), refused=bool(ports)))
@@ -64,6 +65,9 @@ def _held(
 def _not_held(row: PortMapping, holds: Holds, options: Options) -> str:
     if not holds.available:
         return f"number {row.node_port} is not let in: {holds.message}"
+    if row.protocol not in holds.protocols:
+        why = f"this kernel has no {row.protocol.upper()} sockets, or the hold daemon runs without --{row.protocol}"
+        return f"number {row.node_port} is not held for {row.protocol}: {why}; nplconf doctor says which"
     taken = [t for t in holds.taken if t.number == row.node_port]
     if taken:
         return f"number {row.node_port} is taken by {next((t.by for t in taken if t.by), 'an unknown process')}"

@@ -71,7 +71,8 @@ def target(
         reserved: Their ports.
 
     """
-    wanted = Desired(inputs.options.port_range, used.overrides, bounds.policy, inputs.options.namespace_share)
+    options = inputs.options
+    wanted = Desired(options.port_range, used.overrides, bounds.policy, options.namespace_share, options.protocols)
     if bounds.plan is None:
         return _of_services(cluster, used, inputs, wanted, stay, reserved)
     resolved = resolve(bounds.plan, cluster, used.node, replace(wanted, policy=None), exact=bounds.exact)

@@ -66,7 +66,8 @@ def verify(decision: Decision, observed: Observed, pods: Sequence[Pod] | None, *
     def hold(mapping: PortMapping) -> Fact:
         if no_hold or mapping.via == "hostPort":
             return "na"
-        return "ok" if mapping.node_port in ports else "missing"
+        is_held = mapping.node_port in ports and mapping.protocol in observed.holds.protocols
+        return "ok" if is_held else "missing"
 
     def annotated(mapping: PortMapping) -> Fact:
         if pods is None:

@@ -9,7 +9,7 @@ import worlds
 
 from nplconf.backends.collect import collect
 from nplconf.backends.model import Collected, Wanted
-from nplconf.model import ClusterState, ContainerPort, Pod, Service
+from nplconf.model import PROTOCOLS, ClusterState, ContainerPort, Pod, Service
 
 
 def entry(number: int, pod_port: int = 8080, ip: str = "10.10.10.10", protocol: str = "tcp") -> dict[str, object]:
@@ -121,3 +121,11 @@ def test_the_order_of_the_cluster_does_not_matter() -> None:
     for seed in range(5):
         random.Random(seed).shuffle(objects)
         assert collect(worlds.cluster(*objects)) == expected
+
+
+def test_sctp_ports_are_listed_where_they_are_switched_on() -> None:
+    cluster = worlds.cluster(worlds.service(ports=[(8080, "SCTP")]), pod("web-0", entry(61001, protocol="sctp")))
+    assert collect(cluster).services == ()
+    found = collect(cluster, protocols=PROTOCOLS)
+    assert [row.protocol for row in found.services] == ["sctp"]
+    assert places(found) == ["web:80 web-0 10.10.10.10:61001"]

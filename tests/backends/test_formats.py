@@ -29,6 +29,7 @@ FOUND = Collected(
             (Withdrawn(worlds.ref("web-2"), "worker-2"),),
         ),
         ServiceBackends("shop", "web", 80, "udp", 53, (backend("web-0", number=61003),)),
+        ServiceBackends("shop", "web-s", 80, "sctp", 53, (backend("web-0", number=61004),)),
         ServiceBackends("shop", "web-x", 80, "tcp", 8080),
     ),
     (),
@@ -41,7 +42,12 @@ def text(name: str) -> str:
 
 def test_json_has_what_a_load_balancer_needs() -> None:
     found: dict[str, Any] = json.loads(text("json"))
-    assert [s["id"] for s in found["services"]] == ["shop_web_80", "shop_web_80_udp", "shop_web-x_80"]
+    assert [s["id"] for s in found["services"]] == [
+        "shop_web_80",
+        "shop_web_80_udp",
+        "shop_web-s_80_sctp",
+        "shop_web-x_80",
+    ]
     assert found["services"][0]["backends"][0] == {
         "name": "web-0",
         "address": "10.10.10.10",
@@ -64,6 +70,7 @@ def test_haproxy_has_a_backend_for_each_tcp_port() -> None:
         "    server web-0 10.10.10.10:61001 weight 1\n"
         "    server web-1 [fd00:10::10]:61002 weight 0\n"
         "\n# shop_web_80_udp is left out: HAProxy does not balance UDP\n"
+        "\n# shop_web-s_80_sctp is left out: HAProxy does not balance SCTP\n"
         "\nbackend shop_web-x_80\n"
     )
 
@@ -72,13 +79,18 @@ def test_nginx_has_an_upstream_for_each_port() -> None:
     assert text("nginx") == (
         f"{HEADER}\nupstream shop_web_80 {{\n    server 10.10.10.10:61001;\n    server [fd00:10::10]:61002 down;\n}}\n"
         "\nupstream shop_web_80_udp {\n    server 10.10.10.10:61003;\n}\n"
+        "\n# shop_web-s_80_sctp is left out: nginx does not balance SCTP\n"
         "\nupstream shop_web-x_80 {\n    server 127.0.0.1:1 down;\n}\n"
     )
 
 
 def test_envoy_has_an_assignment_for_each_port_and_no_weight_of_zero() -> None:
     found = json.loads(text("envoy"))
-    assert [one["cluster_name"] for one in found["resources"]] == ["shop_web_80", "shop_web_80_udp", "shop_web-x_80"]
+    assert [one["cluster_name"] for one in found["resources"]] == [
+        "shop_web_80",
+        "shop_web_80_udp",
+        "shop_web-x_80",
+    ]
     ends = [end for one in found["resources"] for where in one["endpoints"] for end in where["lb_endpoints"]]
     assert [end["health_status"] for end in ends] == ["HEALTHY", "DRAINING", "HEALTHY"]
     assert {end["load_balancing_weight"] for end in ends} == {1}
@@ -111,3 +123,8 @@ def test_prometheus_has_a_group_for_each_backend() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_list_without_anything_is_valid(name: str) -> None:
     assert FORMATS[name](document(Collected((), ())))
+
+
+@pytest.mark.parametrize("name", ["haproxy", "nginx", "envoy", "prometheus"])
+def test_what_balances_no_sctp_gets_no_sctp_backend(name: str) -> None:
+    assert "61004" not in text(name)

@@ -9,7 +9,7 @@ from nplconf.desired.offers import Offer
 from nplconf.desired.pods import PortRequest, Site, running, shared_addresses
 from nplconf.desired.requests import requests
 from nplconf.desired.shapes import Shape
-from nplconf.model import ContainerPort, Pod, Service, Skipped
+from nplconf.model import PROTOCOLS, ContainerPort, Pod, Service, Skipped
 
 SITE = Site(worlds.NODE_IPS, frozenset({"10.0.0.1", "10.10.10.10", "fd00::1", "fd00:10::10"}), frozenset())
 
@@ -249,3 +249,11 @@ def test_a_port_that_is_declared_with_a_host_port_and_without_has_it() -> None:
 def test_of_several_host_ports_of_one_port_the_lowest_is_used() -> None:
     ports = [ContainerPort(8080, host_port=4002), ContainerPort(8080, host_port=4001)]
     assert asked(worlds.pod(ports=ports), worlds.service())[0].host_port == 4001
+
+
+def test_sctp_is_mapped_where_it_is_switched_on_and_other_protocols_are_not() -> None:
+    pod = worlds.pod(ports=[ContainerPort(9090, "job", "SCTP")])
+    service = worlds.service(ports=(("job", "SCTP"), (90, "SCTP"), (91, "DCCP")))
+    found = requests(pod, Shape([Offer(service, PROTOCOLS)], pod.ports), SITE)
+    assert {(one.port, one.protocol) for one in found.requests} == {(9090, "sctp"), (90, "sctp")}
+    assert [(row.pod_port, row.reason) for row in found.skipped] == [(91, "protocol-unsupported")]

@@ -23,6 +23,7 @@ from nplconf.doctor.checks.ip_forward import Filtered, filtered, forwards, unrou
 from nplconf.doctor.checks.last_success import LastSuccess, last_good_run
 from nplconf.doctor.checks.port_range import Ports, ports
 from nplconf.doctor.checks.route_localnet import devices
+from nplconf.doctor.checks.sctp import sockets
 from nplconf.doctor.checks.state_dir import openable
 from nplconf.doctor.facts import Facts, Fault, Unknown
 from nplconf.doctor.facts.cluster import UNREAD, Answers, answers
@@ -35,7 +36,7 @@ from nplconf.doctor.facts.units import Store, Unit, Units, store, units
 from nplconf.doctor.native import Chain, Outcome
 from nplconf.doctor.verdict import Verdict
 from nplconf.errors import UnavailableError
-from nplconf.model import FAMILIES, Holds, LiveRule, PortRange, Right, RuleKey, Service, Taken
+from nplconf.model import FAMILIES, PROTOCOLS, Holds, LiveRule, PortRange, Right, RuleKey, Service, Taken
 from nplconf.node import datapath
 from nplconf.node.datapath import Datapath
 from nplconf.node.nft import NativeRule
@@ -75,6 +76,7 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "ports": (ports, Ports(PortRange(32768, 60999), (), 1024)),
     "holds": (holds, Holds(available=True, ranges=(RANGE,))),
     "store": (store, Store(812, 2)),
+    "sctp_sockets": (sockets, True),
     "units": (units, Units((), (), STATES)),
     "last_success": (last_good_run, LastSuccess(12.0, ever=True, timer=True)),
     "config": (faults, ()),
@@ -90,7 +92,7 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
 
 def examined(**broken: Any) -> Facts:
     """The facts of a healthy node but for these: by name in READERS, or an option of Settings."""
-    options = {name: broken.pop(name) for name in ("port_range", "no_hold") if name in broken}
+    options = {name: broken.pop(name) for name in ("port_range", "no_hold", "sctp") if name in broken}
     if tables := broken.get("forwarding"):
         broken["filters"] = tables if isinstance(tables, Unknown) else tables.filters
     known = {reader: broken.pop(name, healthy) for name, (reader, healthy) in READERS.items()}
@@ -164,6 +166,8 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("hold", "fail", {"holds": Holds(available=True, ranges=(PortRange(61000, 61999),))}, "1 ports"),
     ("hold", "warn", {"holds": Holds(True, (RANGE,), (Taken(61001, "tcp", "nginx[7]"),))}, "61001/tcp by nginx[7]"),
     ("hold", "fail", {"holds": Holds(True, (RANGE,), (Taken(61044, "udp"),))}, "61044/udp by an unknown process"),
+    ("sctp", "fail", {"sctp": True, "sctp_sockets": False}, "this kernel has no SCTP sockets"),
+    ("sctp", "fail", {"sctp": True}, "the hold daemon runs without sctp"),
     ("hold-store", "fail", {"store": Store(812, 0)}, "0 of 2"),
     ("hold-store", "warn", {"store": Store(0, 0)}, "systemd did not start it"),
     ("units", "warn", {"units": Unknown("systemd does not run here")}, "systemd does not run here"),
@@ -199,8 +203,8 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
 def test_the_checks_are_in_the_documented_order() -> None:
     assert [check.name for check in every()] == [
         *("backend", "backend-leftovers", "capabilities", "ip-forward", "forward-policy", "route-localnet"),
-        *("port-range", "hold", "hold-store", "units", "last-success", "config", "service-node-ports", "api-rights"),
-        *("credentials", "antrea", "datapath", "node-name", "state-dir"),
+        *("port-range", "hold", "hold-store", "sctp", "units", "last-success", "config", "service-node-ports"),
+        *("api-rights", "credentials", "antrea", "datapath", "node-name", "state-dir"),
     ]
 
 
@@ -451,6 +455,9 @@ def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
     [
         ("antrea", {}, "no Antrea agent with NodePortLocal"),
         ("port-range", {"port_range": PortRange(1024, 1024)}, "1024-1024 lies outside"),
+        ("sctp", {"sctp_sockets": False}, "SCTP ports are not mapped (sctp)"),
+        ("sctp", {"sctp": True, "no_hold": True}, "has SCTP sockets"),
+        ("sctp", {"sctp": True, "holds": Holds(True, (RANGE,), protocols=PROTOCOLS)}, "has SCTP sockets"),
         ("backend", {"iptables": Iptables(("nft",), "nft", None, {})}, "nft installed, nft configured"),
         ("last-success", {"last_success": LastSuccess(300.0, ever=True, timer=True)}, "at most 300 s ago"),
     ],

@@ -63,7 +63,7 @@ def test_a_number_that_is_none_is_said_to_be_none() -> None:
         "svc/web",
         "service/web",
         "Shop/Web",
-        "sctp/61044",
+        "sctp/80x",
     ],
 )
 def test_a_malformed_name_is_refused(text: str) -> None:

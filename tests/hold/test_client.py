@@ -75,7 +75,8 @@ NOT_UNDERSTOOD = [
     answer(taken=[61001]),
     answer(taken=[{"number": 61001}]),
     answer(taken=[{"number": 61001, "protocol": ["tcp"]}]),
-    answer(taken=[{"number": 61001, "protocol": "sctp"}]),
+    answer(taken=[{"number": 61001, "protocol": "dccp"}]),
+    answer(protocols=7),
     answer(taken=[{"number": 61020, "protocol": "tcp"}]),
     answer(taken=[{"number": "61001", "protocol": "tcp"}]),
 ]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nplconf.hold import protocol
-from nplconf.model import PROTOCOLS, PortRange, Taken
+from nplconf.model import PROTOCOLS, USUAL_PROTOCOLS, PortRange, Taken
 
 NUMBERS = st.integers(1, 65_535)
 GOOD = {"version": 1, "range": {"first": 61000, "last": 61010}, "held": 22, "taken": []}
@@ -55,3 +55,10 @@ def test_whatever_else_comes_is_unreadable_or_a_range_of_ports(raw: Any) -> None
     else:
         assert 0 < answer.port_range.first <= answer.port_range.last < 65_536
         assert all(one.number in answer.port_range for one in answer.taken)
+
+
+def test_the_protocols_are_named_where_they_are_not_the_usual_ones() -> None:
+    held = PortRange(61000, 61001)
+    assert protocol.read(protocol.answer(held, 6, (), PROTOCOLS)).protocols == PROTOCOLS
+    assert b"protocols" not in protocol.answer(held, 4, ())
+    assert protocol.read(protocol.answer(held, 4, ())).protocols == USUAL_PROTOCOLS

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pytest
 from holdspace import namespace, python, running
 
-from nplconf.model import Change, PodRef, PortMapping, PortRange
+from nplconf.model import FAMILIES, Change, PodRef, PortMapping, PortRange
 from nplconf.node.conntrack import Rerouted, rerouted, whole_range
 
 # --- which numbers are concerned -------------------------------------------------------------------------------------
@@ -70,7 +70,15 @@ def test_the_whole_range_leads_where_the_mappings_say() -> None:
         Rerouted(61044, "IPv6"),
         Rerouted(61045, "IPv4"),
         Rerouted(61045, "IPv6"),
+        *(Rerouted(port, family, None, "sctp") for port in (61044, 61045) for family in FAMILIES),
     }
+
+
+def test_the_flows_of_each_protocol_at_one_number_are_flushed() -> None:
+    row, tcp = UDP._replace(protocol="sctp", pod_ip="10.244.3.12"), UDP._replace(protocol="tcp")
+    changes = [Change("delete", "gone", UDP, UDP), Change("add", "new", row), Change("delete", "gone", tcp, tcp)]
+    found = {(flow.protocol, flow.to) for flow in rerouted(changes)}
+    assert found == {("udp", None), ("sctp", ("10.244.3.12", row.pod_port))}
 
 
 # --- real flows ------------------------------------------------------------------------------------------------------
@@ -294,6 +302,6 @@ def test_what_cannot_be_done_is_a_failure_with_its_reason(net: Net, asked: dict[
     assert net.say(61044) == "A"
     deleted, (message,) = net.flush_flows((61044, None), **asked)  # type: ignore[arg-type]
     assert deleted == 0
-    assert message.startswith("UDP flows may go on to where they went before")
+    assert message.startswith("UDP and SCTP flows may go on to where they went before")
     assert why in message
     assert net.say(61044) == "A"

@@ -170,7 +170,7 @@ def test_a_plan_that_was_cut_off_is_no_plan_unless_only_skipped_rows_went(whole:
             [0, 65536, "61044", 61044.0, True, None, "061044", 10**30, float("nan"), float("inf")],
         ),
         ("spec.mappings[0].podPort", [0, 65536, "http", 1.5, False]),
-        ("spec.mappings[0].protocol", ["TCP", "sctp", "", "tcp\n", None]),
+        ("spec.mappings[0].protocol", ["TCP", "dccp", "", "tcp\n", None]),
         ("spec.mappings[0].ipFamily", ["ipv4", "IPv5", 4]),
         ("spec.mappings[0].via", ["", "DNAT", None]),
         ("spec.mappings[0].pod", [None, "shop/web-0", []]),

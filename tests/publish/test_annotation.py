@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import mapping
 
-from nplconf.model import Protocol
+from nplconf.model import PROTOCOLS, Protocol
 from nplconf.publish.annotation import Entry, Form, canonical, entries, parse, render, text
 
 ENTRY = st.builds(
     Entry,
     st.integers(1, 65535),
     st.sampled_from(("IPv4", "IPv6")),
-    st.sampled_from(("tcp", "udp")),
+    st.sampled_from(PROTOCOLS),
     st.sampled_from(("10.0.0.1", "fd00::1")),
     st.integers(1, 65535),
 )
@@ -54,9 +54,15 @@ def test_tcp_and_udp_of_one_port_are_one_entry() -> None:
     assert found == [(80, "IPv4", *both), (80, "IPv6", *both), (90, "IPv4", *both), (90, "IPv6", *both)]
 
 
-@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_one_protocol_alone_has_no_further_key(protocol: Protocol) -> None:
     assert keys(render(entries([mapping(protocol=protocol)])), "protocol", "protocols") == [(protocol, None)]
+
+
+@pytest.mark.parametrize("together", [("tcp", "sctp"), ("udp", "sctp"), ("tcp", "udp", "sctp")])
+def test_sctp_and_others_of_one_port_are_one_entry(together: tuple[Protocol, ...]) -> None:
+    found = keys(render(entries([mapping(protocol=one) for one in together])), "protocol", "protocols")
+    assert found == [(together[0], list(together))]
 
 
 def test_two_numbers_of_one_port_are_two_entries() -> None:
@@ -94,9 +100,9 @@ def test_antreas_older_forms_are_understood() -> None:
     [
         "", "x", "null", "{}", "[1]", "[null]", '[{"podPort":"80"}]', "[" * 100_000,
         '[{"podPort":true,"nodeIP":"1.1.1.1","nodePort":1}]',
-        '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"protocol":"sctp"}]',
+        '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"protocol":"dccp"}]',
         '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1.0}]',
-        '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"protocols":["sctp",{}]}]',
+        '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"protocols":["dccp",{}]}]',
         '[{"podPort":1,"nodePort":1}]', '[{"podPort":1,"nodeIP":[],"nodePort":1}]',
         '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"ipFamily":"IPv5"}]',
         '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"ipFamily":[]}]',

@@ -37,7 +37,7 @@ def ports(*rules: list[dict[str, Any]], **known: Any) -> set[tuple[str, int, int
 
 ONE = {("tcp", 61004, 61004)}
 TCP = {("tcp", 61000, 61009)}
-BOTH = TCP | {("udp", 61000, 61009)}
+EVERY = TCP | {("udp", 61000, 61009), ("sctp", 61000, 61009)}
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ BOTH = TCP | {("udp", 61000, 61009)}
         ([is_(DPORT, {"range": [61000, 61007]}, "!="), DNAT], {("tcp", 61008, 61009)}),
         ([is_({"meta": {"key": "l4proto"}}, "tcp"), DNAT], TCP),
         ([is_(payload("ip", "protocol"), 6), DNAT], TCP),
-        ([is_(FIB, "local"), DNAT], BOTH),
+        ([is_(FIB, "local"), DNAT], EVERY),
         ([{"dnat": {"addr": {"map": {"key": DPORT, "data": {"set": [[61004, "10.0.0.5"], [80, "x"]]}}}}}], ONE),
         ([{"vmap": {"key": DPORT, "data": {"set": [[61004, {"drop": None}], [61005, {"accept": None}]]}}}], ONE),
         ([is_(DPORT, 61004), {"xt": {"type": "target", "name": "DNAT"}}], ONE),
@@ -122,6 +122,7 @@ def test_what_is_given_back_first_is_not_taken() -> None:
     assert ports([is_(DPORT, {"range": [61000, 61007]}), {"return": None}], [DNAT]) == {
         ("tcp", 61008, 61009),
         ("udp", 61000, 61009),
+        ("sctp", 61000, 61009),
     }
 
 

@@ -67,6 +67,7 @@ class Output:
         self._out: str | None = arguments.out
         self._command = settings.on_change if arguments.out else ()
         self._wanted = wanted
+        self._protocols = settings.protocols
         self._write = _writer(arguments)
         self._printed = ""
         self._due = False
@@ -79,7 +80,7 @@ class Output:
             PermissionDeniedError: The file cannot be written.
             BadDataError: The template is wrong.
         """
-        found = collect(cluster, self._wanted)
+        found = collect(cluster, self._wanted, self._protocols)
         self._warn(cluster)
         text = self._write(data.document(found))
         current().step()

@@ -45,5 +45,5 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.keep:
         from nplconf.hold import keeper
 
-        return keeper.main(settings.port_range, settings.hold_socket, arguments.ready_file)
-    return main(settings.port_range, settings.hold_socket)
+        return keeper.main(settings.port_range, settings.hold_socket, arguments.ready_file, settings.protocols)
+    return main(settings.port_range, settings.hold_socket, protocols=settings.protocols)

@@ -47,7 +47,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if node is None:
         known = [node.name for node in cluster.nodes]
         raise BadDataError(node_name.missing(settings.node, known, settings.node_origin, settings.config))
-    requests = Desired(settings.port_range, settings.node_ips, plans.policy(settings), settings.namespace_share)
+    requests = Desired(
+        settings.port_range, settings.node_ips, plans.policy(settings), settings.namespace_share, settings.protocols
+    )
     before = _previous(arguments.previous, arguments.out)
     past = Previous(numbers=(numbers(before.mappings),)) if before else Previous()
     plan = render(cluster, node, requests, past)

@@ -39,7 +39,9 @@ class Outcome:
 
 def run(directory: str, settings: Settings, *, prune: bool) -> int:
     """Return 0 if every node has its plan, 65 if only some have one, 4 if nothing was done."""
-    requests = Desired(settings.port_range, settings.node_ips, plans.policy(settings), settings.namespace_share)
+    requests = Desired(
+        settings.port_range, settings.node_ips, plans.policy(settings), settings.namespace_share, settings.protocols
+    )
     with _reading(settings):
         cluster = open_cluster(settings).snapshot(None)
     outcome = Outcome()

@@ -67,7 +67,8 @@ class Probed(NamedTuple):
 
 def probes(facts: Facts) -> tuple[Probed, ...]:
     """Return what became of one packet for each family and protocol that has a mapping, as far as it can be asked."""
-    firsts = {(rule.key.family, rule.key.protocol): rule for rule in reversed(facts.read(live).rules)}
+    rules = (rule for rule in reversed(facts.read(live).rules) if rule.key.protocol in packet.PROTOCOLS)
+    firsts = {(rule.key.family, rule.key.protocol): rule for rule in rules}
     addresses = matched(facts) if firsts else {}
     found = []
     for (family, _), rule in sorted(firsts.items()):

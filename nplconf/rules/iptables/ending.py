@@ -95,7 +95,7 @@ def _some(values: Iterable[bool]) -> str:
 
 
 def _of_protocol(value: str, _: Flows) -> str:
-    return "maybe" if value in ("tcp", "udp", "6", "17") else ("yes" if value in ("all", "0") else "no")
+    return "maybe" if value in ("tcp", "udp", "sctp", "6", "17", "132") else ("yes" if value in ("all", "0") else "no")
 
 
 def _out_by(value: str, flows: Flows) -> str:

@@ -57,7 +57,7 @@ _NETWORK = rf"(?:{IPV4}/{BITS4}|{IPV6}/{BITS6})"
 _RULE = re.compile(
     rf"(?:-s (?P<source>{_NETWORK}) )?"
     rf"(?:-d (?P<destination>{_NETWORK}) )?"
-    r"(?:-p (?P<protocol>tcp|udp) "
+    r"(?:-p (?P<protocol>tcp|udp|sctp) "
     rf"(?:-m (?P=protocol) --dport (?P<ports>{_PORTS}) )?)?"
     r"(?P<local>-m addrtype --dst-type LOCAL )?"
     rf"(?:-m conntrack --ctorigdst (?P<original>{IPV4}|{IPV6})(?:/32|/128)? "

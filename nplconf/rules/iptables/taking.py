@@ -124,7 +124,7 @@ def _narrowed(reach: Reach, terms: Iterable[Term], judges: "Judges") -> Reach | 
 
 
 def _protocol(reach: Reach, term: Term) -> Reach | None:
-    name = {"6": "tcp", "17": "udp"}.get(term.value, term.value)
+    name = {"6": "tcp", "17": "udp", "132": "sctp"}.get(term.value, term.value)
     if name in ("all", "0"):
         return None if term.negated else reach
     others = tuple(ports for ports in reach.ports if ports.protocol != name)

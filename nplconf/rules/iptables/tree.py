@@ -10,6 +10,7 @@ from collections.abc import Sequence as SequenceOf
 
 from nplconf.model import (
     PROTOCOLS,
+    USUAL_PROTOCOLS,
     Family,
     Finding,
     LiveRule,
@@ -37,7 +38,8 @@ def build(
 ) -> NatTable:
     """See `rules.RuleBackend`."""
     rows = sorted(mappings, key=lambda m: m.key)
-    found: dict[str, list[Rule]] = {root(protocol): [] for protocol in PROTOCOLS}
+    served = _served(rows)
+    found: dict[str, list[Rule]] = {root(protocol): [] for protocol in served}
     leaves: dict[tuple[Protocol, int], list[Rule]] = {}
     for mapping in rows:
         place = (mapping.protocol, mapping.node_port >> 4)
@@ -50,7 +52,7 @@ def build(
             leaf.append(dnat(mapping))
     chains: dict[str, Rules] = {name: tuple(rules) for name, rules in found.items()}
     chains |= masquerade.chains(sources, addresses, ports, POST, family)
-    chains[ENTRY] = _entry(addresses, family)
+    chains[ENTRY] = _entry(addresses, family, served)
     chains[INDEX] = tuple(Rule(name, goto=True) for name in sorted(chains))
     return NatTable(chains, jumps())
 
@@ -60,12 +62,18 @@ def root(protocol: Protocol) -> str:
     return f"{ENTRY}-{protocol.upper()}"
 
 
-def _entry(addresses: Iterable[str], family: Family) -> Rules:
+def _served(mappings: Iterable[PortMapping]) -> tuple[Protocol, ...]:
+    """Return the protocols that have a tree. SCTP, which few nodes use, has one only with a mapping."""
+    wanted = {*USUAL_PROTOCOLS, *(mapping.protocol for mapping in mappings)}
+    return tuple(protocol for protocol in PROTOCOLS if protocol in wanted)
+
+
+def _entry(addresses: Iterable[str], family: Family, protocols: Iterable[Protocol]) -> Rules:
     """Return the entry chain: packets to an address of the node that do not come from a loopback address.
 
     The answer to a loopback address would never leave the node.
     """
-    roots = [(root(protocol), protocol) for protocol in PROTOCOLS]
+    roots = [(root(protocol), protocol) for protocol in protocols]
     gates = [
         Rule(name, goto=True, destination=address + HOST[family], protocol=protocol, local=True)
         for address in addresses
@@ -138,7 +146,8 @@ def live(found: NatTable, family: Family, ports: Container[int] | None = None) -
 
 def _live(rule: Rule, chain: str, found: NatTable, family: Family) -> LiveRule:
     address, _, port = rule.to.rpartition(":")
-    key = RuleKey(int(rule.ports), family, "udp" if rule.protocol == "udp" else "tcp")
+    protocol: Protocol = next((known for known in PROTOCOLS if known == rule.protocol), "tcp")
+    key = RuleKey(int(rule.ports), family, protocol)
     if not chain.startswith(f"{ENTRY}-TO-"):
         return LiveRule(key, address.strip("[]"), int(port), rule.comment)
     guard, served = _guarded(key)

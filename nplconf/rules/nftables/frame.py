@@ -27,7 +27,7 @@ LOCAL = 2
 """RTN_LOCAL: the type of the addresses that the kernel delivers to this machine."""
 DNAT = "0x20"
 """IPS_DST_NAT in the status of a flow."""
-NUMBERS: dict[Protocol, int] = {"tcp": 6, "udp": 17}
+NUMBERS: dict[Protocol, int] = {"tcp": 6, "udp": 17, "sctp": 132}
 DSTNAT = -80
 SRCNAT = 90
 BASES = ("prerouting", "output", "postrouting")

@@ -21,7 +21,8 @@ def test_the_jump_must_stand_before_rules_that_could(rules: Rules) -> None:
 @pytest.mark.parametrize(
     ("rule", "possible"),
     [
-        ("-p sctp -j MASQUERADE", False),
+        ("-p dccp -j MASQUERADE", False),
+        ("-p sctp -j MASQUERADE", True),
         ("-p tcp -j MASQUERADE", True),
         ("-d 192.0.2.0/24 -j ACCEPT", False),
         ("! -d 10.244.0.0/16 -j MASQUERADE", False),

@@ -83,7 +83,7 @@ def test_a_comment_with_any_other_character_is_never_written(tag: str) -> None:
     [
         Rule("DNAT", protocol="tcp", ports="061000", to="10.0.0.1:80"),
         Rule("DNAT", protocol="tcp", ports="61000 ", to="10.0.0.1:80"),
-        Rule("DNAT", protocol="sctp", ports="61000", to="10.0.0.1:80"),
+        Rule("DNAT", protocol="dccp", ports="61000", to="10.0.0.1:80"),
         Rule("DNAT", protocol="tcp", ports="61000", to="example.org:80"),
         Rule("DNAT", protocol="tcp", ports="61000", to="10.0.0.1:80 --random"),
         Rule("DROP"),

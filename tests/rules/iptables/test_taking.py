@@ -10,7 +10,7 @@ from nplconf.rules.iptables.taking import Origin, Taking, taking
 
 RANGE = PortRange(61000, 61009)
 ORIGIN = Origin("iptables-nft", "IPv4")
-BOTH = {("tcp", 61000, 61009), ("udp", 61000, 61009)}
+EVERY = {("tcp", 61000, 61009), ("udp", 61000, 61009), ("sctp", 61000, 61009)}
 TCP = {("tcp", 61000, 61009)}
 
 
@@ -33,12 +33,12 @@ def ports(*rules: str, origin: Origin = ORIGIN, **chains: list[str]) -> set[tupl
         ("-s 192.0.2.0/24 -p tcp -m tcp --dport 61004 -j DNAT", {("tcp", 61004, 61004)}),
         ("-p tcp -m set --match-set x src -m tcp --dport 61004 -j ACCEPT", {("tcp", 61004, 61004)}),
         ("-p tcp -j DNAT --to-destination 10.0.0.5", TCP),
-        ("-j ACCEPT", BOTH),
-        ("-j RETURN", BOTH),
-        ("-m addrtype --dst-type LOCAL -j ACCEPT", BOTH),
-        ("-m conntrack --ctstate NEW -j ACCEPT", BOTH),
-        ("! -i lo -j ACCEPT", BOTH),
-        ('-m comment --comment "all of it" -j DNAT --to-destination 10.0.0.5', BOTH),
+        ("-j ACCEPT", EVERY),
+        ("-j RETURN", EVERY),
+        ("-m addrtype --dst-type LOCAL -j ACCEPT", EVERY),
+        ("-m conntrack --ctstate NEW -j ACCEPT", EVERY),
+        ("! -i lo -j ACCEPT", EVERY),
+        ('-m comment --comment "all of it" -j DNAT --to-destination 10.0.0.5', EVERY),
     ],
 )
 def test_a_rule_takes_the_ports_that_it_names_or_all_packets_from_outside(
@@ -52,7 +52,7 @@ def test_a_rule_takes_the_ports_that_it_names_or_all_packets_from_outside(
     [
         "-p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.5:80",
         "-p tcp -m multiport --dports 80,443 -j DNAT",
-        "-p sctp -j DNAT --to-destination 10.0.0.5",
+        "-p dccp -j DNAT --to-destination 10.0.0.5",
         "-i docker0 -j RETURN",
         "-s 10.0.0.0/8 -j ACCEPT",
         "-m set --match-set KUBE-CLUSTER-IP dst,dst -j ACCEPT",
