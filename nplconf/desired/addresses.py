@@ -1,16 +1,16 @@
-"""The node's addresses: which one is advertised, which ones are matched."""
+"""The node's addresses: which one is advertised, and which ones rules match."""
 
 from collections.abc import Iterator, Mapping
 
 from nplconf.addresses import canonical, family_of, special
 from nplconf.model import FAMILIES, Family, Node
 
-# in the order of preference, each family for itself
+# in the order of preference, for each family
 _ADVERTISED_TYPES = ("ExternalIP", "InternalIP")
 
 
 def node_ips(node: Node, overrides: Mapping[Family, str]) -> dict[Family, str]:
-    """What is advertised, per family: what the override says, else the first usable ExternalIP, else InternalIP.
+    """Return the address to advertise, per family: by the override, else the first usable ExternalIP, else InternalIP.
 
     An override is an address, or types of the Node's addresses and networks, the preferred first, separated by "|".
     Where none of these is found, nothing is advertised.
@@ -29,9 +29,9 @@ def given(overrides: Mapping[Family, str]) -> dict[Family, str]:
 
 
 def matched_addresses(node: Node, advertised: Mapping[Family, str]) -> dict[Family, tuple[str, ...]]:
-    """The destinations at which mappings are reached: all addresses of the node and the advertised ones, but loopback.
+    """Return the addresses at which mappings are reached: those of the node and the advertised ones, without loopback.
 
-    Canonical, sorted, each once; a family without any has an empty tuple.
+    They are canonical, sorted and unique. A family without any has an empty tuple.
     """
     given = [address for kind, address in node.addresses if kind in _ADVERTISED_TYPES] + list(advertised.values())
     real = {address for text in given if (address := canonical(text))}
@@ -40,7 +40,7 @@ def matched_addresses(node: Node, advertised: Mapping[Family, str]) -> dict[Fami
 
 
 def own_addresses(node: Node, advertised: Mapping[Family, str]) -> frozenset[str]:
-    """Every address that is the node's, of any type."""
+    """Return every address of the node, of any type."""
     given = [address for _, address in node.addresses] + list(advertised.values())
     return frozenset(address for text in given if (address := canonical(text)))
 

@@ -1,7 +1,7 @@
-"""Who has numbers of a node without us: Services through kube-proxy, and Pods through the hostPorts of the CNI. Pure.
+"""Node ports that others use: Services through kube-proxy, and Pods through the hostPorts of the CNI. Pure.
 
-Their rules take a packet before ours see it, and any tenant may aim one at a number (`externalIPs`). So a claimed
-number is never given to a Pod, and a mapping that has one moves.
+Their rules take a packet before those of nplconf, and any tenant can claim a port (`externalIPs`). So a claimed port is
+never given to a Pod, and a mapping that has one moves.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,7 +17,7 @@ Kind = Literal["nodePort", "healthCheckNodePort", "externalIPs", "loadBalancer i
 
 
 class Claim(NamedTuple):
-    """A number that a Service has. service: namespace/name. address: where it has it; "" at every address of a node."""
+    """A node port that a Service uses. service: namespace/name. address: where; "" at every address of a node."""
 
     service: str
     kind: Kind
@@ -37,7 +37,7 @@ _WORDS: Mapping[Kind, str] = {
 
 
 def of_services(services: Iterable[Service]) -> Iterator[Claim]:
-    """Yield every number that Services claim on nodes, in the order of the Services."""
+    """Yield every node port that Services claim, in the order of the Services."""
     for service in services:
         name = shown(service.key)
         for port in service.ports:
@@ -60,7 +60,7 @@ def concerning(claims: Iterable[Claim], addresses: Collection[str]) -> Iterator[
 
 
 def numbers(claims: Iterable[Claim], pods: Iterable[Pod], addresses: Collection[str]) -> dict[int, str]:
-    """Return the numbers that others have on a node, each with words that say whose it is.
+    """Return the ports of a node that others use, each with words that say who does.
 
     Args:
         claims: those of all Services.
@@ -90,10 +90,10 @@ def on_node(
 
 
 def host_ports(pods: Iterable[Pod], addresses: Collection[str]) -> dict[int, str]:
-    """Return the hostPorts that a CNI has programmed for these Pods, whatever their protocol, and whose each is.
+    """Return the hostPorts that a CNI has programmed for these Pods, of any protocol, and the Pod of each.
 
-    A Pod without an address has none: a CNI programs them with the address, and a Pod that cannot start (Pending for
-    ever, thousands of hostPorts) must not take numbers from others.
+    A Pod without an address has none, because a CNI programs them together with the address. A Pod that cannot start
+    (Pending, with thousands of hostPorts) must not take ports from others.
     """
     having = (pod for pod in pods if pod.ports and pod.ips)
     return {

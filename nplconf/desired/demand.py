@@ -1,4 +1,4 @@
-"""What Services ask of all Pods of a node: requests, bounded by the numbers there are, and what is skipped. Pure."""
+"""What Services ask of all Pods of a node: requests, bounded by the free node ports, and what is skipped. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -19,12 +19,19 @@ if TYPE_CHECKING:
     from nplconf.plan.policy import Policy
 
 SHAPES = 256
-"""Shapes that are kept at a time: a Pod can have container ports of its own, and each shape has a list of all ports."""
+"""How many shapes are stored at a time. Each has a list of all ports, and a Pod may have container ports of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """requests: those that may be served. rest: ports for which there is no number. skips: what is not served."""
+    """What is asked of all Pods of a node.
+
+    Attributes:
+        requests: What may be served.
+        rest: Ports for which there is no node port.
+        skips: What is not served.
+
+    """
 
     requests: list[PortRequest]
     rest: list[Rest]
@@ -39,15 +46,15 @@ def demand(
     policy: "Policy | None",
     past: Previous,
 ) -> Demand:
-    """Expand what Services ask, for each namespace up to the numbers that it could have.
+    """Expand what Services ask, for each namespace up to the node ports that it could have.
 
     Args:
         selection: the Services.
         here: the Pods that run on the node.
         site: the node's addresses.
-        port_range: the numbers there are.
-        policy: who may have how many, reached by whom.
-        past: the numbers of before. Ports that had one are always expanded.
+        port_range: the node ports there are.
+        policy: who may have how many, and which clients may reach them.
+        past: earlier allocations. Ports that had a node port are always expanded.
 
     """
     found = Demand([], [], Skips())
@@ -74,7 +81,7 @@ def demand(
 
 
 def _audiences(policy: "Policy | None") -> Callable[[str], Audience]:
-    """Who may reach each namespace."""
+    """Return a function that says who may reach a namespace."""
     if policy is None:
         return lambda _: EVERYBODY
     from nplconf.desired.policy import audience
@@ -83,14 +90,14 @@ def _audiences(policy: "Policy | None") -> Callable[[str], Audience]:
 
 
 class _Known:
-    """The ports that had a number, are pinned to one or claim one: whatever else a Pod has, these are expanded."""
+    """The ports that had a node port, are pinned to one or claim one. These are expanded in any case."""
 
     def __init__(self, policy: "Policy | None", past: Previous) -> None:
         self._pins = policy.pins if policy else ()
         self._past = past
 
     def ports(self, pod: Pod, offers: Iterable[Offer]) -> frozenset[int]:
-        """Those of one Pod."""
+        """Return those of one Pod."""
         subjects = {("pod", pod.ref.key), *(("service", offer.key) for offer in offers)}
         pinned = (pin.pod_port for pin in self._pins if (pin.kind, pin.subject) in subjects)
         return frozenset((*self._before.get(pod.ref.key, ()), *pinned, *claimed_ports(pod.annotation)))

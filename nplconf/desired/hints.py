@@ -1,7 +1,6 @@
-"""Which numbers the Pods' annotations claim. Any tenant can write one, so a claim only names a free number to prefer.
+"""The node ports that annotations of Pods claim. Any tenant can write one, so a claim only names a free port to prefer.
 
-A number that two (Pod, port)s claim is a hint for neither: after a lost state file nobody can tell the forged claim
-from the true one.
+A port that two owners claim is a hint for neither: after a lost state file nobody can tell which claim is forged.
 """
 
 import json
@@ -15,14 +14,14 @@ _ANNOTATION_CHARACTERS = 256 * 1024
 
 
 class Hints(NamedTuple):
-    """numbers: the number that each (Pod, port) alone claims. contested: numbers that several claim, sorted."""
+    """numbers: the node port that each owner alone claims. contested: the ports that several claim, sorted."""
 
     numbers: dict[PodPort, int]
     contested: tuple[int, ...]
 
 
 def hints(annotations: Mapping[PodPort, str | None], free: Callable[[int], bool]) -> Hints:
-    """For each (Pod, port) the first free number of its annotation; each text is read once."""
+    """Return the first free port that the annotation of each owner claims. Each text is parsed once."""
     claims = {text: _claims(text, free) for text in {text for text in annotations.values() if text}}
     found = ((owner, claims[text].get(owner.port)) for owner, text in annotations.items() if text)
     claimed = {owner: number for owner, number in found if number is not None}
@@ -34,12 +33,12 @@ def hints(annotations: Mapping[PodPort, str | None], free: Callable[[int], bool]
 
 
 def claimed_ports(annotation: str | None) -> frozenset[int]:
-    """The podPorts that an annotation has a number for."""
+    """Return the podPorts for which an annotation claims a node port."""
     return frozenset(_claims(annotation, lambda _: True)) if annotation else frozenset()
 
 
 def _claims(annotation: str, free: Callable[[int], bool]) -> dict[int, int]:
-    """The first free number per podPort that a text claims; none when it is no annotation."""
+    """Return the first free node port that a text claims per podPort; none if it is no annotation."""
     if len(annotation) > _ANNOTATION_CHARACTERS:
         return {}
     try:

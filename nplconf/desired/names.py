@@ -1,4 +1,4 @@
-"""Which names may go into a plan, and how those that may not are shown to a person."""
+"""Which names may be in a plan, and how other names are shown in messages."""
 
 import re
 from functools import lru_cache
@@ -14,22 +14,22 @@ _PROTOCOLS = {"TCP": "tcp", "UDP": "udp"}
 
 @lru_cache(maxsize=1024)
 def label(name: str) -> bool:
-    """True for what Kubernetes takes as the name of a namespace or a Service."""
+    """Return whether Kubernetes accepts it as the name of a namespace or a Service."""
     return _LABEL.fullmatch(name) is not None
 
 
 def subdomain(name: str) -> bool:
-    """True for what Kubernetes takes as the name of a Pod or a node."""
+    """Return whether Kubernetes accepts it as the name of a Pod or a node."""
     return len(name) <= 253 and _SUBDOMAIN.fullmatch(name) is not None
 
 
 def identifier(text: str) -> bool:
-    """True for what may be a UID."""
+    """Return whether it can be a UID."""
     return _UID.fullmatch(text) is not None
 
 
 def invalid_part(pod: PodRef) -> str | None:
-    """Which part of a Pod's identity cannot be real; None when all can."""
+    """Return which part of a Pod's identity cannot be real; None if all can."""
     if not label(pod.namespace):
         return "namespace"
     if not subdomain(pod.name):
@@ -38,7 +38,7 @@ def invalid_part(pod: PodRef) -> str | None:
 
 
 def shown(text: str) -> str:
-    """Printable ASCII of any text, with escapes for the rest, at most 253 characters: a hostile name is data, too."""
+    """Return a text as printable ASCII, at most 253 characters, with escapes for the rest: names can be hostile."""
     if text.isascii() and text.isprintable() and len(text) <= _SHOWN:
         return text
     escaped = "".join(c if c.isascii() and c.isprintable() else _escape(c) for c in text[: _SHOWN + 1])
@@ -46,7 +46,7 @@ def shown(text: str) -> str:
 
 
 def protocol_of(port: ServicePort) -> str:
-    """The protocol of a port in lower case, as plans and annotations have it."""
+    """Return the protocol of a port in lower case, as plans and annotations have it."""
     return _PROTOCOLS.get(port.protocol) or shown(port.protocol).lower()
 
 

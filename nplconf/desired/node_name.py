@@ -1,4 +1,4 @@
-"""The name of this node's Node object: how the kubelet makes it, and what to say when no Node has it."""
+"""The name of this node's Node object: how the kubelet makes it, and the message where no Node has it."""
 
 from collections.abc import Iterable
 
@@ -30,7 +30,7 @@ def missing(name: str, known: Iterable[str], origin: str, config: str) -> str:
 
 
 def closest(name: str, known: Iterable[str]) -> tuple[str, ...]:
-    """Return the names that are most like this one, the closest first: the same host, or almost the same letters."""
+    """Return the names that are most alike, the closest first: of the same host, or with nearly the same letters."""
     from difflib import SequenceMatcher  # 3 ms that only a wrong name costs
 
     def likeness(other: str) -> tuple[bool, float]:

@@ -1,7 +1,7 @@
-"""The ports of one Service, made ready once for all Pods that it selects. Pure.
+"""The ports of one Service, prepared once for all Pods that it selects. Pure.
 
-A Service can have ten thousand ports, and a node a hundred Pods that it selects. So nothing here is made per Pod but
-what depends on the Pod: the numbers of named ports.
+A Service can have ten thousand ports, and select a hundred Pods of a node. So only what depends on the container ports
+of a Pod, the numbers of named ports, is made for them.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -26,7 +26,7 @@ Name = tuple[str, str]
 
 
 class Offer:
-    """A Service that asks, and its ports by kind, each sorted and once. protocols: those that can be mapped."""
+    """A Service that asks, and its ports by kind, each sorted and unique. protocols: those that can be mapped."""
 
     def __init__(self, service: Service, protocols: Collection[Protocol] = USUAL_PROTOCOLS) -> None:
         self.service = service
@@ -35,13 +35,13 @@ class Offer:
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
-        """The ports given by number."""
+        """The ports given by number, sorted."""
         found = {(port.target, protocol_of(port)) for port in self.service.ports if isinstance(port.target, int)}
         return tuple(sorted(Target(*cast("Target", pair)) for pair in found if pair[1] in self.protocols))
 
     @cached_property
     def target_set(self) -> frozenset[Target]:
-        """`targets` to look up in."""
+        """The same as a set."""
         return frozenset(self.targets)
 
     @cached_property
@@ -64,7 +64,7 @@ class Offer:
 
 
 class Asked:
-    """What a Service asks of one Pod. unresolved: how many names no container of the Pod has."""
+    """What a Service asks of one Pod. unresolved: how many port names no container of the Pod has."""
 
     def __init__(self, offer: Offer, numbers: Mapping[Name, int]) -> None:
         self.offer = offer
@@ -84,11 +84,11 @@ class Asked:
         return merge(self.offer.targets, sorted(self._named))
 
     def first(self) -> tuple[Target, ...]:
-        """The first target, if there is one."""
+        """Return the first target, if there is one."""
         return tuple(islice(self, 1))
 
     def first_unresolved(self) -> ServicePort:
-        """The first port whose name no container of the Pod has."""
+        """Return the first port whose name no container of the Pod has."""
         return next(port for name, port in self.offer.names.items() if name not in self._numbers)
 
 

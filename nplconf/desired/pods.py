@@ -1,4 +1,4 @@
-"""The Pods of a node: which run, and whether and at which address each can be reached."""
+"""The Pods of a node: which ones run, and at which address each can be reached."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from nplconf.model import Family, Pod, PodPort, Protocol
 
 
 class Refusal(NamedTuple):
-    """Why something is not served: one of the reasons of `skipped`, a sentence, the policy's rule where one did it."""
+    """Why something is not served: a reason of `skipped`, a sentence, and the rule of the policy where one decided."""
 
     reason: str
     message: str
@@ -20,9 +20,13 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The node that Pods are on. advertised: its address per family. own: all its addresses.
+    """The node that Pods are on.
 
-    shared: addresses that more than one running Pod of this node says it has.
+    Attributes:
+        advertised: Its advertised address, per family.
+        own: All its addresses.
+        shared: Addresses that more than one running Pod of this node claims to have.
+
     """
 
     advertised: Mapping[Family, str]
@@ -61,7 +65,7 @@ class PortRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The numbers that were given, and why the other (Pod, port)s have none."""
+    """The node ports that were given, and why the other owners have none."""
 
     given: Mapping[PodPort, int]
     refused: Mapping[PodPort, Refusal]
@@ -86,7 +90,7 @@ def shared_addresses(pods: Iterable[Pod]) -> frozenset[str]:
 
 
 def unservable(pod: Pod) -> Refusal | None:
-    """Why no port at all of a Pod is served."""
+    """Return why no port at all of a Pod is served; None if some may be."""
     if part := invalid_part(pod.ref):
         return Refusal("name-invalid", f"the Pod's {part} is none that Kubernetes gives")
     return None
@@ -97,7 +101,7 @@ HOST_NETWORK = Refusal("host-network", "the Pod is on the host network: its port
 
 
 def addresses(pod: Pod, family: Family, site: Site) -> tuple[str, str] | Refusal:
-    """(node IP, Pod IP) of a family, or why there is none."""
+    """Return (node IP, Pod IP) of a family, or why there is none."""
     node_ip = site.advertised.get(family)
     if node_ip is None:
         return Refusal("node-ip-missing", f"the node has no usable {family} address")
@@ -107,7 +111,7 @@ def addresses(pod: Pod, family: Family, site: Site) -> tuple[str, str] | Refusal
             problem = _bad_address(text, site, on_host=pod.host_network)
             if problem is None:
                 return node_ip, text
-            # the first bad address tells more than a later one, or than "missing"
+            # the first bad address explains more than a later one, or than "missing"
             refusal = refusal or problem
     return refusal or Refusal("pod-ip-missing", f"the Pod has no {family} address")
 

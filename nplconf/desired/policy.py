@@ -1,7 +1,7 @@
-"""What a policy makes of wishes: who is kept out, who may be reached by whom, who draws numbers from where. Pure.
+"""What a policy makes of requests: which it denies, which clients may reach them, which node ports they get. Pure.
 
-Every decision is one of sorted input, so the same policy and the same wishes in any order give the same plan. What is
-refused carries the path of the rule that did it.
+Every decision is made on sorted input, so the same policy and the same requests in any order give the same plan. A
+refusal carries the path of the rule that decided.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from nplconf.plan.policy import Pin, Policy, Reserved
 
 
 def audience(namespace: str, policy: Policy) -> Audience:
-    """Who may reach the Pods of a namespace."""
+    """Return who may reach the Pods of a namespace."""
     if rule := policy.denied(namespace):
         return Audience(Refusal("policy", f"the policy does not expose namespace {namespace}", rule))
     networks = policy.networks_of(namespace)
@@ -31,7 +31,7 @@ def audience(namespace: str, policy: Policy) -> Audience:
 
 
 def _of_family(networks: Iterable[str], family: Family) -> tuple[str, ...]:
-    """The networks of one family, in as few words as they can be said."""
+    """Return the networks of one family, merged."""
     from netaddr import cidr_merge
 
     return tuple(str(network) for network in cidr_merge([n for n in networks if (":" in n) == (family == "IPv6")]))
@@ -58,10 +58,19 @@ def numbered(
     past: Previous,
     share: Share,
 ) -> Numbers:
-    """A number for each asking (Pod, port) within what the policy allows. others: who has numbers without us.
+    """Return a node port for each owner, within what the policy allows.
 
-    A pinned number is its owner's or nobody's; a namespace with ranges draws from them alone, and nobody else does.
-    A cap per namespace replaces the share, and so do ranges of its own.
+    A pinned port is given to its owner or to nobody. A namespace with ranges draws from them alone, and no other one
+    does. A cap per namespace replaces the share, and so do ranges.
+
+    Args:
+        wanted: The requests.
+        policy: The policy.
+        port_range: The node ports there are.
+        others: The ports that others use on the node, and who does.
+        past: Earlier allocations.
+        share: How much one namespace may have without a cap or ranges.
+
     """
     asking: dict[PodPort, str | None] = {}
     services: dict[PodPort, set[str]] = {}
@@ -76,7 +85,7 @@ def numbered(
     given = {owner: pin.node_port for owner, pin in pins.items() if owner in eligible}
     for owners, ranges in _pools(eligible - given.keys(), policy):
         span, between = _span(ranges, port_range)
-        avoid = gone | between | _kept_from(ranges, policy)
+        avoid = gone | between | _reserved_for_others(ranges, policy)
         most = None if ranges or policy.per_namespace else share.most
         found = allocate({o: asking[o] for o in owners}, span, avoid, past, most)
         given |= found.given
@@ -88,10 +97,18 @@ def numbered(
 def pinned(
     services: Mapping[PodPort, Collection[str]], policy: Policy, past: Previous, gone: Collection[int] = ()
 ) -> dict[PodPort, Pin]:
-    """Whose each pin is. services: who asks for each (Pod, port). gone: numbers that nobody can have.
+    """Return the owner of each pin.
 
-    A Pod's own pin goes before its Service's; that goes to the Pod that has the number, else to the first by name. A
-    pin whose number is gone serves nobody, so it goes to one without a number: each run would take away one more else.
+    The pin of a Pod goes before that of its Service. The pin of a Service goes to the Pod that has the port, else to
+    the first Pod by name. A pin whose port is not available serves nobody. So it goes to a Pod without another port;
+    otherwise every run would take the port of one more Pod.
+
+    Args:
+        services: The Services that ask for each owner.
+        policy: The policy.
+        past: Earlier allocations.
+        gone: Ports that nobody can have.
+
     """
     found: dict[PodPort, Pin] = {}
     for pin in policy.pins:
@@ -101,33 +118,33 @@ def pinned(
     for pin in policy.pins:
         if pin.kind == "service":
             able = [o for o in services if o.port == pin.pod_port and pin.subject in services[o] and o not in found]
-            order = _with_nothing_to_lose if pin.node_port in gone else _having_first
+            order = _without_another_first if pin.node_port in gone else _having_first
             found |= dict.fromkeys(order(able, pin.node_port, past)[:1], pin)
     return found
 
 
 def _having_first(owners: Iterable[PodPort], number: int, past: Previous) -> list[PodPort]:
-    """Who has the number, else by name."""
+    """Return the owner that has the port, then all by name."""
     names = sorted(owners)
     return [*(o for source in past.sources for o in names if source.get(o) == number), *names]
 
 
-def _with_nothing_to_lose(owners: Iterable[PodPort], number: int, past: Previous) -> list[PodPort]:
-    """Who has no other number than this first, so that nobody's is taken for a number that cannot be had."""
+def _without_another_first(owners: Iterable[PodPort], number: int, past: Previous) -> list[PodPort]:
+    """Return owners without another port first: none loses its port for one that is not available."""
     return sorted(owners, key=lambda o: (-_last_seen(o, past, besides=number), o))
 
 
 def within_caps(
     owners: Iterable[PodPort], pinned: Collection[PodPort], policy: Policy, past: Previous
 ) -> frozenset[PodPort]:
-    """Who may have a number. What is pinned counts first, then what has a number, then what had one, then names."""
+    """Return the owners that may have a port. Pinned ones count first, then those with a port, then names."""
     counts = _Counts(policy)
     ranked = sorted(owners, key=lambda o: (o not in pinned, _last_seen(o, past), o))
     return frozenset(owner for owner in ranked if counts.over(owner) is None and counts.add(owner))
 
 
 class _Counts:
-    """Numbers per Pod and per namespace, against the caps."""
+    """The ports per Pod and per namespace, and the caps."""
 
     def __init__(self, policy: Policy, owners: Iterable[PodPort] = ()) -> None:
         self._policy = policy
@@ -142,7 +159,7 @@ class _Counts:
         return True
 
     def over(self, owner: PodPort) -> Refusal | None:
-        """The cap that one more would break."""
+        """Return the refusal of a cap that one more port would exceed; None if none."""
         per_pod, per_namespace = self._policy.per_pod, self._policy.per_namespace
         if per_pod is not None and self._pods[owner.pod] >= per_pod:
             return Refusal("policy", f"the policy gives a Pod at most {per_pod} numbers", "spec.caps.perPod")
@@ -155,20 +172,23 @@ class _Counts:
 def _reasons(
     owners: Iterable[PodPort], given: Mapping[PodPort, int], policy: Policy, port_range: PortRange
 ) -> Iterator[tuple[PodPort, Refusal]]:
-    """Why each of those has no number: said of what was given in the end, so that the next run says the same."""
+    """Yield why each of these owners has no port.
+
+    It is judged by what was given in the end, so that the next run says the same.
+    """
     counts = _Counts(policy, given)
     for owner in owners:
         yield owner, counts.over(owner) or _full(policy.ranges_of(owner.namespace), port_range)
 
 
 def _last_seen(owner: PodPort, past: Previous, besides: int | None = None) -> int:
-    """Which source knows a number of it (another one than `besides`), the most trusted first."""
+    """Return the place of the most trusted source that knows a port of the owner (another one than `besides`)."""
     known = (source.get(owner, besides) for source in past.sources)
     return next((place for place, number in enumerate(known) if number != besides), len(past.sources))
 
 
 def _pools(owners: Iterable[PodPort], policy: Policy) -> Iterator[tuple[list[PodPort], tuple[Reserved, ...]]]:
-    """Those who draw numbers from the same place; without ranges it is the rest, which is nobody's own."""
+    """Yield the owners that draw from the same ranges; the last group has no ranges of its own."""
     own = {reserved.namespace for reserved in policy.ranges}
     groups: dict[str, list[PodPort]] = {}
     for owner in sorted(owners):
@@ -179,15 +199,15 @@ def _pools(owners: Iterable[PodPort], policy: Policy) -> Iterator[tuple[list[Pod
 
 
 def _span(ranges: tuple[Reserved, ...], port_range: PortRange) -> tuple[PortRange, frozenset[int]]:
-    """A range around some ranges (around none: the node's), and the numbers in it that are none of theirs."""
+    """Return a range around these ranges (without any: the port range), and the ports between them."""
     if not ranges:
         return port_range, frozenset()
     span = PortRange(min(r.ports.first for r in ranges), max(r.ports.last for r in ranges))
     return span, _all(PortRange(span.first, span.last)) - frozenset(chain.from_iterable(_all(r.ports) for r in ranges))
 
 
-def _kept_from(ranges: tuple[Reserved, ...], policy: Policy) -> frozenset[int]:
-    """The numbers that a pool must leave alone: all pins, and the ranges of others."""
+def _reserved_for_others(ranges: tuple[Reserved, ...], policy: Policy) -> frozenset[int]:
+    """Return the ports that a pool must not use: all pins, and the ranges of other namespaces."""
     others = (_all(reserved.ports) for reserved in policy.ranges if reserved not in ranges)
     return frozenset(pin.node_port for pin in policy.pins).union(*others)
 

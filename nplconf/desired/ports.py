@@ -1,10 +1,10 @@
-"""Node port numbers: a pure function of who asks, who had what, and what cannot be had.
+"""Node ports: a pure function of the requests, earlier allocations, and the ports that are not available.
 
-Trusted in this order: who has the number (`Previous.numbers`, the live rules first), and a number that still cools down
-for its last owner. Those are given whatever else is asked for. All others are new requests: `shares` says which of them
-get a number. A new request prefers the number that its (Pod, port) had before, then the one that its annotation claims,
-then a stable hash of its name, from which it probes upwards. A cooling number is never given to another namespace;
-within the namespace it is the last resort, the longest cooled first.
+An owner (a Pod port) gets, in this order: the port that it has (`Previous.numbers`, live rules first), and a port that
+cools down for it. These are given whatever else is asked for. All other owners are new requests; `shares` decides which
+of them get a port. A new request prefers the port that its owner had before, then the one that its annotation claims,
+then a stable hash of its name, from which it probes upwards. A cooling port is never given to another namespace. Within
+the namespace it is the last resort, and the one that has cooled longest comes first.
 """
 
 from collections import Counter
@@ -21,10 +21,14 @@ from nplconf.plan.cooling import Cooling
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """What allocation knows beside the cluster: the numbers of before and the node's sockets.
+    """What allocation knows beside the cluster.
 
-    numbers: who has which number, most trusted source first (live rules, then the state file or the previous plan).
-    taken: numbers that cannot be had. cooling: those whose time is not over. before: who had which number once.
+    Attributes:
+        numbers: The port of each owner, the most trusted source first: live rules, then the state or the last plan.
+        taken: Ports that are not available.
+        cooling: Ports that still cool down.
+        before: Ports that owners had earlier.
+
     """
 
     numbers: tuple[Mapping[PodPort, int], ...] = field(default=(), hash=False)
@@ -34,12 +38,12 @@ class Previous:
 
     @property
     def sources(self) -> tuple[Mapping[PodPort, int], ...]:
-        """All that is known of numbers, the most trusted first."""
+        """All sources of earlier ports, the most trusted first."""
         return (*self.numbers, self.before)
 
 
 class Allocation(NamedTuple):
-    """given: the numbers. over_share: who has none because its namespace has its share already."""
+    """given: the ports. over_share: owners without one because their namespace has its share already."""
 
     given: dict[PodPort, int]
     over_share: frozenset[PodPort] = frozenset()
@@ -52,14 +56,14 @@ def allocate(
     past: Previous,
     most: int | None = None,
 ) -> Allocation:
-    """A number for each asking (Pod, port), none twice; who has none and is not over its share finds the range full.
+    """Give each owner a port, none twice. An owner without one that is not over its share finds the range full.
 
     Args:
-        asking: the Pod's annotation as it is.
-        port_range: the numbers to give.
-        avoid: numbers that somebody else on the node has or may get.
-        past: the numbers of before.
-        most: how many numbers one namespace may have; no number in use is taken away for it.
+        asking: the owners, each with the annotation of its Pod as it is.
+        port_range: the ports to give.
+        avoid: ports that others on the node use or may get.
+        past: earlier allocations.
+        most: how many ports one namespace may have. No port in use is taken away for it.
 
     """
     pool = _Pool(port_range, avoid | past.taken)
@@ -76,7 +80,7 @@ def allocate(
 
 
 def preferred(owner: PodPort, port_range: PortRange) -> int:
-    """The number that a (Pod, port) has when nothing stands in the way; the same on every node and in every release."""
+    """Return the port that an owner has if nothing prevents it. It is the same on every node and in every release."""
     return port_range.first + crc32(f"{owner.pod}/{owner.port}".encode()) % len(port_range)
 
 
@@ -88,7 +92,7 @@ def _give_new(
     past: Previous,
     most: int | None,
 ) -> frozenset[str]:
-    """Give numbers to new requests, as far as there are any; the namespaces that would need a larger share."""
+    """Give ports to new requests while there are any. Return the namespaces that would need a larger share."""
     claimed = hints(waiting, pool.free)
     order = sorted(waiting, key=lambda owner: (owner not in past.before, owner not in claimed.numbers, owner))
     held = Counter(owner.namespace for owner in given)
@@ -97,7 +101,7 @@ def _give_new(
     fresh = sorted(shared.fresh)
     _give(given, fresh, past.before, pool)
     _give(given, fresh, claimed.numbers, pool)
-    # A contested number is probed last, or a claimant could get it by a name with the right hash.
+    # a contested port is given last; otherwise a claimant could get it by a name with the right hash
     contested = iter([number for number in claimed.contested if pool.take(number)])
     for owner in (o for o in fresh if o not in given):
         number = pool.probe(owner)
@@ -106,10 +110,10 @@ def _give_new(
 
 
 class _Pool:
-    """The numbers of a range that nobody has yet.
+    """The free ports of a range.
 
-    _next[i] leads to the first free place at or after i, through places that have gone since; paths are shortened as
-    they are walked, so that the last numbers of a range are found as fast as the first.
+    _next[i] leads to the first free place at or after i, through places that have been taken since. Paths are shortened
+    when they are walked, so that the last ports of a range are found as fast as the first.
     """
 
     def __init__(self, port_range: PortRange, gone: frozenset[int]) -> None:
@@ -121,11 +125,12 @@ class _Pool:
             self.take(number)
 
     def free(self, number: int) -> bool:
+        """Return whether a port is free."""
         place = number - self._first_number
         return 0 <= place < self._size and self._next[place] == place
 
     def take(self, number: int) -> bool:
-        """Take a number out; False when it was not free."""
+        """Take a port out; return False if it was not free."""
         if not self.free(number):
             return False
         place = number - self._first_number
@@ -134,11 +139,11 @@ class _Pool:
         return True
 
     def count(self) -> int:
-        """How many numbers are free."""
+        """Return how many ports are free."""
         return self._count
 
     def probe(self, owner: PodPort) -> int | None:
-        """Take the first free number from the preferred one upwards, then from the beginning; None without any."""
+        """Take the first free port from the preferred one upwards, then from the beginning; None if there is none."""
         end = len(self._range)
         place = self._first(preferred(owner, self._range) - self._range.first)
         place = place if place < end else self._first(0)
@@ -157,7 +162,7 @@ class _Pool:
 
 
 def _give(given: dict[PodPort, int], waiting: Iterable[PodPort], source: Mapping[PodPort, int], pool: _Pool) -> None:
-    """Give those without a number the one that a source says, where it is free."""
+    """Give each owner without a port the one that a source names, if it is free."""
     for owner in waiting:
         if owner not in given and (number := source.get(owner)) is not None and pool.take(number):
             given[owner] = number
@@ -173,7 +178,7 @@ def _give_back(given: dict[PodPort, int], asking: Container[PodPort], past: Prev
 
 def _set_aside(past: Previous, pool: _Pool) -> dict[str, list[int]]:
     """Take the cooling ports out of the pool: by the namespace that had each last, the longest cooled first."""
-    free = [c for c in past.cooling if pool.free(c.number)]  # those of mappings in use are gone already
+    free = [c for c in past.cooling if pool.free(c.number)]  # the ports of mappings in use are taken
     last = {c.number: c for c in sorted(free, key=lambda c: (c.freed_at, c.owner))}
     found: dict[str, list[int]] = {}
     for c in sorted(last.values(), key=lambda c: (c.freed_at, c.number)):

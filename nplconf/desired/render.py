@@ -1,4 +1,4 @@
-"""Cluster state to plan: the same state in any order gives the same plan."""
+"""From the cluster state to the plan of a node. The same state in any order gives the same plan."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -37,8 +37,13 @@ if TYPE_CHECKING:
 class Desired:
     """What the administrator decides.
 
-    node_ips: addresses to advertise instead of the Node object's. namespace_share: how many percent of the range one
-    namespace may have. protocols: those that can be mapped.
+    Attributes:
+        port_range: The node ports there are.
+        node_ips: Addresses to advertise instead of the Node object's.
+        policy: What may be mapped.
+        namespace_share: Percent of the range that one namespace may have.
+        protocols: The protocols that can be mapped.
+
     """
 
     port_range: PortRange
@@ -49,25 +54,25 @@ class Desired:
 
 
 def find_node(cluster: ClusterState, name: str) -> Node | None:
-    """The Node object of that name; None when the snapshot does not have it."""
+    """Return the Node object of that name; None if the snapshot does not have it."""
     return next((node for node in cluster.nodes if node.name == name), None)
 
 
 def render(cluster: ClusterState, node: Node, settings: Desired, past: Previous) -> Plan:
-    """What a node of the cluster is to have, and what it cannot have with the reasons."""
+    """Return the plan of a node: its mappings, and what is skipped with the reasons."""
     return _render(select(cluster.services, settings.protocols), cluster.identity, node, cluster.pods, settings, past)
 
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """A node whose plan can be rendered, as soon as somebody knows its past."""
+    """A node whose plan can be rendered as soon as its earlier allocations are known."""
 
     node: Node
     render: Callable[[Previous], Plan]
 
 
 def each_node(cluster: ClusterState, settings: Desired) -> Iterator[Renderer]:
-    """Every node, sorted by name, with what makes its plan as `render` does; each Service and Pod is read once."""
+    """Yield every node, sorted by name, ready to render. Each Service and Pod is read once."""
     selection = select(cluster.services, settings.protocols)
     pods: dict[str, list[Pod]] = {}
     for pod in cluster.pods:
@@ -78,7 +83,7 @@ def each_node(cluster: ClusterState, settings: Desired) -> Iterator[Renderer]:
 
 
 def unserved_reasons(cluster: ClusterState, node: Node, settings: Desired) -> Callable[[PortMapping], str | None]:
-    """Return a function that says why a port is not served to which a plan gives a number; None: no Service asks."""
+    """Return a function that says why a row of a plan is not served now; None: no Service asks for it."""
 
     @cache
     def world() -> tuple[Selection, dict[str, Pod], Site]:
@@ -131,7 +136,7 @@ def _mappings(wanted: Iterable[PortRequest], numbers: Mapping[PodPort, int]) -> 
 
 
 def _numbers(wanted: Iterable[PortRequest], settings: Desired, others: Mapping[int, str], past: Previous) -> Numbers:
-    """A number for each (Pod, port) that needs one. others: who has numbers of the node without us."""
+    """Return the node port of each owner. others: the ports that others use on the node."""
     share = Share(settings.namespace_share, settings.port_range)
     rows = tuple(wanted)
     late = _late(rows, past)
@@ -159,7 +164,7 @@ def _late(wanted: Iterable[PortRequest], past: Previous) -> frozenset[PodPort]:
 
 
 def _unnumbered(asked: Demand, numbers: Numbers, port_range: PortRange) -> Iterator[Skipped]:
-    """What has no number: the requests, and the ports that were not even expanded to requests."""
+    """Yield what has no node port: requests, and ports that were not expanded to requests."""
     for request in asked.requests:
         if not request.host_port and request.owner not in numbers.given:
             yield from unserved(request, numbers.refused[request.owner])

@@ -1,7 +1,8 @@
 """What the Services ask of one Pod, expanded to requests only as far as a request can be served. Pure.
 
-The range has a thousand numbers, and a Service may ask for ten thousand ports of each of a hundred Pods. So a Pod's
-ports are expanded up to the numbers that can be had (`room`) and one more, whose refusal is that of all others.
+The range has a thousand node ports, and a Service may ask for ten thousand ports of each of a hundred Pods. So the
+ports of a Pod are expanded up to the node ports that are available (`room`) and one more, whose refusal is that of all
+others.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -21,8 +22,11 @@ from nplconf.model import PROTOCOLS, ContainerPort, Family, Pod, PodPort, Servic
 class Audience:
     """Who may reach a namespace.
 
-    denied: why nobody at all. sources: per family the networks of its clients (none: anywhere), or why there are none.
-    host_port: why a hostPort, which is open to every client, cannot be served.
+    Attributes:
+        denied: Why nobody may.
+        sources: Per family the networks of its clients (empty: anywhere), or why there are none.
+        host_port: Why a hostPort cannot be served: it is open to every client.
+
     """
 
     denied: Refusal | None = None
@@ -34,7 +38,13 @@ EVERYBODY = Audience()
 
 
 class Bound(NamedTuple):
-    """How far a Pod's ports are expanded. room: numbers that new ports can get. known: ports to expand in any case."""
+    """How far the ports of a Pod are expanded.
+
+    Attributes:
+        room: How many node ports are available for new requests.
+        known: Returns the ports that are expanded in any case.
+
+    """
 
     room: int = 65535
     known: Callable[[], Collection[int]] = frozenset
@@ -44,7 +54,7 @@ EVERYTHING = Bound()
 
 
 class Rest(NamedTuple):
-    """Ports that were not expanded. like: the port whose refusal is theirs; first: the first of them."""
+    """Ports that were not expanded. like: the owner whose refusal is theirs; first: the first of them."""
 
     service: str
     first: Target
@@ -119,13 +129,13 @@ def _requests_in_part(
 
 
 def unserved(request: PortRequest, refusal: Refusal) -> Iterator[Skipped]:
-    """A row for each Service whose request is not served."""
+    """Yield a row of `skipped` for each Service whose request is not served."""
     for service in request.services:
         yield Skipped(request.pod.ref.key, request.port, request.protocol, service, *refusal)
 
 
 def why_not(pod: Pod, offers: Iterable[Offer], site: Site, place: tuple[int, str, str]) -> str | None:
-    """Why a port, protocol and family that has a number is not served; None where no Service asks for it."""
+    """Return why a place (port, protocol, family) with a node port is not served; None if no Service asks for it."""
     port, protocol, family = place
     numbers = named_numbers(pod.ports)
     for offer in offers:
@@ -140,7 +150,7 @@ def why_not(pod: Pod, offers: Iterable[Offer], site: Site, place: tuple[int, str
 
 
 class _Way(NamedTuple):
-    """How a family of a Pod is reached."""
+    """How a Pod is reached in one family."""
 
     node_ip: str
     pod_ip: str
@@ -155,7 +165,7 @@ def _way(pod: Pod, family: Family, site: Site, audience: Audience) -> _Way | Ref
 
 
 def _of_all(pod: Pod, asked: Asked, refusal: Refusal) -> Iterator[Skipped]:
-    """One row for all ports of a Service."""
+    """Yield one row for all ports of a Service."""
     firsts: list[tuple[int | str, str]] = [*asked.first(), *(_shown(pod, port) for port in asked.offer.unsupported[:1])]
     if asked.unresolved:
         firsts.append(_shown(pod, asked.first_unresolved()))
@@ -166,7 +176,7 @@ def _of_all(pod: Pod, asked: Asked, refusal: Refusal) -> Iterator[Skipped]:
 
 
 def _unmappable(pod: Pod, asked: Asked) -> Iterator[Skipped]:
-    """The ports that cannot be mapped on any address."""
+    """Yield rows for the ports that cannot be mapped at any address."""
     if unsupported := asked.offer.unsupported:
         first = unsupported[0]
         known = " and ".join(protocol.upper() for protocol in asked.offer.protocols)
@@ -180,7 +190,7 @@ def _unmappable(pod: Pod, asked: Asked) -> Iterator[Skipped]:
 
 
 def _unreachable(pod: Pod, asked: Asked, ways: Mapping[Family, _Way | Refusal]) -> Iterator[Skipped]:
-    """The ports of families in which the Pod is not reached: a row for each reason."""
+    """Yield a row for each reason why a Pod is not reached in a family."""
     found: dict[str, Refusal] = {}
     for family in families(asked.offer):
         way = ways[family]
@@ -196,7 +206,7 @@ def _row(pod: Pod, offer: Offer, target: tuple[int | str, str], refusal: Refusal
 
 
 def _shown(pod: Pod, port: ServicePort) -> tuple[int | str, str]:
-    """The target and protocol of a port; the number of a named one where the Pod has it."""
+    """Return the target and protocol of a port as rows show them: a number if the Pod has the named port."""
     protocol = protocol_of(port)
     if isinstance(port.target, int):
         return port.target, protocol
@@ -207,7 +217,7 @@ def _shown(pod: Pod, port: ServicePort) -> tuple[int | str, str]:
 
 
 class _Chosen(NamedTuple):
-    """ports: those to expand, None for all. like: the port whose refusal is that of all others."""
+    """ports: those to expand; None for all. like: the port whose refusal is that of all others."""
 
     ports: frozenset[int] | None
     new: int
@@ -235,7 +245,7 @@ def _declared(host_ports: HostPorts) -> _Chosen:
 
 
 def _undeclared(wanted: Iterable[PortRequest], rest: Iterable[Rest]) -> Iterator[Skipped]:
-    """The ports that a Pod on the host network does not declare."""
+    """Yield rows for the ports that a Pod on the host network does not declare."""
     for request in wanted:
         if not request.host_port:
             yield from unserved(request, HOST_NETWORK)
@@ -271,7 +281,7 @@ def _expanded(asked: Asked, chosen: _Chosen) -> Iterator[Target]:
 
 
 def _rest(pod: Pod, asked: Iterable[Asked], chosen: _Chosen) -> Iterator[Rest]:
-    """What was not expanded of each Service."""
+    """Yield the ports of each Service that were not expanded."""
     ports = chosen.ports
     if ports is None:
         return
@@ -283,7 +293,7 @@ def _rest(pod: Pod, asked: Iterable[Asked], chosen: _Chosen) -> Iterator[Rest]:
 
 
 def _host_port(ports: Iterable[ContainerPort], family: Family, node_ip: str) -> int:
-    """The hostPort under which a port is reached at the advertised address already, the lowest; 0 without one."""
+    """Return the lowest hostPort at which the port is reached at the advertised address; 0 without one."""
     return min((port.host_port for port in ports if _listens(port.host_ip, family, node_ip)), default=0)
 
 

@@ -1,7 +1,7 @@
-"""A reviewed plan against the cluster as it is now: its rows and numbers are binding, addresses are resolved again.
+"""A reviewed plan and the cluster as it is now: rows and node ports are binding, addresses are resolved again.
 
-A row is bound by namespace/name, podPort, protocol, family and number, so a Pod that comes back under its name is
-served with what was reviewed for it, and to the clients that were. It holds while a Service still asks for it.
+A row is bound by namespace/name, podPort, protocol, family and node port. So a Pod that is created again under its name
+gets what was reviewed for it, for the same clients. A row holds while a Service still asks for it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,7 +23,15 @@ _OF_ADDRESS = ("pod-ip-missing", "pod-ip-invalid", "pod-ip-shared", "node-ip-mis
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """A reviewed plan with today's addresses. plan: the rows that hold. refused: rows whose number is gone, and why."""
+    """A reviewed plan with today's addresses.
+
+    Attributes:
+        plan: The rows that hold.
+        stale: Rows that do not hold any more.
+        pending: Ports that the plan does not have.
+        refused: Rows whose node port is not available, and why.
+
+    """
 
     plan: Plan
     stale: tuple[Stale, ...]
@@ -32,12 +40,18 @@ class Resolved:
 
 
 def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired, *, exact: bool = False) -> Resolved:
-    """Each reviewed row as it can be applied now, or why it cannot.
+    """Return each reviewed row as it can be applied now, or why it cannot.
 
-    exact: another UID or address than the reviewed one makes a row stale, too, and so does a row that is skipped now.
+    Args:
+        reviewed: The reviewed plan.
+        cluster: The snapshot.
+        node: The Node object.
+        settings: What the administrator decides.
+        exact: A row with another UID or address than the reviewed one is stale, and so is a row that is skipped now.
+
     """
     bound = {m.owner: m.node_port for m in reviewed.mappings if m.via == "dnat"}
-    # What a review gives a namespace is the reviewers' decision, so that no share counts here.
+    # reviewers decide what a namespace gets, so no share counts here
     asked = render(cluster, node, replace(settings, namespace_share=100), Previous(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
     others = claims.on_node(cluster.services, running(cluster.pods, node.name), node, settings.node_ips)
@@ -74,9 +88,14 @@ def _row(mapping: PortMapping) -> _Row:
 
 
 def _why(row: PortMapping, skipped: str | None, cluster: ClusterState, *, here: bool) -> _Why:
-    """skipped: why it cannot be had, if it is that. here: the Pod runs on this node.
+    """Return why a row is stale. A Pod that has no node yet counts as gone.
 
-    One that has no node yet is gone, as far as anybody can tell.
+    Args:
+        row: The row.
+        skipped: Why it is skipped, if it is.
+        cluster: The snapshot.
+        here: Whether the Pod runs on this node.
+
     """
     if here:
         return "ip-changed" if skipped in _OF_ADDRESS else "not-selected"
@@ -91,7 +110,7 @@ def _difference(row: PortMapping, now: PortMapping) -> _Why | None:
 
 
 def _not_had(row: PortMapping, now: PortMapping, others: Mapping[int, str]) -> str:
-    """Why a row that holds cannot have what was reviewed for it. others: whose a number of the node is."""
+    """Return why a row that holds cannot have its reviewed port. others: who uses which port of the node."""
     if row.via == "hostPort":
         return f"the Pod has no hostPort {row.node_port} for this port any more"
     if now.via == "hostPort":
@@ -104,7 +123,7 @@ def _whose(row: PortMapping, others: Mapping[int, str]) -> str:
 
 
 def _pending(unknown: Iterable[PortMapping], reviewed: Plan) -> tuple[Pending, ...]:
-    """What waits for a review; what a policy kept out of the reviewed plan was reviewed."""
+    """Return the ports that wait for a review. What a policy denied in the reviewed plan was reviewed."""
     decided = {(s.pod, s.pod_port, s.protocol) for s in reviewed.skipped if s.rule}
     rows = {Pending(m.pod, m.pod_port, m.protocol) for m in unknown}
     waiting = (p for p in rows if (p.pod.key, p.pod_port, p.protocol) not in decided)

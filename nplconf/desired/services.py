@@ -1,4 +1,4 @@
-"""Which Services ask for NodePortLocal, which of them select a Pod, and which numbers Services have for themselves."""
+"""Which Services ask for mappings, which of them select a Pod, and which node ports Services use themselves."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,14 @@ Trait = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The Services of a snapshot, made ready for Pods.
+    """The Services of a snapshot, prepared for Pods.
 
-    by_trait: each asking Service under one pair of its selector, the one that the fewest Services have, so that a Pod
-    meets few Services that do not select it. claims: the numbers that Services have for themselves. skipped: what
-    no Pod can be served.
+    Attributes:
+        by_trait: Each asking Service under one pair of its selector, the one that the fewest Services have, so that few
+            Services are compared with a Pod that they do not select.
+        claims: The node ports that Services use themselves.
+        skipped: What is not served for any Pod.
+
     """
 
     by_trait: Mapping[Trait, Sequence[Offer]]
@@ -29,9 +32,14 @@ class Selection:
 
 
 def select(services: Iterable[Service], protocols: Collection[Protocol] = USUAL_PROTOCOLS) -> Selection:
-    """The Services that count: of a served type, with a selector and a valid name, and asking; the others' reasons.
+    """Return the Services that count: those that ask, of a served type, with a selector and a valid name.
 
-    protocols: those that can be mapped.
+    The others are in `skipped`, each with a reason.
+
+    Args:
+        services: The Services of the snapshot.
+        protocols: The protocols that can be mapped.
+
     """
     services = tuple(services)
     asking = [s for s in services if s.enabled]
@@ -42,7 +50,7 @@ def select(services: Iterable[Service], protocols: Collection[Protocol] = USUAL_
 
 
 def selecting(selection: Selection, pod: Pod) -> list[Offer]:
-    """The asking Services whose selector the Pod's labels satisfy."""
+    """Return the asking Services whose selector matches the Pod's labels."""
     found: list[Offer] = []
     labels = pod.labels
     for name, value in labels.items():
@@ -64,7 +72,7 @@ def _by_trait(services: Sequence[Service], protocols: Collection[Protocol]) -> d
 
 
 def _refusal(service: Service) -> tuple[str, str] | None:
-    """(reason, message) when no Pod of it can be served."""
+    """Return (reason, message) if no Pod of the Service is served."""
     if not label(service.namespace) or not label(service.name):
         return "name-invalid", "the Service's name or namespace is none that Kubernetes allows"
     if service.type not in _SERVED_TYPES:
@@ -73,7 +81,7 @@ def _refusal(service: Service) -> tuple[str, str] | None:
 
 
 def _skipped(service: Service, reason: str, message: str) -> Iterator[Skipped]:
-    """One row for all ports of a Service that is not served."""
+    """Yield one row for all ports of a Service that is not served."""
     found = {(isinstance(p.target, str), str(p.target).rjust(5), p.target, protocol_of(p)) for p in service.ports}
     if found:
         *_, target, protocol = min(found)

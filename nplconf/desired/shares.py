@@ -1,8 +1,8 @@
-"""Which (Pod, port)s get one of the numbers that are left: namespaces take turns, and none exceeds its share. Pure.
+"""Which owners get one of the free node ports: namespaces take turns, and none exceeds its share. Pure.
 
-A number that cools down stays with the namespace that had it, because load balancers still send the old Pod's traffic
-there. Beyond `_FEW` numbers it therefore counts against the share: a tenant that restarts its Pods all the time would
-otherwise occupy the whole range with cooling numbers. Such a tenant reuses its own cooling numbers early.
+A port that cools down stays with the namespace that had it, because load balancers still send the old Pod's traffic
+there. Beyond `_FEW` ports it therefore counts against the share: a tenant that restarts its Pods all the time would
+otherwise occupy the whole range with cooling ports. Such a tenant reuses its own cooling ports early.
 """
 
 from collections import Counter, deque
@@ -18,18 +18,18 @@ _FEW = 32
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How much of a range one namespace may have. percent: of the range's numbers."""
+    """How much of a range one namespace may have. percent: of the ports of the range."""
 
     percent: int
     port_range: PortRange
 
     @property
     def most(self) -> int:
-        """How many numbers a namespace may have: as soon as they are more than the percentage it gets no other."""
+        """How many ports a namespace may have. With more than the percentage it gets no other."""
         return len(self.port_range) * self.percent // 100 + 1
 
     def refusal(self, owner: PodPort) -> Refusal:
-        """Why a namespace that has its share gets no new number."""
+        """Return why a namespace that has its share gets no new port."""
         return Refusal(
             "namespace-share",
             f"namespace {owner.namespace} has more than {self.percent} % of {self.port_range}; raise namespaceShare"
@@ -39,10 +39,14 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """The numbers that new requests may get.
+    """The ports that new requests may get.
 
-    free: how many numbers nobody has or had. cooling: the numbers that cool down, by namespace, the longest cooled
-    first. held: how many numbers a namespace has. most: how many a namespace may have; None for any number.
+    Attributes:
+        free: How many ports nobody has or had.
+        cooling: The ports that cool down, by namespace, the one that has cooled longest first.
+        held: How many ports a namespace has.
+        most: How many a namespace may have; None for any number.
+
     """
 
     free: int
@@ -55,8 +59,11 @@ class Stock:
 class Shared:
     """The result of the turns.
 
-    fresh: who gets a free number. reused: who gets which cooling number of its own namespace. over: the namespaces that
-    have their share, although there are numbers that they could have.
+    Attributes:
+        fresh: The owners that get a free port.
+        reused: The owners that get a cooling port of their own namespace.
+        over: The namespaces that have their share although ports are left.
+
     """
 
     fresh: list[PodPort] = field(default_factory=list)
@@ -65,11 +72,11 @@ class Shared:
 
 
 def share_out(waiting: Iterable[PodPort], stock: Stock) -> Shared:
-    """Serve the namespaces in turns, one number a turn, those that hold the fewest numbers first.
+    """Serve the namespaces in turns, one port a turn, those with the fewest ports first.
 
     Args:
-        waiting: who needs a number; the first of a namespace is served first.
-        stock: the numbers there are.
+        waiting: the owners that need a port; the first of a namespace is served first.
+        stock: the ports there are.
 
     """
     queues: dict[str, deque[PodPort]] = {}

@@ -1,4 +1,4 @@
-"""The rows of `skipped`: one per Service, Pod and reason, however many ports are concerned. Pure."""
+"""The rows of `skipped`: one per Service, Pod and reason, for any number of ports. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,7 +11,7 @@ _Key = tuple[str, str | None, str]
 
 
 class Skips:
-    """Collects rows. Rows of one Service, Pod and reason become one, that of the first port."""
+    """Collects rows. Rows of one Service, Pod and reason become one row, that of the first port."""
 
     def __init__(self) -> None:
         self._first: dict[_Key, Skipped] = {}
@@ -20,7 +20,7 @@ class Skips:
         self._left_out = 0
 
     def add(self, rows: Iterable[Skipped]) -> None:
-        """Add rows, whatever their Pods."""
+        """Add rows of any Pods."""
         for row in rows:
             key = row.service, row.pod, row.reason
             first = self._first.setdefault(key, row)
@@ -30,7 +30,7 @@ class Skips:
             self._more[key] = self._more.get(key, 0) + row.more
 
     def add_in_order(self, rows: Iterable[Skipped]) -> None:
-        """Add the rows of one Pod after those of all Pods before it: rows beyond the most that is shown are counted."""
+        """Add the rows of one Pod after those of all Pods before it. Rows beyond `MOST` are only counted."""
         for row in rows:
             if len(self._first) > MOST:
                 self._left_out += 1
@@ -38,7 +38,7 @@ class Skips:
                 self.add((row,))
 
     def rows(self) -> tuple[Skipped, ...]:
-        """The rows, sorted; at most `MOST`, and one that says how many there are more."""
+        """Return the rows, sorted; at most `MOST`, and one with the number of those left out."""
         found = sorted((self._row(key) for key in self._first), key=_place)
         rest = len(found[MOST:]) + self._left_out
         if not rest:
@@ -52,6 +52,6 @@ class Skips:
 
 
 def _place(row: Skipped) -> tuple[str, str, int, str, str, str, str, str]:
-    """Where a row stands among the skipped: a port's number before a name, no Pod before any."""
+    """Return the sort key of a row: no Pod before any, and the number of a port before a name."""
     number, name = (row.pod_port, "") if isinstance(row.pod_port, int) else (0, row.pod_port)
     return row.pod or "", name, number, row.protocol, row.service, row.reason, row.message, row.rule or ""

@@ -1,8 +1,9 @@
-"""Take a node over from Antrea: first the rules of nplconf are in place, then those of Antrea go.
+"""Take a node over from Antrea: the rules of nplconf are in place before those of Antrea are removed.
 
-Two runs, and between them one transaction for each chain. Until then Antrea's rules serve the same Pods under the same
-numbers; from then on those of nplconf do. So no connection is refused, and a flow whose target stays keeps its
-conntrack entry. The second run publishes the mappings whose packets a rule of Antrea led to another Pod.
+A takeover is two runs, and one transaction per chain of Antrea between them. Until these transactions, the rules of
+Antrea serve the same Pods under the same node ports. Afterwards the rules of nplconf do. So no connection is refused,
+and a flow whose target stays has its conntrack entry still. The second run publishes the mappings whose packets a rule
+of Antrea led to another Pod.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +21,7 @@ from nplconf.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What a takeover came to, or with `--check` would come to. rows: what becomes of each node port of Antrea's."""
+    """The result of a takeover, or with `--check` what it would be. rows: what becomes of each node port of Antrea."""
 
     decision: Decision
     rows: tuple[Adopted, ...]
@@ -28,7 +29,7 @@ class Adoption:
 
 
 def preview(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Adoption:
-    """Decide what becomes of each node port of Antrea's; nothing is changed. An agent that lives blocks it always."""
+    """Return what becomes of each node port of Antrea; change nothing. A live agent blocks it, also with --force."""
     seen = review(cluster, node, replace(settings, force=False), bounds)
     if seen.decision.unusable:
         return Adoption(seen.decision, ())
@@ -47,8 +48,8 @@ def adopt(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
         return replace(found, result=first)
     cut_off = adoption.unserved(chains, first.decision.plan.mappings, {m.key for m in first.in_place})
     if cut_off:
-        kept = adoption.not_removed(chains, cut_off)
-        return replace(found, result=replace(first, failures=(*first.failures, *kept)))
+        failures = adoption.not_removed(chains, cut_off)
+        return replace(found, result=replace(first, failures=(*first.failures, *failures)))
     failures = node.remove_antrea(chains)
     flows = (*first.done, *adoption.removals(chains, first.decision.eligible))
     failures += node.flush_flows(flows, first.decision.eligible, first.decision.addresses, everything=False)

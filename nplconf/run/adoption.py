@@ -1,6 +1,7 @@
-"""What becomes of the rules that an Antrea agent has left: who owns each, and which numbers stay. Pure.
+"""What becomes of the rules that an Antrea agent has left: the owner of each, and which node ports stay. Pure.
 
-Address and port of a rule name its owner. A number that two addresses or two Pods could claim names none.
+The owner of a rule follows from its address and port. A node port that leads to two addresses, or whose address two
+Pods have, has no owner.
 """
 
 from collections import Counter
@@ -33,10 +34,17 @@ Verdict = Literal["kept", "moved", "withdrawn", "removed"]
 
 
 class Adopted(NamedTuple):
-    """What becomes of one node port of Antrea's.
+    """What becomes of one node port of Antrea.
 
-    owner: the Pod and port that it leads to, None where no Pod of this node has the address. verdict: kept with its
-    number; moved to another one; removed, as nothing asks for it; withdrawn from an annotation that no rule serves.
+    Attributes:
+        number: The node port.
+        family: The IP family.
+        protocol: The protocol.
+        owner: The Pod and port that it leads to; None where no Pod of this node has the address.
+        verdict: kept: the mapping has the same node port; moved: it has another one; removed: no Service asks for it;
+            withdrawn: it is in an annotation, and no rule serves it.
+        message: A sentence.
+
     """
 
     number: int
@@ -54,14 +62,16 @@ class Adopted(NamedTuple):
 
 
 def _owners(pods: Iterable[Pod]) -> dict[str, PodRef]:
-    """The Pod of each address that one running Pod alone has."""
+    """Return the Pod of each address that exactly one running Pod has."""
     running = [pod for pod in pods if not pod.terminated and not pod.host_network]
     count = Counter(ip for pod in running for ip in set(pod.ips))
     return {ip: pod.ref for pod in running for ip in pod.ips if count[ip] == 1}
 
 
 def numbers(left: Antrea, pods: Iterable[Pod]) -> dict[PodPort, int]:
-    """Return who has which number by the chains: of several, that for TCP before UDP, IPv4 before IPv6, the lowest."""
+    """Return the node port of each owner by the chains. Of several, TCP counts before UDP, IPv4 before IPv6, then the
+    lowest.
+    """
     owners = _owners(pods) if left.chains else {}
     found: dict[PodPort, int] = {}
     for rule in sorted(left.rules, key=lambda r: (PROTOCOLS.index(r.protocol), r.family, r.number)):
@@ -71,9 +81,9 @@ def numbers(left: Antrea, pods: Iterable[Pod]) -> dict[PodPort, int]:
 
 
 def with_numbers(previous: Previous, left: Antrea, pods: Iterable[Pod], now: float) -> Previous:
-    """Add the numbers of the chains to what allocation knows, after the live rules and the state file.
+    """Add the node ports of the chains to what allocation knows, after the live rules and the state file.
 
-    No number of a chain is given to anybody else: the chain's rules may come first.
+    No node port of a chain is given to another owner, because the rules of the chain may come first.
     """
     if not left.chains:
         return previous
@@ -101,8 +111,8 @@ def review(left: Antrea, plan: Plan, pods: Sequence[Pod]) -> tuple[Adopted, ...]
     owners = _owners(pods)
     rows = {(m.owner, m.protocol, m.family): m for m in plan.mappings if m.via == "dnat"}
     why = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
-    told = {(pod.ref.key, e.node_port, e.pod_port) for pod in pods for e in annotation.parse(pod.annotation)}
-    found = [_of_rule(rule, owners.get(rule.address), plan, rows, why, told) for rule in left.rules]
+    published = {(pod.ref.key, e.node_port, e.pod_port) for pod in pods for e in annotation.parse(pod.annotation)}
+    found = [_of_rule(rule, owners.get(rule.address), plan, rows, why, published) for rule in left.rules]
     served = {(a.owner, a.protocol, a.family, a.number) for a in found}
     return tuple(sorted((*found, *_of_annotations(pods, rows, served)), key=lambda a: a[:3]))
 
@@ -116,7 +126,7 @@ def _of_rule(
     plan: Plan,
     rows: _Rows,
     why: Mapping[tuple[str | None, int | str], str],
-    told: set[tuple[str, int, int]],
+    published: set[tuple[str, int, int]],
 ) -> Adopted:
     def adopted(verdict: Verdict, message: str, owner: PodPort | None = None) -> Adopted:
         return Adopted(rule.number, rule.family, rule.protocol, owner, verdict, message)
@@ -130,7 +140,7 @@ def _of_rule(
         return adopted("removed", f"no Service asks for it, or it cannot be served ({reason})", owner)
     if row.node_port != rule.number:
         return adopted("moved", f"to {row.node_port}: {_moved(rule, row, plan)}", owner)
-    unnamed = (owner.pod, rule.number, owner.port) not in told
+    unnamed = (owner.pod, rule.number, owner.port) not in published
     return adopted("kept", "no annotation named it; it is published now" if unnamed else "same number", owner)
 
 
@@ -160,7 +170,9 @@ def _of_annotations(
 
 
 def unserved(chains: Iterable[Chain], wanted: Iterable[PortMapping], there: set[RuleKey]) -> tuple[str, ...]:
-    """Return the wanted mappings that the chains serve and nplconf does not serve yet: removal would cut them off."""
+    """Return the wanted mappings that the chains serve and nplconf does not yet: removal of the chains would cut
+    them off.
+    """
     led = {(r.number, r.family, r.protocol, r.address, r.port) for chain in chains for r in chain.rules}
     rows = (m for m in wanted if m.via == "dnat" and (*m.key, m.pod_ip, m.pod_port) in led)
     return tuple(m.subject for m in rows if m.key not in there)
@@ -175,7 +187,7 @@ def not_removed(chains: Iterable[Chain], subjects: Sequence[str]) -> tuple[Failu
 
 
 def foreign_rules(chains: Iterable[Chain]) -> tuple[ForeignRule, ...]:
-    """Return the rules of chains as rules that come first."""
+    """Return the rules of the chains as foreign rules that come first."""
     return tuple(_foreign(rule, chain) for chain in chains for rule in chain.rules)
 
 
@@ -186,7 +198,7 @@ def _foreign(rule: AntreaRule, chain: Chain) -> ForeignRule:
 
 
 def removals(chains: Iterable[Chain], wanted: Iterable[PortMapping]) -> tuple[Change, ...]:
-    """Return the removal of each rule whose number leads nowhere then, for the flows through it."""
+    """Return the removal of each rule whose node port leads nowhere afterwards, so that its flows are flushed."""
     keys = {m.key for m in wanted}
     rules = {
         rule for chain in chains for rule in chain.rules if RuleKey(rule.number, rule.family, rule.protocol) not in keys

@@ -1,4 +1,4 @@
-"""Removes every annotation and every rule of nplconf from a node, in all backends, or lists them."""
+"""Remove every annotation and every rule of nplconf from a node, in all backends, or list them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,10 +20,11 @@ from nplconf.settings import Settings
 
 
 def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
-    """Remove every annotation of this node's Pods and every rule of ours, in every backend; what could not be.
+    """Remove the annotations of this node's Pods and the rules of nplconf in every backend. Return what failed.
 
-    Who had which number is kept, so that a later install gives the same ones again; which cluster it was is not, so
-    that the node may join another one. A cluster that fails keeps its annotations, and stops nothing else.
+    The state file still has the owner of each node port, so that a later installation gives the same ones. It names no
+    cluster any more, so that the node can join another one. If the cluster fails, its annotations stay, and the rules
+    are removed.
     """
     loaded = node.load()
     left = _withdraw(cluster, loaded.state, settings) if cluster else ()
@@ -31,12 +32,12 @@ def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Fail
 
 
 def unread(why: str) -> Failure:
-    """What is left where the cluster cannot be asked."""
+    """Return the failure for a cluster that cannot be read."""
     return Failure("annotation", "the annotations of this node's Pods", f"left as they are: {why}")
 
 
 def _withdraw(cluster: Cluster, state: State, settings: Settings) -> tuple[Failure, ...]:
-    """state: which cluster's Pods this node's job has annotated."""
+    """Withdraw the annotations. state: names the cluster whose Pods this node has annotated."""
     try:
         gone = _withdrawals(cluster, state, settings)
         return cluster.patch(gone) if gone else ()

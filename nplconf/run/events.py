@@ -1,4 +1,4 @@
-"""The Events of a run: decided purely (`publish.events`), created, remembered in the state file."""
+"""The Kubernetes Events of a run: creates what `publish.events` decides, and updates the state file."""
 
 import contextlib
 from dataclasses import replace
@@ -9,13 +9,21 @@ from nplconf.node import Node
 from nplconf.plan.state import State
 from nplconf.publish.events import WAITING, Outcome, due, unannounced
 
-__all__ = ["Outcome", "tell"]
+__all__ = ["Outcome", "create_events"]
 
 
-def tell(outcome: Outcome, cluster: Cluster, node: Node, next_state: State, last: Plan | None) -> None:
-    """Create what is due. kept: the state that was left, with what was said before; last: the plan of the run before.
+def create_events(outcome: Outcome, cluster: Cluster, node: Node, next_state: State, last: Plan | None) -> None:
+    """Create the Events that are due, and save which ones were created.
 
-    Nothing that fails here is a failure of the run: what could not be said is said by the next one.
+    An Event that cannot be created is no failure of the run: the next run tries again.
+
+    Args:
+        outcome: The plan, the snapshot, and the annotations after the run.
+        cluster: Where Events are created.
+        node: Where the state is saved.
+        next_state: The state that the run has left, with the Events of earlier runs.
+        last: The plan of the run before.
+
     """
     events, after, waiting = due(outcome, last, next_state.said, next_state.waiting)
     later = cluster.post_events(events, outcome.plan.node) if events else ()

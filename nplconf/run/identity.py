@@ -29,9 +29,13 @@ def other_cluster(state: State, cluster: ClusterState, node: Node | None) -> Blo
 
 
 def foreign_plan(state: State, plan: Plan, identity: str | None) -> Blocked | None:
-    """Return a limit where a plan is of another cluster. identity: the cluster's, None where nobody was asked.
+    """Return a limit where a plan is of another cluster.
 
-    The snapshot is of this node's cluster, as far as anybody can tell.
+    Args:
+        state: What the last run left.
+        plan: The plan.
+        identity: The identity of the cluster as read; None where no cluster was read.
+
     """
     accepted = {identity, state.cluster, *state.former_clusters} - {None}
     if not accepted or not plan.cluster or plan.cluster in accepted:

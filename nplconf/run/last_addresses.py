@@ -1,7 +1,7 @@
-"""The node's addresses where its Node object has none for a while: those of the last run stay in use.
+"""The addresses of the last run, used while the Node object has none.
 
-A Node that is registered again has no addresses until the kubelet or the cloud provider has set them. Without
-addresses every mapping would be removed, below ten mappings even without a limit.
+A Node that is registered again has no addresses until the kubelet or the cloud provider sets them. Without addresses
+every mapping would be removed; with fewer than ten mappings no limit would block that.
 """
 
 from collections.abc import Callable
@@ -14,7 +14,14 @@ from nplconf.plan.state import State
 
 
 class Addressed(NamedTuple):
-    """A Node with addresses. overrides: what is advertised instead of them. problem: why it is not the object's own."""
+    """A Node with addresses.
+
+    Attributes:
+        node: The Node object, with the addresses in use.
+        overrides: The addresses to advertise instead of them.
+        problem: Why the addresses are not those of the object; "" where they are.
+
+    """
 
     node: Node
     overrides: dict[Family, str]
@@ -22,13 +29,13 @@ class Addressed(NamedTuple):
 
 
 def addressed(node: Node, state: State, overrides: dict[Family, str], mapped: Callable[[], object]) -> Addressed | None:
-    """Return the Node as a run uses it; None where it has no address and nobody knows one.
+    """Return the Node as a run uses it; None where it has no address and the last run left none.
 
     Args:
         node: The Node object.
         state: What the last run left.
         overrides: The addresses that the configuration advertises.
-        mapped: Whether a mapping is live. Otherwise there is nothing that could be lost.
+        mapped: Returns whether a mapping is live. Without one, a Node without addresses loses nothing.
 
     """
     if any(matched_addresses(node, overrides).values()) or not mapped():

@@ -1,4 +1,4 @@
-"""A node as a run has read it, and what follows from that: live mappings, the numbers of before, the held ones."""
+"""The node as a run has read it, and what follows from it: live mappings, earlier node ports, held ports."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,10 +20,22 @@ from nplconf.run.decision_options import Options
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The node as it was read. now: boot-time clock, seconds. unreadable: why a family's rules could not be read.
+    """The node as it was read.
 
-    rules: the pure half of the backend in use; found: what it read, by family. leftovers: the families that another
-    backend has rules of nplconf in.
+    Attributes:
+        loaded: The state file.
+        boot: The boot ID.
+        now: Seconds of the boot-time clock.
+        backend: The backend in use.
+        rules: The pure half of this backend.
+        found: The rules of nplconf that it has read, by family.
+        unreadable: Why the rules of a family could not be read.
+        leftovers: The families in which another backend has rules of nplconf.
+        holds: The response of the hold daemon.
+        routes: The routes of the node.
+        foreign: Foreign rules that take packets to node ports before the rules of nplconf do.
+        antrea: What an Antrea agent has left.
+
     """
 
     loaded: Loaded
@@ -37,22 +49,28 @@ class Observed:
     holds: Holds
     routes: Routes
     foreign: tuple[ForeignRule, ...] = ()
-    """Rules of others that take packets to node ports before ours see them."""
     antrea: Antrea = Antrea()  # noqa: RUF009 - a NamedTuple
 
     @property
     def state(self) -> State:
-        """What the last run left."""
+        """The state that the last run left."""
         return self.loaded.state
 
     @property
     def remembered(self) -> Plan | None:
-        """The last good plan, when it is of this boot: after a reboot Pods have other addresses."""
+        """The last good plan if it is of this boot: after a reboot Pods have other addresses."""
         return self.state.plan if self.state.boot == self.boot else None
 
 
 def live_now(observed: Observed, options: Options, pods: Iterable[PodRef] = ()) -> tuple[PortMapping, ...]:
-    """The mappings that the kernel has, completed from the state file, and from this node's Pods where it is lost."""
+    """Return the live mappings. What a rule does not say comes from the state file.
+
+    Args:
+        observed: The node as it was read.
+        options: The options of the run.
+        pods: This node's Pods, for hashed tags that the state file does not explain.
+
+    """
     rules = [rule for family, found in observed.found.items() for rule in observed.rules.live(found, family)]
     known = observed.state.plan.mappings if observed.state.plan else ()
     advertised = observed.state.plan.node_ips if observed.state.plan else given(options.node_ips)
@@ -60,7 +78,10 @@ def live_now(observed: Observed, options: Options, pods: Iterable[PodRef] = ()) 
 
 
 def orphaned(observed: Observed, plan: Plan) -> tuple[PortMapping, ...]:
-    """Rows of the last plan that nobody wants any more, in a family that cannot be read: they may be there still."""
+    """Return the rows of the last plan that the plan does not have, in families that cannot be read.
+
+    Their rules may still exist.
+    """
     if not observed.unreadable or observed.remembered is None:
         return ()
     wanted = {m.key for m in plan.mappings}
@@ -69,7 +90,7 @@ def orphaned(observed: Observed, plan: Plan) -> tuple[PortMapping, ...]:
 
 
 def previous_of(live: tuple[PortMapping, ...], observed: Observed, options: Options) -> Previous:
-    """What allocation is to know: live rules are trusted first, then the last plan, then who had a number before."""
+    """Return what allocation must know: the owners by live rules first, then by the last plan, then earlier owners."""
     known = observed.state.plan.mappings if observed.state.plan else ()
     of_rules = numbers(live)
     of_plan = of_rules if known == live else numbers(known)
@@ -80,28 +101,28 @@ def previous_of(live: tuple[PortMapping, ...], observed: Observed, options: Opti
         period=options.cool_down,
         rebooted=observed.state.boot != observed.boot,
     )
-    # A number in use is its owner's until this run ends: nobody else may have it in the same breath.
+    # a port in use belongs to its owner until this run ends: no other owner gets it in the same run
     used = {number: Cooling(number, owner, observed.now) for owner, number in (of_plan | of_rules).items()}
     reserved = {c.number: c for c in waiting} | (used if options.cool_down else {})
     return Previous((of_rules, of_plan), _taken(observed.holds, options), tuple(reserved.values()), of_before)
 
 
 def held(holds: Holds) -> frozenset[int]:
-    """The numbers that are held for every protocol."""
+    """Return the ports that are held for every protocol."""
     found = {number for span in holds.ranges for number in range(span.first, span.last + 1)}
     return frozenset(found.difference(taken.number for taken in holds.taken))
 
 
 def usable(holds: Holds, options: Options) -> frozenset[int]:
-    """The numbers of our range that are held. A daemon that holds others alone is as good as none."""
+    """Return the ports of the range that are held; none where the daemon holds other ports only."""
     return held(holds).intersection(_numbers(options))
 
 
 def _taken(holds: Holds, options: Options) -> frozenset[int]:
-    kept = usable(holds, options)
-    if not kept:  # nothing is let in at all then, so nothing is to move either
+    held_ports = usable(holds, options)
+    if not held_ports:  # no new row is eligible then, so no mapping must move either
         return frozenset()
-    return frozenset(_numbers(options)) - kept
+    return frozenset(_numbers(options)) - held_ports
 
 
 def _numbers(options: Options) -> range:

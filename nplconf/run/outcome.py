@@ -1,4 +1,4 @@
-"""What a run came to, judged from what was decided and what was seen afterwards; nothing is done here."""
+"""The result of a run, judged from the decision and from what was read afterwards. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,14 +46,14 @@ class Result:
 
     @property
     def exit_code(self) -> int:
-        """As in the contract; a limit counts more than a failure, and a failure more than a stale row."""
+        """The exit code. A limit counts more than a failure, and a failure more than a stale row."""
         if self.decision.blocked:
             return 4
         if self.decision.inexact:
             return 3
         if self.failures or self.degraded:
             nothing_done = not (self.in_place or self.done or self._withdrawn) and bool(self.decision.plan.mappings)
-            # one that was refused for a reason of its own was answered: somebody is there
+            # a subject that was refused for its own reason had a response, so the other side works
             return 69 if nothing_done and not any(failure.refused for failure in self.failures) else 5
         return 3 if self.decision.stale else 0
 
@@ -113,7 +113,15 @@ def annotations_after(
 def unpublished(
     there: Iterable[PortMapping], refused: Iterable[Failure], pods: Iterable[Pod], form: Form = DEFAULT
 ) -> frozenset[PortMapping]:
-    """Return the mappings whose entry was denied: no load balancer learns of them, and the ports would stay open."""
+    """Return the mappings whose entry was denied. No load balancer can learn of them.
+
+    Args:
+        there: The mappings that are in place.
+        refused: The patches that failed.
+        pods: This node's Pods, with the annotations before the patches.
+        form: How annotations are written.
+
+    """
     denied = {failure.subject for failure in refused if failure.refused}
     if not denied:
         return frozenset()
@@ -172,7 +180,17 @@ def done(
     in_place: Iterable[PortMapping] = (),
     failures: Iterable[Failure] = (),
 ) -> tuple[Change, ...]:
-    """Return the changes that the kernel, or the answer to the annotation's patch, shows."""
+    """Return the changes that were made, as the kernel and the response to the patch of the annotation show.
+
+    Args:
+        decision: What the run was to do.
+        seen: The rules as they were read last.
+        writes: The families that were written.
+        backend: The pure half of the backend.
+        in_place: The mappings that were seen in place.
+        failures: What failed.
+
+    """
     written = set(writes)
     ports = {c.mapping.node_port for c in decision.diff.changes}
     rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in backend.live(seen[f], f, ports)}
@@ -196,5 +214,5 @@ def _facts(key: RuleKey, tag: str, leads: PortMapping | LiveRule) -> _Facts:
 def _shows(change: Change, rules: set[_Facts]) -> bool:
     mapping = change.mapping
     there = _facts(mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping) in rules
-    # a rule that named nobody is gone as soon as it reads otherwise, which a new reading has shown
+    # a rule without an owner is gone as soon as the rule in its place has another tag
     return not there if change.action == "delete" else there

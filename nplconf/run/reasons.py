@@ -1,4 +1,4 @@
-"""Why a mapping comes or goes, in one word: the `reason` of a change."""
+"""Why a mapping is added, changed or deleted: the `reason` of a change."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -9,13 +9,20 @@ from nplconf.model import Plan, Pod, PodPort, PortMapping
 from nplconf.plan.diff import Diff
 
 DOUBLED = "doubled"
-"""Why a mapping goes whose Pod port has a rule at another number, too."""
+"""The reason of a removed mapping whose Pod port has a rule at another node port, too."""
 UNAVAILABLE = "number-unavailable"
-"""Why a mapping goes that is asked for: the number that it is to have now is somebody else's."""
+"""The reason of a removed mapping that is asked for: its node port is not available."""
 
 
 def going(pods: Iterable[Pod], plan: Plan, eligible: Iterable[PortMapping]) -> Callable[[PortMapping], str]:
-    """Why a mapping is removed. pods: this node's; admitted: the plan's rows that may be in force."""
+    """Return a function that says why a mapping is removed.
+
+    Args:
+        pods: This node's Pods.
+        plan: The plan, with the ports that are skipped.
+        eligible: The mappings that are to be in force.
+
+    """
 
     @cache
     def by_name() -> dict[str, Pod]:
@@ -32,6 +39,7 @@ def going(pods: Iterable[Pod], plan: Plan, eligible: Iterable[PortMapping]) -> C
     skipped = _skipped(plan)
 
     def why(mapping: PortMapping) -> str:
+        """Return the reason for one mapping."""
         pod = by_name().get(mapping.pod.key)
         if not mapping.pod.name:
             return "owner-unknown"
@@ -50,7 +58,10 @@ def going(pods: Iterable[Pod], plan: Plan, eligible: Iterable[PortMapping]) -> C
 
 
 def _skipped(plan: Plan) -> Callable[[PortMapping], str | None]:
-    """Why a mapping is skipped: by Pod and port, else by Pod and Service, as a row stands for more ports than one."""
+    """Return a function that says why a mapping is skipped, None where it is not.
+
+    A row of `skipped` can stand for more ports, so after Pod and port it looks for Pod and Service.
+    """
     of_ports = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
     several = [row for row in reversed(plan.skipped) if row.more]
     of_services = {(row.pod, row.service): row.reason for row in several}
@@ -59,7 +70,7 @@ def _skipped(plan: Plan) -> Callable[[PortMapping], str | None]:
     def reason(mapping: PortMapping) -> str | None:
         pod = mapping.pod.key
         found = [of_ports.get((pod, mapping.pod_port)), *(of_services.get((pod, key)) for key in mapping.services)]
-        # Which Services asked is not known of every rule.
+        # the Services are not known for every rule
         found += [] if mapping.services else [of_pods.get(pod)]
         return next(filter(None, found), None)
 
@@ -67,7 +78,7 @@ def _skipped(plan: Plan) -> Callable[[PortMapping], str | None]:
 
 
 def of_review(found: Diff, resolved: Resolved) -> Diff:
-    """What goes although a Service asks for it: no review knows it, or its reviewed number cannot be had."""
+    """Give deletions the reasons of a review: the port was not reviewed, or the reviewed port is not available."""
     reasons = {(p.pod.key, p.pod_port, p.protocol): "not-reviewed" for p in resolved.pending}
     reasons |= {(row.pod.key, row.pod_port, row.protocol): UNAVAILABLE for row, _ in resolved.refused}
     changes = (

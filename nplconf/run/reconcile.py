@@ -14,7 +14,7 @@ from nplconf.run.act import act
 from nplconf.run.blocked import beside_agent
 from nplconf.run.decide import decide, heal, trust
 from nplconf.run.decision import UNBOUND, Bounds, Decision
-from nplconf.run.events import Outcome, tell
+from nplconf.run.events import Outcome, create_events
 from nplconf.run.observed import Observed, live_now
 from nplconf.run.outcome import Result
 from nplconf.settings import Settings
@@ -23,7 +23,7 @@ from nplconf.settings import Settings
 
 
 def observe(node: Node) -> Observed:
-    """Read the node once. A family that cannot be read is data; raises UnavailableError when none can."""
+    """Read the node once. Raises UnavailableError if no family can be read; a single one that cannot is data."""
     reading = node.read()
     if not reading.found:
         raise UnavailableError("; ".join(dict.fromkeys(reading.unreadable.values())))
@@ -44,7 +44,15 @@ def observe(node: Node) -> Observed:
 
 
 class Review(NamedTuple):
-    """What `apply` would do now, and what that was decided from. pods: this node's; None where no cluster was asked."""
+    """What `apply` would do now.
+
+    Attributes:
+        decision: What it would do.
+        observed: The node as it was read.
+        pods: This node's Pods; None where no cluster was read.
+        cluster: The snapshot; None where no cluster was read.
+
+    """
 
     decision: Decision
     observed: Observed
@@ -53,7 +61,7 @@ class Review(NamedTuple):
 
 
 def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
-    """Read both worlds and decide; nothing is changed."""
+    """Read the cluster and the node, and decide. Change nothing."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
     pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
@@ -62,7 +70,7 @@ def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UN
 
 
 def review_plan(node: Node, settings: Settings, plan: Plan) -> Review:
-    """As `review`, with the plan's own addresses and without any cluster."""
+    """Read the node and decide by the addresses of a plan, without a cluster. Change nothing."""
     observed = observe(node)
     return Review(trust(plan, observed, settings, node.addresses()), observed)
 
@@ -71,10 +79,15 @@ def review_plan(node: Node, settings: Settings, plan: Plan) -> Review:
 
 
 def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Result:
-    """One run against a cluster; the caller holds the lock, so that two runs do not undo each other.
+    """Make one run against a cluster. The caller holds the lock, so that two runs do not undo each other.
 
-    Without a trustworthy answer of the cluster the node is healed to the last good plan of this boot; where there is
-    none, and where it is the configuration that must be mended, the error goes on to the caller.
+    If the cluster has no valid response, the node is brought back to the last good plan of this boot.
+
+    Raises:
+        BadConfigError: The configuration is wrong. The node is brought back before.
+        UnavailableError: The cluster cannot be read, and there is no good plan of this boot.
+        PermissionDeniedError: The same for a cluster that denies access.
+
     """
     try:
         snapshot = cluster.snapshot(settings.node)
@@ -92,7 +105,7 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     if snapshot.served and result.annotations is not None and result.next_state and not settings.no_events:
         # after a run that was killed nobody knows who wrote an annotation
         last = None if observed.state.writing else observed.state.plan
-        tell(Outcome(decision.plan, snapshot, result.annotations), cluster, node, result.next_state, last)
+        create_events(Outcome(decision.plan, snapshot, result.annotations), cluster, node, result.next_state, last)
     return result
 
 
@@ -104,10 +117,20 @@ def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: N
 
 
 def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Result | None:
-    """What a run does whose plan or policy cannot be read: the last good plan of this boot counts on as a reviewed one.
+    """Make one run whose plan or policy cannot be read: the last good plan of this boot counts as a reviewed plan.
 
-    So Pods that are gone are let go, and those that come back are served. Without an answer of the cluster as
-    `heal_to_last`; None when there is no such plan.
+    So Pods that are gone lose their mappings, and Pods that come back are served. Without a response of the cluster it
+    does the same as `heal_to_last`.
+
+    Args:
+        cluster: The cluster.
+        node: The node.
+        settings: The settings.
+        why: Why the plan or policy cannot be read.
+
+    Returns:
+        The result; None if there is no good plan of this boot.
+
     """
     observed = observe(node)
     if observed.remembered is None:
@@ -123,7 +146,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
 
 
 def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
-    """One run that trusts a plan's addresses and tells no Pod."""
+    """Make one run that trusts the addresses of a plan, and annotates no Pod."""
     decision, observed, *_ = review_plan(node, settings, plan)
     if decision.unusable:
         return Result(decision)
@@ -131,7 +154,12 @@ def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
 
 
 def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
-    """Bring the node back to the last good plan of this boot; None when there is none. Nothing comes from a cluster."""
+    """Bring the node back to the last good plan of this boot, without a cluster. why: the reason, for a message.
+
+    Returns:
+        The result; None if there is no such plan.
+
+    """
     observed = observe(node)
     if stopped := beside_agent(observed, settings):
         return Result(stopped)
@@ -144,9 +172,9 @@ def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
 
 
 def _remove_of_other_boot(observed: Observed, node: Node, settings: Settings, why: str) -> Result | None:
-    """Remove rules that another tool saved and restored at boot: the IPs of their Pods may belong to others now.
+    """Remove rules that another tool saved and restored at boot: other Pods may have their addresses now.
 
-    None where there are no rules, or where nobody knows of which boot they are.
+    Return None if there are no rules, or if the state file does not say of which boot they are.
     """
     if not observed.state.boot or observed.state.boot == observed.boot or not live_now(observed, settings):
         return None
@@ -160,7 +188,7 @@ def _remove_of_other_boot(observed: Observed, node: Node, settings: Settings, wh
 
 
 def show(node: Node, settings: Settings) -> tuple[tuple[PortMapping, ...], tuple[str, ...]]:
-    """The live mappings, hostPort ones of the last plan among them; and what could not be read."""
+    """Return the live mappings, with the hostPort ones of the last plan; and what could not be read."""
     observed = observe(node)
     remembered = observed.remembered
     advertised = tuple(m for m in remembered.mappings if m.via == "hostPort") if remembered else ()
