@@ -1,4 +1,4 @@
-"""The two worlds of a node as `explain` sees them, and its answer as lines."""
+"""The cluster and the node as `explain` sees them, and its answer as lines."""
 
 import nodes
 import worlds

@@ -1,4 +1,4 @@
-"""What Antrea's NodePortLocal is on a node: the rules and annotations as its versions write them, and a process."""
+"""Antrea's NodePortLocal on a node: rules and annotations as its versions write them, and an agent process."""
 
 import contextlib
 import json

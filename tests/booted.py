@@ -1,8 +1,8 @@
-"""A booted machine as a node: nplconf installed as its operator installs it, a Pod and a client beside it.
+"""A booted machine as a node: nplconf installed as an operator installs it, a Pod and a client.
 
-    client 10.10.10.77 --- 10.10.10.10 the machine ---- Pod web 10.244.3.17, a link of its own
+    client 10.10.10.77 --- 10.10.10.10 the machine ---- Pod web 10.244.3.17, with its own link
 
-Pod and client are network namespaces of the host; their servers and requests are the test's own process's.
+Pod and client are network namespaces of the host. Their servers and requests are in the test's process.
 """
 
 import contextlib
@@ -35,7 +35,7 @@ SAME_BOOT = f"[Service]\nBindReadOnlyPaths=/var/boot_id:{BOOT_ID}\n"
 
 @dataclass
 class Booted:
-    """What was said above. config: text of its /etc/nplconf/config.yaml."""
+    """The machine, see above. config: the text of its /etc/nplconf/config.yaml."""
 
     machine: Machine
     places: Spaces

@@ -1,4 +1,4 @@
-"""A page in Debian's Chromium: a screenshot of it, and what its layout and colours measure."""
+"""A page in Debian's Chromium: a screenshot, and measurements of its layout and colours."""
 
 import functools
 import http.server

@@ -1,4 +1,4 @@
-"""What CNIs and kube-proxy have in POSTROUTING, in their own order: each as (chains, rules of POSTROUTING).
+"""The POSTROUTING rules of CNIs and kube-proxy, in their own order: each as (chains, rules of POSTROUTING).
 
 From the sources of: flannel 0.14 (`appended`) and 0.25, weave 2.8 without its ipset, Calico 3.27, Cilium 1.15, the
 plugins bridge and portmap 1.4, kube-proxy 1.30, the AWS VPC CNI 1.18. The Pods of the node are in 10.244.3.0/24.

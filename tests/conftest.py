@@ -1,8 +1,8 @@
-"""What every test stands on: a clean environment, and no test that quietly does not run.
+"""The basis of every test: a clean environment, and failure instead of skipping.
 
-A test marked `kernel`, `api`, `systemd` or `cluster` needs root and programs of the system. Where they are missing it
-fails and says what to install: a skipped test would let a broken build through. Without root, the others run with
-`pytest -m "not kernel and not api and not systemd and not cluster and not browser"`.
+A test marked `kernel`, `api`, `systemd` or `cluster` needs root and programs of the system. If they are missing it
+fails and says what to install: a skipped test could hide a broken build. Without root, the others run with `pytest -m
+"not kernel and not api and not systemd and not cluster and not browser"`.
 """
 
 import contextlib
@@ -51,11 +51,11 @@ KUBERNETES = ("api", "cluster")
 ONE_WORKER = (*KUBERNETES, "antrea")
 """Markers of tests that run one after the other, whatever their file."""
 
-# A slow machine is no broken program, and what one run found the next must find too.
+# A slow machine is no fault, and every run must find the same faults.
 hypothesis.settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("here")
 
-# What a developer's or CI's machine has set must not decide a test.
+# Settings of a developer's or CI machine must not influence a test.
 for name in [n for n in os.environ if n.startswith(("NPLCONF_", "KUBE")) and n != "KUBEBUILDER_ASSETS"]:
     del os.environ[name]
 for name in ("NODE_NAME", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
@@ -64,7 +64,7 @@ os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of our own."""
+    """Add the options of these tests."""
     parser.addoption(
         "--update-golden", action="store_true", help="write what golden worlds come to; then read the diff"
     )
@@ -80,7 +80,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the Kubernetes programs beside the tests that need none."""
+    """Build the Kubernetes programs while tests run that do not need them."""
     if not session.config.option.collectonly and any(map(_builds, session.items)):
         session.config.add_cleanup(kube_binaries.start_build())
 
@@ -109,7 +109,7 @@ def _builds(item: pytest.Item) -> bool:
 
 
 def lacking(markers: set[str]) -> list[str]:
-    """What this machine lacks for a test with these markers, each as an instruction."""
+    """Return what this machine lacks for a test with these markers, each as an instruction."""
     programs = {program: package for m in NEEDS if m in markers for program, package in NEEDS[m].items()}
     instructions = [f"apt-get install {package}  # {p}" for p, package in programs.items() if not shutil.which(p)]
     if os.geteuid() != 0 and markers.intersection(AS_ROOT):
@@ -118,6 +118,6 @@ def lacking(markers: set[str]) -> list[str]:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail before a test that cannot run, instead of leaving it out."""
+    """Fail before a test that cannot run, instead of skipping it."""
     if missing := lacking({marker.name for marker in item.iter_markers()}):
         pytest.fail("cannot run here:\n" + "\n".join(missing), pytrace=False)

@@ -1,4 +1,4 @@
-"""Servers that say who they are and who asks, and the client that asks them: all within the test's own process."""
+"""Servers that answer with their name and the client's address, and their client, all in the test's process."""
 
 import contextlib
 import os

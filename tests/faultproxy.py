@@ -1,7 +1,7 @@
-"""A proxy in front of the real API server that does to answers what networks, load balancers and busy servers do.
+"""A proxy in front of the real API server that causes the faults of networks, load balancers and busy servers.
 
-It speaks TLS to both sides, so bearer tokens go through it and client certificates do not. What is not told to fail is
-handed on unchanged; everything is counted.
+It speaks TLS to both sides, so bearer tokens pass and client certificates do not. Responses that are not chosen to fail
+are passed on unchanged. All requests are counted.
 """
 
 import asyncio

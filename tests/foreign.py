@@ -1,4 +1,4 @@
-"""Rules as others have them on a node, in all tables and both families; none of them may ever change."""
+"""Foreign rules on a node, in all tables and both families. nplconf must never change one."""
 
 from netns import World
 

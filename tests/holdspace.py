@@ -1,4 +1,4 @@
-"""A network namespace with a hold daemon in it, and foreign programs beside it."""
+"""A network namespace with a hold daemon, and foreign programs in it."""
 
 import contextlib
 import itertools

@@ -1,4 +1,4 @@
-"""Whole runs on a cluster and a node in memory."""
+"""Complete runs with a cluster and a node in memory."""
 
 import json
 from dataclasses import replace

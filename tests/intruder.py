@@ -1,8 +1,9 @@
-"""A program that wants the numbers of others, by every means that a program has: `intruder.py FIRST LAST UNTIL`.
+"""A program that tries to bind ports of the range by every means: `intruder.py FIRST LAST UNTIL`.
 
-It tries every number of the range, TCP and UDP, on every kind of address, with every option that lets sockets share a
-number, and listens where it can, as root; not with a device of its own, beside which the kernel lets others have a UDP
-number. It stops when the file UNTIL is there. Prints one line of JSON: how often it tried, and what it got.
+It tries every port, TCP and UDP, on every kind of address, with every option that lets sockets share a port, and
+listens where it can, as root. It does not bind to a device: beside such a socket the kernel lets others have a UDP
+port. It stops when the file UNTIL exists, and prints one line of JSON: the number of attempts, and the ports that it
+got.
 """
 
 import itertools

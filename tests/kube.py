@@ -1,7 +1,7 @@
-"""A control plane without controllers: a real etcd and a real kube-apiserver, as most of a test session shares them.
+"""A control plane without controllers: a real etcd and a real kube-apiserver, shared by most of a test session.
 
 RBAC and Node authorizers, NodeRestriction, ValidatingAdmissionPolicy and an audit log are on. Nothing schedules, so
-Pods name their node; nothing cleans up, so each test has a namespace and a node of its own.
+Pods name their node. Nothing cleans up, so each test has its own namespace and node.
 """
 
 import base64

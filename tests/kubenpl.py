@@ -1,4 +1,4 @@
-"""nplconf on a real node, installed and run as its operator does it, and what its users see of it."""
+"""nplconf on a real node, installed and run as an operator does it, and the results that its users see."""
 
 import contextlib
 import threading
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import kubenode_files as files
 import worlds
 import yaml
+from area import EXAMPLES
 from booted import BOOT_ID, SAME_BOOT
-from corner import EXAMPLES
 from echo import Answer
 from kubenode import KubeNode, condition
 from netns import CLIENT

@@ -1,4 +1,4 @@
-"""What nft would list of a table: the pure tests' kernel."""
+"""nft's listing of a table, made from values without a kernel."""
 
 from collections.abc import Iterable
 

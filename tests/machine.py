@@ -1,13 +1,13 @@
-"""A machine to boot: a real systemd as PID 1, in namespaces of its own, over an overlay of this machine's /.
+"""A machine to boot: a real systemd as PID 1, in its own namespaces, over an overlay of this machine's /.
 
     with Machine() as machine:
         machine.run("systemctl", "start", "nplconf.timer")
         machine.power_cut()
-        machine.boot()          # the same disk, another boot id, an empty /run
+        machine.boot()          # the same disk, another boot ID, an empty /run
 
 It has this machine's programs and files, and its own /etc/systemd/system, /run, /tmp, network, processes and journal.
-What it writes goes to a tmpfs and is gone with it. The kernel, its clocks and its modules are shared. A power cut stops
-it between two instructions, but loses nothing that was written: the page cache is the host's.
+Its writes go to a tmpfs that ends with it. The kernel, its clocks and its modules are shared. A power cut stops it
+between two instructions, but loses no written data: the page cache is the host's.
 """
 
 import contextlib

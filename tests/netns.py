@@ -1,10 +1,10 @@
-"""A node with Pods and a client beside it, in network namespaces of their own, for tests on a real kernel.
+"""A node with Pods and a client, in their own network namespaces, for tests on a real kernel.
 
     client 10.10.10.77 --- 10.10.10.10 node ---- Pods with a link each (a routed CNI), 10.244.3.0/24
            fd00:10::77     fd00:10::10      `--- Pods on the bridge cni0, 10.244.4.0/24
 
-The test's own process goes into a namespace to make a socket there and comes back, so that every server and every
-request lives in this process and costs no other. What nplconf does, it does in a child, as its user runs it.
+The test's process enters a namespace to create a socket there and returns, so that all servers and requests are in this
+process and need no other. nplconf runs in a child process, as its user runs it.
 """
 
 import contextlib

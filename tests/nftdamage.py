@@ -1,4 +1,4 @@
-"""What can happen to the table of nplconf in nftables: each kind of damage, done with nft on a node."""
+"""Kinds of damage to nplconf's nftables table, each done with nft on a node."""
 
 import re
 from collections.abc import Callable

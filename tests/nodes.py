@@ -1,4 +1,4 @@
-"""What a run reads on a node, as values: for tests of what is decided, without a kernel."""
+"""What a run reads from a node, as values, for tests of decisions without a kernel."""
 
 from collections.abc import Sequence
 

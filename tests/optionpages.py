@@ -1,4 +1,4 @@
-"""The texts that are generated from the table of options: the JSON schema of the config file and the page's table."""
+"""The texts generated from the option table: the JSON schema of the config file, and the table in the page."""
 
 import json
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""iptables as values: a packet walks a table, a transaction is carried out; as the kernel and iptables-restore do."""
+"""iptables as values: follow a packet through a table, and carry out a transaction as iptables-restore does."""
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network

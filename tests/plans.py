@@ -1,4 +1,4 @@
-"""Plans for tests: one as in the documentation, and all that hypothesis can think of."""
+"""Plans for tests: the one in the documentation, and hypothesis strategies for any plan."""
 
 from hypothesis import strategies as st
 

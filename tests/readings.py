@@ -1,4 +1,4 @@
-"""A node as a run has read it and what is decided of it, both without a node."""
+"""A node as a run has read it, and the decision for it, both without a node."""
 
 from dataclasses import replace
 from typing import Any

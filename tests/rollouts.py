@@ -1,7 +1,7 @@
-"""A Deployment with the readiness gate, and its rollout behind a load balancer that looks up its members each second.
+"""A Deployment with the readiness gate, and its rollout behind a load balancer that reads its members every second.
 
-Each second of delay is one in which the load balancer may still send a request to a Pod that is ending. So the Pods
-wait in preStop for longer than that, as the page on load balancers says.
+During each second of delay the load balancer may still send a request to a Pod that is ending. So the Pods wait in
+preStop for longer than that, as the page on load balancers recommends.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""Whole runs within the test's own process, on the real kernel of a namespace, against a cluster in memory."""
+"""Complete runs in the test's process, on the real kernel of a namespace, with a cluster in memory."""
 
 import time
 from dataclasses import dataclass, replace

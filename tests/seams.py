@@ -1,6 +1,8 @@
-"""Both seams of a run as values in memory: a cluster that takes patches, and a kernel that takes whole tables.
+"""The two stand-ins, in memory: `FakeCluster` for the cluster, and `FakeNode` for the machine.
 
-Everything that is written is noted in one journal, in order, so that a test can say what came before what.
+They are typed against the interfaces that a run uses: `nplconf.cluster.Cluster`, and the node's protocol in
+`nplconf.node`; mypy checks it. Both write each change to one journal, in order, so that a test can compare the order of
+effects.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -36,10 +38,14 @@ RANGE = PortRange(61000, 62000)
 
 @dataclass
 class FakeCluster:
-    """state: what a snapshot shows, changed by patches. error: raised instead. refuses: Pods whose patch fails;
-    denies: whose patch is denied.
+    """A cluster in memory.
 
-    deaf: no Event can be created in it.
+    Attributes:
+        state: The snapshot. Patches change it.
+        error: The exception that a snapshot raises instead.
+        refuses: Pods whose patch fails.
+        denies: Pods whose patch is denied.
+        deaf: No Event can be created.
     """
 
     state: ClusterState
@@ -83,7 +89,13 @@ class FakeCluster:
 
 @dataclass
 class FakeNode:
-    """tables: what the kernel has. refused: numbers that it will not take. broken: families that cannot be read."""
+    """A machine in memory.
+
+    Attributes:
+        tables: The rules in the kernel.
+        refused: Node ports whose rules the kernel refuses.
+        broken: Families that cannot be read.
+    """
 
     journal: list[str]
     held: PortRange | None = RANGE
@@ -183,5 +195,5 @@ class FakeNode:
         return ()
 
     def numbers(self, family: Family = "IPv4") -> list[int]:
-        """The numbers that have a rule."""
+        """The node ports that have a rule."""
         return [rule.key.node_port for rule in tree.live(self.tables[family], family)]

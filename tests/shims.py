@@ -1,7 +1,7 @@
-"""Programs that stand in for iptables, in the mount namespace of what a test runs, and write down how they were called.
+"""Fake iptables programs, in the mount namespace of a test's child processes, that record their calls.
 
-A shim is found where the real program is (nplconf looks at fixed places only), and ends by being the real one, unless
-the test has it fail. The children that Python itself starts are written down too, so that none is overlooked.
+A shim has the path of the real program, since nplconf uses only fixed paths. It runs the real program at its end unless
+the test makes it fail. Children that Python itself starts are recorded too, so that none is overlooked.
 """
 
 import ctypes.util

@@ -1,4 +1,4 @@
-"""As much of systemd as the hold daemon knows: a notify socket, a store of file descriptors, and a start with them."""
+"""The parts of systemd that the hold daemon uses: a notify socket, a file descriptor store, and a start with them."""
 
 import contextlib
 import os

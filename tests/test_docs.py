@@ -58,3 +58,11 @@ def test_the_map_of_the_code_names_modules_that_are_there() -> None:
     named = re.findall(r"`([a-z_/]+\.py)`", page)
     there = {path.name for path in (ROOT / "nplconf").glob("**/*.py")}
     assert [name for name in named if Path(name).name not in there] == []
+
+
+def test_every_helper_module_of_the_tests_is_documented() -> None:
+    page = (ROOT / "tests/README.md").read_text()
+    helpers = {path.name for path in (ROOT / "tests").glob("*.py") if not path.name.startswith("test_")}
+    documented = set(re.findall(r"`([a-z_]+\.py)`", page))
+    assert helpers - documented == {"conftest.py"}
+    assert documented - helpers == set()

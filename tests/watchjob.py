@@ -1,4 +1,4 @@
-"""The runs of watch mode on a cluster and a node in memory: raw objects come as events, patches are noted."""
+"""Runs of watch mode with a cluster and a node in memory: raw objects arrive as events, patches are recorded."""
 
 import argparse
 import itertools

@@ -1,6 +1,6 @@
-"""Builders of the two worlds that tests are about: values of the model, and raw objects as kubectl prints them.
+"""Values of the model, and raw Kubernetes objects as kubectl prints them.
 
-Everything has a default, so that a test names only what its claim is about.
+Every argument has a default, so that a test names only what its claim is about.
 """
 
 import json
@@ -158,7 +158,7 @@ def plan(*mappings: PortMapping, node: str = NODE, port_range: PortRange = RANGE
 
 
 def past(*plans: Plan, taken: Sequence[int] = ()) -> Previous:
-    """What allocation knows when these plans were there before, the most trusted first."""
+    """Return what the allocation knows if these plans existed before, the most trusted first."""
     return Previous(tuple({m.owner: m.node_port for m in p.mappings} for p in plans), frozenset(taken))
 
 
@@ -219,7 +219,7 @@ def raw_list(*objects: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def raw_annotation(obj: Mapping[str, Any]) -> str | None:
-    """The value of our key on a raw Pod; None without the key."""
+    """Return nplconf's annotation of a raw Pod; None without the key."""
     value = (obj["metadata"].get("annotations") or {}).get(ANNOTATION)
     assert value is None or isinstance(value, str)
     return value
@@ -229,7 +229,7 @@ def raw_annotation(obj: Mapping[str, Any]) -> str | None:
 
 
 def write_objects(path: Path, *documents: Mapping[str, Any]) -> Path:
-    """JSON (the first document alone) for a name that ends so, else YAML as another program writes it."""
+    """Write objects: as JSON (only the first document) for the name *.json, else as YAML in another program's style."""
     text = json.dumps(documents[0], indent=4) if path.suffix == ".json" else yaml.safe_dump_all(documents)
     path.write_text(text)
     return path
@@ -241,7 +241,7 @@ def read_objects(path: Path) -> list[dict[str, Any]]:
 
 
 def annotations(path: Path) -> dict[str, str | None]:
-    """Our annotation of each Pod of a file, by the Pod's name."""
+    """Return nplconf's annotation of each Pod in a file, by the Pod's name."""
     objects = [o for d in read_objects(path) for o in (d["items"] if d["kind"] == "List" else [d])]
     return {o["metadata"]["name"]: raw_annotation(o) for o in objects if o["kind"] == "Pod"}
 

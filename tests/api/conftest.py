@@ -1,11 +1,11 @@
-"""One control plane for all tests of a session, with the rights of the examples, and a corner of it for each test."""
+"""One control plane for all tests of a session, with the permissions of the examples, and one area per test."""
 
 import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import apisite
-import corner as corners
+import area as areas
 import faultproxy
 import kube
 import pytest
@@ -18,24 +18,24 @@ from nplconf.cluster.api.client import ApiCluster
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kube.ControlPlane]:
     """A real API server; building it, the first time, takes minutes and says so."""
     with kube.running(tmp_path_factory.mktemp("plane")) as found:
-        corners.install(found, "rbac.yaml")
-        corners.install(found, "reader.yaml")
-        corners.install(found, "policies.yaml", corners.WRITER_POLICIES)
-        corners.install(found, "policies-kubelet.yaml", corners.KUBELET_POLICIES)
-        corners.install(found, "policies-strict.yaml", corners.STRICT_POLICIES)
-        corners.wait_for_policies(found)
+        areas.install(found, "rbac.yaml")
+        areas.install(found, "reader.yaml")
+        areas.install(found, "policies.yaml", areas.WRITER_POLICIES)
+        areas.install(found, "policies-kubelet.yaml", areas.KUBELET_POLICIES)
+        areas.install(found, "policies-strict.yaml", areas.STRICT_POLICIES)
+        areas.wait_for_policies(found)
         yield found
 
 
 @pytest.fixture
-def corner(plane: kube.ControlPlane) -> corners.Corner:
-    return corners.Corner(plane)
+def area(plane: kube.ControlPlane) -> areas.Area:
+    return areas.Area(plane)
 
 
 @pytest.fixture
-def guarded(plane: kube.ControlPlane) -> corners.Corner:
-    """A corner in which the admission policies hold."""
-    return corners.Corner(plane, corners.WRITER_POLICIES)
+def guarded(plane: kube.ControlPlane) -> areas.Area:
+    """A area in which the admission policies hold."""
+    return areas.Area(plane, areas.WRITER_POLICIES)
 
 
 @pytest.fixture(scope="session")
@@ -73,9 +73,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def node(corner: corners.Corner, tmp_path: Path) -> Iterator[apisite.Site]:
+def node(area: areas.Area, tmp_path: Path) -> Iterator[apisite.Site]:
     """A node on which nplconf runs as a user runs it, against the real API server, with real iptables."""
-    with apisite.site(tmp_path, "nft", corner) as found:
+    with apisite.site(tmp_path, "nft", area) as found:
         yield found
 
 

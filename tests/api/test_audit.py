@@ -5,7 +5,7 @@ from typing import Any
 
 import kube
 import pytest
-from corner import Corner
+from area import Area
 
 from nplconf.cluster.api.client import ApiCluster
 from nplconf.model import Event, Patch, PodRef
@@ -39,15 +39,15 @@ def of_nplconf(plane: kube.ControlPlane) -> list[dict[str, Any]]:
 
 @pytest.mark.last
 def test_no_request_was_made_that_the_rights_are_not_needed_for_and_each_was(
-    corner: Corner, opened: Callable[..., ApiCluster]
+    area: Area, opened: Callable[..., ApiCluster]
 ) -> None:
-    uid = corner.pod()["metadata"]["uid"]
-    cluster = opened(corner.kubeconfig())
-    cluster.snapshot(corner.node)
-    cluster.patch([Patch(PodRef(corner.namespace, "web-0", uid), "[]")])
-    cluster.post_events([Event("Pod", corner.namespace, "web-0", uid, "t", "v", "Told", "a note")], corner.node)
+    uid = area.pod()["metadata"]["uid"]
+    cluster = opened(area.kubeconfig())
+    cluster.snapshot(area.node)
+    cluster.patch([Patch(PodRef(area.namespace, "web-0", uid), "[]")])
+    cluster.post_events([Event("Pod", area.namespace, "web-0", uid, "t", "v", "Told", "a note")], area.node)
 
-    logged = of_nplconf(corner.plane)
+    logged = of_nplconf(area.plane)
     # whom the server does not know has no name
     found = [entry for entry in logged if entry["user"].get("username") != RENDERER]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import corner as corners
+import area as areas
 import kube
 import pytest
 import worlds
@@ -20,22 +20,22 @@ READY = [{"type": "Ready", "status": "True"}]
 
 
 @pytest.fixture
-def reader(plane: kube.ControlPlane, corner: corners.Corner) -> Path:
+def reader(plane: kube.ControlPlane, area: areas.Area) -> Path:
     """A kubeconfig of the reader."""
     token = plane.ok("POST", TOKEN, {"spec": {"expirationSeconds": 3600}})["status"]["token"]
-    return plane.kubeconfig(f"reader-{corner.number}", {"token": token})
+    return plane.kubeconfig(f"reader-{area.number}", {"token": token})
 
 
-def pod(corner: corners.Corner, name: str, number: int) -> None:
+def pod(area: areas.Area, name: str, number: int) -> None:
     """A ready Pod that is published."""
-    corner.pod(name)
+    area.pod(name)
     entries = [{"podPort": 8080, "nodeIP": "10.10.10.10", "nodePort": number, "protocol": "tcp", "ipFamily": "IPv4"}]
-    corner.annotate(name, json.dumps(entries))
-    corner.status(name, {"conditions": READY})
+    area.annotate(name, json.dumps(entries))
+    area.status(name, {"conditions": READY})
 
 
-def argv(corner: corners.Corner, reader: Path, *arguments: str) -> list[str]:
-    own = [f"{corner.namespace}/web", "--kubeconfig", str(reader)]
+def argv(area: areas.Area, reader: Path, *arguments: str) -> list[str]:
+    own = [f"{area.namespace}/web", "--kubeconfig", str(reader)]
     return [sys.executable, "-m", "nplconf", "backends", *own, *arguments]
 
 
@@ -44,10 +44,10 @@ def numbers(text: str) -> list[int]:
     return [backend["nodePort"] for service in services for backend in service["backends"]]
 
 
-def test_the_list_needs_no_other_right(corner: corners.Corner, reader: Path) -> None:
-    corner.service()
-    pod(corner, "web-0", 61001)
-    done = subprocess.run(argv(corner, reader), capture_output=True, text=True, check=False, timeout=60)
+def test_the_list_needs_no_other_right(area: areas.Area, reader: Path) -> None:
+    area.service()
+    pod(area, "web-0", 61001)
+    done = subprocess.run(argv(area, reader), capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert numbers(done.stdout) == [61001]
 
@@ -56,12 +56,12 @@ def test_the_reader_may_do_nothing_else(plane: kube.ControlPlane) -> None:
     user = "system:serviceaccount:nplconf:nplconf-reader"
     for verb, resource in (("list", "nodes"), ("patch", "pods"), ("get", "secrets"), ("create", "events")):
         review = {"spec": {"user": user, "resourceAttributes": {"verb": verb, "resource": resource}}}
-        assert not plane.ok("POST", corners.REVIEWS, review)["status"]["allowed"], (verb, resource)
+        assert not plane.ok("POST", areas.REVIEWS, review)["status"]["allowed"], (verb, resource)
 
 
 @contextlib.contextmanager
-def following(corner: corners.Corner, reader: Path, out: Path) -> Iterator[None]:
-    process = subprocess.Popen(argv(corner, reader, "--out", str(out), "--follow", "--resync", "600"))
+def following(area: areas.Area, reader: Path, out: Path) -> Iterator[None]:
+    process = subprocess.Popen(argv(area, reader, "--out", str(out), "--follow", "--resync", "600"))
     try:
         yield
     finally:
@@ -76,20 +76,20 @@ def eventually(what: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_readiness_deletion_and_withdrawal_are_followed(corner: corners.Corner, reader: Path, tmp_path: Path) -> None:
-    corner.service()
-    pod(corner, "web-0", 61001)
+def test_readiness_deletion_and_withdrawal_are_followed(area: areas.Area, reader: Path, tmp_path: Path) -> None:
+    area.service()
+    pod(area, "web-0", 61001)
     out = tmp_path / "backends.json"
-    with following(corner, reader, out):
+    with following(area, reader, out):
         eventually(lambda: out.exists() and numbers(out.read_text()) == [61001])
-        pod(corner, "web-1", 61002)
+        pod(area, "web-1", 61002)
         eventually(lambda: numbers(out.read_text()) == [61001, 61002])
-        corner.status("web-1", {"conditions": [{"type": "Ready", "status": "False"}]})
+        area.status("web-1", {"conditions": [{"type": "Ready", "status": "False"}]})
         eventually(lambda: numbers(out.read_text()) == [61001])
-        corner.plane.ok("DELETE", f"{corner._pods}/web-0", {"gracePeriodSeconds": 30})
+        area.plane.ok("DELETE", f"{area._pods}/web-0", {"gracePeriodSeconds": 30})
         eventually(lambda: '"draining": true' in out.read_text())
-        corner.annotate("web-0", "[]")
+        area.annotate("web-0", "[]")
         eventually(lambda: numbers(out.read_text()) == [])
         assert json.loads(out.read_text())["services"][0]["withdrawn"][0]["pod"]["name"] == "web-0"
-        corner.annotate("web", "yes", key=worlds.ENABLED, kind="services")
+        area.annotate("web", "yes", key=worlds.ENABLED, kind="services")
         eventually(lambda: [one["kind"] for one in json.loads(out.read_text())["lint"]] == ["enabled-not-true"])

@@ -17,7 +17,7 @@ import pytest
 import worlds
 import yaml
 from apisite import Site
-from corner import Corner
+from area import Area
 from echo import Answer
 from netns import BACKENDS, CLIENT, inside
 
@@ -41,30 +41,30 @@ class Beside:
     _running: "subprocess.Popen[bytes] | None" = field(default=None)
 
     def build(self) -> None:
-        corner = self.node.corner
+        area = self.node.area
         own = {"addresses": [{"type": "InternalIP", "address": NODE_IP}]}
-        corner.plane.ok("PATCH", f"/api/v1/nodes/{corner.node}/status", {"status": own})
+        area.plane.ok("PATCH", f"/api/v1/nodes/{area.node}/status", {"status": own})
         for name, ip in (("served", SERVED), ("mapped", MAPPED)):
             self.node.create(self.node.routed(name, ip))
         mapped = worlds.raw_service("mapped", [(80, 8080, "TCP")])
         mapped["spec"]["selector"] = {"app": "mapped"}
-        corner.create_service(mapped)
+        area.create_service(mapped)
         self.node_port = self.add_service("served")
 
     def add_service(self, name: str) -> int:
         """A Service of type NodePort with its endpoint; the nodePort."""
-        corner = self.node.corner
+        area = self.node.area
         raw = worlds.raw_service(name, [(80, 8080, "TCP")], enabled=False)
         raw["spec"] |= {"type": "NodePort", "selector": {"app": "served"}}
-        made = corner.create_service(raw)
-        path = f"/apis/discovery.k8s.io/v1/namespaces/{corner.namespace}/endpointslices"
-        corner.plane.ok(
+        made = area.create_service(raw)
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{area.namespace}/endpointslices"
+        area.plane.ok(
             "POST",
             path,
             {
                 "metadata": {"name": name, "labels": {"kubernetes.io/service-name": name}},
                 "addressType": "IPv4",
-                "endpoints": [{"addresses": [SERVED], "conditions": {"ready": True}, "nodeName": corner.node}],
+                "endpoints": [{"addresses": [SERVED], "conditions": {"ready": True}, "nodeName": area.node}],
                 "ports": [{"name": made["spec"]["ports"][0]["name"], "port": 8080, "protocol": "TCP"}],
             },
         )
@@ -85,15 +85,15 @@ class Beside:
             self._running.wait()
 
     def _config(self) -> dict[str, Any]:
-        plane = self.node.corner.plane
+        plane = self.node.area.plane
         admin = plane.kubeconfig(
-            f"proxy-{self.node.corner.node}", {"token": plane.tokens[kube.ADMIN]}, self.server, **UNCHECKED
+            f"proxy-{self.node.area.node}", {"token": plane.tokens[kube.ADMIN]}, self.server, **UNCHECKED
         )
         return {
             "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
             "kind": "KubeProxyConfiguration",
             "mode": self.mode,
-            "hostnameOverride": self.node.corner.node,
+            "hostnameOverride": self.node.area.node,
             "clientConnection": {"kubeconfig": str(admin)},
             "detectLocalMode": "ClusterCIDR",
             "clusterCIDR": "10.244.0.0/16",
@@ -114,7 +114,7 @@ class Beside:
 
     def number(self) -> int:
         """The port at which the mapped Pod is published."""
-        (entry,) = annotation.parse(self.node.corner.annotation("mapped"))
+        (entry,) = annotation.parse(self.node.area.annotation("mapped"))
         return entry.node_port
 
     def theirs(self) -> list[str]:
@@ -177,9 +177,9 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def beside(corner: Corner, tmp_path: Path, mode: str, backend: str) -> Iterator[Beside]:
-    with apisite.site(tmp_path, backend, corner) as node, contextlib.ExitStack() as stack:
-        made = Beside(node, mode, stack.enter_context(relay(corner.plane, node.node)))
+def beside(area: Area, tmp_path: Path, mode: str, backend: str) -> Iterator[Beside]:
+    with apisite.site(tmp_path, backend, area) as node, contextlib.ExitStack() as stack:
+        made = Beside(node, mode, stack.enter_context(relay(area.plane, node.node)))
         stack.callback(made.stop)
         made.build()
         made.start()

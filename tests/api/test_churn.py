@@ -13,7 +13,7 @@ import faultproxy
 import pytest
 import worlds
 from apisite import Site
-from corner import Corner
+from area import Area
 from echo import Answer
 from faultproxy import Fault
 
@@ -55,8 +55,8 @@ class Churn:
     connections: int = 0
 
     @property
-    def corner(self) -> Corner:
-        return self.node.corner
+    def area(self) -> Area:
+        return self.node.area
 
     # --- changes of the cluster
 
@@ -73,7 +73,7 @@ class Churn:
         absent = [name for name in NAMES if name not in self.pods]
         if absent and self.free():
             name, place = self.random.choice(absent), self.random.choice(self.free())
-            raw = self.corner.pod(name, (address(place),), labels={"app": name, "all": "yes"})
+            raw = self.area.pod(name, (address(place),), labels={"app": name, "all": "yes"})
             self.put(name, raw["metadata"]["uid"], place)
 
     def put(self, name: str, uid: str, place: str) -> None:
@@ -86,7 +86,7 @@ class Churn:
 
     def go(self) -> None:
         if name := self.some():
-            self.corner.delete(name)
+            self.area.delete(name)
             del self.pods[name]
 
     def again(self) -> None:
@@ -97,34 +97,34 @@ class Churn:
         """Another address, as after a new sandbox."""
         if (name := self.some()) and self.free():
             place = self.random.choice(self.free())
-            self.corner.status(name, {"podIP": address(place), "podIPs": [{"ip": address(place)}]})
+            self.area.status(name, {"podIP": address(place), "podIPs": [{"ip": address(place)}]})
             self.put(name, self.pods[name][0], place)
 
     def end(self) -> None:
         """It ends, and its address is somebody else's to have."""
         if name := self.some():
-            self.corner.status(name, {"phase": "Succeeded"})
-            self.corner.delete(name)
+            self.area.status(name, {"phase": "Succeeded"})
+            self.area.delete(name)
             del self.pods[name]
 
     def relabel(self) -> None:
         if name := self.some():
             labels = {"all": self.random.choice(["yes", "no"])}
-            path = f"/api/v1/namespaces/{self.corner.namespace}/pods/{name}"
-            self.corner.plane.ok("PATCH", path, {"metadata": {"labels": labels}})
+            path = f"/api/v1/namespaces/{self.area.namespace}/pods/{name}"
+            self.area.plane.ok("PATCH", path, {"metadata": {"labels": labels}})
 
     def select(self) -> None:
-        self.corner.annotate("web", self.random.choice(["true", "true", "false"]), worlds.ENABLED, "services")
+        self.area.annotate("web", self.random.choice(["true", "true", "false"]), worlds.ENABLED, "services")
 
     def retarget(self) -> None:
         ports = self.random.choice([[8080], [9090], [8080, 9090]])
         rows = [{"name": f"p{port}", "port": port, "targetPort": port, "protocol": "TCP"} for port in ports]
-        path = f"/api/v1/namespaces/{self.corner.namespace}/services/web"
-        self.corner.plane.ok("PATCH", path, {"spec": {"ports": rows}})
+        path = f"/api/v1/namespaces/{self.area.namespace}/services/web"
+        self.area.plane.ok("PATCH", path, {"spec": {"ports": rows}})
 
     def deface(self) -> None:
         if name := self.some():
-            self.corner.annotate(name, "no JSON")
+            self.area.annotate(name, "no JSON")
 
     def flush(self) -> None:
         self.node.run("iptables-nft", "-t", "nat", "-F")
@@ -133,8 +133,8 @@ class Churn:
 
     def published(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         """(name, uid, entry) of every annotation on the server."""
-        path = f"/api/v1/namespaces/{self.corner.namespace}/pods"
-        for raw in self.corner.plane.ok("GET", path)["items"]:
+        path = f"/api/v1/namespaces/{self.area.namespace}/pods"
+        for raw in self.area.plane.ok("GET", path)["items"]:
             for entry in _entries(worlds.raw_annotation(raw)):
                 yield raw["metadata"]["name"], raw["metadata"]["uid"], entry
 
@@ -159,12 +159,12 @@ def _entries(text: str | None) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def churn(corner: Corner, tmp_path: Path) -> Iterator[Churn]:
-    with apisite.site(tmp_path, "nft", corner) as node:
+def churn(area: Area, tmp_path: Path) -> Iterator[Churn]:
+    with apisite.site(tmp_path, "nft", area) as node:
         for place in PLACES:
             node.routed(place, address(place), tcp=SERVERS)
-        corner.create_service(
-            worlds.raw_service(namespace=corner.namespace)
+        area.create_service(
+            worlds.raw_service(namespace=area.namespace)
             | {"spec": {"selector": {"all": "yes"}, "ports": [{"port": 8080, "targetPort": 8080}]}}
         )
         yield Churn(node, random.Random(6281))

@@ -14,32 +14,32 @@ EVENTS = "/apis/events.k8s.io"
 @pytest.fixture
 def served(node: Site) -> Site:
     """A node with one mapped Pod."""
-    node.corner.pod()
-    node.corner.service()
+    node.area.pod()
+    node.area.service()
     assert node.apply().code == 0
     return node
 
 
 def reasons(node: Site) -> list[str]:
     """The reasons of all Events, oldest first."""
-    return [event["reason"] for event in sorted(node.corner.events(), key=lambda event: event["eventTime"])]
+    return [event["reason"] for event in sorted(node.area.events(), key=lambda event: event["eventTime"])]
 
 
 def test_a_mapped_pod_has_an_event_that_says_where(served: Site) -> None:
-    (event,) = served.corner.events()
+    (event,) = served.area.events()
 
-    pod = served.corner.get("web-0")["metadata"]
+    pod = served.area.get("web-0")["metadata"]
     assert event["regarding"] | {"fieldPath": ""} == {
         "apiVersion": "v1",
         "fieldPath": "",
         "kind": "Pod",
         "name": "web-0",
-        "namespace": served.corner.namespace,
+        "namespace": served.area.namespace,
         "uid": pod["uid"],
     }
     assert (event["type"], event["reason"]) == ("Normal", "NodePortMapped")
     assert event["note"].startswith("reachable: 8080/tcp at 10.10.10.10:")
-    assert (event["reportingController"], event["reportingInstance"]) == ("nplconf.io/nplconf", served.corner.node)
+    assert (event["reportingController"], event["reportingInstance"]) == ("nplconf.io/nplconf", served.area.node)
 
 
 def test_no_event_is_repeated_by_later_runs(served: Site) -> None:
@@ -50,21 +50,21 @@ def test_no_event_is_repeated_by_later_runs(served: Site) -> None:
 
 
 def test_a_skipped_port_a_service_and_a_forged_annotation_are_each_announced(served: Site) -> None:
-    served.corner.service("sctp", ((81, 9090, "SCTP"),))
-    raw = worlds.raw_service("outside", namespace=served.corner.namespace)
-    served.corner.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
-    served.corner.annotate("web-0", "forged")
+    served.area.service("sctp", ((81, 9090, "SCTP"),))
+    raw = worlds.raw_service("outside", namespace=served.area.namespace)
+    served.area.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
+    served.area.annotate("web-0", "forged")
 
     for _ in range(2):
         assert served.apply().code == 0
 
     assert sorted(reasons(served)) == ["AnnotationForged", "NodePortMapped", "ProtocolUnsupported", "ServiceType"]
-    assert served.corner.annotation() != "forged"
+    assert served.area.annotation() != "forged"
 
 
 def test_a_service_gets_its_event_also_from_a_node_without_pods(node: Site) -> None:
-    raw = worlds.raw_service("outside", namespace=node.corner.namespace)
-    node.corner.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
+    raw = worlds.raw_service("outside", namespace=node.area.namespace)
+    node.area.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
 
     for _ in range(2):
         assert node.apply("--allow-empty").code == 0
@@ -73,19 +73,19 @@ def test_a_service_gets_its_event_also_from_a_node_without_pods(node: Site) -> N
 
 
 def test_a_removed_annotation_is_announced_and_written_again(served: Site) -> None:
-    told = served.corner.annotation()
-    served.corner.annotate("web-0", None)
+    told = served.area.annotation()
+    served.area.annotate("web-0", None)
 
     for _ in range(2):
         assert served.apply().code == 0
 
-    assert served.corner.annotation() == told
+    assert served.area.annotation() == told
     assert reasons(served) == ["NodePortMapped", "AnnotationForged"]
 
 
 def test_every_node_has_the_same_event_of_a_service(served: Site) -> None:
-    raw = worlds.raw_service("outside", namespace=served.corner.namespace)
-    served.corner.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
+    raw = worlds.raw_service("outside", namespace=served.area.namespace)
+    served.area.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
     served.apply()
     (served.directory / "state" / "state.json").unlink()
 
@@ -94,11 +94,11 @@ def test_every_node_has_the_same_event_of_a_service(served: Site) -> None:
 
 
 def test_the_flag_turns_them_off(node: Site) -> None:
-    node.corner.pod()
-    node.corner.service()
+    node.area.pod()
+    node.area.service()
 
     assert node.apply("--no-events").code == 0
-    assert node.corner.events() == []
+    assert node.area.events() == []
     assert node.proxy.seen("POST") == []
 
 
@@ -107,8 +107,8 @@ def test_the_flag_turns_them_off(node: Site) -> None:
     [faultproxy.status(500, "InternalError"), faultproxy.reset(), faultproxy.status(429, "TooManyRequests")],
 )
 def test_an_event_that_cannot_be_created_is_no_failure_and_comes_later(node: Site, fault: faultproxy.Fault) -> None:
-    node.corner.pod()
-    node.corner.service()
+    node.area.pod()
+    node.area.service()
     node.proxy.fail(fault, EVENTS, times=1000)
 
     start = time.monotonic()
@@ -122,8 +122,8 @@ def test_an_event_that_cannot_be_created_is_no_failure_and_comes_later(node: Sit
 
 
 def test_an_event_whose_answer_is_lost_is_created_once(node: Site) -> None:
-    node.corner.pod()
-    node.corner.service()
+    node.area.pod()
+    node.area.service()
     node.proxy.fail(faultproxy.reset_after(), EVENTS)
 
     assert node.apply().code == 0
@@ -131,8 +131,8 @@ def test_an_event_whose_answer_is_lost_is_created_once(node: Site) -> None:
 
 
 def test_without_the_right_to_create_events_none_is_tried_again(node: Site) -> None:
-    node.corner.pod()
-    node.corner.service()
+    node.area.pod()
+    node.area.service()
     rules = [
         {
             "apiGroups": [""],
@@ -140,11 +140,11 @@ def test_without_the_right_to_create_events_none_is_tried_again(node: Site) -> N
             "verbs": ["list", "get", "patch"],
         }
     ]
-    node.corner.grant("restorer", rules)
-    node.use(token=node.corner.plane.tokens["restorer"])
+    node.area.grant("restorer", rules)
+    node.use(token=node.area.plane.tokens["restorer"])
 
     for _ in range(2):
         assert node.apply().code == 0
 
-    node.corner.revoke("restorer")
-    assert node.proxy.seen("POST").count(f"{EVENTS}/v1/namespaces/{node.corner.namespace}/events") == 1
+    node.area.revoke("restorer")
+    assert node.proxy.seen("POST").count(f"{EVENTS}/v1/namespaces/{node.area.namespace}/events") == 1

@@ -17,8 +17,8 @@ LISTS = "/api/v1/"
 @pytest.fixture
 def served(node: Site) -> Site:
     """A node with one mapping in place."""
-    node.corner.pod()
-    node.corner.service()
+    node.area.pod()
+    node.area.service()
     assert node.apply().code == 0
     return node
 
@@ -36,7 +36,7 @@ def lose_server(node: Site) -> None:
 
 
 def lose_rights(node: Site) -> None:
-    node.use(token=node.corner.plane.tokens["tenant"])
+    node.use(token=node.area.plane.tokens["tenant"])
 
 
 def get_html(node: Site) -> None:
@@ -89,8 +89,8 @@ def test_a_mapping_is_made_published_and_left_alone(served: Site) -> None:
 def test_without_a_good_plan_of_this_boot_a_fault_is_the_exit_code(
     node: Site, lose: Callable[[Site], None], code: int
 ) -> None:
-    node.corner.pod()
-    node.corner.service()
+    node.area.pod()
+    node.area.service()
     lose(node)
 
     assert node.apply().code == code
@@ -101,7 +101,7 @@ def test_without_a_good_plan_of_this_boot_a_fault_is_the_exit_code(
 def test_with_one_the_node_is_healed_and_the_run_is_degraded(
     served: Site, lose: Callable[[Site], None], code: int
 ) -> None:
-    before, told = served.ours(), served.corner.annotation()
+    before, told = served.ours(), served.area.annotation()
     flush(served)
     lose(served)
 
@@ -112,7 +112,7 @@ def test_with_one_the_node_is_healed_and_the_run_is_degraded(
     assert "kept at the last good plan" in applied.stderr
     assert (code == 77) == ("right" in applied.stderr or "rejected our token" in applied.stderr)
     assert sorted(served.ours()) == sorted(before)
-    assert served.corner.annotation() == told
+    assert served.area.annotation() == told
 
 
 @pytest.mark.parametrize(("lose", "code"), FAULTS[:1])
@@ -120,7 +120,7 @@ def test_a_node_that_is_as_it_must_be_is_confirmed(served: Site, lose: Callable[
     del code
     before = served.ours()
     lose(served)
-    served.corner.delete("web-0")
+    served.area.delete("web-0")
 
     applied = served.apply()
 
@@ -132,7 +132,7 @@ def test_once_the_server_is_back_all_is_well_again(served: Site) -> None:
     lose_server(served)
     assert served.apply().code == 5
     served.proxy.heal()
-    served.corner.delete("web-0")
+    served.area.delete("web-0")
 
     applied = served.apply()
 
@@ -173,12 +173,12 @@ def rewrite(path: Path, text: str) -> None:
 
 
 def test_the_answer_of_another_cluster_changes_nothing_until_the_node_is_cleaned(served: Site, tmp_path: Path) -> None:
-    before, told = served.ours(), served.corner.annotation()
+    before, told = served.ours(), served.area.annotation()
     path = tmp_path / "state" / "state.json"
-    identity = served.corner.plane.ok("GET", kube.KUBERNETES)["metadata"]["uid"]
-    state = path.read_text().replace(identity, "another").replace(served.corner.node_uid, "another-node")
+    identity = served.area.plane.ok("GET", kube.KUBERNETES)["metadata"]["uid"]
+    state = path.read_text().replace(identity, "another").replace(served.area.node_uid, "another-node")
     rewrite(path, state)
-    served.corner.delete("web", "services")
+    served.area.delete("web", "services")
 
     applied = served.apply()
 
@@ -186,16 +186,16 @@ def test_the_answer_of_another_cluster_changes_nothing_until_the_node_is_cleaned
     assert f"({identity}) than this node's (another)" in applied.stderr
     assert served.ours() == before
     assert served.nplconf("cleanup").returncode == 5
-    assert (served.ours(), served.corner.annotation()) == ([], told)
+    assert (served.ours(), served.area.annotation()) == ([], told)
     assert served.apply().code == 0
-    assert served.corner.annotation() == "[]"
+    assert served.area.annotation() == "[]"
 
 
 def test_without_its_node_object_the_servers_answer_is_not_accepted(served: Site) -> None:
     before = served.ours()
-    served.corner.plane.ok("DELETE", f"/api/v1/nodes/{served.corner.node}")
-    served.use(token=served.corner.plane.tokens["admin"])
-    served.corner.delete("web-0")
+    served.area.plane.ok("DELETE", f"/api/v1/nodes/{served.area.node}")
+    served.use(token=served.area.plane.tokens["admin"])
+    served.area.delete("web-0")
 
     applied = served.apply()
 

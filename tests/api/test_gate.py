@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import corner as corners
+import area as areas
 import kube
 import pytest
 import worlds
 from apisite import Site
-from corner import Corner
+from area import Area
 
 from nplconf.cluster.api.client import ApiCluster
 from nplconf.cluster.objects import read_pod
@@ -20,51 +20,51 @@ GATES = [{"conditionType": GATE}]
 STRATEGIC = "application/strategic-merge-patch+json"
 
 
-def gated(corner: Corner, name: str = "web-0", ips: tuple[str, ...] = ("10.244.3.17",)) -> dict[str, Any]:
-    raw = worlds.raw_pod(name, ips, namespace=corner.namespace, on=corner.node)
+def gated(area: Area, name: str = "web-0", ips: tuple[str, ...] = ("10.244.3.17",)) -> dict[str, Any]:
+    raw = worlds.raw_pod(name, ips, namespace=area.namespace, on=area.node)
     raw["spec"]["readinessGates"] = GATES
     raw["status"]["conditions"] = [{"type": "ContainersReady", "status": "True"}]
-    return corner.create_pod(raw)
+    return area.create_pod(raw)
 
 
-def conditions(corner: Corner, name: str = "web-0") -> dict[str, dict[str, Any]]:
-    return {found["type"]: found for found in corner.get(name)["status"].get("conditions", ())}
+def conditions(area: Area, name: str = "web-0") -> dict[str, dict[str, Any]]:
+    return {found["type"]: found for found in area.get(name)["status"].get("conditions", ())}
 
 
 def test_annotation_and_condition_are_written_together_and_the_kubelets_conditions_stay(node: Site) -> None:
-    gated(node.corner)
-    node.corner.service()
+    gated(node.area)
+    node.area.service()
     assert node.apply().code == 0
 
-    found = conditions(node.corner)
+    found = conditions(node.area)
     assert set(found) == {"ContainersReady", GATE}
     assert (found[GATE]["status"], found[GATE]["reason"]) == ("True", "Published")
     assert found[GATE]["lastTransitionTime"]
-    assert node.corner.annotation()
-    before = node.corner.get("web-0")
+    assert node.area.annotation()
+    before = node.area.get("web-0")
     assert node.apply().code == 0
-    assert node.corner.get("web-0") == before
+    assert node.area.get("web-0") == before
 
 
 def test_dropping_one_of_two_services_leaves_readiness_and_the_other_port(node: Site) -> None:
-    gated(node.corner)
-    node.corner.service("web")
-    node.corner.service("api", ((81, 9000, "TCP"),))
+    gated(node.area)
+    node.area.service("web")
+    node.area.service("api", ((81, 9000, "TCP"),))
     assert node.apply().code == 0
-    before = conditions(node.corner)
+    before = conditions(node.area)
     kept = [rule for rule in node.ours() if ":8080" in rule]
-    node.corner.delete("api", "services")
+    node.area.delete("api", "services")
     assert node.apply().code == 0
-    assert conditions(node.corner) == before
+    assert conditions(node.area) == before
     assert [rule for rule in node.ours() if "-j DNAT" in rule] == kept
 
 
 @pytest.fixture
-def writer(guarded: Corner, opened: Callable[..., ApiCluster]) -> ApiCluster:
+def writer(guarded: Area, opened: Callable[..., ApiCluster]) -> ApiCluster:
     return opened(guarded.kubeconfig())
 
 
-def test_a_condition_changes_its_time_with_its_status_only(guarded: Corner, writer: ApiCluster) -> None:
+def test_a_condition_changes_its_time_with_its_status_only(guarded: Area, writer: ApiCluster) -> None:
     pod = read_pod(gated(guarded))
     assert pod is not None
     assert (pod.gated, pod.containers_ready, pod.condition) == (True, True, Condition(""))
@@ -85,7 +85,7 @@ def test_a_condition_changes_its_time_with_its_status_only(guarded: Corner, writ
     assert guarded.get("web-0")["metadata"]["resourceVersion"] == version
 
 
-def test_a_condition_for_a_pod_that_was_created_again_is_not_written(guarded: Corner, writer: ApiCluster) -> None:
+def test_a_condition_for_a_pod_that_was_created_again_is_not_written(guarded: Area, writer: ApiCluster) -> None:
     pod = read_pod(gated(guarded))
     assert pod is not None
     guarded.delete("web-0")
@@ -94,9 +94,9 @@ def test_a_condition_for_a_pod_that_was_created_again_is_not_written(guarded: Co
     assert GATE not in conditions(guarded)
 
 
-def ask(corner: Corner, status: dict[str, Any]) -> kube.Answer:
-    path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0/status"
-    return corner.plane.call("PATCH", path, {"status": status}, token=corner.token(), kind=STRATEGIC)
+def ask(area: Area, status: dict[str, Any]) -> kube.Answer:
+    path = f"/api/v1/namespaces/{area.namespace}/pods/web-0/status"
+    return area.plane.call("PATCH", path, {"status": status}, token=area.token(), kind=STRATEGIC)
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,7 @@ def ask(corner: Corner, status: dict[str, Any]) -> kube.Answer:
         {"message": "stolen"},
     ],
 )
-def test_the_writer_changes_one_condition_and_nothing_else_of_the_status(
-    guarded: Corner, status: dict[str, Any]
-) -> None:
+def test_the_writer_changes_one_condition_and_nothing_else_of_the_status(guarded: Area, status: dict[str, Any]) -> None:
     gated(guarded)
     before = guarded.get("web-0")
     answer = ask(guarded, status)
@@ -122,7 +120,7 @@ def test_the_writer_changes_one_condition_and_nothing_else_of_the_status(
     assert guarded.get("web-0") == before
 
 
-def test_the_writer_does_not_set_the_condition_back(guarded: Corner) -> None:
+def test_the_writer_does_not_set_the_condition_back(guarded: Area) -> None:
     gated(guarded)
     assert ask(guarded, {"conditions": [{"type": GATE, "status": "False"}]}).status == 200
     assert ask(guarded, {"conditions": [{"type": GATE, "status": "True"}]}).status == 200
@@ -131,17 +129,17 @@ def test_the_writer_does_not_set_the_condition_back(guarded: Corner) -> None:
 
 
 def test_the_policy_adds_the_gate_to_pods_of_labelled_namespaces_once(plane: kube.ControlPlane) -> None:
-    corners.install(plane, "readiness-gate.yaml")
-    labelled, other = Corner(plane), Corner(plane)
+    areas.install(plane, "readiness-gate.yaml")
+    labelled, other = Area(plane), Area(plane)
     label = {"metadata": {"labels": {"nplconf.io/readiness-gate": "enabled"}}}
     plane.ok("PATCH", f"/api/v1/namespaces/{labelled.namespace}", label)
 
-    def gates(corner: Corner, *given: str) -> list[str]:
-        raw = worlds.raw_pod(namespace=corner.namespace, on=corner.node)
+    def gates(area: Area, *given: str) -> list[str]:
+        raw = worlds.raw_pod(namespace=area.namespace, on=area.node)
         raw["metadata"].pop("uid")
         if given:
             raw["spec"]["readinessGates"] = [{"conditionType": name} for name in given]
-        made = plane.ok("POST", f"/api/v1/namespaces/{corner.namespace}/pods?dryRun=All", raw)
+        made = plane.ok("POST", f"/api/v1/namespaces/{area.namespace}/pods?dryRun=All", raw)
         return [gate["conditionType"] for gate in made["spec"].get("readinessGates", ())]
 
     deadline = time.monotonic() + 30

@@ -13,7 +13,7 @@ import netns
 import pytest
 import worlds
 from apisite import Site
-from corner import Corner
+from area import Area
 from echo import Answer
 
 pytestmark = [pytest.mark.api, pytest.mark.kernel]
@@ -26,39 +26,39 @@ Want = dict[str, set[str]]
 class Step(NamedTuple):
     """A change of the cluster, and which ports of which Pods are mapped after the next run: "80/tcp", "80/udp6"."""
 
-    change: Callable[[Corner], object]
+    change: Callable[[Area], object]
     want: Want
 
 
-def pod(name: str = "a", *ips: str, **facts: Any) -> Callable[[Corner], object]:
-    return lambda corner: corner.pod(name, ips or (IP,), **facts)
+def pod(name: str = "a", *ips: str, **facts: Any) -> Callable[[Area], object]:
+    return lambda area: area.pod(name, ips or (IP,), **facts)
 
 
-def service(name: str = "web", *targets: tuple[int | str, str], **spec: Any) -> Callable[[Corner], object]:
+def service(name: str = "web", *targets: tuple[int | str, str], **spec: Any) -> Callable[[Area], object]:
     """targets: (targetPort, protocol)."""
     ports = [(80 + i, target, protocol) for i, (target, protocol) in enumerate(targets or [(80, "TCP")])]
 
-    def create(corner: Corner) -> object:
-        raw = worlds.raw_service(name, ports, namespace=corner.namespace)
-        return corner.create_service(raw | {"spec": raw["spec"] | spec})
+    def create(area: Area) -> object:
+        raw = worlds.raw_service(name, ports, namespace=area.namespace)
+        return area.create_service(raw | {"spec": raw["spec"] | spec})
 
     return create
 
 
-def all_of(*changes: Callable[[Corner], object]) -> Callable[[Corner], object]:
-    return lambda corner: [change(corner) for change in changes]
+def all_of(*changes: Callable[[Area], object]) -> Callable[[Area], object]:
+    return lambda area: [change(area) for change in changes]
 
 
-def patched(kind: str, name: str, body: dict[str, Any]) -> Callable[[Corner], object]:
-    return lambda corner: corner.plane.ok("PATCH", f"/api/v1/namespaces/{corner.namespace}/{kind}/{name}", body)
+def patched(kind: str, name: str, body: dict[str, Any]) -> Callable[[Area], object]:
+    return lambda area: area.plane.ok("PATCH", f"/api/v1/namespaces/{area.namespace}/{kind}/{name}", body)
 
 
-def selecting(value: str | None) -> Callable[[Corner], object]:
+def selecting(value: str | None) -> Callable[[Area], object]:
     """What the Service's annotation that selects is set to."""
     return patched("services", "web", {"metadata": {"annotations": {worlds.ENABLED: value}}})
 
 
-def retargeted(*targets: tuple[int | str, str]) -> Callable[[Corner], object]:
+def retargeted(*targets: tuple[int | str, str]) -> Callable[[Area], object]:
     """Other ports of the Service."""
     rows = [
         {"name": f"p{i}", "port": 80 + i, "targetPort": target, "protocol": protocol}
@@ -67,33 +67,33 @@ def retargeted(*targets: tuple[int | str, str]) -> Callable[[Corner], object]:
     return patched("services", "web", {"spec": {"ports": rows}})
 
 
-def status(name: str, **facts: Any) -> Callable[[Corner], object]:
-    return lambda corner: corner.status(name, facts)
+def status(name: str, **facts: Any) -> Callable[[Area], object]:
+    return lambda area: area.status(name, facts)
 
 
 def with_ips(*ips: str) -> dict[str, Any]:
     return {"podIP": ips[0] if ips else None, "podIPs": [{"ip": ip} for ip in ips] or None}
 
 
-def gone(name: str, kind: str = "pods") -> Callable[[Corner], object]:
-    return lambda corner: corner.delete(name, kind)
+def gone(name: str, kind: str = "pods") -> Callable[[Area], object]:
+    return lambda area: area.delete(name, kind)
 
 
-def elsewhere(corner: Corner) -> Corner:
-    """A corner that is another namespace of the same cluster."""
-    return Corner(corner.plane)
+def elsewhere(area: Area) -> Area:
+    """A area that is another namespace of the same cluster."""
+    return Area(area.plane)
 
 
-def nodes_address(address: str) -> Callable[[Corner], object]:
+def nodes_address(address: str) -> Callable[[Area], object]:
     addresses = [{"type": "ExternalIP", "address": address}, {"type": "InternalIP", "address": "10.0.0.1"}]
-    return lambda corner: corner.plane.ok(
-        "PATCH", f"/api/v1/nodes/{corner.node}/status", {"status": {"addresses": addresses}}
+    return lambda area: area.plane.ok(
+        "PATCH", f"/api/v1/nodes/{area.node}/status", {"status": {"addresses": addresses}}
     )
 
 
-def host_network(corner: Corner) -> object:
-    raw = worlds.raw_pod("a", ("10.0.0.1",), namespace=corner.namespace, on=corner.node)
-    return corner.create_pod(raw | {"spec": raw["spec"] | {"hostNetwork": True}})
+def host_network(area: Area) -> object:
+    raw = worlds.raw_pod("a", ("10.0.0.1",), namespace=area.namespace, on=area.node)
+    return area.create_pod(raw | {"spec": raw["spec"] | {"hostNetwork": True}})
 
 
 BASE = all_of(pod(), service())
@@ -106,10 +106,10 @@ CASES: dict[str, list[Step]] = {
     "a selected Pod is annotated": [Step(BASE, MAPPED)],
     "a Service that comes after its Pod selects it": [Step(pod(), NOTHING), Step(service(), MAPPED)],
     "a Service of another namespace selects nothing here": [
-        Step(all_of(pod(), lambda corner: service()(elsewhere(corner))), NOTHING)
+        Step(all_of(pod(), lambda area: service()(elsewhere(area))), NOTHING)
     ],
     "removing a namesake in another namespace changes nothing here": [
-        Step(all_of(BASE, lambda corner: service()(elsewhere(corner))), MAPPED),
+        Step(all_of(BASE, lambda area: service()(elsewhere(area))), MAPPED),
         Step(gone("web", "services"), NOTHING),
     ],
     "a Service that becomes a NodePort one selects no more, and again when it is ClusterIP": [
@@ -264,7 +264,7 @@ CASES: dict[str, list[Step]] = {
 
 def entries(node: Site, name: str) -> list[dict[str, Any]]:
     """The entries of a Pod's annotation, one for each protocol."""
-    rows = json.loads(node.corner.annotation(name) or "[]")
+    rows = json.loads(node.area.annotation(name) or "[]")
     return [row | {"protocol": protocol} for row in rows for protocol in row.get("protocols", [row["protocol"]])]
 
 
@@ -281,7 +281,7 @@ def published(node: Site, want: Want) -> set[tuple[str, ...]]:
     """What the annotations promise, as rules."""
     found: set[tuple[str, ...]] = set()
     for name in want:
-        ips = {"IPv6" if ":" in i["ip"] else "IPv4": i["ip"] for i in node.corner.get(name)["status"].get("podIPs", ())}
+        ips = {"IPv6" if ":" in i["ip"] else "IPv4": i["ip"] for i in node.area.get(name)["status"].get("podIPs", ())}
         for e in entries(node, name):
             ip = ips[e["ipFamily"]]
             to = f"[{ip}]:{e['podPort']}" if ":" in ip else f"{ip}:{e['podPort']}"
@@ -298,7 +298,7 @@ def one_number_each(node: Site, want: Want) -> bool:
 @pytest.mark.parametrize("steps", CASES.values(), ids=CASES)
 def test_annotation_and_rules_follow_the_cluster(node: Site, steps: list[Step]) -> None:
     for step in steps:
-        step.change(node.corner)
+        step.change(node.area)
 
         applied = node.apply()
 
@@ -307,7 +307,7 @@ def test_annotation_and_rules_follow_the_cluster(node: Site, steps: list[Step]) 
         assert in_kernel(node) == published(node, step.want)
         assert one_number_each(node, step.want)
         if not any(step.want.values()):
-            assert {node.corner.annotation(name) for name in step.want} <= {None, "[]"}
+            assert {node.area.annotation(name) for name in step.want} <= {None, "[]"}
 
 
 # --- host ports ------------------------------------------------------------------------------------------------------
@@ -319,8 +319,8 @@ def test_a_host_port_of_the_same_protocol_is_advertised_instead_of_a_number(
     protocols: list[str],
     advertised: bool,  # noqa: FBT001
 ) -> None:
-    node.corner.pod("a", (IP,), ports=[{"containerPort": 80, "hostPort": 4001, "protocol": p} for p in protocols])
-    service()(node.corner)
+    node.area.pod("a", (IP,), ports=[{"containerPort": 80, "hostPort": 4001, "protocol": p} for p in protocols])
+    service()(node.area)
 
     assert node.apply().code == 0
 
@@ -333,7 +333,7 @@ def test_a_host_port_of_the_same_protocol_is_advertised_instead_of_a_number(
 
 
 def test_a_number_that_a_program_has_is_passed_over(node: Site) -> None:
-    BASE(node.corner)
+    BASE(node.area)
     assert node.apply().code == 0
     number = entries(node, "a")[0]["nodePort"]
     node.nplconf("cleanup")
@@ -348,21 +348,21 @@ def test_a_number_that_a_program_has_is_passed_over(node: Site) -> None:
 
 
 def test_a_rule_that_was_lost_is_made_again_with_its_number(node: Site) -> None:
-    BASE(node.corner)
+    BASE(node.area)
     node.apply()
-    before, told = node.ours(), node.corner.annotation("a")
+    before, told = node.ours(), node.area.annotation("a")
     rule = next(line for line in before if "-j DNAT" in line)
     node.restore(f"*nat\n{rule.replace('-A', '-D', 1)}\nCOMMIT\n")
     assert node.ours() != before
 
     assert node.apply().code == 0
-    assert (node.ours(), node.corner.annotation("a")) == (before, told)
+    assert (node.ours(), node.area.annotation("a")) == (before, told)
 
 
 def test_a_changed_port_range_moves_every_number(node: Site) -> None:
     for i in range(4):
-        node.corner.pod(f"p{i}", (f"10.244.3.{i + 10}",))
-    service()(node.corner)
+        node.area.pod(f"p{i}", (f"10.244.3.{i + 10}",))
+    service()(node.area)
     assert node.apply().code == 0
 
     assert node.apply("--port-range", "63000-64000").code == 0
@@ -380,7 +380,7 @@ def test_a_changed_port_range_moves_every_number(node: Site) -> None:
 def test_every_published_port_is_reached_from_outside_and_from_the_node(node: Site, place: str) -> None:
     node.create(node.routed("one", "10.244.3.21", tcp=(80, 8080), udp=(80,)))
     node.create(node.routed("two", "10.244.3.22", tcp=(80, 8080), udp=(80,)))
-    service("web", (80, "TCP"), (8080, "TCP"), (80, "UDP"), selector={"all": "yes"})(node.corner)
+    service("web", (80, "TCP"), (8080, "TCP"), (80, "UDP"), selector={"all": "yes"})(node.area)
 
     assert node.apply().code == 0
 
@@ -395,12 +395,12 @@ def test_every_published_port_is_reached_from_outside_and_from_the_node(node: Si
 
 def test_what_is_no_longer_published_is_refused(node: Site) -> None:
     node.create(node.routed("one", "10.244.3.21", tcp=(80,)))
-    service("web", (80, "TCP"), selector={"all": "yes"})(node.corner)
+    service("web", (80, "TCP"), selector={"all": "yes"})(node.area)
     node.apply()
     (entry,) = entries(node, "one")
     assert isinstance(node.ask("client", entry["nodeIP"], entry["nodePort"]), Answer)
 
-    node.corner.delete("one")
+    node.area.delete("one")
     assert node.apply().code == 0
 
     assert node.ask("client", entry["nodeIP"], entry["nodePort"]) == "refused"

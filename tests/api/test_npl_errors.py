@@ -16,7 +16,7 @@ FAILS = 'if grep -q -e "^:NPLCONF" "$call"; then echo no >&2; exit 4; fi'
 def node(node: Site) -> Site:
     """A node whose iptables may fail, and a Pod."""
     node.shims = Shims.make(node.directory / "shims")
-    node.corner.pod("a", ("10.244.3.10",), ports=[{"containerPort": 80, "name": "http"}])
+    node.area.pod("a", ("10.244.3.10",), ports=[{"containerPort": 80, "name": "http"}])
     return node
 
 
@@ -29,13 +29,13 @@ def iptables(node: Site, behaviour: str) -> None:
 def ports(node: Site, *targets: int) -> None:
     """The ports that the Service targets."""
     rows = [{"name": f"p{target}", "port": target, "targetPort": target, "protocol": "TCP"} for target in targets]
-    path = f"/api/v1/namespaces/{node.corner.namespace}/services/web"
-    node.corner.plane.ok("PATCH", path, {"spec": {"ports": rows}})
+    path = f"/api/v1/namespaces/{node.area.namespace}/services/web"
+    node.area.plane.ok("PATCH", path, {"spec": {"ports": rows}})
 
 
 def numbers(node: Site) -> dict[int, int]:
     """Pod port -> node port, as the Pod was told."""
-    return {e["podPort"]: e["nodePort"] for e in json.loads(node.corner.annotation("a") or "[]")}
+    return {e["podPort"]: e["nodePort"] for e in json.loads(node.area.annotation("a") or "[]")}
 
 
 def in_kernel(node: Site) -> set[int]:
@@ -44,13 +44,13 @@ def in_kernel(node: Site) -> set[int]:
 
 
 def test_what_iptables_does_not_take_is_not_published_and_made_by_the_next_run(node: Site) -> None:
-    node.corner.service("web", ((80, 80, "TCP"),))
+    node.area.service("web", ((80, 80, "TCP"),))
     iptables(node, FAILS)
 
     applied = node.apply()
 
     assert applied.code == 69
-    assert (node.corner.annotation("a"), in_kernel(node)) == (None, set())
+    assert (node.area.annotation("a"), in_kernel(node)) == (None, set())
 
     iptables(node, "")
     assert node.apply().code == 0
@@ -60,7 +60,7 @@ def test_what_iptables_does_not_take_is_not_published_and_made_by_the_next_run(n
 @pytest.fixture
 def stuck(node: Site) -> dict[int, int]:
     """Port 90 is asked for no more, and its rule could not be removed; the numbers of before."""
-    node.corner.service("web", ((80, 80, "TCP"), (90, 90, "TCP")))
+    node.area.service("web", ((80, 80, "TCP"), (90, 90, "TCP")))
     assert node.apply().code == 0
     before = numbers(node)
     ports(node, 80)
@@ -97,25 +97,25 @@ def services(node: Site) -> list[str]:
     """The Services of the one mapping, without their namespace."""
     shown: dict[str, Any] = json.loads(node.nplconf("show", "-o", "json").stdout)
     (mapping,) = shown["mappings"]
-    return [key.removeprefix(f"{node.corner.namespace}/") for key in mapping["services"]]
+    return [key.removeprefix(f"{node.area.namespace}/") for key in mapping["services"]]
 
 
 @pytest.mark.parametrize("target", [80, "http"])
 def test_a_number_knows_every_service_it_serves(node: Site, target: int | str) -> None:
-    node.corner.service("web", ((80, 80, "TCP"),))
-    node.corner.service("also", ((80, target, "TCP"),))
+    node.area.service("web", ((80, 80, "TCP"),))
+    node.area.service("also", ((80, target, "TCP"),))
 
     assert node.apply().code == 0
     assert services(node) == ["also", "web"]
 
-    told = node.corner.annotation("a")
-    node.corner.delete("web", "services")
+    told = node.area.annotation("a")
+    node.area.delete("web", "services")
     assert node.apply().code == 0
-    assert (services(node), node.corner.annotation("a")) == (["also"], told)
+    assert (services(node), node.area.annotation("a")) == (["also"], told)
 
 
 def test_a_number_whose_state_was_lost_learns_its_services_again(node: Site) -> None:
-    node.corner.service("web", ((80, "http", "TCP"),))
+    node.area.service("web", ((80, "http", "TCP"),))
     assert node.apply().code == 0
     (node.directory / "state" / "state.json").unlink()
 
@@ -124,11 +124,11 @@ def test_a_number_whose_state_was_lost_learns_its_services_again(node: Site) -> 
 
 
 def test_whom_a_number_leads_to_is_explained(node: Site) -> None:
-    node.corner.service("web", ((80, "http", "TCP"),))
+    node.area.service("web", ((80, "http", "TCP"),))
     assert node.apply().code == 0
     number = numbers(node)[80]
 
     said = node.nplconf("explain", f"tcp/{number}").stdout
 
-    assert f"{node.corner.namespace}/web" in said
-    assert f"{node.corner.namespace}/a" in said
+    assert f"{node.area.namespace}/web" in said
+    assert f"{node.area.namespace}/a" in said

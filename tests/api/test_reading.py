@@ -8,7 +8,7 @@ from typing import Any
 
 import faultproxy
 import pytest
-from corner import Corner
+from area import Area
 from faultproxy import Proxy
 
 from nplconf.cluster.api.client import ApiCluster
@@ -20,41 +20,41 @@ PODS, SERVICES, NODES = "/api/v1/pods", "/api/v1/services", "/api/v1/nodes"
 
 
 @pytest.fixture
-def cluster(corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster]) -> ApiCluster:
+def cluster(area: Area, proxy: Proxy, opened: Callable[..., ApiCluster]) -> ApiCluster:
     """The API server behind the proxy, known by a token as the job has one."""
-    corner.pod()
-    corner.service()
-    return opened(proxy.kubeconfig(corner.node, token=corner.token()))
+    area.pod()
+    area.service()
+    return opened(proxy.kubeconfig(area.node, token=area.token()))
 
 
-def why(cluster: ApiCluster, corner: Corner, error: type[NplconfError] = UnavailableError) -> str:
+def why(cluster: ApiCluster, area: Area, error: type[NplconfError] = UnavailableError) -> str:
     """What the failed snapshot says."""
     with pytest.raises(error) as caught:
-        cluster.snapshot(corner.node)
+        cluster.snapshot(area.node)
     return str(caught.value)
 
 
-def test_a_snapshot_has_this_nodes_pods_its_node_and_all_services(cluster: ApiCluster, corner: Corner) -> None:
-    corner.add_node(f"{corner.node}-b")
-    corner.pod("elsewhere", on=f"{corner.node}-b")
+def test_a_snapshot_has_this_nodes_pods_its_node_and_all_services(cluster: ApiCluster, area: Area) -> None:
+    area.add_node(f"{area.node}-b")
+    area.pod("elsewhere", on=f"{area.node}-b")
 
-    found = cluster.snapshot(corner.node)
+    found = cluster.snapshot(area.node)
 
-    assert [node.name for node in found.nodes] == [corner.node]
-    assert [pod.ref.key for pod in found.pods] == [f"{corner.namespace}/web-0"]
-    assert f"{corner.namespace}/web" in {service.key for service in found.services}
-    kubernetes = corner.plane.ok("GET", "/api/v1/namespaces/default/services/kubernetes")
+    assert [node.name for node in found.nodes] == [area.node]
+    assert [pod.ref.key for pod in found.pods] == [f"{area.namespace}/web-0"]
+    assert f"{area.namespace}/web" in {service.key for service in found.services}
+    kubernetes = area.plane.ok("GET", "/api/v1/namespaces/default/services/kubernetes")
     assert found.identity == kubernetes["metadata"]["uid"]
     assert found.served
 
 
 def test_each_list_is_one_consistent_request_and_gzip_is_accepted(
-    cluster: ApiCluster, corner: Corner, proxy: Proxy
+    cluster: ApiCluster, area: Area, proxy: Proxy
 ) -> None:
-    cluster.snapshot(corner.node)
+    cluster.snapshot(area.node)
 
-    selected = f"{PODS}?fieldSelector=spec.nodeName%3D{corner.node}"
-    assert proxy.seen("GET") == [SERVICES, f"{NODES}/{corner.node}", selected]
+    selected = f"{PODS}?fieldSelector=spec.nodeName%3D{area.node}"
+    assert proxy.seen("GET") == [SERVICES, f"{NODES}/{area.node}", selected]
     assert {request.headers["accept-encoding"] for request in proxy.requests} == {"gzip"}
 
 
@@ -65,12 +65,12 @@ def test_a_node_that_is_not_there_is_missing_from_the_snapshot(cluster: ApiClust
 @pytest.mark.parametrize("path", [PODS, SERVICES, NODES])
 @pytest.mark.parametrize("code", [429, 503])
 def test_a_busy_server_is_asked_again_when_it_says(
-    cluster: ApiCluster, corner: Corner, proxy: Proxy, path: str, code: int
+    cluster: ApiCluster, area: Area, proxy: Proxy, path: str, code: int
 ) -> None:
     proxy.fail(faultproxy.answers(code, "busy", "text/plain", Retry_After="1"), path)
 
     start = time.monotonic()
-    found = cluster.snapshot(corner.node)
+    found = cluster.snapshot(area.node)
 
     assert found.pods
     assert found.nodes
@@ -79,12 +79,12 @@ def test_a_busy_server_is_asked_again_when_it_says(
 
 @pytest.mark.usefixtures("hasty")
 def test_a_server_that_stays_busy_is_given_up_within_the_deadline(
-    cluster: ApiCluster, corner: Corner, proxy: Proxy
+    cluster: ApiCluster, area: Area, proxy: Proxy
 ) -> None:
     proxy.fail(faultproxy.status(429, "TooManyRequests"), PODS, times=1000)
 
     start = time.monotonic()
-    message = why(cluster, corner)
+    message = why(cluster, area)
 
     assert "429" in message
     assert time.monotonic() - start < 3
@@ -98,20 +98,20 @@ def date(seconds: float) -> str:
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("asked", ["3600", "9" * 400, pytest.param(date(3600), id="in an hour")])
 def test_a_wait_longer_than_the_deadline_is_not_begun(
-    cluster: ApiCluster, corner: Corner, proxy: Proxy, asked: str
+    cluster: ApiCluster, area: Area, proxy: Proxy, asked: str
 ) -> None:
     proxy.fail(faultproxy.answers(503, "", Retry_After=asked), PODS)
 
     start = time.monotonic()
-    assert "503" in why(cluster, corner)
+    assert "503" in why(cluster, area)
     assert time.monotonic() - start < 1
 
 
-def test_a_date_to_come_back_at_is_waited_for(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+def test_a_date_to_come_back_at_is_waited_for(cluster: ApiCluster, area: Area, proxy: Proxy) -> None:
     until = int(time.time()) + 2
     proxy.fail(faultproxy.answers(503, "", Retry_After=email.utils.formatdate(until, usegmt=True)), PODS)
 
-    assert cluster.snapshot(corner.node).pods
+    assert cluster.snapshot(area.node).pods
     assert time.time() >= until
 
 
@@ -120,40 +120,40 @@ AN_HOUR_AGO = pytest.param(date(-3600), id="an hour ago")
 
 
 @pytest.mark.parametrize("asked", ["soon", "-1", "1.5", "\xb2", "", AN_HOUR_AGO, "Thu, 99 Nov 2026 99:99:99 GMT"])
-def test_a_wait_that_is_none_is_a_short_one(cluster: ApiCluster, corner: Corner, proxy: Proxy, asked: str) -> None:
+def test_a_wait_that_is_none_is_a_short_one(cluster: ApiCluster, area: Area, proxy: Proxy, asked: str) -> None:
     proxy.fail(faultproxy.answers(429, "", Retry_After=asked), PODS)
 
     start = time.monotonic()
-    assert cluster.snapshot(corner.node).pods
+    assert cluster.snapshot(area.node).pods
     assert time.monotonic() - start < 1.5
 
 
 @pytest.mark.parametrize("fault", [faultproxy.reset(), faultproxy.truncated(50), faultproxy.truncated(0)])
 def test_a_connection_that_breaks_is_made_again(
-    cluster: ApiCluster, corner: Corner, proxy: Proxy, fault: faultproxy.Fault
+    cluster: ApiCluster, area: Area, proxy: Proxy, fault: faultproxy.Fault
 ) -> None:
     for path in (PODS, SERVICES, NODES):
         proxy.fail(fault, path)
 
-    assert len(cluster.snapshot(corner.node).pods) == 1
+    assert len(cluster.snapshot(area.node).pods) == 1
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_hanging_answer_is_given_up_for_another(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+def test_a_hanging_answer_is_given_up_for_another(cluster: ApiCluster, area: Area, proxy: Proxy) -> None:
     proxy.fail(faultproxy.hang(), PODS)
 
-    assert len(cluster.snapshot(corner.node).pods) == 1
+    assert len(cluster.snapshot(area.node).pods) == 1
 
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("fault", [faultproxy.hang(), faultproxy.dripping()])
 def test_a_server_that_hangs_or_drips_is_given_up_within_the_deadline(
-    cluster: ApiCluster, corner: Corner, proxy: Proxy, fault: faultproxy.Fault
+    cluster: ApiCluster, area: Area, proxy: Proxy, fault: faultproxy.Fault
 ) -> None:
     proxy.fail(fault, SERVICES, times=1000)
 
     start = time.monotonic()
-    assert "no answer in 2 s" in why(cluster, corner)
+    assert "no answer in 2 s" in why(cluster, area)
     assert time.monotonic() - start < 3
 
 
@@ -186,11 +186,11 @@ def test_a_server_that_hangs_or_drips_is_given_up_within_the_deadline(
 )
 @pytest.mark.parametrize("path", [PODS, SERVICES])
 def test_what_is_no_whole_list_is_an_error(
-    cluster: ApiCluster, corner: Corner, proxy: Proxy, path: str, fault: faultproxy.Fault, said: str
+    cluster: ApiCluster, area: Area, proxy: Proxy, path: str, fault: faultproxy.Fault, said: str
 ) -> None:
     proxy.fail(fault, path, times=10)
 
-    assert said in why(cluster, corner)
+    assert said in why(cluster, area)
 
 
 @pytest.mark.parametrize(
@@ -203,11 +203,11 @@ def test_what_is_no_whole_list_is_an_error(
     ],
 )
 def test_only_the_servers_own_404_means_that_there_is_no_such_node(
-    cluster: ApiCluster, corner: Corner, proxy: Proxy, fault: faultproxy.Fault
+    cluster: ApiCluster, area: Area, proxy: Proxy, fault: faultproxy.Fault
 ) -> None:
     proxy.fail(fault, NODES)
 
-    why(cluster, corner)
+    why(cluster, area)
 
 
 # --- pages ----------------------------------------------------------------------------------------------------------
@@ -224,34 +224,34 @@ def page(*names: str, more: str = "") -> faultproxy.Fault:
     return faultproxy.answers(200, {"kind": "ServiceList", "metadata": {"continue": more}, "items": items})
 
 
-def names(cluster: ApiCluster, corner: Corner) -> set[str]:
-    found = cluster.snapshot(corner.node)
+def names(cluster: ApiCluster, area: Area) -> set[str]:
+    found = cluster.snapshot(area.node)
     return {service.name for service in found.services if service.namespace == "paged"}
 
 
-def test_a_continue_of_the_server_is_followed(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+def test_a_continue_of_the_server_is_followed(cluster: ApiCluster, area: Area, proxy: Proxy) -> None:
     proxy.fail(page("a", more="p 2"), SERVICES)
     proxy.fail(page("b", more="p3"), f"{SERVICES}?continue=p+2")
     proxy.fail(page("c"), f"{SERVICES}?continue=p3")
 
-    assert names(cluster, corner) == {"a", "b", "c"}
+    assert names(cluster, area) == {"a", "b", "c"}
 
 
 def test_after_a_410_on_the_way_the_list_is_read_again_from_its_start(
-    cluster: ApiCluster, corner: Corner, proxy: Proxy
+    cluster: ApiCluster, area: Area, proxy: Proxy
 ) -> None:
     proxy.fail(page("gone", more="p2"), SERVICES)
     proxy.fail(faultproxy.status(410, "Expired"), f"{SERVICES}?continue=p2")
     proxy.fail(page("a"), SERVICES)
 
-    assert names(cluster, corner) == {"a"}
+    assert names(cluster, area) == {"a"}
 
 
-def test_after_two_410_the_list_is_given_up(cluster: ApiCluster, corner: Corner, proxy: Proxy) -> None:
+def test_after_two_410_the_list_is_given_up(cluster: ApiCluster, area: Area, proxy: Proxy) -> None:
     proxy.fail(faultproxy.status(410, "Expired"), f"{SERVICES}?continue", times=9)
     proxy.fail(page("a", more="p2"), SERVICES, times=9)
 
-    assert "410" in why(cluster, corner)
+    assert "410" in why(cluster, area)
     assert len(proxy.seen("GET")) == 4
 
 
@@ -259,36 +259,36 @@ def test_after_two_410_the_list_is_given_up(cluster: ApiCluster, corner: Corner,
 
 
 def test_a_token_file_that_was_renewed_is_read_again_on_a_401(
-    corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster], tmp_path: Path
+    area: Area, proxy: Proxy, opened: Callable[..., ApiCluster], tmp_path: Path
 ) -> None:
     file = tmp_path / "token"
     file.write_text("old")
-    cluster = opened(proxy.kubeconfig(corner.node, tokenFile=str(file)))
-    proxy.fail(faultproxy.before(lambda: file.write_text(corner.token())), SERVICES)
+    cluster = opened(proxy.kubeconfig(area.node, tokenFile=str(file)))
+    proxy.fail(faultproxy.before(lambda: file.write_text(area.token())), SERVICES)
 
-    assert cluster.snapshot(corner.node).nodes
+    assert cluster.snapshot(area.node).nodes
     assert proxy.statuses.count(401) == 1
 
 
 def test_a_token_that_stays_unknown_is_no_permission_and_asked_once(
-    corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster]
+    area: Area, proxy: Proxy, opened: Callable[..., ApiCluster]
 ) -> None:
-    cluster = opened(proxy.kubeconfig(corner.node, token="unknown"))
+    cluster = opened(proxy.kubeconfig(area.node, token="unknown"))
 
-    assert "rejected our token (401)" in why(cluster, corner, PermissionDeniedError)
+    assert "rejected our token (401)" in why(cluster, area, PermissionDeniedError)
     assert proxy.statuses == [401]
 
 
 @pytest.mark.parametrize(("resource", "verb"), [("pods", "list"), ("services", "list"), ("nodes", "get")])
 def test_a_403_says_which_right_is_missing(
-    corner: Corner, proxy: Proxy, opened: Callable[..., ApiCluster], resource: str, verb: str
+    area: Area, proxy: Proxy, opened: Callable[..., ApiCluster], resource: str, verb: str
 ) -> None:
     rules = [{"apiGroups": [""], "resources": [r], "verbs": ["get", "list"]} for r in RESOURCES if r != resource]
-    corner.grant("restorer", rules)
+    area.grant("restorer", rules)
 
-    cluster = opened(proxy.kubeconfig(corner.node, token=corner.plane.tokens["restorer"]))
+    cluster = opened(proxy.kubeconfig(area.node, token=area.plane.tokens["restorer"]))
 
-    message = why(cluster, corner, PermissionDeniedError)
+    message = why(cluster, area, PermissionDeniedError)
     assert f"the right to {verb} {resource} is missing" in message
     assert 'User "restorer" cannot' in message
-    corner.revoke("restorer")
+    area.revoke("restorer")

@@ -11,7 +11,7 @@ import pytest
 import worlds
 import yaml
 from apisite import Site
-from corner import Corner, install, wait_for_right
+from area import Area, install, wait_for_right
 from echo import Answer
 from netns import Applied
 
@@ -26,7 +26,7 @@ class Repository:
 
     def __init__(self, node: Site) -> None:
         self.node, self.path = node, node.directory / "plans"
-        self.plan = self.path / f"{node.corner.node}.yaml"
+        self.plan = self.path / f"{node.area.node}.yaml"
         self.path.mkdir()
         self._config = node.directory / "config.yaml"
         self._config.write_text(f"mode: reviewed\nplanDir: {self.path}\n")
@@ -81,7 +81,7 @@ def pod(node: Site, name: str, ip: str, place: str = "", ports: tuple[int, ...] 
 
 def gone(node: Site, name: str, place: str = "") -> None:
     """The Pod and its network."""
-    node.corner.delete(name)
+    node.area.delete(name)
     netns.batch(f"-n {node.node}", f"link delete {place or name}")
 
 
@@ -102,7 +102,7 @@ def test_from_the_first_review_to_the_way_back(node: Site) -> None:
     repository = Repository(node)
     pod(node, "web-0", "10.244.3.10")
     pod(node, "web-1", "10.244.3.11")
-    node.corner.create_service(worlds.raw_service())
+    node.area.create_service(worlds.raw_service())
 
     # nothing is reviewed yet, so nothing is done
     assert repository.apply().code == 65
@@ -127,10 +127,10 @@ def test_from_the_first_review_to_the_way_back(node: Site) -> None:
     }  # fmt: skip
     second = repository.merge()
     assert (repository.apply().code, asked(node, numbers(node)["web-2"])) == (0, "web-2")
-    assert node.corner.annotation("web-2") is not None
+    assert node.area.annotation("web-2") is not None
 
     # a third one was a mistake: an older plan is the way back, and nobody who stays notices
-    node.corner.create_service(worlds.raw_service("more", ((81, 9090, "TCP"),)))
+    node.area.create_service(worlds.raw_service("more", ((81, 9090, "TCP"),)))
     repository.render()
     repository.merge()
     assert repository.apply().counts == (2, 2, 0)
@@ -156,7 +156,7 @@ def _comes_back(repository: Repository, number: int) -> None:
     applied = repository.apply()
     assert (applied.code, applied.counts) == (0, (1, 1, 0))
     assert asked(node, number) == "back"
-    assert f'"nodePort":{number}' in str(node.corner.annotation("web-0"))
+    assert f'"nodePort":{number}' in str(node.area.annotation("web-0"))
 
 
 def _goes_and_leaves_its_address(repository: Repository, reviewed: dict[str, int]) -> None:
@@ -170,8 +170,8 @@ def _goes_and_leaves_its_address(repository: Repository, reviewed: dict[str, int
     assert [(p["reason"], p["pod"]["name"]) for p in applied.data["pending"]] == [("not-reviewed", "web-2")]
     assert numbers(node) == {"web-0": reviewed["web-0"]}
     assert asked(node, reviewed["web-1"]) == "refused"
-    assert node.corner.annotation("web-2") is None
-    assert "pending until the next review" in repository.output("explain", f"{node.corner.namespace}/web-2")
+    assert node.area.annotation("web-2") is None
+    assert "pending until the next review" in repository.output("explain", f"{node.area.namespace}/web-2")
     assert "is stale" in repository.output("explain", f"tcp/{reviewed['web-1']}")
     assert repository.apply().counts == (1, 0, 0), "the next run has nothing to do"
 
@@ -181,10 +181,10 @@ def test_a_plan_that_cannot_be_read_leaves_the_last_one_in_force_and_heals_it(no
     node.start_hold()
     repository = Repository(node)
     pod(node, "web-0", "10.244.3.10")
-    node.corner.create_service(worlds.raw_service())
+    node.area.create_service(worlds.raw_service())
     repository.render()
     assert repository.apply().code == 0
-    before, told = node.ours(), node.corner.annotation("web-0")
+    before, told = node.ours(), node.area.annotation("web-0")
     node.run("iptables-nft", "-t", "nat", "-F")
 
     _spoil(repository.plan, broken)
@@ -192,7 +192,7 @@ def test_a_plan_that_cannot_be_read_leaves_the_last_one_in_force_and_heals_it(no
 
     assert applied.code == 65
     assert repository.plan.name in applied.stderr
-    assert (node.ours(), node.corner.annotation("web-0")) == (before, told)
+    assert (node.ours(), node.area.annotation("web-0")) == (before, told)
 
 
 def _spoil(plan: Path, text: str | None) -> None:
@@ -203,21 +203,21 @@ def _spoil(plan: Path, text: str | None) -> None:
 
 
 def test_the_jobs_identity_may_render_all_nodes_each_as_by_itself(node: Site) -> None:
-    plane = node.corner.plane
+    plane = node.area.plane
     install(plane, str(GITOPS / "ci" / "reader.yaml"))
     wait_for_right(plane, "system:serviceaccount:kube-system:nplconf-plans", "list", "nodes")
     node.use(token=plane.ok("POST", f"{RENDERER}/token", {"spec": {}})["status"]["token"])
-    node.corner.pod("web-0")
-    node.corner.service()
+    node.area.pod("web-0")
+    node.area.service()
     plans = node.directory / "all"
     assert node.nplconf("render", "--all-nodes", "--out", str(plans)).returncode == 0
-    text = (plans / f"{node.corner.node}.yaml").read_text()
+    text = (plans / f"{node.area.node}.yaml").read_text()
     assert text == node.nplconf("render").stdout
     assert "name: web-0" in text
     assert node.nplconf("render", "--all-nodes", "--prune", "--out", str(plans)).stdout.endswith("0 removed.\n")
 
 
-def test_what_brings_the_plans_to_the_nodes_is_taken_as_it_is_by_an_api_server(corner: Corner) -> None:
+def test_what_brings_the_plans_to_the_nodes_is_taken_as_it_is_by_an_api_server(area: Area) -> None:
     manifest = yaml.safe_load((GITOPS / "delivery" / "git-sync" / "daemonset.yaml").read_text())
     path = "/apis/apps/v1/namespaces/kube-system/daemonsets?dryRun=All&fieldValidation=Strict"
-    assert corner.plane.ok("POST", path, manifest)["kind"] == "DaemonSet"
+    assert area.plane.ok("POST", path, manifest)["kind"] == "DaemonSet"

@@ -7,7 +7,7 @@ from typing import Any
 import kube
 import pytest
 import worlds
-from corner import KUBELET_POLICIES, STRICT_POLICIES, Corner
+from area import KUBELET_POLICIES, STRICT_POLICIES, Area
 
 from nplconf.cluster.api.client import ApiCluster
 from nplconf.model import Patch, PodRef
@@ -28,24 +28,24 @@ ONE, TWO = f"[{entry()}]", f"[{entry()},{entry(61045, 'fd00:10::10')}]"
 BOTH = "[" + entry(protocols=',"protocols":["tcp","udp"]') + "]"
 
 
-def patch(corner: Corner, token: str, metadata: dict[str, Any], name: str = "web-0", **parts: Any) -> kube.Answer:
+def patch(area: Area, token: str, metadata: dict[str, Any], name: str = "web-0", **parts: Any) -> kube.Answer:
     """A patch of a Pod's status with this token."""
-    path = f"/api/v1/namespaces/{corner.namespace}/pods/{name}/status"
-    return corner.plane.call("PATCH", path, {"metadata": metadata, **parts}, token=token)
+    path = f"/api/v1/namespaces/{area.namespace}/pods/{name}/status"
+    return area.plane.call("PATCH", path, {"metadata": metadata, **parts}, token=token)
 
 
-def allow(corner: Corner, subject: dict[str, str]) -> None:
+def allow(area: Area, subject: dict[str, str]) -> None:
     """Everything in the namespace."""
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
-    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{corner.namespace}/rolebindings"
-    corner.plane.ok("POST", path, {"metadata": {"name": "owner"}, "roleRef": role, "subjects": [subject]})
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{area.namespace}/rolebindings"
+    area.plane.ok("POST", path, {"metadata": {"name": "owner"}, "roleRef": role, "subjects": [subject]})
 
 
 def annotations(value: str | None = "[]", key: str = worlds.ANNOTATION) -> dict[str, Any]:
     return {"annotations": {key: value}}
 
 
-def test_the_writer_sets_changes_and_removes_the_annotation_of_its_nodes_pods(guarded: Corner) -> None:
+def test_the_writer_sets_changes_and_removes_the_annotation_of_its_nodes_pods(guarded: Area) -> None:
     guarded.pod()
     token = guarded.token()
 
@@ -54,7 +54,7 @@ def test_the_writer_sets_changes_and_removes_the_annotation_of_its_nodes_pods(gu
         assert guarded.annotation() == value
 
 
-def test_the_writer_reads_its_node_pods_by_node_and_services(guarded: Corner) -> None:
+def test_the_writer_reads_its_node_pods_by_node_and_services(guarded: Area) -> None:
     guarded.pod()
     token = guarded.token()
     selected = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{guarded.node}"
@@ -63,7 +63,7 @@ def test_the_writer_reads_its_node_pods_by_node_and_services(guarded: Corner) ->
         assert guarded.plane.call("GET", path, token=token).status == 200
 
 
-def test_the_writer_does_not_write_to_another_nodes_pod(guarded: Corner) -> None:
+def test_the_writer_does_not_write_to_another_nodes_pod(guarded: Area) -> None:
     guarded.add_node(f"{guarded.node}-b")
     guarded.pod(on=f"{guarded.node}-b")
 
@@ -73,7 +73,7 @@ def test_the_writer_does_not_write_to_another_nodes_pod(guarded: Corner) -> None
     assert f"node {guarded.node}, the Pod is not on it" in answer.body["message"]
 
 
-def test_a_token_without_a_node_writes_to_no_pod(guarded: Corner) -> None:
+def test_a_token_without_a_node_writes_to_no_pod(guarded: Area) -> None:
     guarded.pod()
 
     answer = patch(guarded, guarded.token(bound=False), annotations())
@@ -82,7 +82,7 @@ def test_a_token_without_a_node_writes_to_no_pod(guarded: Corner) -> None:
     assert "the token is of no node" in answer.body["message"]
 
 
-def test_a_token_dies_with_its_node(guarded: Corner) -> None:
+def test_a_token_dies_with_its_node(guarded: Area) -> None:
     guarded.pod()
     token = guarded.token()
     guarded.plane.ok("DELETE", f"/api/v1/nodes/{guarded.node}")
@@ -92,7 +92,7 @@ def test_a_token_dies_with_its_node(guarded: Corner) -> None:
     assert guarded.annotation() is None
 
 
-def test_an_account_that_only_has_the_writers_name_is_not_the_writer(guarded: Corner) -> None:
+def test_an_account_that_only_has_the_writers_name_is_not_the_writer(guarded: Area) -> None:
     guarded.pod()
     account = f"/api/v1/namespaces/{guarded.namespace}/serviceaccounts"
     guarded.plane.ok("POST", account, {"metadata": {"name": "nplconf"}})
@@ -121,7 +121,7 @@ def test_an_account_that_only_has_the_writers_name_is_not_the_writer(guarded: Co
     ],
 )
 def test_the_writer_changes_nothing_else_of_a_pod(
-    guarded: Corner, metadata: dict[str, Any], parts: dict[str, Any]
+    guarded: Area, metadata: dict[str, Any], parts: dict[str, Any]
 ) -> None:
     guarded.pod(annotations={OTHER: "mine"})
     before = guarded.get("web-0")
@@ -150,20 +150,20 @@ WRONG = {
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
-def test_the_writer_sets_the_annotation_to_nothing_that_it_cannot_be(guarded: Corner, value: str) -> None:
+def test_the_writer_sets_the_annotation_to_nothing_that_it_cannot_be(guarded: Area, value: str) -> None:
     guarded.pod()
     answer = patch(guarded, guarded.token(), annotations(value))
     assert (answer.status, guarded.annotation()) == (422, None)
 
 
-def event(corner: Corner, **fields: Any) -> dict[str, Any]:
+def event(area: Area, **fields: Any) -> dict[str, Any]:
     """An Event as nplconf creates it, with other fields."""
-    regarding = {"apiVersion": "v1", "kind": "Pod", "namespace": corner.namespace, "name": "web-0"}
+    regarding = {"apiVersion": "v1", "kind": "Pod", "namespace": area.namespace, "name": "web-0"}
     raw = {
         "metadata": {"name": "web-0.1"},
         "eventTime": "2026-01-01T00:00:00.000000Z",
         "reportingController": "nplconf.io/nplconf",
-        "reportingInstance": corner.node,
+        "reportingInstance": area.node,
         "type": "Normal",
         "reason": "Mapped",
         "action": "Map",
@@ -172,7 +172,7 @@ def event(corner: Corner, **fields: Any) -> dict[str, Any]:
     return raw | fields
 
 
-def test_the_writer_creates_events_about_pods_and_services(guarded: Corner) -> None:
+def test_the_writer_creates_events_about_pods_and_services(guarded: Area) -> None:
     guarded.pod()
     path, token = EVENTS.format(guarded.namespace), guarded.token()
     service = event(guarded)["regarding"] | {"kind": "Service", "name": "web"}
@@ -193,7 +193,7 @@ def test_the_writer_creates_events_about_pods_and_services(guarded: Corner) -> N
         {"related": {"apiVersion": "v1", "kind": "Pod", "name": "web-0"}},
     ],
 )
-def test_the_writer_creates_no_event_in_another_name(guarded: Corner, fields: dict[str, Any]) -> None:
+def test_the_writer_creates_no_event_in_another_name(guarded: Area, fields: dict[str, Any]) -> None:
     if "regarding" in fields:
         fields = {"regarding": fields["regarding"] | {"namespace": guarded.namespace}}
     answer = guarded.plane.call(
@@ -203,7 +203,7 @@ def test_the_writer_creates_no_event_in_another_name(guarded: Corner, fields: di
     assert "Event of nplconf" in answer.body["message"] or "the Event is of another" in answer.body["message"]
 
 
-def test_everybody_else_creates_events_as_before(guarded: Corner) -> None:
+def test_everybody_else_creates_events_as_before(guarded: Area) -> None:
     made = event(guarded, reportingController="kubelet", reportingInstance="x")
     assert guarded.plane.call("POST", EVENTS.format(guarded.namespace), made).status == 201
 
@@ -212,12 +212,12 @@ def test_everybody_else_creates_events_as_before(guarded: Corner) -> None:
 
 
 @pytest.fixture
-def strict(plane: kube.ControlPlane) -> Corner:
-    """A corner in which the strict policies hold, and no others."""
-    return Corner(plane, STRICT_POLICIES)
+def strict(plane: kube.ControlPlane) -> Area:
+    """A area in which the strict policies hold, and no others."""
+    return Area(plane, STRICT_POLICIES)
 
 
-def test_with_the_strict_policies_a_node_ip_is_an_address_of_the_pods_node(strict: Corner) -> None:
+def test_with_the_strict_policies_a_node_ip_is_an_address_of_the_pods_node(strict: Area) -> None:
     strict.pod()
     strict.add_node(f"{strict.node}-b", (("InternalIP", "10.0.0.99"),))
     token = strict.token()
@@ -230,7 +230,7 @@ def test_with_the_strict_policies_a_node_ip_is_an_address_of_the_pods_node(stric
         assert "an address of the Pod's node" in answer.body["message"]
 
 
-def test_with_the_strict_policies_an_event_is_about_a_pod_of_the_writers_node(strict: Corner) -> None:
+def test_with_the_strict_policies_an_event_is_about_a_pod_of_the_writers_node(strict: Area) -> None:
     strict.add_node(f"{strict.node}-b")
     strict.pod()
     strict.pod("web-1", on=f"{strict.node}-b")
@@ -271,7 +271,7 @@ def test_with_the_strict_policies_an_event_is_about_a_pod_of_the_writers_node(st
         ("POST", "/api/v1/namespaces/nplconf/serviceaccounts/nplconf/token"),
     ],
 )
-def test_the_writer_has_no_other_right(guarded: Corner, method: str, path: str) -> None:
+def test_the_writer_has_no_other_right(guarded: Area, method: str, path: str) -> None:
     guarded.pod()
     guarded.service()
     where = path.format(namespace=guarded.namespace, node=guarded.node)
@@ -285,18 +285,18 @@ def test_the_writer_has_no_other_right(guarded: Corner, method: str, path: str) 
 
 
 @pytest.fixture
-def tenant(guarded: Corner) -> str:
+def tenant(guarded: Area) -> str:
     """The token of one who may do everything in the namespace: the owner of its Pods."""
     allow(guarded, {"kind": "User", "name": "tenant", "apiGroup": "rbac.authorization.k8s.io"})
     return guarded.plane.tokens["tenant"]
 
 
-def edit(corner: Corner, token: str, body: dict[str, Any], subresource: str = "") -> kube.Answer:
-    path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0{subresource}"
-    return corner.plane.call("PATCH", path, body, token=token)
+def edit(area: Area, token: str, body: dict[str, Any], subresource: str = "") -> kube.Answer:
+    path = f"/api/v1/namespaces/{area.namespace}/pods/web-0{subresource}"
+    return area.plane.call("PATCH", path, body, token=token)
 
 
-def test_an_ephemeral_container_does_not_bring_the_annotation(guarded: Corner, tenant: str) -> None:
+def test_an_ephemeral_container_does_not_bring_the_annotation(guarded: Area, tenant: str) -> None:
     guarded.pod()
     assert patch(guarded, guarded.token(), annotations(ONE)).status == 200
     work = {"spec": {"ephemeralContainers": [{"name": "e", "image": "i"}]}}
@@ -309,7 +309,7 @@ def test_an_ephemeral_container_does_not_bring_the_annotation(guarded: Corner, t
 @pytest.mark.parametrize("subresource", ["", "/status"])
 @pytest.mark.parametrize("value", [TWO, None])
 def test_a_pods_owner_neither_changes_nor_removes_its_annotation(
-    guarded: Corner, tenant: str, value: str | None, subresource: str
+    guarded: Area, tenant: str, value: str | None, subresource: str
 ) -> None:
     guarded.pod()
     assert patch(guarded, guarded.token(), annotations(ONE)).status == 200
@@ -321,14 +321,14 @@ def test_a_pods_owner_neither_changes_nor_removes_its_annotation(
     assert guarded.annotation() == ONE
 
 
-def test_a_pods_owner_does_not_set_the_annotation(guarded: Corner, tenant: str) -> None:
+def test_a_pods_owner_does_not_set_the_annotation(guarded: Area, tenant: str) -> None:
     guarded.pod()
 
     assert edit(guarded, tenant, {"metadata": annotations()}).status == 422
     assert guarded.annotation() is None
 
 
-def test_nobody_creates_a_pod_with_the_annotation(guarded: Corner, tenant: str) -> None:
+def test_nobody_creates_a_pod_with_the_annotation(guarded: Area, tenant: str) -> None:
     raw = worlds.raw_pod(namespace=guarded.namespace, on=guarded.node, annotations={worlds.ANNOTATION: "[]"})
     raw["metadata"].pop("uid")
 
@@ -338,7 +338,7 @@ def test_nobody_creates_a_pod_with_the_annotation(guarded: Corner, tenant: str) 
         )
 
 
-def test_a_binding_does_not_bring_the_annotation_to_its_pod(guarded: Corner, tenant: str) -> None:
+def test_a_binding_does_not_bring_the_annotation_to_its_pod(guarded: Area, tenant: str) -> None:
     raw = worlds.raw_pod(namespace=guarded.namespace)
     raw["spec"].pop("nodeName")
     guarded.create_pod({**raw, "status": {"phase": "Pending"}})
@@ -354,7 +354,7 @@ def test_a_binding_does_not_bring_the_annotation_to_its_pod(guarded: Corner, ten
     assert guarded.get("web-0")["metadata"]["annotations"] == {OTHER: "1"}
 
 
-def test_a_pods_owner_and_its_kubelet_do_all_the_rest(guarded: Corner, tenant: str) -> None:
+def test_a_pods_owner_and_its_kubelet_do_all_the_rest(guarded: Area, tenant: str) -> None:
     guarded.pod()
     patch(guarded, guarded.token(), annotations(ONE))
 
@@ -367,62 +367,66 @@ def test_a_pods_owner_and_its_kubelet_do_all_the_rest(guarded: Corner, tenant: s
 
 
 @pytest.fixture
-def kubelet(plane: kube.ControlPlane) -> tuple[Corner, tuple[Path, Path]]:
-    """A corner with the policies for it, and the certificate of its node's kubelet."""
-    corner = Corner(plane, KUBELET_POLICIES)
-    return corner, plane.certificate(f"system:node:{corner.node}", "system:nodes")
+def kubelet(plane: kube.ControlPlane) -> tuple[Area, tuple[Path, Path]]:
+    """A area with the policies for it, and the certificate of its node's kubelet."""
+    area = Area(plane, KUBELET_POLICIES)
+    return area, plane.certificate(f"system:node:{area.node}", "system:nodes")
 
 
 def test_a_kubelets_credentials_are_enough_for_the_job(
-    kubelet: tuple[Corner, tuple[Path, Path]], opened: Callable[..., ApiCluster]
+    kubelet: tuple[Area, tuple[Path, Path]], opened: Callable[..., ApiCluster]
 ) -> None:
-    corner, (certificate, key) = kubelet
-    raw = corner.pod()
+    area, (certificate, key) = kubelet
+    raw = area.pod()
     user = {"client-certificate": str(certificate), "client-key": str(key)}
-    cluster = opened(corner.plane.kubeconfig("kubelet", user))
+    cluster = opened(area.plane.kubeconfig("kubelet", user))
 
-    found = cluster.snapshot(corner.node)
-    told = Patch(PodRef(corner.namespace, "web-0", raw["metadata"]["uid"]), ONE)
+    found = cluster.snapshot(area.node)
+    told = Patch(PodRef(area.namespace, "web-0", raw["metadata"]["uid"]), ONE)
 
     assert [pod.ref for pod in found.pods] == [told.pod]
     assert cluster.patch([told]) == ()
-    assert corner.annotation() == ONE
+    assert area.annotation() == ONE
 
 
 @pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
 def test_a_kubelet_sets_the_annotation_to_nothing_that_it_cannot_be(
-    kubelet: tuple[Corner, tuple[Path, Path]], value: str
+    kubelet: tuple[Area, tuple[Path, Path]], value: str
 ) -> None:
-    corner, certificate = kubelet
-    corner.pod()
-    path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0/status"
-    answer = corner.plane.call("PATCH", path, {"metadata": annotations(value)}, certificate=certificate)
-    assert (answer.status, corner.annotation()) == (422, None)
+    area, certificate = kubelet
+    area.pod()
+    path = f"/api/v1/namespaces/{area.namespace}/pods/web-0/status"
+    answer = area.plane.call("PATCH", path, {"metadata": annotations(value)}, certificate=certificate)
+    assert (answer.status, area.annotation()) == (422, None)
 
 
-def test_a_kubelet_lists_no_pods_without_its_node_as_field_selector(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
-    corner, certificate = kubelet
+def test_a_kubelet_lists_no_pods_without_its_node_as_field_selector(
+    kubelet: tuple[Area, tuple[Path, Path]],
+) -> None:
+    area, certificate = kubelet
 
-    assert corner.plane.call("GET", "/api/v1/pods", certificate=certificate).status == 403
+    assert area.plane.call("GET", "/api/v1/pods", certificate=certificate).status == 403
     other = "/api/v1/pods?fieldSelector=spec.nodeName%3Dnode-other"
-    assert corner.plane.call("GET", other, certificate=certificate).status == 403
+    assert area.plane.call("GET", other, certificate=certificate).status == 403
 
 
-def test_a_kubelet_writes_to_no_other_nodes_pod(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
-    corner, certificate = kubelet
-    corner.add_node(f"{corner.node}-b")
-    corner.pod(on=f"{corner.node}-b")
-    path = f"/api/v1/namespaces/{corner.namespace}/pods/web-0/status"
+def test_a_kubelet_writes_to_no_other_nodes_pod(kubelet: tuple[Area, tuple[Path, Path]]) -> None:
+    area, certificate = kubelet
+    area.add_node(f"{area.node}-b")
+    area.pod(on=f"{area.node}-b")
+    path = f"/api/v1/namespaces/{area.namespace}/pods/web-0/status"
 
-    answer = corner.plane.call("PATCH", path, {"metadata": annotations()}, certificate=certificate)
+    answer = area.plane.call("PATCH", path, {"metadata": annotations()}, certificate=certificate)
 
     assert answer.status == 403
-    assert corner.annotation() is None
+    assert area.annotation() is None
 
 
-def test_with_the_kubelets_policy_nobody_else_writes_the_annotation(kubelet: tuple[Corner, tuple[Path, Path]]) -> None:
-    corner, _ = kubelet
-    corner.pod()
+def test_with_the_kubelets_policy_nobody_else_writes_the_annotation(
+    kubelet: tuple[Area, tuple[Path, Path]],
+) -> None:
+    area, _ = kubelet
+    area.pod()
 
-    assert corner.annotate("web-0", "[]").status == 422
-    assert corner.annotate("web-0", "x", OTHER).status == 200
+    assert area.annotate("web-0", "[]").status == 422
+    assert area.annotate("web-0", "x", OTHER).status == 200

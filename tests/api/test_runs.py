@@ -4,7 +4,7 @@ import faultproxy
 import pytest
 import worlds
 from apisite import Site
-from corner import WRITER_POLICIES, Corner
+from area import WRITER_POLICIES, Area
 
 pytestmark = [pytest.mark.api, pytest.mark.kernel]
 
@@ -21,20 +21,20 @@ def patches_of(node: Site, name: str) -> int:
 def three(node: Site) -> Site:
     """A node with three Pods that one Service wants mapped."""
     for i in range(3):
-        node.corner.pod(f"web-{i}", (f"10.244.3.{i + 10}",))
-    node.corner.service()
+        node.area.pod(f"web-{i}", (f"10.244.3.{i + 10}",))
+    node.area.service()
     return node
 
 
 def test_a_patch_that_fails_leaves_the_rest_published_and_is_sent_alone_in_the_next_run(three: Site) -> None:
-    path = f"/api/v1/namespaces/{three.corner.namespace}/pods/web-1/"
+    path = f"/api/v1/namespaces/{three.area.namespace}/pods/web-1/"
     three.proxy.fail(faultproxy.status(500, "InternalError"), path, "PATCH", times=4)
 
     first = three.apply()
 
     assert first.code == 5
-    assert [failure["subject"] for failure in first.data["failures"]] == [f"{three.corner.namespace}/web-1"]
-    assert [three.corner.annotation(f"web-{i}") is None for i in range(3)] == [False, True, False]
+    assert [failure["subject"] for failure in first.data["failures"]] == [f"{three.area.namespace}/web-1"]
+    assert [three.area.annotation(f"web-{i}") is None for i in range(3)] == [False, True, False]
     assert dnats(three) == 3
 
     three.proxy.requests.clear()
@@ -53,30 +53,30 @@ def test_no_patch_is_sent_when_nothing_differs(three: Site) -> None:
 
 
 def test_a_pod_whose_annotations_would_be_too_long_is_not_kept_mapped_unpublished(three: Site) -> None:
-    three.corner.annotate("web-1", "x" * (256 * 1024 - 20), "big")
+    three.area.annotate("web-1", "x" * (256 * 1024 - 20), "big")
 
     for _ in range(2):
         applied = three.apply()
 
         assert applied.code == 5
-        assert [f["subject"] for f in applied.data["failures"]] == [f"{three.corner.namespace}/web-1"]
+        assert [f["subject"] for f in applied.data["failures"]] == [f"{three.area.namespace}/web-1"]
         assert "too long" in applied.data["failures"][0]["message"]
-        assert three.corner.annotation("web-1") is None
-        assert three.corner.annotation("web-2") is not None
+        assert three.area.annotation("web-1") is None
+        assert three.area.annotation("web-2") is not None
         assert dnats(three) == 2
 
-    three.corner.annotate("web-1", None, "big")
+    three.area.annotate("web-1", None, "big")
     assert (three.apply().code, dnats(three)) == (0, 3)
-    assert three.corner.annotation("web-1") is not None
+    assert three.area.annotation("web-1") is not None
 
 
 def test_a_pod_that_a_policy_protects_is_not_kept_mapped_unpublished(node: Site) -> None:
-    denying = Corner(node.corner.plane, WRITER_POLICIES)
-    denying.pod("web-9", ("10.244.3.99",), on=node.corner.node)
+    denying = Area(node.area.plane, WRITER_POLICIES)
+    denying.pod("web-9", ("10.244.3.99",), on=node.area.node)
     denying.service()
-    node.corner.pod()
-    node.corner.service()
-    node.use(token=node.corner.token(bound=False))
+    node.area.pod()
+    node.area.service()
+    node.use(token=node.area.token(bound=False))
 
     applied = node.apply()
 
@@ -88,34 +88,34 @@ def test_a_pod_that_a_policy_protects_is_not_kept_mapped_unpublished(node: Site)
 
 def test_a_refused_addition_leaves_what_was_published_before(three: Site) -> None:
     three.apply()
-    told = three.corner.annotation("web-1")
+    told = three.area.annotation("web-1")
     assert told
-    three.corner.annotate("web-1", "x" * (256 * 1024 - len(told) - 60), "big")
-    three.corner.service("more", ((81, 9090, "TCP"),))
+    three.area.annotate("web-1", "x" * (256 * 1024 - len(told) - 60), "big")
+    three.area.service("more", ((81, 9090, "TCP"),))
 
     applied = three.apply()
 
     assert applied.code == 5
-    assert three.corner.annotation("web-1") == told
+    assert three.area.annotation("web-1") == told
     assert dnats(three) == 5
 
 
 def test_a_missing_right_to_patch_takes_no_rule_away(three: Site) -> None:
     rules = [{"apiGroups": [""], "resources": ["pods", "services", "nodes"], "verbs": ["list", "get"]}]
-    three.corner.grant("restorer", rules)
-    three.use(token=three.corner.plane.tokens["restorer"])
+    three.area.grant("restorer", rules)
+    three.use(token=three.area.plane.tokens["restorer"])
 
     applied = three.apply()
 
-    three.corner.revoke("restorer")
+    three.area.revoke("restorer")
     assert applied.code == 5
     assert "right to patch pods/status is missing" in applied.data["failures"][0]["message"]
     assert dnats(three) == 3
 
 
 def test_a_pod_that_goes_between_snapshot_and_patch_is_left_to_the_next_run(three: Site) -> None:
-    gone = f"/api/v1/namespaces/{three.corner.namespace}/pods/web-1/status"
-    three.proxy.fail(faultproxy.before(lambda: three.corner.delete("web-1")), gone)
+    gone = f"/api/v1/namespaces/{three.area.namespace}/pods/web-1/status"
+    three.proxy.fail(faultproxy.before(lambda: three.area.delete("web-1")), gone)
 
     assert three.apply().code == 0
     assert (three.apply().code, dnats(three)) == (0, 2)
@@ -123,15 +123,15 @@ def test_a_pod_that_goes_between_snapshot_and_patch_is_left_to_the_next_run(thre
 
 def test_a_pod_created_again_between_snapshot_and_patch_is_never_given_the_old_mapping(three: Site) -> None:
     def again() -> None:
-        three.corner.delete("web-1")
-        three.corner.pod("web-1", ("10.244.3.77",))
+        three.area.delete("web-1")
+        three.area.pod("web-1", ("10.244.3.77",))
 
-    three.proxy.fail(faultproxy.before(again), f"/api/v1/namespaces/{three.corner.namespace}/pods/web-1/status")
+    three.proxy.fail(faultproxy.before(again), f"/api/v1/namespaces/{three.area.namespace}/pods/web-1/status")
 
     assert three.apply().code == 0
-    assert three.corner.annotation("web-1") is None
+    assert three.area.annotation("web-1") is None
     assert three.apply().code == 0
-    assert three.corner.annotation("web-1") is not None
+    assert three.area.annotation("web-1") is not None
     assert any("10.244.3.77" in rule for rule in three.ours())
 
 
@@ -140,7 +140,7 @@ def test_cleanup_takes_every_annotation_and_rule_away(three: Site) -> None:
 
     assert three.nplconf("cleanup").returncode == 0
     assert three.ours() == []
-    assert [three.corner.annotation(f"web-{i}") for i in range(3)] == ["[]"] * 3
+    assert [three.area.annotation(f"web-{i}") for i in range(3)] == ["[]"] * 3
 
 
 def test_cleanup_without_the_server_says_what_it_leaves(three: Site) -> None:
@@ -163,10 +163,10 @@ def test_cleanup_reads_the_cluster_once(three: Site) -> None:
 
 
 def test_what_a_forger_wrote_is_written_over(node: Site) -> None:
-    node.corner.pod(annotations={worlds.ANNOTATION: '[{"podPort":1,"nodeIP":"6.6.6.6","nodePort":1}]'})
-    node.corner.pod("web-1", ("10.244.3.18",), labels={"app": "other"}, annotations={worlds.ANNOTATION: "forged"})
-    node.corner.service()
+    node.area.pod(annotations={worlds.ANNOTATION: '[{"podPort":1,"nodeIP":"6.6.6.6","nodePort":1}]'})
+    node.area.pod("web-1", ("10.244.3.18",), labels={"app": "other"}, annotations={worlds.ANNOTATION: "forged"})
+    node.area.service()
 
     assert node.apply().code == 0
-    assert "6.6.6.6" not in str(node.corner.annotation())
-    assert node.corner.annotation("web-1") == "[]"
+    assert "6.6.6.6" not in str(node.area.annotation())
+    assert node.area.annotation("web-1") == "[]"

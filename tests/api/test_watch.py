@@ -16,13 +16,13 @@ def dnats(node: Site) -> int:
 
 
 def test_a_pod_that_appears_is_published_and_sigterm_ends_the_service(node: Site) -> None:
-    node.corner.service()
+    node.area.service()
     with watching(node, "--resync", "600") as process:
-        node.corner.pod("web-0", ("10.244.3.10",))
-        eventually(lambda: bool(node.corner.annotation("web-0")))
+        node.area.pod("web-0", ("10.244.3.10",))
+        eventually(lambda: bool(node.area.annotation("web-0")))
         assert dnats(node) == 1
-        node.corner.pod("web-1", ("10.244.3.11",))
-        eventually(lambda: bool(node.corner.annotation("web-1")))
+        node.area.pod("web-1", ("10.244.3.11",))
+        eventually(lambda: bool(node.area.annotation("web-1")))
         assert dnats(node) == 2
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
@@ -33,9 +33,9 @@ def test_a_pod_that_appears_is_published_and_sigterm_ends_the_service(node: Site
 
 
 def test_sigterm_while_a_patch_is_not_answered_ends_it_within_a_second(node: Site) -> None:
-    node.corner.service()
+    node.area.service()
     for number in range(5):
-        node.corner.pod(f"web-{number}", (f"10.244.3.{10 + number}",))
+        node.area.pod(f"web-{number}", (f"10.244.3.{10 + number}",))
     node.proxy.fail(faultproxy.hang(), "/api/v1/namespaces", "PATCH", times=99)
     with watching(node, "--resync", "600") as process:
         eventually(lambda: len(node.proxy.seen("PATCH")) > 1)

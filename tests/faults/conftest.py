@@ -1,11 +1,11 @@
-"""A node that serves, before something breaks."""
+"""A node that serves Pods, before a fault is caused."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from changing import Site
 from netns import world
-from underfire import Site
 
 
 @pytest.fixture

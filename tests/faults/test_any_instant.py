@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import interrupted
 import pytest
-import struck
 import worlds
+from changing import Site
 from echo import Answer
+from interrupted import Runner
 from netns import BACKENDS, world
-from struck import Runner
-from underfire import Site
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
 RUNS = 100
-"""Runs that are struck on each backend, by each signal."""
+"""Interrupted runs on each backend, for each signal."""
 PLACES = [f"place{i}" for i in range(5)]
 NAMES = ["db-0", "db-1", "web-a", "web-b"]
 PORTS = [(80, 8080, "TCP"), (53, 53, "UDP")]
@@ -193,11 +193,11 @@ def in_order(life: Life, runner: Runner) -> bool:
     return runner.run("verify").code == 0 and not left
 
 
-def struck_again_and_again(life: Life, runner: Runner, number: signal.Signals, often: int) -> list[struck.Ended]:
-    """Strike a run in its midst, mend what it left, and again: what the runs came to that were struck."""
+def interrupted_repeatedly(life: Life, runner: Runner, number: signal.Signals, often: int) -> list[interrupted.Ended]:
+    """Interrupt a run, repair what it left, and repeat. Return the results of the interrupted runs."""
     life.change()
     seconds = healed(life, runner)
-    found: list[struck.Ended] = []
+    found: list[interrupted.Ended] = []
     while len(found) < often:
         life.change()
         run = runner.run("apply", "-o", "json", strike=(number, life.random.uniform(0, seconds)))
@@ -211,16 +211,16 @@ def struck_again_and_again(life: Life, runner: Runner, number: signal.Signals, o
 
 
 def test_after_a_kill_at_any_instant_no_port_leads_to_a_wrong_pod_and_one_run_repairs_everything(life: Life) -> None:
-    with struck.runner(life.node) as runner, life.in_use():
-        ended = struck_again_and_again(life, runner, signal.SIGKILL, RUNS)
+    with interrupted.runner(life.node) as runner, life.in_use():
+        ended = interrupted_repeatedly(life, runner, signal.SIGKILL, RUNS)
     assert {run.code for run in ended} == {-signal.SIGKILL}
     assert life.wrong == []
     assert life.used > RUNS
 
 
 def test_a_signal_at_any_instant_ends_a_run_between_two_steps_with_a_message(life: Life) -> None:
-    with struck.runner(life.node) as runner, life.in_use():
-        ended = struck_again_and_again(life, runner, signal.SIGTERM, RUNS)
+    with interrupted.runner(life.node) as runner, life.in_use():
+        ended = interrupted_repeatedly(life, runner, signal.SIGTERM, RUNS)
     said = [run.stderr for run in ended if run.code == 128 + signal.SIGTERM]
     assert all("asked to end (SIGTERM)" in text for text in said)
     # before its first line nobody can ask a run anything

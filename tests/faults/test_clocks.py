@@ -4,8 +4,8 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from changing import Site
 from echo import Answer
-from underfire import Site
 from worlds import annotations
 
 if TYPE_CHECKING:

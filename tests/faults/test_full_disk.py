@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from changing import Site
 from echo import Answer
 from netns import world
-from underfire import Site
 from worlds import annotations
 
 pytestmark = pytest.mark.kernel

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from changing import Site
 from echo import Answer
-from underfire import Site
 from worlds import annotations
 
 pytestmark = pytest.mark.kernel

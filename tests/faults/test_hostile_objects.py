@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import interrupted
 import pytest
-import struck
 import worlds
+from changing import Site
 from echo import Answer
-from struck import Runner
-from underfire import Site
+from interrupted import Runner
 from worlds import annotations
 
 pytestmark = pytest.mark.kernel
@@ -86,7 +86,7 @@ def each_with(raw: dict[str, Any], text: str) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture
 def runner(node: Site) -> Iterator[Runner]:
-    with struck.runner(node) as runner:
+    with interrupted.runner(node) as runner:
         yield runner
 
 

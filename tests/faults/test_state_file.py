@@ -5,12 +5,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import interrupted
 import pytest
-import struck
+from changing import Site
 from echo import Answer
+from interrupted import Runner
 from netns import world
-from struck import Runner
-from underfire import Site
 from worlds import annotations
 
 pytestmark = pytest.mark.kernel
@@ -64,7 +64,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     with world(tmp_path_factory.mktemp("site"), "nft", Site) as node:
         node.start_hold()
         node.serve_pod("web-0", "10.244.3.17")
-        with struck.runner(node) as runner:
+        with interrupted.runner(node) as runner:
             assert runner.run("apply").code == 0
             yield runner
 

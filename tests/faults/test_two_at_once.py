@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from changing import Site
 from echo import Answer
-from underfire import Site
 from worlds import annotations
 
 pytestmark = pytest.mark.kernel

@@ -1,4 +1,4 @@
-"""Every test here is of the kernel, and most are run once for each backend."""
+"""Every test here needs a kernel, and most run once for each backend."""
 
 from collections.abc import Iterator
 from pathlib import Path

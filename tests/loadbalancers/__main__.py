@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-import corner as corners
+import area as areas
 import kube
 from loadbalancers.stories import MODES, STORIES, Lost, play
 
@@ -24,8 +24,8 @@ def main() -> int:
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as where, kube.running(_made(where, "plane")) as plane:
-        corners.install(plane, "rbac.yaml")
-        corners.install(plane, "reader.yaml")
+        areas.install(plane, "rbac.yaml")
+        areas.install(plane, "reader.yaml")
         for story in STORIES:
             for mode in MODES:
                 if arguments.only in story.name and arguments.mode in ("", mode.name):

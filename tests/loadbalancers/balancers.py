@@ -85,7 +85,7 @@ class Balancer:
 @contextlib.contextmanager
 def running(site: Site) -> Iterator[list[Balancer]]:
     """HAProxy and nginx in the client's namespace, ready to answer."""
-    pool = POOL.format(namespace=site.corner.namespace)
+    pool = POOL.format(namespace=site.area.namespace)
     found = []
     try:
         found.append(_haproxy(site, pool))
@@ -122,7 +122,7 @@ def _once(site: Site, form: str, out: Path) -> None:
 
 
 def _argv(site: Site, form: str, out: Path) -> list[str]:
-    service = f"{site.corner.namespace}/web:80"
+    service = f"{site.area.namespace}/web:80"
     own = ["--kubeconfig", str(site.reader), "--format", form, "--out", str(out)]
     return [sys.executable, "-m", "nplconf", "backends", service, *own]
 

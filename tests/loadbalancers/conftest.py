@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-import corner as corners
+import area as areas
 import kube
 import pytest
 
@@ -11,6 +11,6 @@ import pytest
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kube.ControlPlane]:
     """A real API server with the rights of the examples."""
     with kube.running(tmp_path_factory.mktemp("plane")) as found:
-        corners.install(found, "rbac.yaml")
-        corners.install(found, "reader.yaml")
+        areas.install(found, "rbac.yaml")
+        areas.install(found, "reader.yaml")
         yield found

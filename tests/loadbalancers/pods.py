@@ -1,4 +1,4 @@
-"""A kubelet's part: Pods with real processes, and their status on the API server."""
+"""The kubelet's work: Pods with real processes, and their status on the API server."""
 
 import contextlib
 import subprocess
@@ -58,19 +58,19 @@ class Pod:
     def create(self) -> None:
         """Create the object, and start what its kubelet does in a thread."""
         raw = worlds.raw_pod(
-            self.name, [], namespace=self.site.corner.namespace, on=self.machine.name, labels={"app": "web"}
+            self.name, [], namespace=self.site.area.namespace, on=self.machine.name, labels={"app": "web"}
         )
         raw["spec"]["terminationGracePeriodSeconds"] = self.shape.grace
         if self.shape.gate:
             raw["spec"]["readinessGates"] = [{"conditionType": GATE}]
         raw["status"] = {"phase": "Pending"}
-        self.site.corner.create_pod(raw)
+        self.site.area.create_pod(raw)
         threading.Thread(target=self._run, daemon=True).start()
 
     def delete(self) -> None:
         """Delete it as a controller does; its kubelet ends it in a thread."""
         self.deleted = True
-        self.site.corner.plane.ok("DELETE", self._path, {"gracePeriodSeconds": self.shape.grace})
+        self.site.area.plane.ok("DELETE", self._path, {"gracePeriodSeconds": self.shape.grace})
         threading.Thread(target=self._end, daemon=True).start()
 
     def crash(self) -> None:
@@ -114,17 +114,17 @@ class Pod:
             self.stop()
         with contextlib.suppress(AssertionError):  # it may be gone
             self._report(running=False, containers=False)
-        self.site.corner.delete(self.name)
+        self.site.area.delete(self.name)
         self.gone.set()
 
     # --- status
 
     @property
     def _path(self) -> str:
-        return f"/api/v1/namespaces/{self.site.corner.namespace}/pods/{self.name}"
+        return f"/api/v1/namespaces/{self.site.area.namespace}/pods/{self.name}"
 
     def _has(self, condition: str) -> bool:
-        conditions = self.site.corner.get(self.name)["status"].get("conditions") or []
+        conditions = self.site.area.get(self.name)["status"].get("conditions") or []
         return any(c["type"] == condition and c["status"] == "True" for c in conditions)
 
     def _report(self, *, running: bool, containers: bool, ready: bool = False) -> None:
@@ -133,7 +133,7 @@ class Pod:
         state: dict[str, Any] = {"running": {}} if running else {"terminated": {"exitCode": 0}}
         container = {"name": "c", "ready": containers, "restartCount": 0, "image": "i", "imageID": "", "state": state}
         while True:
-            now = self.site.corner.get(self.name)
+            now = self.site.area.get(self.name)
             others = [c for c in now["status"].get("conditions") or [] if c["type"] not in own]
             conditions = others + [{"type": kind, "status": str(value)} for kind, value in own.items()]
             status = {
@@ -144,9 +144,7 @@ class Pod:
                 "containerStatuses": [container],
             }
             version = {"resourceVersion": now["metadata"]["resourceVersion"]}
-            answer = self.site.corner.plane.call(
-                "PATCH", f"{self._path}/status", {"metadata": version, "status": status}
-            )
+            answer = self.site.area.plane.call("PATCH", f"{self._path}/status", {"metadata": version, "status": status})
             if answer.status != 409:
                 assert answer.status < 300, answer.body
                 return

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import kube
 import netns
-from corner import Corner
+from area import Area
 from faultproxy import Proxy
 
 ROOT = Path(__file__).parents[2]
@@ -45,7 +45,7 @@ class Site:
 
     places: netns.Spaces
     directory: Path
-    corner: Corner
+    area: Area
     client: str
     reader: Path
     machines: list[Machine] = field(default_factory=list)
@@ -107,13 +107,13 @@ class Job:
 @contextlib.contextmanager
 def site(directory: Path, plane: kube.ControlPlane, nodes: int = 2) -> Iterator[Site]:
     """The machines, without any job and any Pod."""
-    corner = Corner(plane)
+    area = Area(plane)
     with netns.spaces() as places, contextlib.ExitStack() as stack:
         client = places.add("client")
         netns.batch(f"-n {client}", "link add br0 type bridge", f"address add {CLIENT}/24 dev br0", "link set br0 up")
         token = str(plane.ok("POST", READER, {"spec": {"expirationSeconds": 3600}})["status"]["token"])
-        reader = plane.kubeconfig(f"reader-{corner.number}", {"token": token})
-        made = Site(places, directory, corner, client, reader)
+        reader = plane.kubeconfig(f"reader-{area.number}", {"token": token})
+        made = Site(places, directory, area, client, reader)
         for number in range(1, nodes + 1):
             made.machines.append(_machine(made, number, stack))
         try:
@@ -131,10 +131,10 @@ def _machine(site: Site, number: int, stack: contextlib.ExitStack) -> Machine:
     netns.batch("", f"link add eth0 netns {space} type veth peer name n{number} netns {site.client}")
     netns.batch(f"-n {site.client}", f"link set n{number} master br0", f"link set n{number} up")
     netns.batch(f"-n {space}", f"address add {address}/24 dev eth0", "link set eth0 up")
-    name = f"{site.corner.node}-{number}"
-    site.corner.add_node(name, [("InternalIP", address)])
-    proxy = stack.enter_context(Proxy(site.corner.plane, namespace=space))
-    return Machine(number, space, name, proxy.kubeconfig(name, token=site.corner.token(name)), address)
+    name = f"{site.area.node}-{number}"
+    site.area.add_node(name, [("InternalIP", address)])
+    proxy = stack.enter_context(Proxy(site.area.plane, namespace=space))
+    return Machine(number, space, name, proxy.kubeconfig(name, token=site.area.token(name)), address)
 
 
 def connect_pod(site: Site, machine: Machine) -> tuple[str, str]:

@@ -1,4 +1,6 @@
-"""What happens to the Pods of a Service while clients send requests through real load balancers, and what is lost."""
+"""Events in the life of a Service's Pods while clients send requests through real load balancers, and the lost
+requests.
+"""
 
 import contextlib
 import json
@@ -157,7 +159,7 @@ def play(story: Story, mode: Mode, plane: kube.ControlPlane, directory: Path) ->
 def set_up(story: Story, mode: Mode, plane: kube.ControlPlane, directory: Path) -> Iterator[Stage]:
     """The Pods are ready and in the load balancers when the body begins."""
     with site(directory, plane) as made:
-        made.corner.service()
+        made.area.service()
         for machine in made.machines:
             machine.job = Job(made, machine, mode.period)
         deployment = Deployment(made, Shape(mode.gate, story.pre_stop), list(made.machines))

@@ -1,4 +1,4 @@
-"""One real node for all tests of a session, and nplconf on it as a module wants it."""
+"""One real node for all tests of a session, with nplconf installed as each test module requires."""
 
 from collections.abc import Iterator
 

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import interrupted
 import netns
-import struck
 import worlds
 from holdspace import bindable
 from soak import check
@@ -55,7 +55,7 @@ class Soak:
     """One story. last: the namespace that had a number last, as far as a node can know it."""
 
     node: Site
-    runner: struck.Runner
+    runner: interrupted.Runner
     cluster: Cluster
     dice: random.Random
     last: dict[int, str] = field(default_factory=dict)
@@ -135,7 +135,7 @@ def story(backend: str, seed: int) -> Iterator[Soak]:
         node.start_hold()
         cluster = Cluster(dice)
         _write(node, cluster.objects())
-        with struck.runner(node) as runner:
+        with interrupted.runner(node) as runner:
             yield Soak(node, runner, cluster, dice)
 
 

@@ -1,4 +1,4 @@
-"""What must be true after a run, judged from the kernel, the sockets and the annotations, with no code of nplconf."""
+"""The conditions after every run, checked in kernel, sockets and annotations without any code of nplconf."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A test's own corner of the shared cluster: a namespace, a node, and Pods and Services in it, on the real server."""
+"""An area of the shared cluster for one test: a namespace, a node, Pods and Services, on the real API server."""
 
 import itertools
 import time
@@ -31,10 +31,12 @@ _numbers = itertools.count()
 
 
 def install(plane: kube.ControlPlane, name: str, guard: str = "") -> None:
-    """Create what a file of examples/kubernetes holds; admission policies for namespaces with this label alone."""
+    """Create the objects in a file of examples/kubernetes. Admission policies apply only to namespaces with the label
+    `guard`.
+    """
     for raw in yaml.safe_load_all((EXAMPLES / name).read_text()):
         if raw["kind"].startswith("ValidatingAdmissionPolicy"):
-            raw["metadata"]["name"] += f"-{guard}"  # the two files name theirs alike, as only one is to be used
+            raw["metadata"]["name"] += f"-{guard}"  # both files use the same names
         if raw["kind"] == "ValidatingAdmissionPolicyBinding":
             raw["spec"]["policyName"] += f"-{guard}"
             raw["spec"]["matchResources"] = {"namespaceSelector": {"matchLabels": {"guard": guard}}}
@@ -44,7 +46,7 @@ def install(plane: kube.ControlPlane, name: str, guard: str = "") -> None:
 
 
 def wait_for_right(plane: kube.ControlPlane, user: str, verb: str, resource: str) -> None:
-    """Until the server has taken up what a user was just granted."""
+    """Wait until the server applies a permission that a user was just granted."""
     review = {"spec": {"user": user, "resourceAttributes": {"verb": verb, "resource": resource}}}
     deadline = time.monotonic() + 10
     while not plane.ok("POST", REVIEWS, review)["status"]["allowed"]:
@@ -53,23 +55,23 @@ def wait_for_right(plane: kube.ControlPlane, user: str, verb: str, resource: str
 
 
 def wait_for_policies(plane: kube.ControlPlane) -> None:
-    """Until the server denies what the policies deny: it takes a new one up after a second or so."""
+    """Wait until the server enforces new policies, which takes about a second."""
     for guard in (WRITER_POLICIES, KUBELET_POLICIES):
-        _wait_for_policy(Corner(plane, guard))
+        _wait_for_policy(Area(plane, guard))
 
 
-def _wait_for_policy(corner: "Corner") -> None:
-    raw = worlds.raw_pod(namespace=corner.namespace, on=corner.node, annotations={worlds.ANNOTATION: "[]"})
+def _wait_for_policy(area: "Area") -> None:
+    raw = worlds.raw_pod(namespace=area.namespace, on=area.node, annotations={worlds.ANNOTATION: "[]"})
     raw["metadata"].pop("uid")
     deadline = time.monotonic() + 30
-    while corner.plane.call("POST", f"/api/v1/namespaces/{corner.namespace}/pods?dryRun=All", raw).status < 300:
+    while area.plane.call("POST", f"/api/v1/namespaces/{area.namespace}/pods?dryRun=All", raw).status < 300:
         assert time.monotonic() < deadline, "the admission policies deny nothing"
         time.sleep(0.05)
 
 
 @dataclass
-class Corner:
-    """guard: which admission policies of the examples hold in it, if any."""
+class Area:
+    """An area. guard: the admission policies of the examples that apply in it, if any."""
 
     plane: kube.ControlPlane
     guard: str = ""
@@ -92,7 +94,7 @@ class Corner:
     # --- who asks
 
     def token(self, node: str | None = None, *, bound: bool = True) -> str:
-        """A token of the ServiceAccount, bound to the node unless it is not to be."""
+        """Return a token of the ServiceAccount, bound to the area's node by default."""
         name = node or self.node
         spec: dict[str, Any] = {"expirationSeconds": 3600}
         if bound:
@@ -101,11 +103,11 @@ class Corner:
         return str(self.plane.ok("POST", ACCOUNT, {"spec": spec})["status"]["token"])
 
     def kubeconfig(self, **cluster: Any) -> Path:
-        """The job's credentials on this corner's node."""
+        """Write a kubeconfig with the credentials of nplconf on the area's node."""
         return self.plane.kubeconfig(self.node, {"token": self.token()}, **cluster)
 
     def grant(self, user: str, rules: Sequence[Mapping[str, Any]]) -> None:
-        """Rights of a user in the whole cluster, until they are revoked."""
+        """Grant a user permissions in the whole cluster until the block ends."""
         subject = {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
         role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user}
         metadata = {"metadata": {"name": user}}
@@ -127,7 +129,7 @@ class Corner:
         return made
 
     def pod(self, name: str = "web-0", ips: Sequence[str] = ("10.244.3.17",), **facts: Any) -> dict[str, Any]:
-        """Create a Pod that runs, as the scheduler and the kubelet make one; keywords as of `worlds.raw_pod`."""
+        """Create a running Pod, as the scheduler and the kubelet would. Keywords are those of `worlds.raw_pod`."""
         return self.create_pod(worlds.raw_pod(name, ips, namespace=self.namespace, **{"on": self.node, **facts}))
 
     def create_pod(self, raw: Mapping[str, Any], *, token: str | None = None) -> dict[str, Any]:
@@ -136,7 +138,7 @@ class Corner:
         return self.status(metadata["name"], raw["status"])
 
     def status(self, name: str, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Merge into a Pod's status, as its kubelet does."""
+        """Merge into a Pod's status, as its kubelet would."""
         return self.plane.ok("PATCH", f"{self._pods}/{name}/status", {"status": status})
 
     def service(self, name: str = "web", ports: Any = ((80, 8080, "TCP"),), **facts: Any) -> dict[str, Any]:
@@ -154,11 +156,11 @@ class Corner:
         return self.plane.ok("GET", f"{self._pods}/{name}")
 
     def annotation(self, name: str = "web-0") -> str | None:
-        """What the Pod is told; None without the key."""
+        """Return the Pod's annotation; None without the key."""
         return worlds.raw_annotation(self.get(name))
 
     def annotate(self, name: str, value: str | None, key: str = worlds.ANNOTATION, kind: str = "pods") -> kube.Answer:
-        """Set an annotation as an administrator."""
+        """Set the annotation as an administrator."""
         body = {"metadata": {"annotations": {key: value}}}
         return self.plane.call("PATCH", f"/api/v1/namespaces/{self.namespace}/{kind}/{name}", body)
 
@@ -166,7 +168,7 @@ class Corner:
         self.plane.ok("DELETE", f"/api/v1/namespaces/{self.namespace}/{kind}/{name}", {"gracePeriodSeconds": 0})
 
     def events(self) -> list[dict[str, Any]]:
-        """What nplconf told; a server that is slow to allocate a ClusterIP tells of that, too."""
+        """Return the Events of nplconf. (A server that allocates a ClusterIP slowly posts Events, too.)"""
         path = f"/apis/events.k8s.io/v1/namespaces/{self.namespace}/events"
         return [raw for raw in self.plane.ok("GET", path)["items"] if "nplconf" in raw["reportingController"]]
 

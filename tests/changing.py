@@ -1,4 +1,4 @@
-"""A node whose cluster tests change Pod by Pod, with twenty numbers, so that there is little to wait for."""
+"""A node whose cluster changes Pod by Pod. It has only twenty ports, so that tests wait little."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Runs of nplconf that are struck by a signal at an instant: one process imports everything and forks for each.
+"""Runs of nplconf that get a signal at a given instant. One process imports everything and forks for each run.
 
-A run begins the moment that it is asked for, so that instants fall into what it does rather than into Python's start.
+A run begins at once, so that the instants fall into its steps and not into Python's start.
 """
 
 import contextlib
@@ -39,7 +39,12 @@ for line in sys.stdin:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a run came to. code: negative when a signal ended it. seconds: what it took."""
+    """The result of a run.
+
+    Attributes:
+        code: Negative: the signal that ended it.
+        seconds: Its duration.
+    """
 
     code: int
     out: str
@@ -48,7 +53,7 @@ class Ended:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Its JSON."""
+        """Its JSON output."""
         found: dict[str, Any] = json.loads(self.out)
         return found
 
