@@ -1,4 +1,4 @@
-"""What an address and a network are."""
+"""Valid addresses and networks."""
 
 import ipaddress
 

@@ -1,4 +1,4 @@
-"""Characters that a person could not see, or would see in another place."""
+"""Characters that a person cannot see, or sees at another position."""
 
 import pytest
 from hypothesis import given

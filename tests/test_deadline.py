@@ -1,4 +1,4 @@
-"""One run has an end, and ends early when it is asked to."""
+"""The deadline of a run, and its early end."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""What is written down beside the code says what the code does: every command, option, exit code, reason, link."""
+"""The pages agree with the code: every command, option, exit code, reason and link."""
 
 import json
 import re

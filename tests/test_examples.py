@@ -1,4 +1,4 @@
-"""The files in examples/: whole, true to life, and what the README says they are."""
+"""The files in examples/: complete, realistic, and as the README describes them."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""examples/gitops: the CI job's commands do what the README says, on a repository that people work in."""
+"""examples/gitops: the commands of the CI job, on a repository that people work in."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""No child of nplconf runs code of the directory that it was called in, nor of a home directory."""
+"""No child of nplconf runs code from the current directory or a home directory."""
 
 import ast
 import os

@@ -1,4 +1,4 @@
-"""The machine that the systemd tests boot: it is a real one, and nothing of it stays on the host."""
+"""The machine that the systemd tests boot is a real one, and nothing of it remains on the host."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""What a person gets: the commands of the README, the targets, the files that ship."""
+"""What a user gets: the commands of the README, the make targets, and the packaged files."""
 
 import json
 import os

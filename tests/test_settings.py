@@ -1,4 +1,4 @@
-"""The table of options, and the files that are made from it or must agree with it."""
+"""The option table, and the files that are generated from it or must agree with it."""
 
 import re
 from dataclasses import MISSING, fields

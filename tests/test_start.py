@@ -1,4 +1,4 @@
-"""The first code of every command."""
+"""The entry point of every command."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What nplconf asked of the API server in all tests of this session, as the server's own audit log has it."""
+"""The requests of all tests of this session in the server's audit log: each was permitted and needed."""
 
 from collections.abc import Callable
 from typing import Any

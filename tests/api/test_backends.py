@@ -1,4 +1,4 @@
-"""`nplconf backends` with the rights of examples/kubernetes/reader.yaml alone."""
+"""`nplconf backends` with only the permissions of examples/kubernetes/reader.yaml."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Two hundred changes of a cluster and faults of its API server, while somebody uses every port that is published."""
+"""Two hundred changes of a cluster and faults of its API server, while clients use every published port."""
 
 import json
 import random

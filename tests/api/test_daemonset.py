@@ -1,4 +1,4 @@
-"""The manifests of the DaemonSet: a real API server accepts them, and they give no more rights than are needed."""
+"""The manifests of the DaemonSet: a real API server accepts them, and they grant only the needed permissions."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Events on a real API server: said once, remembered over runs, never a reason for a run to fail."""
+"""Events on a real API server: each is posted once, stored over runs, and never makes a run fail."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Without a trustworthy API server nothing changes from cluster data, yet the node is kept at its last good plan."""
+"""Without a reliable API server the cluster's data changes nothing, and the node keeps its last good plan."""
 
 import json
 import zlib

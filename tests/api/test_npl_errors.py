@@ -1,4 +1,4 @@
-"""What users of Antrea's NodePortLocal rely on when iptables fails, and who is served by a number, case by case."""
+"""What users of Antrea's NodePortLocal rely on when iptables fails or ports are reassigned, case by case."""
 
 import json
 from typing import Any

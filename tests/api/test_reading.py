@@ -1,4 +1,4 @@
-"""A snapshot of a real API server: whole, or an error that says why, whatever happens on the way."""
+"""A snapshot of a real API server is complete, or an error that names the reason."""
 
 import email.utils
 import time

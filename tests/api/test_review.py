@@ -1,4 +1,4 @@
-"""What we may do, as a real API server says it."""
+"""The permissions of nplconf, as a real API server reports them."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""Plans reviewed in Git, from the first review to the way back: a real API server, a real kernel, a real repository."""
+"""Plans reviewed in Git, from the first review to a rollback: a real API server, kernel and repository."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The rights of examples/kubernetes on a real server: those that are needed suffice, every other one is denied."""
+"""The permissions of examples/kubernetes on a real server: they suffice, and every other request is denied."""
 
 from collections.abc import Callable
 from pathlib import Path

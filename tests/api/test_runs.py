@@ -1,4 +1,4 @@
-"""Whole runs against the real API server, with real iptables: what is published is in place, and what is not."""
+"""Complete runs with the real API server and real iptables: exactly the mappings in place are published."""
 
 import faultproxy
 import pytest

@@ -1,4 +1,4 @@
-"""Whatever becomes of a watch between the API server and a node, the mirror is soon what a fresh list gives."""
+"""Whatever happens to a watch between API server and node, the mirror soon equals a fresh list."""
 
 import contextlib
 import re
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import faultproxy
 import pytest
-from corner import Corner
+from area import Area
 from faultproxy import Broken, Proxy
 from watching import eventually
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.api
 class Followed:
     """The Pods of one node, followed through a proxy. slept: the pauses that were asked for; none is made."""
 
-    corner: Corner
+    area: Area
     proxy: Proxy
     hub: Hub
     slept: list[float] = field(default_factory=list)
@@ -51,7 +51,7 @@ class Followed:
     def move(self, number: int) -> float:
         """Give the Pod another address; the seconds until the mirror has it."""
         ip = f"10.244.{number // 200}.{number % 200 + 1}"
-        self.corner.status("web-0", {"podIP": ip, "podIPs": [{"ip": ip}]})
+        self.area.status("web-0", {"podIP": ip, "podIPs": [{"ip": ip}]})
         return eventually(lambda: self.addresses == {"web-0": (ip,)} and self.trusted, 20)
 
     def watches(self) -> int:
@@ -63,22 +63,20 @@ class Followed:
 
 
 @pytest.fixture
-def followed(corner: Corner) -> Iterator[Followed]:
-    corner.pod("web-0", ("10.244.3.17",))
-    with Proxy(corner.plane) as proxy, following(corner, proxy) as made:
+def followed(area: Area) -> Iterator[Followed]:
+    area.pod("web-0", ("10.244.3.17",))
+    with Proxy(area.plane) as proxy, following(area, proxy) as made:
         eventually(lambda: made.trusted and bool(proxy._streams))
         yield made
 
 
 @contextlib.contextmanager
-def following(corner: Corner, proxy: Proxy) -> Iterator[Followed]:
+def following(area: Area, proxy: Proxy) -> Iterator[Followed]:
     """Follow in a thread until the body ends."""
-    hub = Hub(Mirror({"pods": Mirror.of_node(corner.node)._readers["pods"]}))
-    made = Followed(corner, proxy, hub)
-    known = str(proxy.kubeconfig(corner.node, token=corner.token()))
-    opened = Stream(
-        lambda: kubeconfig.read(known), "pods", "PodList", {"fieldSelector": f"spec.nodeName={corner.node}"}
-    )
+    hub = Hub(Mirror({"pods": Mirror.of_node(area.node)._readers["pods"]}))
+    made = Followed(area, proxy, hub)
+    known = str(proxy.kubeconfig(area.node, token=area.token()))
+    opened = Stream(lambda: kubeconfig.read(known), "pods", "PodList", {"fieldSelector": f"spec.nodeName={area.node}"})
     over = threading.Event()
 
     def pause(seconds: float) -> None:

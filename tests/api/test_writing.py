@@ -1,4 +1,4 @@
-"""Annotations written to a real API server: each Pod for itself, never to a Pod that only has the name."""
+"""Annotations written to a real API server: separately for each Pod, never to another Pod of the same name."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""Which backends a Service port has."""
+"""The backends of a Service port."""
 
 import dataclasses
 import json

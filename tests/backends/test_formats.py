@@ -1,4 +1,4 @@
-"""The list as load balancers read it."""
+"""The list in the formats of load balancers."""
 
 import json
 from typing import Any

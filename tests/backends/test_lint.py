@@ -1,4 +1,4 @@
-"""What is named that a load balancer would get wrong."""
+"""Warnings about Services that a load balancer would misunderstand."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Templates of the user's own."""
+"""Templates that a user writes."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The benchmark itself, at a size that takes seconds: what it prints, not how fast anything is."""
+"""The benchmark itself, at a small size: its output, not its speed."""
 
 import json
 import subprocess

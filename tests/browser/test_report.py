@@ -1,4 +1,4 @@
-"""The report in a real browser: a thousand mappings, dark and light, a desk's screen and a phone's."""
+"""The report in a real browser: a thousand mappings, dark and light, on a desktop and on a phone."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `apply` says, and to whom."""
+"""The messages of `apply`, and their streams."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Results that go to files: what is replaced, what is only written to, what is left behind."""
+"""Results in files: what is replaced, what is only written to, and which temporary files remain."""
 
 import os
 from pathlib import Path

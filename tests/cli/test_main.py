@@ -1,4 +1,4 @@
-"""The command line as a whole: help texts, examples, and what is said to a misspelled one."""
+"""The command line as a whole: help texts, examples, and suggestions for misspelled words."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""Where an option's value comes from."""
+"""The sources of an option's value, and their precedence."""
 
 import itertools
 import socket

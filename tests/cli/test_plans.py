@@ -1,4 +1,4 @@
-"""Which plan binds a run, and when it is not taken."""
+"""The plan that is binding for a run, and plans that are rejected."""
 
 from dataclasses import replace
 from pathlib import Path

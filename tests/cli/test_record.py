@@ -1,4 +1,4 @@
-"""What a run leaves behind: the metrics of the contract, and the clock of the last good one."""
+"""The record of a run: its metrics, and the time of the last success."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""render --all-nodes: a directory of plans that Git keeps, each as `render --node` writes it."""
+"""render --all-nodes: a directory of plans for Git, each as `render --node` writes it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a reviewer is handed: a page of a plan, and Markdown of what lies between two."""
+"""The output for a reviewer: the page of a plan, and the Markdown of the difference between two."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Standard streams that are closed or full: the exit code tells what was done, and each word stays on its stream."""
+"""Closed or full standard streams: the exit code reports the run, and results and messages stay separate."""
 
 import os
 import subprocess

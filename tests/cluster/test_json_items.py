@@ -1,4 +1,4 @@
-"""Dumps read item by item: the same objects as of the whole file, and half a file is none."""
+"""Dumps read item by item give the same objects as the whole file. A truncated file gives none."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Which numbers others have on a node."""
+"""Node ports that other programs and Services use."""
 
 import pytest
 import worlds

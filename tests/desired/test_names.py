@@ -1,4 +1,4 @@
-"""Names that may go into a plan."""
+"""Names that are valid in a plan."""
 
 import pytest
 import worlds

@@ -1,4 +1,4 @@
-"""The name of this node's Node object, and what is said when no Node has it."""
+"""The name of this node's Node object, and the message if no Node has it."""
 
 import pytest
 

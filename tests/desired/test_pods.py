@@ -1,4 +1,4 @@
-"""What Services ask of one Pod."""
+"""The ports that Services request of one Pod."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""A policy in automatic mode: who is kept out and by which rule, who has which numbers, who may come."""
+"""A policy in automatic mode: denied Pods and the rules that deny them, ports, and source ranges."""
 
 from collections import Counter
 from collections.abc import Sequence

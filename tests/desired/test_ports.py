@@ -1,4 +1,4 @@
-"""Allocation of node port numbers."""
+"""The allocation of node ports."""
 
 import json
 import time

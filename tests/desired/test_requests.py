@@ -1,4 +1,4 @@
-"""What Services ask of a Pod is expanded no further than the numbers go, and the plan is the same."""
+"""Requests of Services are expanded only as far as there are ports, and the plan stays the same."""
 
 import time
 import tracemalloc

@@ -1,4 +1,4 @@
-"""A reviewed plan against today's cluster: what holds, what is stale, what waits."""
+"""A reviewed plan and the present cluster: valid, stale and pending rows."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Which Services ask, and whom they select."""
+"""The Services that request mappings, and the Pods that they select."""
 
 from collections.abc import Sequence
 

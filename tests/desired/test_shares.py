@@ -1,4 +1,4 @@
-"""Which namespace gets the numbers that are left."""
+"""The namespaces that get the remaining ports."""
 
 from collections import Counter
 

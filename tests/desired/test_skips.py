@@ -1,4 +1,4 @@
-"""One row per Service, Pod and reason, and not more rows than a person reads."""
+"""One row per Service, Pod and reason, and a limit on the rows."""
 
 from random import Random
 

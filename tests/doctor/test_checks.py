@@ -1,4 +1,4 @@
-"""One broken thing, one check that names it; of a node on which all is well every check is ok."""
+"""Each fault is named by one check. On a healthy node every check is ok."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Facts that the checks share: each is read once, and a program that hangs is waited for once."""
+"""Facts that checks share are read once, and a program that hangs is waited for once."""
 
 from typing import Any
 

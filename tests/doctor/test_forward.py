@@ -1,4 +1,4 @@
-"""What becomes of a packet to a Pod in FORWARD, as far as rules can tell."""
+"""The verdict of the FORWARD rules on a packet to a Pod, as far as the rules can be judged."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A credential plugin that needs HOME works in a shell, and fails in the unit: doctor asks it without."""
+"""A credential plugin that needs HOME works in a shell and fails in the unit. doctor runs it without HOME."""
 
 import os
 from pathlib import Path

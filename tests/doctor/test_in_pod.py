@@ -1,4 +1,4 @@
-"""Advice of doctor in a container: nothing that is not there."""
+"""doctor's fixes in a container use only what exists there."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What becomes of a packet to a Pod in chains of nftables itself, as far as their rules tell."""
+"""The verdict of native nftables chains on a packet to a Pod, as far as the rules can be judged."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What iptables needs of the machine, one thing missing at a time."""
+"""The parts of the machine that iptables needs, each one missing in turn."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Whole answers of explain, word for word: what is said, in which order, and what is left out."""
+"""Complete answers of explain, word for word."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""explain: each answer says what is so, why, and what mends it, in fifteen lines at most."""
+"""explain: each answer gives the state, the reason, and the fix, in fifteen lines at most."""
 
 from dataclasses import replace
 

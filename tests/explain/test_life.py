@@ -1,4 +1,4 @@
-"""What explain says of a mapping that has a rule and is not in the annotation."""
+"""explain's answer for a mapping with a rule and without an entry in the annotation."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Ended at any instant, by SIGKILL or SIGTERM, while somebody uses every number that is published."""
+"""Runs that SIGKILL or SIGTERM ends at any instant, while clients use every published port."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Clocks that jump: the one since boot, in a time namespace. What is served is served at any time."""
+"""Jumps of the clocks, including the boot-time clock, in a time namespace. Served ports stay served."""
 
 import sys
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A disk that takes nothing more, or may not be written to, below everything that a run writes."""
+"""A full or read-only disk below everything that a run writes."""
 
 import subprocess
 from collections.abc import Iterator

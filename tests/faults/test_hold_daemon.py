@@ -1,4 +1,4 @@
-"""A hold daemon that is dead, stuck or not believed: what is there stays and follows its Pods, nothing comes in."""
+"""A hold daemon that is dead, hangs or is not trusted: existing mappings follow their Pods, and none is added."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Any text of the cluster can be a tenant's: what is hostile keeps nobody from being served and reaches no terminal."""
+"""Any text in the cluster may be hostile: it stops no other Pod from being served and reaches no terminal."""
 
 import copy
 import json

@@ -1,4 +1,4 @@
-"""Whatever became of the state file: no number moves, the run says what it found, the next one finds all in order."""
+"""Damage to the state file: no port moves, the run reports it, and the next run finds everything in order."""
 
 import os
 import zlib

@@ -1,4 +1,4 @@
-"""Several runs on one node at once: one after the other, none undoes another, and who waits too long says so."""
+"""Several runs on one node at once: they run one after the other, and one that waits too long reports it."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""Files that somebody else wrote."""
+"""Files of other authors."""
 
 import os
 import socket

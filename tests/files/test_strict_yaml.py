@@ -1,4 +1,4 @@
-"""The reader that never guesses."""
+"""The strict YAML reader."""
 
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files that others read."""
+"""Files that other programs read."""
 
 import contextlib
 import os

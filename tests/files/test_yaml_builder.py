@@ -1,4 +1,4 @@
-"""What both readers of YAML have in common."""
+"""The common behaviour of both readers of YAML."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the client makes of a daemon's answer, and of none; and what is found by trying."""
+"""The client's result for a daemon's response, and for none; and the result of trying to bind."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""The daemon as its clients, its supervisor and a second daemon meet it."""
+"""The daemon with clients, a supervisor and a second daemon."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""The keeper: what outlives a daemon where no systemd does, and how it is handed to the next keeper."""
+"""The keeper: what outlives a daemon without systemd, and the handover to the next keeper."""
 
 import contextlib
 import json

@@ -1,4 +1,4 @@
-"""What the daemon writes is what a client reads, and nothing else is."""
+"""A client accepts exactly what the daemon writes."""
 
 import json
 from typing import Any

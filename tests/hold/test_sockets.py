@@ -1,4 +1,4 @@
-"""What an intruder, a client, and a server that was there before see of held numbers, in namespaces of their own."""
+"""Held ports as seen by an intruder, a client, and an earlier server, in their own namespaces."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""The queue of sockets: whenever its owner is killed, everything is in it; and the daemon that lives from it."""
+"""The queue of sockets: it is complete whenever its owner is killed, and a daemon takes it over."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The image: small, reproducible, complete, and able to do its work with a read-only root and few capabilities."""
+"""The image: small, reproducible, complete, and usable with a read-only root and few capabilities."""
 
 import contextlib
 import importlib.metadata

@@ -1,4 +1,4 @@
-"""The administrator's reserved ports, with ours among them."""
+"""The administrator's reserved ports, and those of nplconf among them."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The units: what they may do, where they run from, and that they run under their hardening on a real systemd."""
+"""The units: their permissions, their paths, and a run under their hardening on a real systemd."""
 
 import shutil
 import subprocess

@@ -1,4 +1,4 @@
-"""A node that ran Antrea's NodePortLocal: beside the agent nothing is changed, and what it left is taken over."""
+"""A node that ran Antrea's NodePortLocal: beside an agent nothing is changed, and its leftovers are taken over."""
 
 import json
 import socket

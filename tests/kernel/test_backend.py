@@ -1,4 +1,4 @@
-"""Which backend is used, and that nothing is lost where that changes."""
+"""The choice of the backend, and a change of it without loss."""
 
 import contextlib
 import functools

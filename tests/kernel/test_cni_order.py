@@ -1,4 +1,4 @@
-"""Traffic beside what CNIs have in POSTROUTING: a Pod sees its client and reaches itself; later runs are idle."""
+"""Traffic beside the POSTROUTING rules of CNIs: a Pod sees its client and reaches itself; later runs do nothing."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""From any state to any other in one run, whatever was done to our rules in between; on the real kernel."""
+"""From any state to any other in one run, whatever was done to the rules in between; on the real kernel."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A node whose packets never see netfilter is not configured, unless that is asked for."""
+"""A node whose packets bypass netfilter is not configured without --force."""
 
 import pytest
 import worlds

@@ -1,4 +1,4 @@
-"""What hangs never keeps a run beyond its time, and what a run left half done the next one does."""
+"""A program that hangs never extends a run beyond its deadline, and the next run completes its work."""
 
 import contextlib
 import os

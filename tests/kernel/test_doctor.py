@@ -1,4 +1,4 @@
-"""Each thing that doctor names, broken on a real node, one at a time: doctor names it, and nothing else."""
+"""Each fault that doctor names, caused alone on a real node: doctor names it and nothing else."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Each firewall that keeps packets from Pods, on a node with a live mapping: doctor names the rule, and the fix works.
+"""Each firewall that drops packets to Pods, on a node with a live mapping: doctor names the rule, and the fix works.
 
 What lets packets pass is never named.
 """

@@ -1,4 +1,4 @@
-"""UDP flows go where the rules say from the moment that a run ends, and nobody else's flow is cut."""
+"""After a run, UDP flows follow the rules, and no other flow is interrupted."""
 
 import itertools
 import re

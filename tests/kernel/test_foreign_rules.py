@@ -1,4 +1,4 @@
-"""Beside the rules of others: theirs stay as they are, byte by byte, and what they did to ours is undone."""
+"""Foreign rules stay unchanged byte by byte, and what they did to nplconf's chains is repaired."""
 
 import random
 import re

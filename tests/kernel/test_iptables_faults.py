@@ -1,4 +1,4 @@
-"""What a user sees when iptables does not do as it is told: exit code, message, and what stays."""
+"""iptables that fails, hangs or refuses: exit code, message, and what stays."""
 
 import fcntl
 import os

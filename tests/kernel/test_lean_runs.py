@@ -1,4 +1,4 @@
-"""What a run every few seconds on every node must not pay for: modules that it has no use for."""
+"""Modules that a run every few seconds must not import."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Native nftables rules in the chains of iptables-nft, which it then cannot list: the runs go on all the same."""
+"""Native nftables rules in the chains of iptables-nft, which it cannot list then: runs work all the same."""
 
 import json
 

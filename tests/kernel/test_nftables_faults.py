@@ -1,4 +1,4 @@
-"""An nft that fails, hangs, refuses or says nothing, where libnftables is missing; and a library that cannot work."""
+"""An nft that fails, hangs, refuses or prints nothing, without libnftables; and a broken library."""
 
 import resource
 import sys

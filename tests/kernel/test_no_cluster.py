@@ -1,4 +1,4 @@
-"""A node that has its reviewed plan and no cluster to ask: all that is told of the plan and the kernel is told."""
+"""A node with a reviewed plan and without a cluster: everything that plan and kernel show is reported."""
 
 import pytest
 from echo import Answer

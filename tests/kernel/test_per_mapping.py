@@ -1,4 +1,4 @@
-"""One mapping's failure never blocks another, nor the annotation of what works."""
+"""A failed mapping never blocks another, nor the annotation of working ones."""
 
 import socket
 from typing import Any

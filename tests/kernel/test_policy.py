@@ -1,4 +1,4 @@
-"""What a policy lets in, with real packets: its clients alone, and for everybody else the number is not mapped."""
+"""Source ranges of a policy with real packets: for other clients the port is unmapped."""
 
 from contextlib import closing
 from pathlib import Path

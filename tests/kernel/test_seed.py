@@ -1,4 +1,4 @@
-"""The bug that this project must make impossible (antrea-io/antrea#6281), on a real kernel, and what follows from it.
+"""The fault that must be impossible (antrea-io/antrea#6281), on a real kernel, and related cases.
 
 One Pod, two containers on 9090 and 9000, two Services; one loses its annotation.
 """

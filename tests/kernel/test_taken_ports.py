@@ -1,4 +1,4 @@
-"""Rules of others that take a published port first: it is not published, and verify names the rule."""
+"""Foreign rules that take a published port first: it is not published, and verify names the rule."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Who reaches what through a mapping, and which address the Pod sees; real packets, on a routed and a bridge CNI."""
+"""Reachability through mappings, and the client address that the Pod sees, on a routed and a bridge CNI."""
 
 import functools
 import itertools

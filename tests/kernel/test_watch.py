@@ -1,4 +1,4 @@
-"""`nplconf watch` on a real kernel: rules that another program removes are back at once, without a cluster's events."""
+"""`nplconf watch` on a real kernel: rules that another program removes are restored without a cluster's event."""
 
 import signal
 import socket

@@ -1,4 +1,4 @@
-"""Which iptables a machine has, by whatever names its distribution gives to the programs."""
+"""The kinds of iptables on a machine, whatever names its distribution gives them."""
 
 from pathlib import Path
 

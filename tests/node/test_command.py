@@ -1,4 +1,4 @@
-"""A child process has a clean environment, an absolute path, a deadline and an end, whatever it does."""
+"""A child process has a clean environment, an absolute path and a deadline, and always ends."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""UDP flows through real DNAT rules: which are forgotten, and which live on."""
+"""UDP flows through real DNAT rules: which are flushed, and which stay."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Which data planes are known to lead packets past netfilter."""
+"""The data planes that bypass netfilter."""
 
 import subprocess
 from collections.abc import Iterator

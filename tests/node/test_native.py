@@ -1,4 +1,4 @@
-"""Which native chains come before ours, and that no answer of nft ends a run."""
+"""The native chains that come before nplconf's. No output of nft ends a run."""
 
 import pytest
 from hypothesis import given

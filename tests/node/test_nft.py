@@ -1,4 +1,4 @@
-"""What is read from the JSON of nft."""
+"""Parsing nft's JSON."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Who has a taken number, as /proc tells."""
+"""The processes that have taken ports, from /proc."""
 
 import pytest
 from holdspace import namespace, python, running

@@ -1,4 +1,4 @@
-"""The command that installs a program is the one of the distribution."""
+"""The command that installs a program on each distribution."""
 
 import pytest
 

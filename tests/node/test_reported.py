@@ -1,4 +1,4 @@
-"""Conditions that last are logged when they begin, and not at every run."""
+"""Lasting conditions are logged when they begin, and not in every run."""
 
 from pathlib import Path
 

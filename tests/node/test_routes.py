@@ -1,4 +1,4 @@
-"""What the node's routes tell of bridges whose packets pass conntrack by; read from a real kernel."""
+"""Bridges whose packets bypass conntrack, from the routes of a real kernel."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The state file: what it keeps, and what happens to it."""
+"""The state file: its content, and faults of it."""
 
 import json
 import os

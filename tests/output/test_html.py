@@ -1,4 +1,4 @@
-"""The report page: one element per number, one row per mapping, names as text, the same bytes again."""
+"""The report page: one element per port, one row per mapping, names as text, reproducible bytes."""
 
 import re
 from dataclasses import replace

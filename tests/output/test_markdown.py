@@ -1,4 +1,4 @@
-"""Reviews as Markdown: hostile names are text, deletes come first and are never cut, what is cut is counted."""
+"""Reviews as Markdown: hostile names are text, deletes come first and are never cut, cut rows are counted."""
 
 import html
 import re

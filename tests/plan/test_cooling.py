@@ -1,4 +1,4 @@
-"""Freed numbers wait before another Pod may have them."""
+"""Released ports wait before another Pod can get them."""
 
 from nplconf.model import PodPort
 from nplconf.plan.cooling import Cooling, current, freed, with_start_times

@@ -1,4 +1,4 @@
-"""Two sets of mappings, subtracted."""
+"""The difference of two sets of mappings."""
 
 from hypothesis import given
 from hypothesis import strategies as st

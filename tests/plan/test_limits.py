@@ -1,4 +1,4 @@
-"""Which removals a limit blocks."""
+"""The removals that a limit blocks."""
 
 from dataclasses import replace
 

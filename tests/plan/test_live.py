@@ -1,4 +1,4 @@
-"""What the kernel has, as mappings."""
+"""The live rules as mappings."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Policies: the reviewed file that bounds automatic mode."""
+"""Policies: the reviewed file that limits automatic mode."""
 
 import fnmatch
 import re

@@ -1,4 +1,4 @@
-"""The short way to read a plan: what it reads is what the long way reads, and what it does not like is left to that."""
+"""The fast reader of plans agrees with the slow one, and leaves everything unusual to it."""
 
 import pytest
 from hypothesis import given

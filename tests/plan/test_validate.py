@@ -1,4 +1,4 @@
-"""All problems of a plan at once, and nothing that looks like "delete all"."""
+"""All problems of a plan are reported at once, and no faulty plan means "delete everything"."""
 
 import functools
 import re

@@ -1,4 +1,4 @@
-"""The example alerts: rules that Prometheus takes, on metrics that exist, each of which fires when it is to."""
+"""The example alerts: Prometheus accepts them, their metrics exist, and each fires when it should."""
 
 import json
 import re

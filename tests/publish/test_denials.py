@@ -1,4 +1,4 @@
-"""Denied patches: what is not tried again, and until when."""
+"""Denied patches: what is not tried again, and for how long."""
 
 from dataclasses import replace
 

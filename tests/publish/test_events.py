@@ -1,4 +1,4 @@
-"""Events: each reason is said once, and again only when it has changed."""
+"""Events: each reason is announced once, and again only after a change."""
 
 from collections import Counter
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The life of a mapping, state by state."""
+"""The life cycle of a mapping, state by state."""
 
 import itertools
 from dataclasses import replace

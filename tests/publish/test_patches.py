@@ -1,4 +1,4 @@
-"""Which Pods are told something else."""
+"""The Pods whose annotations are patched."""
 
 import pytest
 from worlds import mapping, pod

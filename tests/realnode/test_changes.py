@@ -1,4 +1,4 @@
-"""What a real cluster does to published Pods: rollouts, scaling, deaths of sandboxes, restarts of the kubelet."""
+"""Changes of published Pods in a real cluster: rollouts, scaling, dead sandboxes, restarts of the kubelet."""
 
 import pytest
 import workloads

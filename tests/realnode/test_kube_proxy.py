@@ -1,4 +1,4 @@
-"""nplconf and kube-proxy on one node, in each combination of their ways to write rules."""
+"""nplconf and kube-proxy on one node, in each combination of their backends."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""The real node itself: its programs run, and nothing of it stays on this machine."""
+"""The real node itself: its programs run, and nothing of it remains on this machine."""
 
 from pathlib import Path
 

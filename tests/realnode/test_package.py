@@ -1,4 +1,4 @@
-"""The deb on a real node, with the timer: installed as the page on packages says."""
+"""The deb on a real node with the timer, installed as the page on packages describes."""
 
 import time
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The chain of an Antrea agent, read as values."""
+"""The chain of an Antrea agent as values."""
 
 import antrea
 import pytest

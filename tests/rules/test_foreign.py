@@ -1,4 +1,4 @@
-"""Which mappings the rules of others hit."""
+"""The mappings that foreign rules hit."""
 
 import worlds
 

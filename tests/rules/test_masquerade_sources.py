@@ -1,4 +1,4 @@
-"""Which route a Pod's address takes, and so who are its neighbours: the most specific one, however many there are."""
+"""The masquerade sources of a Pod, from the most specific route to its address among many."""
 
 import ipaddress
 

@@ -1,4 +1,4 @@
-"""Native nftables rules that take packets to our ports first, from the JSON of nft."""
+"""Native nftables rules that take packets to mapped ports first, from nft's JSON."""
 
 from typing import Any
 

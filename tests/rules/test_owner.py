@@ -1,4 +1,4 @@
-"""The tag on a rule names its owner, and can hold nothing else."""
+"""The owner tag on a rule."""
 
 import re
 

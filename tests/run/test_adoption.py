@@ -1,4 +1,4 @@
-"""What becomes of each node port that an Antrea agent has left."""
+"""The result for each node port that an Antrea agent left."""
 
 from worlds import mapping, plan, pod
 

@@ -1,4 +1,4 @@
-"""What a cleanup would remove, and that looking at it changes nothing."""
+"""The preview of a cleanup, which changes nothing."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Whatever happened before, one run leads to the cluster's wish, and the next one changes nothing."""
+"""From any state, one run reaches the wanted state, and the next one changes nothing."""
 
 import json
 from collections import Counter

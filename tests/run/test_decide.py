@@ -1,4 +1,4 @@
-"""What a run decides of what it read, before anything is done."""
+"""A run's decision from what it read, before it writes anything."""
 
 from dataclasses import replace
 

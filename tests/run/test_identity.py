@@ -1,4 +1,4 @@
-"""Which cluster a node belongs to."""
+"""The cluster that a node belongs to."""
 
 from dataclasses import replace
 

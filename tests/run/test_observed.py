@@ -1,4 +1,4 @@
-"""What follows from a node as it was read: who had which number, which numbers are held, what is advertised."""
+"""Conclusions from a node as read: previous ports, held ports, and advertised addresses."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a run came to, judged from what was decided and what was seen afterwards."""
+"""The result of a run, from its decision and the rules read afterwards."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Why a mapping is made, changed or removed."""
+"""The reason why a mapping is added, changed or removed."""
 
 import pytest
 from readings import decided, observed

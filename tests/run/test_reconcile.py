@@ -1,4 +1,4 @@
-"""What one run does to both worlds, and in which order."""
+"""The effects of one run on cluster and node, and their order."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What somebody else damaged is repaired, counted as a change, and named."""
+"""Damage by other programs is repaired, counted as a change, and named."""
 
 from dataclasses import replace
 

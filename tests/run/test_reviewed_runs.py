@@ -1,4 +1,4 @@
-"""Runs that are bound by a reviewed plan, and what they leave alone."""
+"""Runs with a reviewed plan, and what they do not change."""
 
 from dataclasses import replace
 

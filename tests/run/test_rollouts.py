@@ -1,4 +1,4 @@
-"""Rollouts and drains: whole runs on both seams in memory."""
+"""Rollouts and drains: complete runs with both stand-ins in memory."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""Rule, hold and annotation of every mapping, each seen for itself."""
+"""Rule, hold and annotation of every mapping, each checked separately."""
 
 import json
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""A short soak, and that its check finds what is wrong."""
+"""A short soak. Its check detects faults."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A disk that takes nothing, a state file that is none, a child that hangs: the node is brought in order anyway."""
+"""A full disk, a damaged state file, a child that hangs: the node is brought in order all the same."""
 
 from collections.abc import Iterator
 

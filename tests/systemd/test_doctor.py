@@ -1,4 +1,4 @@
-"""What of an installation can be broken on a booted machine: doctor names it, nothing else, and what mends it does."""
+"""Faults of an installation on a booted machine: doctor names only the fault, and its fix works."""
 
 import itertools
 import json

@@ -1,4 +1,4 @@
-"""Other programs that replace all rules of the node: how long a client gets no answer afterwards."""
+"""Programs that replace all rules of the node: how long clients get no answer afterwards."""
 
 import functools
 import shutil

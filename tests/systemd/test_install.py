@@ -1,4 +1,4 @@
-"""install-units and uninstall-units on a booted machine: what they write, start, take away and leave."""
+"""install-units and uninstall-units on a booted machine: what they write, start, remove and keep."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The way of an operator: install, ask for a mapping, break the node by hand, read the journal, fix it."""
+"""An operator's tasks: install, request a mapping, break the node by hand, read the journal, fix it."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A reboot, clean or by the plug: the range is held, rules wait for what is true now, numbers are as they were."""
+"""A reboot or a power cut: the range is held, rules wait for a fresh snapshot, and ports stay the same."""
 
 import json
 import random

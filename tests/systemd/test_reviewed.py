@@ -1,4 +1,4 @@
-"""A reviewed plan that has become stale: the unit goes on, and the journal has each row once."""
+"""A stale reviewed plan: the unit continues, and the journal has each row once."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The hold daemon dies in every way, and no number is ever anybody else's; traffic never notices."""
+"""The hold daemon ends in every possible way. No port is released, and traffic goes on."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Watch mode as a service on a booted machine: its start, its end, its watchdog, and the way from and to the timer."""
+"""Watch mode as a service on a booted machine: start, end, watchdog, and switching to and from the timer."""
 
 import json
 import threading

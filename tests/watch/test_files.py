@@ -1,4 +1,4 @@
-"""A value that is made from files follows them; a broken file leaves the last good value in force."""
+"""A value made from files follows their changes. A broken file leaves the last good value in effect."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""When the loop of watch mode is woken."""
+"""The events that wake the loop of watch mode."""
 
 from nplconf.watch.hub import Hub
 from nplconf.watch.mirror import Mirror

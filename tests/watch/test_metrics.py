@@ -1,4 +1,4 @@
-"""What /metrics, /healthz and /readyz answer."""
+"""The responses of /metrics, /healthz and /readyz."""
 
 import socket
 import time

@@ -1,4 +1,4 @@
-"""Whatever the order of lists and events, the mirror is what a fresh list of the same cluster gives."""
+"""In any order of lists and events, the mirror equals a fresh list of the same cluster."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any

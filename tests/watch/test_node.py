@@ -1,4 +1,4 @@
-"""What watch mode keeps of a node between two runs, and when it writes the state file."""
+"""What watch mode stores of a node between two runs, and when it writes the state file."""
 
 from dataclasses import fields, replace
 from pathlib import Path

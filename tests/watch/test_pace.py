@@ -1,4 +1,4 @@
-"""When a run begins, and how nodes that lost one API server come back."""
+"""When a run begins, and how nodes return after a failure of their API server."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""Whatever a watch does, its resource is followed: it goes on where it ended, lists after a gap, and waits between."""
+"""A resource is followed whatever its watch does: it resumes, lists after a gap, and waits between attempts."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Whatever an API server answers, it is at worst that request's failure."""
+"""Any response of an API server is at worst a failure of that request."""
 
 import contextlib
 import gzip

@@ -1,4 +1,4 @@
-"""Credentials: found in the order that is promised."""
+"""Credentials are found in the documented order."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Kubeconfig files: read as they are now, and named when they are wrong."""
+"""Kubeconfig files are read at each use, and errors name the file."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""An event is taken from a line that is one, in an order that makes sense; whatever else comes is an error by name."""
+"""Valid watch events are accepted in a valid order. Anything else is an error with a name."""
 
 import json
 from collections.abc import Iterator

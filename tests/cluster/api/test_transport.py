@@ -1,4 +1,4 @@
-"""Requests to what is no API server, or none that answers: each comes to its end in time, and says what is wrong."""
+"""Requests to servers that are no API server or do not answer: each ends in time with the reason."""
 
 import base64
 import contextlib

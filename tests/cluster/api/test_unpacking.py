@@ -1,4 +1,4 @@
-"""Packed bodies: whole, bounded, and never in memory at once."""
+"""Compressed bodies: complete, limited, and never in memory at once."""
 
 import gzip
 import json

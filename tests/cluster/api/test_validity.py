@@ -1,4 +1,4 @@
-"""When credentials end, as they say themselves."""
+"""The end of credentials, from the credentials themselves."""
 
 import base64
 import json

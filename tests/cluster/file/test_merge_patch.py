@@ -1,4 +1,4 @@
-"""The condition of the readiness gate in a file: as the API server would hold it after the patch."""
+"""The readiness gate's condition in a file is the one that an API server would have after the patch."""
 
 from typing import Any
 

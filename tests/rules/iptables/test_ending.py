@@ -1,4 +1,4 @@
-"""Which rules of others could end or masquerade our packets."""
+"""Foreign rules that could end or masquerade translated packets."""
 
 import pytest
 from cnis import HARMFUL, HARMLESS, Rules

@@ -1,4 +1,4 @@
-"""Only those are masqueraded whose replies would pass this node by, and nobody walks a rule per Pod to learn it."""
+"""Only packets whose replies would bypass this node are masqueraded, and no packet traverses a rule per Pod."""
 
 from ipaddress import ip_address, ip_network
 from unittest import mock

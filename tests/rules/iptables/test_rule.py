@@ -1,4 +1,4 @@
-"""One grammar: what is read as a rule of ours is what may be written, and nothing else is."""
+"""One grammar for reading and writing rules."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What of ours is found in what iptables prints."""
+"""nplconf's chains and jumps in iptables' output."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Which rules of others take packets to our ports first."""
+"""Foreign rules that take packets to mapped ports first."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From any table to any other in one transaction, which says no more than what differs."""
+"""From any table to any other in one transaction, which contains only the differences."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""One grammar: what is read as an element of nplconf is what may be written, and nothing else is."""
+"""One grammar for reading and writing elements."""
 
 import pytest
 from hypothesis import given

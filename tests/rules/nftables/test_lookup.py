@@ -1,4 +1,4 @@
-"""What the table says of mappings: which are live, which a packet reaches, and what is wrong beside them."""
+"""What the table says of mappings: the live ones, those that a packet reaches, and other faults."""
 
 from dataclasses import replace
 

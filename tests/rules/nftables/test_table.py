@@ -1,4 +1,4 @@
-"""A listing of the table, as the values that the plan renders to."""
+"""A listing of the table as values."""
 
 import pytest
 import worlds

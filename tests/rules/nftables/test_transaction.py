@@ -1,4 +1,4 @@
-"""One transaction for both families, which says no more than what differs."""
+"""One transaction for both families, which contains only the differences."""
 
 from collections.abc import Mapping
 from dataclasses import replace
