@@ -73,7 +73,7 @@ class Booted:
         self.machine.write(CLUSTER, json.dumps(worlds.raw_list(worlds.raw_node(), *objects)))
 
     def numbers(self) -> dict[int, int]:
-        """What the Pod was told: podPort -> nodePort."""
+        """Return the Pod's annotation as podPort -> nodePort."""
         try:
             told = worlds.annotations(self.machine.path(CLUSTER))
         except (ValueError, OSError):

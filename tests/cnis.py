@@ -59,7 +59,7 @@ PORTMAP = Rules(
     first=True,
 )
 HARMLESS = {"calico": CALICO, "kube-proxy": KUBE_PROXY, "portmap": PORTMAP}
-"""What may stand before our jump."""
+"""Rules that may precede nplconf's jump."""
 
 HARMFUL = {
     "flannel-old": Rules(
@@ -104,4 +104,4 @@ HARMFUL = {
         first=True,
     ),
 }
-"""What would end or masquerade our packets, were it before our jump."""
+"""Rules that would end or masquerade translated packets if they preceded nplconf's jump."""

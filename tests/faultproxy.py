@@ -55,7 +55,7 @@ Fault = Callable[[Request, Upstream], Awaitable[Answer | None]]
 
 
 def answers(status: int, body: object = "", kind: str = "application/json", **headers: str) -> Fault:
-    """What is said instead of the server's answer. headers: `Retry_After` for Retry-After."""
+    """Respond in place of the server. headers: `Retry_After` for Retry-After."""
     data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
 
     async def act(_request: Request, _upstream: Upstream) -> Answer:
@@ -97,7 +97,7 @@ def reset_after() -> Fault:
 
 
 def hang(seconds: float = HANG_SECONDS) -> Fault:
-    """Nothing is said for so long, then what the server says."""
+    """Delay the server's response."""
 
     async def act(_request: Request, upstream: Upstream) -> Answer:
         await asyncio.sleep(seconds)

@@ -19,7 +19,7 @@ MULTICAST: dict[Family, str] = {"IPv4": "224.0.0.0/4", "IPv6": "ff00::/8"}
 
 
 def nat(family: Family) -> str:
-    """kube-proxy, Docker, a CNI, firewalld, and an administrator who writes about us."""
+    """kube-proxy, Docker, a CNI, firewalld, and an administrator whose comments mention nplconf."""
     service, endpoint = SERVICES[family]
     network, container = CONTAINERS[family]
     return f"""*nat
@@ -101,7 +101,7 @@ def settle_in(node: World) -> None:
 
 
 def picture(node: World) -> dict[str, list[str]]:
-    """Every line that is not ours, in its order: all tables of both families, and native nftables."""
+    """Return every foreign line, in its order: all tables of both families, and native nftables."""
     found = {
         f"{family} {table}": [line for line in node.rules(family, table) if not ours(line)]
         for family in ("IPv4", "IPv6")
@@ -115,6 +115,6 @@ JUMPS = ("PREROUTING -j NPLCONF", "OUTPUT -j NPLCONF", "POSTROUTING -m conntrack
 
 
 def ours(line: str) -> bool:
-    """Whether a line of a dump is ours: of our chains, or one of our three jumps."""
+    """Return whether a line of a dump is nplconf's: in its chains, or one of its three jumps."""
     own = (":NPLCONF-", ":NPLCONF ", "-A NPLCONF-", "-A NPLCONF ")
     return line.startswith(own) or line[3:] in JUMPS

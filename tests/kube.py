@@ -49,7 +49,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class ControlPlane:
-    """A running one. tokens: user -> (token, groups), as the server was told at its start."""
+    """A running control plane. tokens: user -> (token, groups), as configured at its start."""
 
     directory: Path
     host: str

@@ -131,7 +131,7 @@ class Machine:
     # --- what is done on it
 
     def run(self, *argv: str, check: bool = True, timeout: float = 60, text_in: str | None = None) -> Run:
-        """A command as root, with a clean environment; AssertionError with what it said when it fails."""
+        """Run a command as root with a clean environment. If it fails, raise AssertionError with its output."""
         done = subprocess.run(
             ["nsenter", f"--target={self.pid}", "--all", "--root", "--wd", *argv],
             capture_output=True,
@@ -177,7 +177,7 @@ class Machine:
         return f"{self._stage}/cgroups/{self.name}"
 
     def _make_disk(self) -> None:
-        """A tmpfs that a process of ours holds in its mount namespace, so that it outlives boots and not us."""
+        """Mount a tmpfs in the mount namespace of a child, so that it outlives boots, but not this process."""
         self._stage.mkdir()
         script = (
             f"mount -t tmpfs -o mode=0755 {self.name} {self._stage} && cd {self._stage} && "

@@ -20,7 +20,7 @@ class Packet:
 
 
 def deliver(table: NatTable, packet: Packet, chain: str = "NPLCONF") -> str | None:
-    """Where a packet is sent once it is in a chain, ADDRESS:PORT; None when it goes on as if we were not there."""
+    """Return where a chain sends a packet, as ADDRESS:PORT; None if no rule of nplconf translates it."""
     for rule in table.chains.get(chain, ()):
         packet.checked += 1
         assert isinstance(rule, Rule)

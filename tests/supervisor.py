@@ -103,7 +103,7 @@ class Supervisor:
             time.sleep(0.01)
 
     def log(self) -> str:
-        """All that the daemon said."""
+        """Return everything that the daemon has logged."""
         return (self.directory / "log").read_text(encoding="utf-8")
 
     def kill(self) -> None:

@@ -46,7 +46,7 @@ def shared_proxy(plane: kube.ControlPlane) -> Iterator[faultproxy.Proxy]:
 
 @pytest.fixture
 def proxy(shared_proxy: faultproxy.Proxy) -> Iterator[faultproxy.Proxy]:
-    """A proxy that hands everything on until it is told otherwise."""
+    """Yield a proxy that passes everything on until a test sets a fault."""
     shared_proxy.requests.clear()
     shared_proxy.statuses.clear()
     yield shared_proxy

@@ -45,7 +45,7 @@ def address(place: str) -> str:
 
 @dataclass
 class Churn:
-    """pods: name -> (uid, place) as they are; believed: uid -> the places that a run may have seen the Pod at."""
+    """pods: name -> (uid, place) as they are now. believed: uid -> the places where a run may have seen the Pod."""
 
     node: Site
     random: random.Random

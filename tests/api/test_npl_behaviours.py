@@ -273,7 +273,7 @@ def label(entry: dict[str, Any]) -> str:
 
 
 def in_kernel(node: Site) -> set[tuple[str, ...]]:
-    """(family, protocol, node port, to) of every DNAT rule of ours."""
+    """Return (family, protocol, node port, to) of every DNAT rule of nplconf."""
     return {(family, *found) for family in ("IPv4", "IPv6") for found in DNAT.findall("\n".join(node.ours(family)))}
 
 

@@ -34,7 +34,7 @@ def ports(node: Site, *targets: int) -> None:
 
 
 def numbers(node: Site) -> dict[int, int]:
-    """Pod port -> node port, as the Pod was told."""
+    """Return Pod port -> node port from the Pod's annotation."""
     return {e["podPort"]: e["nodePort"] for e in json.loads(node.area.annotation("a") or "[]")}
 
 

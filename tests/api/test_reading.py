@@ -255,7 +255,7 @@ def test_after_two_410_the_list_is_given_up(cluster: ApiCluster, area: Area, pro
     assert len(proxy.seen("GET")) == 4
 
 
-# --- who we are ------------------------------------------------------------------------------------------------------
+# --- our identity -----------------------------------------------------------------------------------------------------
 
 
 def test_a_token_file_that_was_renewed_is_read_again_on_a_401(

@@ -56,7 +56,7 @@ def _connect(number: int) -> float:
 
 
 def dispatch(count: int, rounds: int = ROUNDS) -> Iterator[Figure]:
-    """Connections to the last of `count` mappings in our tree, and what they cost otherwise."""
+    """Measure connections to the last of `count` mappings in the dispatch tree, and alternatives."""
     with contextlib.ExitStack() as stack:
         ways = [way(stack, count) for way in (_tree, _three, _linear, _map, _table, _small_table)]
         for turn in range(rounds):
@@ -112,7 +112,7 @@ def _small_table(stack: contextlib.ExitStack, _: int) -> Way:
 
 
 def _applied(one: Node, count: int) -> int:
-    """As many mappings of ours, the last of which leads to the Pod."""
+    """Write so many mappings, the last of which leads to the Pod."""
     one.fill(count)
     one.apply()
     told = [pod["metadata"].get("annotations", {}) for pod in one.pods()]

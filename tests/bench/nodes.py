@@ -61,7 +61,7 @@ class Node(World):
         """Run a program on the node and measure it."""
         return child.run(self._inside(*argv), environment=self._environment(), text=text, out=out)
 
-    def apply(self, *arguments: str) -> child.Cost:  # type: ignore[override] # measured, not told
+    def apply(self, *arguments: str) -> child.Cost:  # type: ignore[override] # measured
         """A whole `nplconf apply`, measured."""
         whole = ("--port-range", f"{FIRST}-{self.last}", "--namespace-share", "100")
         options = (*self._options(), *whole, "-q", *arguments)

@@ -47,7 +47,7 @@ def rules(machine: Machine) -> list[str]:
 
 
 def ours(machine: Machine) -> list[str]:
-    """Every file of the machine that has our name, outside of what stays without --purge."""
+    """Return every file with nplconf's name, except for those that stay without --purge."""
     found = machine.run("find", "/etc", "/run", "/var/lib", "-name", "*nplconf*").stdout.split()
     return sorted(path for path in found if path not in ("/var/lib/nplconf", "/etc/nplconf"))
 

@@ -99,7 +99,7 @@ class Life:
         return [place for place in PLACES if place not in taken]
 
     def show(self) -> None:
-        """The cluster as it is now; what its Pods were told stays with them."""
+        """Write the cluster as it is now. The annotations of its Pods stay."""
         told = {raw["metadata"]["uid"]: raw["metadata"].get("annotations") for raw in self.there()}
         service = worlds.raw_service("web", PORTS)
         service["spec"] |= {"selector": {"all": "yes"}, "ipFamilies": ["IPv4", "IPv6"]}
@@ -123,7 +123,7 @@ class Life:
     # --- what is published
 
     def published(self) -> set[tuple[str, str, int, int, str]]:
-        """(uid, nodeIP, nodePort, podPort, protocol) of everything that a Pod is told."""
+        """Return (uid, nodeIP, nodePort, podPort, protocol) of every annotation entry."""
         return {
             (raw["metadata"]["uid"], entry["nodeIP"], entry["nodePort"], entry["podPort"], entry["protocol"])
             for raw in self.there()
@@ -142,7 +142,7 @@ class Life:
                 continue
             self.used += 1
             right = before | self.believed.get(uid, set())
-            # what was withdrawn meanwhile was published no more when we came
+            # an entry withdrawn meanwhile was no longer published at the time of the request
             if (answer.pod not in right or answer.port != port) and row in self.published():
                 self.wrong.append(f"{row} leads to {answer}, not to {right}")
         return dead
@@ -175,7 +175,7 @@ def life(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Life]:
 
 
 def healed(life: Life, runner: Runner) -> float:
-    """One run mends everything, as far as it and a client can tell; the seconds it took."""
+    """Check that one run repairs everything that it and a client can see. Return its seconds."""
     run = runner.run("apply", "-o", "json")
     assert run.code == 0, (run.stderr, run.out)
     life.believed = {uid: {place} for uid, place in life.pods.values()}

@@ -61,7 +61,7 @@ def strings(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
     """The path of every text in an object."""
     rows = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in rows:
-        if key not in ("kind", "apiVersion"):  # the API server writes these, and no tenant
+        if key not in ("kind", "apiVersion"):  # the API server writes these, and no user
             yield from strings(inner, (*path, key))
     if isinstance(value, str):
         yield path

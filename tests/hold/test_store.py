@@ -28,7 +28,7 @@ class Killed(BaseException):
 
 @pytest.fixture
 def files() -> Iterator[list[int]]:
-    """Seven things to keep; a file can be told from another by its inode."""
+    """Yield seven files to keep, which differ by their inodes."""
     opened = [tempfile.TemporaryFile() for _ in range(7)]  # noqa: SIM115
     yield [file.fileno() for file in opened]
     for file in opened:

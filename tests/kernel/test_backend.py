@@ -143,7 +143,7 @@ def served(tmp_path: Path) -> Iterator[World]:
 
 
 def answer(here: World) -> Answer | str:
-    """Of the Pod, at the number that it was told."""
+    """Return the answer of the Pod at its published port."""
     (entry,) = annotation.parse(worlds.annotations(here.cluster)["web-0"])
     return here.ask("client", "10.10.10.10", entry.node_port)
 

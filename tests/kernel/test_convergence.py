@@ -32,11 +32,11 @@ def snapshots(draw: st.DrawFn) -> ClusterState:
     return cluster(node(), *pods, service("web", asked, families=families, enabled=bool(asked)))
 
 
-# --- what can happen to our rules ------------------------------------------------------------------------------------
+# --- damage to the rules -----------------------------------------------------------------------------------------
 
 
 def own(lines: Lines) -> list[int]:
-    """Where the rules are that are in or lead to our chains."""
+    """Return the places of the rules in nplconf's chains, and of the jumps to them."""
     return [i for i, line in enumerate(lines) if line[0] == "-" and foreign.ours(line)]
 
 
@@ -49,7 +49,7 @@ def double(lines: Lines, at: int) -> Lines:
 
 
 def swap(lines: Lines, at: int) -> Lines:
-    """With the next rule of the same chain. In POSTROUTING our jump may stand behind a harmless rule."""
+    """Swap with the next rule of the same chain. In POSTROUTING the jump may follow a harmless rule."""
     same = at + 1 < len(lines) and lines[at].split()[:2] == lines[at + 1].split()[:2]
     same = same and lines[at].split()[1] != "POSTROUTING"
     return [*lines[:at], lines[at + 1], lines[at], *lines[at + 2 :]] if same else lines
@@ -84,7 +84,7 @@ def _retag(lines: Lines, at: int, tag: str) -> Lines:
 
 
 def stray(lines: Lines, at: int) -> Lines:
-    """A rule that we would not write, before one of ours."""
+    """Insert a rule that nplconf would not write before one of its rules."""
     chain = lines[at].split()[1]
     return (
         [*lines[:at], f"-A {chain} -p tcp -m tcp --dport 61003 -m mark --mark 0x7 -j RETURN", *lines[at:]]
@@ -141,7 +141,7 @@ DAMAGES: tuple[Callable[[Lines, int], Lines], ...] = (
 
 
 Mess = list[tuple[int, float]]
-"""Which kind of damage is done, and where: as a part of all our rules that are there then."""
+"""The kind of damage, and its place as a fraction of all rules of nplconf."""
 MESSES = st.lists(st.tuples(st.integers(0, 99), st.floats(0, 1, exclude_max=True)), max_size=6)
 
 

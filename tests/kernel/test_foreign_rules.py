@@ -14,7 +14,7 @@ from nplconf.rules.iptables.rule import Rule, parse
 
 pytestmark = pytest.mark.kernel
 ONLY_IPTABLES = pytest.mark.parametrize("runs", IPTABLES, indirect=True)
-"""No rule of another table of nftables can lead into a chain of ours."""
+"""No rule of another nftables table can jump to a chain of nplconf."""
 
 
 @ONLY_IPTABLES
@@ -40,7 +40,7 @@ def test_a_foreign_rule_that_leads_into_a_chain_of_nplconf_keeps_nothing_else_ou
     (failure,) = result.failures
     assert (failure.subject, runs.seconds[-1] < 5) == ("IPv4", True)
     assert f"a foreign rule leads to {', '.join(stuck)}, which cannot be deleted" in failure.message
-    # of our chains that are no longer needed only these are there
+    # of nplconf's obsolete chains only these remain
     kept = {line[1:-2] for line in runs.world.ours() if re.match(r":NPLCONF-(TCP|UDP)-EE\d", line)}
     assert kept == used | set(stuck)
     for leaf in leaves:
@@ -64,14 +64,14 @@ STRANGE = (
     "-A NPLCONF-INDEX -g DOCKER",
     "-A NPLCONF-UDP -p udp -m udp --dport 61003 -j REDIRECT --to-ports 53",
 )
-"""Ways into our chains, chains that we never made, and rules in ours that we would not write."""
+"""Jumps to nplconf's chains, chains that it never created, and rules in its chains that it would not write."""
 
 
 @ONLY_IPTABLES
 @pytest.mark.parametrize("after", [FULL, cluster(node())], ids=["all", "none"])
 def test_whatever_others_put_into_and_before_our_chains_one_run_takes_it_out(runs: Runs, after: ClusterState) -> None:
     def place(line: str) -> str:
-        """A way into our chains from a base chain is ours to remove, as from INPUT."""
+        """Nplconf removes jumps to its chains from a base chain, as from INPUT."""
         return "" if re.match(r"-A (PREROUTING|INPUT|OUTPUT|POSTROUTING) .*-[jg] NPLCONF(-[A-Z]+)?\Z", line) else line
 
     assert runs.apply(FULL).exit_code == 0

@@ -33,7 +33,7 @@ def pods(count: int) -> list[dict[str, Any]]:
 
 
 def numbers(node: World) -> dict[str, str]:
-    """What the Pods were told, by name; those that were told nothing are left out."""
+    """Return the published node port by Pod name. Pods without entries are left out."""
     told = worlds.annotations(node.cluster)
     return {pod: re.search(r'"nodePort":(\d+)', text)[1] for pod, text in told.items() if text}  # type: ignore[index]
 
@@ -59,7 +59,7 @@ def break_writes(node: World, behaviour: str) -> None:
 
 
 def still_serves(node: World) -> bool:
-    """Whether the Pod of before is reached, and has been told the same."""
+    """Check that the same Pod is reached, and its annotation is unchanged."""
     told = numbers(node)
     answer = node.ask("client", NODE_IP, int(told["web-0"]))
     return answer == Answer("web-0", 8080, CLIENT["IPv4"]) and set(told) == {"web-0"}

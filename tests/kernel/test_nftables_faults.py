@@ -52,13 +52,13 @@ def served(node: World, shims: Shims) -> World:
 
 
 def numbers(node: World) -> dict[str, int]:
-    """What the Pods were told, by name."""
+    """Return the annotation entries by Pod name."""
     told = {name: annotation.parse(text) for name, text in annotations(node.cluster).items()}
     return {name: entries[0].node_port for name, entries in told.items() if entries}
 
 
 def still_serves(node: World) -> bool:
-    """Whether the Pod of before is reached, and nobody else was told anything."""
+    """Check that the same Pod is reached, and no other annotation has changed."""
     told = numbers(node)
     return node.ask("client", NODE_IP, told["web-0"]) == Answer("web-0", 8080, CLIENT["IPv4"]) and len(told) == 1
 

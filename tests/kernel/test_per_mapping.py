@@ -32,7 +32,7 @@ def all_ports() -> dict[str, Any]:
 
 
 def told(node: World) -> dict[tuple[str, int, Family], int]:
-    """What all Pods were told: (Pod, podPort, family) -> nodePort."""
+    """Return all annotation entries: (Pod, podPort, family) -> nodePort."""
     return {
         (pod, entry.pod_port, entry.family): entry.node_port
         for pod, text in annotations(node.cluster).items()

@@ -31,7 +31,7 @@ def clients(node: World, *networks: str) -> str:
 
 
 def number(node: World, pod: str = "web-0") -> int:
-    """The number that a Pod was told."""
+    """Return the published node port of a Pod."""
     (found,) = {entry.node_port for entry in annotation.parse(worlds.annotations(node.cluster)[pod])}
     return found
 

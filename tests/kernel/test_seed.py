@@ -27,7 +27,7 @@ def services(*enabled: str) -> list[dict[str, Any]]:
 
 
 def numbers(node: World, pod: str = "web-0") -> dict[int, int]:
-    """What a Pod was told: podPort -> nodePort."""
+    """Return a Pod's annotation as podPort -> nodePort."""
     return {entry.pod_port: entry.node_port for entry in annotation.parse(annotations(node.cluster)[pod])}
 
 

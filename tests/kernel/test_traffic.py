@@ -47,7 +47,7 @@ class Town(World):
         self.write(*pods, service)
 
     def number(self, pod: str, protocol: Protocol) -> int:
-        """The number that a Pod was told for its port of this protocol."""
+        """Return the published node port of a Pod's port of this protocol."""
         told = annotation.parse(worlds.annotations(self.cluster)[pod])
         return next(entry.node_port for entry in told if entry.protocol == protocol)
 

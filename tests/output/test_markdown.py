@@ -202,7 +202,7 @@ def test_a_review_of_what_was_not_applied_has_no_failures() -> None:
 
 
 def deletes_in(room: int, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What is said of six deletes, in so many bytes."""
+    """Return the text of six deletes within so many bytes."""
     numbers = [("tcp", 61005), ("tcp", 61001), ("tcp", 61000), ("udp", 61002), ("udp", 61001), ("tcp", 61002)]
     rows = [ROW | {"protocol": protocol, "nodePort": number} for protocol, number in numbers]
     changes = [{"action": "delete", "reason": "pod-gone", "mapping": row, "was": row} for row in rows]

@@ -265,7 +265,7 @@ def test_dropping_one_of_two_services_changes_neither_readiness_nor_the_other_po
     assert all(patch.condition is None for patch in result.patches)
 
 
-# --- what is said ----------------------------------------------------------------------------------------------------
+# --- messages --------------------------------------------------------------------------------------------------------
 
 
 def test_a_drain_is_counted_in_the_metrics() -> None:

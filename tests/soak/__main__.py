@@ -1,4 +1,4 @@
-"""`python -m soak`: hundreds of runs on one node whose tenants churn, attack and are cut off, judged after each run.
+"""`python -m soak`: hundreds of runs on one node with random, hostile and interrupted changes, checked after each run.
 
 Needs root; works in network namespaces of its own. The same seed gives the same story. Ends with exit code 1, and says
 what was wrong, at the first run after which the node is not as it must be.
@@ -27,7 +27,7 @@ from nplconf.model import PortRange
 PORTS = PortRange(61000, 61039)
 """Few, so that the range runs full."""
 OPTIONS = ("--cool-down", "86400", "--max-delete", "100", "--allow-empty", "-q")
-"""No port finishes cooling down during a soak, and no limit blocks what tenants really do."""
+"""No port finishes cooling down during a soak, and no limit blocks real changes."""
 FAULTS = ("none", "none", "none", "flush", "kill", "lose state", "restart hold daemon")
 WARM_RUNS = 50
 """After so many runs nothing may grow any more."""
@@ -129,7 +129,7 @@ def _write(node: Site, objects: list[Raw]) -> None:
 
 @contextmanager
 def story(backend: str, seed: int) -> Iterator[Soak]:
-    """A node, its tenants, and what starts runs on it."""
+    """A node, the users of its namespaces, and the runner."""
     dice = random.Random(seed)
     with tempfile.TemporaryDirectory(prefix="nplconf-soak-") as name, netns.world(Path(name), backend, Site) as node:
         node.start_hold()

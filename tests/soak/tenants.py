@@ -38,7 +38,7 @@ class Cluster:
                 pod["metadata"] = deepcopy(raw["metadata"])
 
     def play(self) -> str:
-        """One thing that a tenant does; its name."""
+        """Carry out one random change. Return its name."""
         tenant = self.dice.choice(TENANTS)
         deeds = [*_DEEDS, *_HOSTILE] if tenant == TENANTS[-1] else _DEEDS
         deed = self.dice.choice(deeds)
@@ -53,7 +53,7 @@ class Cluster:
         return f"10.244.{number >> 8 & 0xFF}.{number & 0xFF or 1}" if number & 0xFF else self.new_ip()
 
     def of(self, tenant: str, kind: dict[str, Raw]) -> Raw | None:
-        """One of a tenant's objects."""
+        """Return one of a namespace's objects."""
         own = sorted(key for key in kind if key.startswith(f"{tenant}/"))
         return kind[self.dice.choice(own)] if own else None
 
@@ -62,7 +62,7 @@ def _key(raw: Raw) -> str:
     return f"{raw['metadata']['namespace']}/{raw['metadata']['name']}"
 
 
-# --- what any tenant does --------------------------------------------------------------------------------------------
+# --- ordinary changes ------------------------------------------------------------------------------------------------
 
 
 def start_pod(cluster: Cluster, tenant: str) -> None:

@@ -59,7 +59,7 @@ BROKEN = [
 def test_only_the_broken_part_is_named_and_its_fix_works(
     node: Booted, check: str, status: str, breaking: list[str]
 ) -> None:
-    # a run of the timer in between would mend some of it
+    # a run of the timer in between would repair some of it
     sh(node, f"systemctl stop {JOB}", f"mkdir -p /run/systemd/system/{HOLD}.d", *breaking)
     found = node.doctor()
     assert {name: c["status"] for name, c in found.items()} == {check: status}, found

@@ -67,7 +67,7 @@ last=0; count=0
 while [ "$count" -lt 12 ]; do
     pid=$(systemctl show --property=MainPID --value nplconf-hold.service)
     if [ "$pid" != 0 ] && [ "$pid" != "$last" ]; then
-        sleep "0.0$((count % 7))"  # now in the middle of its start, now when it has settled
+        sleep "0.0$((count % 7))"  # during its start, or when it is ready
         kill -9 "$pid" && last=$pid && count=$((count + 1))
     fi
 done

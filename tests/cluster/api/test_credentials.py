@@ -27,7 +27,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def silent(_message: str) -> None:
-    """Nothing is to be said."""
+    """Fail: no message is expected."""
     raise AssertionError(_message)
 
 

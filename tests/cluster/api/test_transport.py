@@ -23,7 +23,7 @@ HEARD: list[bytes] = []
 
 @pytest.fixture
 def serving() -> Iterator[Callable[[Serve], str]]:
-    """Starts a server of one connection; its place. It is told to end by the end of the test."""
+    """Return a function that starts a server for one connection. It ends with the test."""
     with contextlib.ExitStack() as stack:
 
         def start(serve: Serve) -> str:

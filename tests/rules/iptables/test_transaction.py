@@ -37,7 +37,7 @@ def kernel() -> Kernel:
 
 
 def foreign(state: Kernel) -> dict[str, list[str]]:
-    """All that is not ours, in its order."""
+    """Return all foreign lines, in their order."""
     jumps = set(JUMPS.values()) | {"-g NPLCONF", "-p tcp -j NPLCONF"}
     return {
         name: [rule for rule in rules if rule not in jumps]
