@@ -29,7 +29,8 @@ class Known:
     Attributes:
         reading: the rules, as they were read last. Each sync replaces what it wrote by what it read afterwards. The
             kernel notifies changes by other programs (`drift`), but not those of iptables-legacy: the resync sees them.
-        foreign: rules of others that come first, read with the rules. Changes of them are notified, too.
+        foreign: Rules of others that come first, read with the rules. The kernel notifies changes in the base chains of
+            iptables; those of other chains and tables are read at the resync. kube-proxy changes its own every second.
         antrea: what there is of Antrea. An agent that starts changes rules, which is notified.
         leftovers: rules in a backend that is not in use. Only an administrator makes them.
         loaded: the state file, as it was read or written last. Another run replaces the file, which its identity shows.

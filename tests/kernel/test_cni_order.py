@@ -42,6 +42,7 @@ def test_a_pod_sees_its_client_beside_a_cni_that_was_there_first(node: World, ru
     assert node.nplconf("verify").returncode == 0
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("rules", ALL.values(), ids=ALL)
 def test_a_pod_sees_its_client_beside_a_cni_that_came_later(served: World, rules: Rules) -> None:
     served.restore(rules._replace(first=True).text())
@@ -50,6 +51,7 @@ def test_a_pod_sees_its_client_beside_a_cni_that_came_later(served: World, rules
     assert served.nplconf("verify").returncode == 0
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("rules", HARMLESS.values(), ids=HARMLESS)
 def test_nothing_is_rewritten_beside_a_program_that_insists_on_the_first_place(served: World, rules: Rules) -> None:
     served.restore(rules.text())
@@ -60,6 +62,7 @@ def test_nothing_is_rewritten_beside_a_program_that_insists_on_the_first_place(s
     check(served)
 
 
+@pytest.mark.watch_too
 def test_with_all_of_them_on_one_node_the_second_run_writes_nothing(served: World) -> None:
     for rules in ALL.values():
         served.restore(rules.text())

@@ -91,6 +91,7 @@ def test_the_entries_of_a_family_that_breaks_stay_published_and_it_recovers(dual
     assert dual.apply().counts == (12, 0, 0)
 
 
+@pytest.mark.watch_too
 def test_a_number_stolen_behind_a_live_mapping_is_left_and_the_mapping_moves(dual: World) -> None:
     assert dual.apply().code == 0
     before = told(dual)

@@ -68,6 +68,7 @@ def test_only_invited_clients_come_in_and_the_others_are_refused_at_once(
     assert shop.nplconf("verify", clients(shop, *GUESTS)).returncode == 0
 
 
+@pytest.mark.watch_too
 def test_the_node_itself_and_the_pod_itself_are_clients_like_others(shop: World) -> None:
     shop.apply(clients(shop, *GUESTS))
     assert shop.ask("node", NODE_IP["IPv4"], number(shop)) == "refused"
@@ -85,6 +86,7 @@ def test_who_lives_on_the_node_and_is_not_invited_finds_nothing_there(shop: Worl
     assert shop.ask("node", NODE_IP[family], port, protocol=protocol) == free, "as a number that nobody has"
 
 
+@pytest.mark.watch_too
 def test_a_client_that_is_invited_no_longer_is_cut_off_in_the_middle_of_its_flow(shop: World) -> None:
     shop.apply(clients(shop, "10.10.10.0/24", "fd00:10::/64"))
     with inside(shop.space("client")), closing(Flow(NODE_IP["IPv4"], number(shop))) as flow:
@@ -96,6 +98,7 @@ def test_a_client_that_is_invited_no_longer_is_cut_off_in_the_middle_of_its_flow
         assert isinstance(flow.send(), Answer)
 
 
+@pytest.mark.watch_too
 def test_without_the_policy_everybody_comes_in_again(shop: World) -> None:
     shop.apply(clients(shop, *GUESTS))
     shop.apply()
@@ -103,6 +106,7 @@ def test_without_the_policy_everybody_comes_in_again(shop: World) -> None:
     assert not any("-FROM-" in line for line in shop.ours())
 
 
+@pytest.mark.watch_too
 def test_a_run_that_changes_nothing_writes_nothing_under_a_policy_too(shop: World) -> None:
     spec = "  pins: [{pod: shop/web-0, podPort: 8080, nodePort: 61080}]\n  caps: {perPod: 1}\n"
     spec += f"  sourceRanges: [{{namespace: shop, cidrs: [{', '.join(map(repr, GUESTS))}]}}]\n"
@@ -113,6 +117,7 @@ def test_a_run_that_changes_nothing_writes_nothing_under_a_policy_too(shop: Worl
     assert number(shop) == 61080
 
 
+@pytest.mark.watch_too
 def test_a_denied_namespace_loses_its_mappings_and_gets_the_reason(shop: World) -> None:
     shop.apply()
     before = number(shop)

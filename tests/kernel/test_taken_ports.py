@@ -37,6 +37,7 @@ def port(node: World) -> int | None:
     return int(entries[0]["nodePort"]) if entries else None
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("kind", ["kube-proxy", "docker", "everything"])
 def test_a_port_that_a_rule_of_others_takes_is_not_published_any_more(served: World, kind: str) -> None:
     number = port(served)
@@ -56,6 +57,7 @@ def test_a_port_that_a_rule_of_others_takes_is_not_published_any_more(served: Wo
     assert port(served) is None
 
 
+@pytest.mark.watch_too
 def test_a_port_is_published_again_when_the_rule_is_gone(served: World) -> None:
     number = port(served)
     rule = f"PREROUTING -p tcp -m tcp --dport {number} -j DNAT --to-destination 10.244.3.2:8080"
@@ -77,6 +79,7 @@ def test_a_rule_behind_the_jump_takes_nothing(served: World) -> None:
     assert served.apply().counts == (1, 0, 0)
 
 
+@pytest.mark.watch_too
 def test_a_rule_of_the_other_iptables_is_found(served: World) -> None:
     other = "nft" if served.iptables == "legacy" else "legacy"
     served.restore(f"*nat\n{KINDS['hand-written'].format(port=port(served))}\nCOMMIT\n", backend=other)
@@ -130,6 +133,7 @@ IN_IPTABLES = {
 }
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("rule", IN_IPTABLES.values(), ids=IN_IPTABLES)
 def test_a_native_rule_in_a_chain_of_iptables_is_found(served: World, rule: str) -> None:
     """iptables-nft cannot list the chain any more."""
@@ -186,6 +190,7 @@ def test_a_rule_that_takes_packets_of_the_node_alone_is_a_finding_and_the_port_s
     assert served.ask("client", NODE_IP, number or 0) == Answer("web", 8080, CLIENT["IPv4"])
 
 
+@pytest.mark.watch_too
 def test_a_native_chain_that_comes_later_takes_nothing(served: World) -> None:
     text = NATIVE["hand-written"].replace("-101", "-79") % port(served)
     assert served.run("nft", "-f", "-", text=text).returncode == 0
