@@ -4,7 +4,7 @@ A row is bound by namespace/name, podPort, protocol, family and node port. So a 
 gets what was reviewed for it, for the same clients. A row holds while a Service still asks for it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -39,7 +39,15 @@ class Resolved:
     refused: tuple[tuple[PortMapping, str], ...]
 
 
-def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired, *, exact: bool = False) -> Resolved:
+def resolve(
+    reviewed: Plan,
+    cluster: ClusterState,
+    node: Node,
+    settings: Desired,
+    *,
+    exact: bool = False,
+    mapped: Container[PodPort] = (),
+) -> Resolved:
     """Return each reviewed row as it can be applied now, or why it cannot.
 
     Args:
@@ -48,9 +56,12 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
         node: The Node object.
         settings: What the administrator decides.
         exact: A row with another UID or address than the reviewed one is stale, and so is a row that is skipped now.
+        mapped: Who has a mapping already. Other ports of Pods that are being deleted get none.
 
     """
-    bound = {m.owner: m.node_port for m in reviewed.mappings if m.via == "dnat"}
+    deleted = {pod.ref.key for pod in running(cluster.pods, node.name) if pod.terminating}
+    late = {m.owner for m in reviewed.mappings if m.pod.key in deleted and m.owner not in mapped}
+    bound = {m.owner: m.node_port for m in reviewed.mappings if m.via == "dnat" and m.owner not in late}
     # reviewers decide what a namespace gets, so no share counts here
     asked = render(cluster, node, replace(settings, namespace_share=100), Previous(numbers=(bound,)))
     found = {_row(m): m for m in asked.mappings}
@@ -64,6 +75,8 @@ def resolve(reviewed: Plan, cluster: ClusterState, node: Node, settings: Desired
         now = found.get(_row(row))
         if now is None:
             reason = why_not(row)
+            if reason == "range-full" and row.owner in late:
+                continue  # skipped as terminating
             if reason == "range-full":
                 refused.append((row, _whose(row, others)))
             elif exact or reason is None:

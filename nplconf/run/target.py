@@ -75,7 +75,10 @@ def target(
     wanted = Desired(options.port_range, used.overrides, bounds.policy, options.namespace_share, options.protocols)
     if bounds.plan is None:
         return _of_services(cluster, used, inputs, wanted, stay, reserved)
-    resolved = resolve(bounds.plan, cluster, used.node, replace(wanted, policy=None), exact=bounds.exact)
+    known = previous_of(inputs.live, inputs.observed, inputs.options).numbers
+    mapped = {owner for numbers in known for owner in numbers}
+    wanted = replace(wanted, policy=None)
+    resolved = resolve(bounds.plan, cluster, used.node, wanted, exact=bounds.exact, mapped=mapped)
     addresses = matched_addresses(used.node, resolved.plan.node_ips)
     return Target(resolved.plan, addresses, _unasked(resolved.plan, inputs, stay), resolved, bounds.exact)
 

@@ -196,3 +196,18 @@ def test_exactly_has_nothing_to_say_of_a_plan_that_fits() -> None:
 def test_a_snapshot_of_one_node_alone_still_resolves() -> None:
     state = ClusterState((node(),), (pod(uid="uid-new"),), (service(),))
     assert len(resolve(REVIEWED, state, node(), Desired(RANGE)).plan.mappings) == 1
+
+
+def test_a_pod_that_is_being_deleted_gets_no_mapping_that_it_did_not_have() -> None:
+    deleted = replace(pod(), terminating=True)
+    found = resolved(REVIEWED, deleted, service())
+    assert (found.plan.mappings, found.stale, found.refused, found.pending) == ((), (), (), ())
+    assert [(row.reason, row.pod_port) for row in found.plan.skipped] == [("terminating", 8080)]
+    kept = resolve(REVIEWED, cluster(node(), deleted, service()), node(), Desired(RANGE), mapped={mapping(61044).owner})
+    assert [m.node_port for m in kept.plan.mappings] == [61044]
+    assert kept.plan.skipped == ()
+
+
+def test_a_row_of_a_pod_that_is_being_deleted_is_stale_when_nothing_asks_for_it() -> None:
+    deleted = replace(pod(), terminating=True)
+    assert reasons(resolved(REVIEWED, deleted, service(enabled=False))) == ["not-selected"]

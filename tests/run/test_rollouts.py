@@ -10,6 +10,7 @@ from worlds import NODE, pod, service
 from nplconf.model import Condition
 from nplconf.output import data, html, markdown, metrics, table
 from nplconf.run.decide import decide
+from nplconf.run.decision import Bounds
 from nplconf.run.reconcile import observe
 from nplconf.run.verify import verify
 from nplconf.settings import Settings
@@ -82,6 +83,19 @@ def test_a_deleted_pod_gets_no_new_number() -> None:
     result = world.apply()
     assert [row.reason for row in result.decision.plan.skipped] == ["terminating"]
     assert (world.node.numbers(), world.cluster.annotation()) == ([], None)
+
+
+def test_a_reviewed_plan_gives_a_deleted_pod_no_new_number_and_takes_none_away() -> None:
+    live = World(pod(), service())
+    bounds = Bounds(live.apply().decision.plan)
+    number = live.node.numbers()
+    delete(live)
+    live.apply(bounds=bounds)
+    assert (live.cluster.annotation(), live.node.numbers()) == ("[]", number)
+    late = World(DELETED, service())
+    result = late.apply(bounds=bounds)
+    assert (late.node.numbers(), result.exit_code) == ([], 0)
+    assert [row.reason for row in result.decision.plan.skipped] == ["terminating"]
 
 
 def test_a_rule_of_a_draining_pod_is_repaired() -> None:
