@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from nplconf.files.strict_yaml import LOST, Document, Path, Problem, shown
+from nplconf.files.strict_yaml import LOST, Document, Judge, Path, Problem, shown
 from nplconf.spelling import suggestion
 
 Name = Literal["plan", "config", "policy"]
@@ -31,7 +31,7 @@ def problems(document: Document, name: Name) -> tuple[Problem, ...]:
     """
     found = dict.fromkeys(document.problems)
     if not document.complete:
-        return tuple(found)
+        return tuple(sorted(found))
     lost = {problem.path for problem in document.problems if problem.rule in LOST}
     errors = _validator(name).iter_errors(document.value)
     most = len(found) + _LIMIT
@@ -43,6 +43,32 @@ def problems(document: Document, name: Name) -> tuple[Problem, ...]:
             break
         found[problem] = None
     return tuple(sorted(found))
+
+
+def judge(name: Name) -> Judge:
+    """Return a function that returns the problems of the first rows of a list if there are many, else nothing.
+
+    There are many if half of the rows have one, or if there must be no list at this path.
+    """
+
+    def judged(document: Document, path: Path) -> tuple[Problem, ...]:
+        value: Any = document.value
+        for step in path:
+            value = value[step]
+        wrong: set[object] = set()
+        found: dict[Problem, None] = {}
+        for error in _validator(name).iter_errors(document.value):
+            place = error.absolute_path
+            # of an incomplete document, what is missing above the rows is no problem
+            if len(place) > len(path) or error.validator in ("type", "additionalProperties"):
+                wrong.add(place[len(path)] if len(place) > len(path) else None)
+                found |= dict.fromkeys(_problems(document, error))
+            if len(found) >= _LIMIT:
+                break
+        many = None in wrong or len(found) >= _LIMIT or len(wrong) * 2 >= len(value)
+        return tuple(sorted(found)[:_LIMIT]) if many else ()
+
+    return judged
 
 
 def unfit(document: Document, found: tuple[Problem, ...]) -> frozenset[str]:

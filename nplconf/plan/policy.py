@@ -130,7 +130,7 @@ def load(text: str, file: str, within: PortRange | None = None) -> tuple[Policy 
         within: The port range of the node, if it is known.
 
     """
-    document = read(text, source=file)
+    document = read(text, source=file, judge=schema.judge("policy"))
     problems = schema.problems(document, "policy")
     if schema.cut(problems):
         return None, problems

@@ -38,7 +38,7 @@ def validate(text: str, file: str) -> tuple[Problem, ...]:
 
 def load(text: str, file: str) -> tuple[Plan | None, tuple[Problem, ...]]:
     """Return the plan if it has no problem, else None, and its problems in the order of the file."""
-    document = read(text, source=file)
+    document = read(text, source=file, judge=schema.judge("plan"))
     problems = schema.problems(document, "plan")
     if not schema.cut(problems):
         spoilt = frozenset(found[1] for path in schema.unfit(document, problems) if (found := _PART.match(path)))

@@ -45,6 +45,7 @@ def scalars(size: int) -> Iterator[Figure]:
     group = f"validate, {size / 1e6:.0f} MB that are no plan"
     head = "apiVersion: nplconf.io/v1alpha1\nkind: NodePlan\nspec:\n  mappings:\n"
     texts = {"short values": "    - 1\n", "long values": f"    - {'a' * 30}\n", "rows": f"    - {{a: 1}}{' ' * 24}\n"}
+    texts |= {"nested lists": "    - [[a], [[b]]]          \n\n", "nested rows": "    - {a: {b: {c: {d: {}}}}}\n"}
     with tempfile.TemporaryDirectory(prefix="nplconf-bench-") as name:
         plan = Path(name, "plan.yaml")
         for what, line in texts.items():

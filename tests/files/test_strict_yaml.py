@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.files.strict_yaml import Document, Limits, load, show_path, shown
+from nplconf.files.strict_yaml import Document, Limits, Problem, load, show_path, shown
 
 
 def problems(text: str, limits: Limits | None = None) -> list[tuple[int, str, str]]:
@@ -241,6 +241,25 @@ def test_what_is_longer_than_any_document_is_refused_before_it_is_read_to_its_en
     assert not document.complete
     assert document.problems[-1].rule == "too-many-entries"
     assert time.process_time() - started < 3
+
+
+def test_the_first_rows_of_a_long_list_are_judged_before_the_rest_is_read() -> None:
+    judged: list[tuple[Any, int]] = []
+
+    def judge(document: Document, path: Any) -> list[Problem]:
+        judged.append((path, len(document.value["a"]["b"])))
+        return [document.problem(("a", "b", 1), "wrong", "no row at all")]
+
+    document = load("a:\n  b:\n" + "    - x: 1\n" * 20_000, source="f", judge=judge)
+    assert judged == [(("a", "b"), 500)]
+    assert not document.complete
+    told = [(problem.line, problem.path, problem.rule) for problem in document.problems]
+    assert told == [(4, "a.b[1]", "wrong"), (1, "", "too-many-problems")]
+
+
+def test_a_long_list_that_is_judged_well_is_read_to_its_end() -> None:
+    document = load("- x: 1\n" * 20_000, source="f", judge=lambda *_: ())
+    assert len(document.value) == 20_000
 
 
 def test_a_list_of_many_rows_and_a_row_of_many_services_are_read() -> None:

@@ -254,6 +254,36 @@ def test_a_plan_with_a_thousand_faults_says_where_it_stopped_to_look() -> None:
     assert problems[0].rule == "too-many-problems"
 
 
+@pytest.mark.parametrize(
+    ("row", "rules"), [("{a: {b: {c: {}}}}", {"unknown-key", "missing-key"}), ("{nodePort: 61044}", {"missing-key"})]
+)
+@pytest.mark.parametrize("blank", ["", "\n"])
+def test_a_long_list_of_wrong_rows_is_refused_early(row: str, rules: set[str], blank: str) -> None:
+    head = dump(plan()).partition("  mappings: []")[0] + "  mappings:\n"
+    first, *found = validate(head + f"    - {row}\n{blank}" * 20_000, "f")
+    assert (first.rule, len(found)) == ("too-many-problems", 1000)
+    assert {problem.rule for problem in found} == rules
+    assert found[0].line == head.count("\n") + 1
+    assert found[0].path.startswith("spec.mappings[0]")
+
+
+def test_a_long_list_where_no_list_belongs_is_refused_early() -> None:
+    text = dump(plan()).replace("metadata:\n  node: worker-1\n", "metadata:\n" + "  - {a: 1}\n" * 20_000)
+    assert [(problem.path, problem.rule) for problem in validate(text, "f")] == [
+        ("", "too-many-problems"),
+        ("metadata", "wrong-type"),
+    ]
+
+
+def test_a_long_plan_with_right_first_rows_is_read_to_its_end() -> None:
+    many = plan(*rows(13_000), port_range=PortRange(1, 65535))
+    assert validate(dump(many), "f") == ()
+    text = dump(many)
+    last = text.rindex("nodePort")
+    (problem,) = validate(f"{text[:last]}nodeport{text[last + 8 :]}", "f")[1:]
+    assert problem.rule == "unknown-key"
+
+
 def test_a_plan_whose_rows_all_lack_a_key_gets_one_summary() -> None:
     text = dump(plan(*rows(1100), port_range=PortRange(1, 65535)))
     problems = validate(re.sub(r" +podPort: .*\n", "", text), "f")
