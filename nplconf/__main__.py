@@ -24,14 +24,16 @@ def _version() -> int:
 
     try:
         print(f"nplconf {__version__}", flush=True)  # noqa: T201 the result of the command
-    except OSError:
+    except OSError as error:
         sys.stdout = None  # otherwise the interpreter flushes it again at exit
-        return 1
+        return _BROKEN_PIPE if isinstance(error, BrokenPipeError) else 1
     return 0
 
 
 _INTERRUPTED = 128 + 2
 """128 + SIGINT. Importing `signal` would take 5 ms."""
+_BROKEN_PIPE = 128 + 13
+"""128 + SIGPIPE."""
 
 
 if __name__ == "__main__":

@@ -23,8 +23,14 @@ def refuse_second(path: str) -> None:
 
     Raises:
         BusyError: A daemon runs there.
-        BadConfigError: The path is not a socket.
+        BadConfigError: The path is not a socket, or unusable.
+        PermissionDeniedError: The path is not accessible.
     """
+    with _named_errors(path):
+        _refuse_second(path)
+
+
+def _refuse_second(path: str) -> None:
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
@@ -92,7 +98,7 @@ def _listen(path: str) -> tuple[socket.socket, os.stat_result]:
     directory = os.path.dirname(path) or "."
     os.makedirs(directory, 0o755, exist_ok=True)
     with _alone_in(directory):
-        refuse_second(path)
+        _refuse_second(path)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         listener = socket.socket(socket.AF_UNIX)

@@ -63,7 +63,9 @@ def make_directory(directory: str) -> None:
     It is root's alone: who may open it can lock it, and so keep every run out.
     """
     try:
-        Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not Path(directory).is_dir():
+            Path(directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(directory).chmod(0o700)  # whatever the umask is
     except OSError as err:
         raise PermissionDeniedError(f"{directory}: the state directory cannot be made: {err.strerror}") from err
 

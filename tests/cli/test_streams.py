@@ -45,10 +45,11 @@ def test_a_result_that_cannot_be_written_is_reported_and_is_no_bug() -> None:
     assert (done.returncode, done.stderr) == (1, "nplconf: error: stdout: cannot be written: No space left on device\n")
 
 
-def test_a_reader_that_has_enough_ends_it_without_a_word() -> None:
+@pytest.mark.parametrize("words", [["schema", "plan"], ["--version"]])
+def test_a_reader_that_has_enough_ends_it_without_a_word(words: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    command = [sys.executable, "-m", "nplconf", "schema", "plan"]
+    command = [sys.executable, "-m", "nplconf", *words]
     done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writer)
     assert (done.returncode, done.stderr) == (141, "")

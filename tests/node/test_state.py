@@ -170,8 +170,13 @@ def test_the_file_is_for_root_alone(tmp_path: Path) -> None:
     assert (tmp_path / state.FILE).stat().st_mode & 0o777 == 0o600
 
 
-def test_the_directory_is_for_root_alone_as_who_may_open_it_can_lock_it(tmp_path: Path) -> None:
-    state.make_directory(str(tmp_path / "lib" / "state"))
+@pytest.mark.parametrize("umask", [0o022, 0, 0o777])
+def test_the_directory_is_for_root_alone_as_who_may_open_it_can_lock_it(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        state.make_directory(str(tmp_path / "lib" / "state"))
+    finally:
+        os.umask(before)
     assert (tmp_path / "lib" / "state").stat().st_mode & 0o777 == 0o700
 
 
