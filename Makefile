@@ -27,7 +27,7 @@ test-fast: ## the tests that need neither root nor a kernel of their own, in les
 	@.ci/setup fast
 	@.venv/bin/python -m pytest -n auto --dist loadgroup -q -m "not (kernel or api or systemd or cluster or browser or last)" $(ARGS)
 
-soak: ## 1,000 runs with tenants at random, judged after each (root); ARGS="--runs 100 --seed 7"
+soak: ## 1,000 runs with tenants at random, judged after each (root); ARGS="--runs 100 --watch"
 	@[ "$$(id -u)" = 0 ] || { echo "make soak: it makes network namespaces: run it as root" >&2; exit 77; }
 	@.ci/setup test
 	@PYTHONPATH=tests .venv/bin/python -m soak $(ARGS)

@@ -1,15 +1,19 @@
 """`nplconf watch` on a node of the tests, run by run: a line on stdin starts a run, a line on stdout has its result.
 
+The line on stdin has the seconds by which the wall clock is wrong.
+
 What starts a run in watch mode (an edited file, a notification of the kernel) is collected until that line comes. So a
 test that changes something, runs, and judges does the same with this process as with one `nplconf apply` after another.
 """
 
 import contextlib
+import functools
 import gc
 import json
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from nplconf import deadline
@@ -37,7 +41,9 @@ def main() -> None:
     Monitor(hub.drifted).start()
     causes: frozenset[Cause] = frozenset({"resync"})
     job: WatchJob | None = None
-    for _ in sys.stdin:
+    clock = time.time
+    for line in sys.stdin:
+        time.time = functools.partial(_shifted, clock, float(line))
         time.sleep(NOTIFIED_SECONDS)
         try:
             job = job or WatchJob(Inputs(arguments, settings), hub)
@@ -50,7 +56,12 @@ def main() -> None:
         sys.stdout.write(f"{json.dumps(said)}\n")
         sys.stdout.flush()
         # iptables-legacy notifies nobody
+        gc.collect(1)
         causes = frozenset({"resync"} if settings.backend in ("legacy", "iptables-legacy") else {"files"})
+
+
+def _shifted(clock: Callable[[], float], seconds: float) -> float:
+    return clock() + seconds
 
 
 def _waiting(hub: Hub) -> frozenset[Cause]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from netns import Applied, World
 
@@ -37,40 +38,43 @@ def eventually(what: Callable[[], bool], seconds: float = 15.0) -> float:
 
 @dataclass(slots=True)
 class Watched(World):
-    """A node on which each `apply` is one run of watch mode, in one process as long as the options are the same."""
+    """A node on which each `apply` is one run of watch mode, in one process as long as the options are the same.
 
-    drivers: dict[tuple[str, ...], "subprocess.Popen[str]"] = field(default_factory=dict)
+    clock: Seconds by which the wall clock of that process is wrong.
+    """
+
+    driver: "subprocess.Popen[str] | None" = None
+    clock: float = 0.0
+    _argv: list[str] = field(default_factory=list)
 
     def apply(self, *arguments: str) -> Applied:
         """Carry out one run of watch mode."""
-        start = time.monotonic()
-        argv = self._inside(sys.executable, str(DRIVER), *arguments, *self._options())
-        log = self.directory / "watch.log"
-        if tuple(argv) not in self.drivers:
-            self.stop()
-            with log.open("w") as stderr:
-                self.drivers[tuple(argv)] = subprocess.Popen(
-                    argv,
-                    env=self._environment(),
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=stderr,
-                    text=True,
-                )
-        process = self.drivers[tuple(argv)]
-        assert process.stdin
-        assert process.stdout
-        before = log.stat().st_size
-        print(file=process.stdin, flush=True)
-        line = process.stdout.readline()
-        said = log.read_text()[before:]
+        start, log = time.monotonic(), self.directory / "watch.log"
+        before = log.stat().st_size if self.driver and log.exists() else 0
+        stdout = self.begin(*arguments).stdout
+        assert stdout
+        line, said = stdout.readline(), log.read_text()[before:]
         assert line, said
         assert "Traceback" not in said, said
         return Applied(stderr=said, seconds=time.monotonic() - start, **json.loads(line))
 
+    def begin(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Begin a run; the process that carries it out."""
+        argv = self._inside(sys.executable, str(DRIVER), *arguments, *self._options())
+        if self.driver is None or argv != self._argv:
+            self.stop()
+            pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            with (self.directory / "watch.log").open("w") as log:
+                self.driver = subprocess.Popen(argv, env=self._environment(), stderr=log, **pipes)
+            self._argv = argv
+        assert self.driver.stdin
+        self.driver.stdin.write(f"{self.clock}\n")
+        self.driver.stdin.flush()
+        return self.driver
+
     def stop(self) -> None:
-        """End watch mode."""
-        for process in self.drivers.values():
-            process.kill()
-            process.communicate()
-        self.drivers.clear()
+        """Kill watch mode, in the middle of a run where one goes on."""
+        if self.driver:
+            self.driver.kill()
+            self.driver.communicate()
+        self.driver = None

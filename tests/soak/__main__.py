@@ -10,10 +10,12 @@ import random
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import interrupted
 import netns
@@ -21,6 +23,7 @@ import worlds
 from holdspace import bindable
 from soak import check
 from soak.tenants import Cluster, Raw
+from watching import Watched
 
 from nplconf.model import PortRange
 
@@ -28,7 +31,9 @@ PORTS = PortRange(61000, 61039)
 """Few, so that the range runs full."""
 OPTIONS = ("--cool-down", "86400", "--max-delete", "100", "--allow-empty", "-q")
 """No port finishes cooling down during a soak, and no limit blocks real changes."""
-FAULTS = ("none", "none", "none", "flush", "kill", "lose state", "restart hold daemon")
+FAULTS = ("none", "none", "none", "flush", "kill", "lose state", "restart hold daemon", "outage", "clock")
+"""outage: the cluster cannot be read in one run; clock: the wall clock jumps by up to a day, in watch mode."""
+UNREADABLE = 65
 WARM_RUNS = 50
 """After so many runs nothing may grow any more."""
 
@@ -40,26 +45,53 @@ class Site(netns.World):
         return (*super()._options(), "--port-range", str(PORTS), *OPTIONS)
 
 
+class WatchedSite(Watched):
+    """The same with watch mode, one process for the whole soak."""
+
+    def _options(self) -> tuple[str, ...]:
+        return (*super()._options(), "--port-range", str(PORTS), *OPTIONS)
+
+
+class WatchRunner(NamedTuple):
+    """Carries runs out by watch mode. A strike kills the process, and the next run starts another one."""
+
+    node: WatchedSite
+
+    def run(self, _command: str, *, strike: tuple[int, float] | None = None) -> interrupted.Ended:
+        """One run, as `interrupted.Runner.run`."""
+        if strike:
+            self.node.begin()
+            time.sleep(strike[1])
+            self.node.stop()
+            return interrupted.Ended(-strike[0], "", "", strike[1])
+        applied = self.node.apply()
+        return interrupted.Ended(applied.code, "", applied.stderr, applied.seconds)
+
+
 @dataclass(slots=True)
 class Sizes:
-    """What may not grow: the hold daemon's memory (KiB) and descriptors, lines of rules, bytes of the state file."""
+    """What may not grow: memory (KiB) and descriptors of both daemons, lines of rules, bytes of the state file."""
 
     memory: int
     descriptors: int
     lines: int
     state: int
+    watch_memory: int = 0
+    watch_descriptors: int = 0
 
 
 @dataclass
 class Soak:
     """One story. last: the namespace that had a number last, as far as a node can know it."""
 
-    node: Site
-    runner: interrupted.Runner
+    node: Site | WatchedSite
+    runner: interrupted.Runner | WatchRunner
     cluster: Cluster
     dice: random.Random
     last: dict[int, str] = field(default_factory=dict)
     reused: int = 0
+    killing: bool = True
+    """Whether a run may be killed."""
 
     def turn(self) -> str:
         """Some deeds, perhaps a fault, then runs until one is not cut off. Return what happened."""
@@ -67,7 +99,7 @@ class Soak:
         fault = self.dice.choice(FAULTS)
         self._before(fault)
         self._write()
-        if fault == "kill":
+        if fault == "kill" and self.killing:
             self.runner.run("apply", strike=(signal.SIGKILL, self.dice.random() * 0.15))
             self._take()
             self._write()
@@ -91,6 +123,11 @@ class Soak:
             (self.node.directory / "state" / "state.json").unlink(missing_ok=True)
             # of a number without a rule nobody remembers the owner
             self.last = {rule.port: self.last[rule.port] for rule in self.live() if rule.port in self.last}
+        elif fault == "outage":
+            self.node.cluster.write_text("{")
+            assert self.runner.run("apply").code == UNREADABLE
+        elif fault == "clock" and isinstance(self.node, WatchedSite):
+            self.node.clock = self.dice.uniform(-86_400, 86_400)
         elif fault == "restart hold daemon":
             assert self.node.daemon is not None
             self.node.daemon.terminate()
@@ -116,51 +153,76 @@ class Soak:
     def sizes(self) -> Sizes:
         """What may not grow."""
         assert self.node.daemon is not None
-        process = Path(f"/proc/{self.node.daemon.pid}")
-        memory = next(line for line in (process / "status").read_text().splitlines() if line.startswith("VmRSS"))
         state = (self.node.directory / "state" / "state.json").stat().st_size
         lines = len(self.node.run("nft", "list", "ruleset").stdout.splitlines())
-        return Sizes(int(memory.split()[1]), sum(1 for _ in (process / "fd").iterdir()), lines, state)
+        watch = self.node.driver if isinstance(self.node, WatchedSite) else None
+        return Sizes(*_sizes(self.node.daemon.pid), lines, state, *(_sizes(watch.pid) if watch else ()))
 
 
-def _write(node: Site, objects: list[Raw]) -> None:
+def _sizes(pid: int) -> tuple[int, int]:
+    """The memory (KiB) and the open descriptors of a process."""
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    memory = next(line for line in status if line.startswith("VmRSS"))
+    return int(memory.split()[1]), sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def _write(node: netns.World, objects: list[Raw]) -> None:
     worlds.write_objects(node.cluster, worlds.raw_list(*objects))
 
 
 @contextmanager
-def story(backend: str, seed: int) -> Iterator[Soak]:
-    """A node, the users of its namespaces, and the runner."""
+def story(backend: str, seed: int, *, watch: bool) -> Iterator[Soak]:
+    """A node, the users of its namespaces, and what carries out its runs."""
     dice = random.Random(seed)
-    with tempfile.TemporaryDirectory(prefix="nplconf-soak-") as name, netns.world(Path(name), backend, Site) as node:
-        node.start_hold()
-        cluster = Cluster(dice)
-        _write(node, cluster.objects())
-        with interrupted.runner(node) as runner:
-            yield Soak(node, runner, cluster, dice)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nplconf-soak-")))
+        if watch:
+            watched = stack.enter_context(netns.world(directory, backend, WatchedSite))
+            stack.callback(watched.stop)
+            yield _begun(watched, WatchRunner(watched), dice)
+        else:
+            node = stack.enter_context(netns.world(directory, backend, Site))
+            yield _begun(node, stack.enter_context(interrupted.runner(node)), dice)
 
 
-def soak(backend: str, seed: int, runs: int) -> list[str]:
+def _begun(node: Site | WatchedSite, runner: interrupted.Runner | WatchRunner, dice: random.Random) -> Soak:
+    node.start_hold()
+    cluster = Cluster(dice)
+    _write(node, cluster.objects())
+    return Soak(node, runner, cluster, dice)
+
+
+GROWTH = (
+    ("the hold daemon's memory (KiB)", "memory", 4096),
+    ("its descriptors", "descriptors", 4),
+    ("lines of the kernel's rules", "lines", 400),
+    ("bytes of the state file", "state", 64 << 10),
+    ("the memory of watch mode (KiB)", "watch_memory", 4096),
+    ("its descriptors", "watch_descriptors", 4),
+)
+"""What may not grow, and by how much it varies."""
+
+
+def soak(backend: str, seed: int, runs: int, *, watch: bool) -> list[str]:
     """Play one story; what was wrong."""
-    with story(backend, seed) as played:
-        warm, largest = None, None
+    warm_runs = min(WARM_RUNS, runs // 2)
+    with story(backend, seed, watch=watch) as played:
         for number in range(runs):
+            played.killing = not watch or number < warm_runs // 2  # what shall not grow is one process
             if fault := played.turn():
                 return [f"{backend}, seed {seed}, run {number}: {fault}"]
-            if number == min(WARM_RUNS, runs // 2):
+            if number == warm_runs:
                 warm = played.sizes()
-        largest = played.sizes()
-    assert warm is not None
+        after = played.sizes()
     grown = [
-        f"{what} grew from {before} to {after}"
-        for what, before, after, slack in (
-            ("the hold daemon's memory (KiB)", warm.memory, largest.memory, 4096),
-            ("its descriptors", warm.descriptors, largest.descriptors, 4),
-            ("lines of the kernel's rules", warm.lines, largest.lines, 400),
-            ("bytes of the state file", warm.state, largest.state, 64 << 10),
-        )
-        if after > before + slack
+        f"{what} grew from {getattr(warm, name)} to {getattr(after, name)}"
+        for what, name, slack in GROWTH
+        if getattr(after, name) > getattr(warm, name) + slack
     ]
     sys.stdout.write(f"{backend}: {runs} runs, seed {seed}, {played.reused} numbers used again: all well\n")
+    if watch:
+        sys.stdout.write(f"watch mode: {after.watch_memory} KiB (after {warm_runs} runs {warm.watch_memory}), ")
+        sys.stdout.write(f"{after.watch_descriptors} descriptors\n")
     return grown
 
 
@@ -169,12 +231,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("--runs", type=int, default=1000, help="runs in all, shared by the backends (default: 1000)")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="of the dice")
+    parser.add_argument("--watch", action="store_true", help="one process of watch mode carries the runs out")
     parser.add_argument("--backend", action="append", choices=("nft", "legacy", "nftables"), help="repeatable")
     arguments = parser.parse_args()
     backends = arguments.backend or ["nft", "legacy", "nftables"]
     wrong: list[str] = []
     for backend in backends:
-        wrong += soak(backend, arguments.seed, max(1, arguments.runs // len(backends)))
+        wrong += soak(backend, arguments.seed, max(1, arguments.runs // len(backends)), watch=arguments.watch)
     sys.stdout.writelines(f"{fault}\n" for fault in wrong)
     return bool(wrong)
 
