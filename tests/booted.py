@@ -75,10 +75,10 @@ class Booted:
     def numbers(self) -> dict[int, int]:
         """Return the Pod's annotation as podPort -> nodePort."""
         try:
-            told = worlds.annotations(self.machine.path(CLUSTER))
+            published = worlds.annotations(self.machine.path(CLUSTER))
         except (ValueError, OSError):
             return {}
-        return {e.pod_port: e.node_port for e in annotation.parse(told.get("web"))}
+        return {e.pod_port: e.node_port for e in annotation.parse(published.get("web"))}
 
     # --- nplconf
 

@@ -14,11 +14,11 @@ from nplconf.settings import DEFAULT_RANGE
 @contextlib.contextmanager
 def standing_in(path: Path, port_range: PortRange = DEFAULT_RANGE) -> Iterator[None]:
     """Answer every question at this path."""
-    said = protocol.answer(port_range, len(PROTOCOLS) * len(port_range), (), PROTOCOLS)
+    output = protocol.answer(port_range, len(PROTOCOLS) * len(port_range), (), PROTOCOLS)
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        thread = threading.Thread(target=_answer, args=(listener, said))
+        thread = threading.Thread(target=_answer, args=(listener, output))
         thread.start()
         try:
             yield
@@ -27,10 +27,10 @@ def standing_in(path: Path, port_range: PortRange = DEFAULT_RANGE) -> Iterator[N
             thread.join()
 
 
-def _answer(listener: socket.socket, said: bytes) -> None:
+def _answer(listener: socket.socket, output: bytes) -> None:
     with contextlib.suppress(OSError):  # the listener is shut down
         while True:
             client, _ = listener.accept()
             with client:
                 client.recv(protocol.MAX_QUESTION)
-                client.sendall(said)
+                client.sendall(output)

@@ -80,8 +80,8 @@ class Runner:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(child, strike[0])
         code = int(self.process.stdout.readline())
-        out, said = (Path(f"{log}.{stream}").read_text() for stream in (1, 2))
-        return Ended(code, out, said, time.monotonic() - began)
+        out, output = (Path(f"{log}.{stream}").read_text() for stream in (1, 2))
+        return Ended(code, out, output, time.monotonic() - began)
 
 
 @contextlib.contextmanager

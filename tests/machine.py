@@ -192,8 +192,8 @@ class Machine:
             text=True,
         )
         assert self._disk.stdout
-        told = self._disk.stdout.readline()
-        assert told == "made\n", f"no disk for the machine: {told}"
+        reported = self._disk.stdout.readline()
+        assert reported == "made\n", f"no disk for the machine: {reported}"
 
     def _remove_cgroups(self) -> None:
         self._on_disk("sh", "-c", f"find {self._cgroup} -depth -type d -exec rmdir {{}} +")

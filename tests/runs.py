@@ -58,8 +58,8 @@ class Runs:
 
     def apply(self, state: ClusterState) -> Result:
         """One run with this snapshot; the Pods keep the annotations they were given."""
-        told = {pod.ref: pod.annotation for pod in self.cluster.state.pods}
-        pods = tuple(replace(pod, annotation=told.get(pod.ref, pod.annotation)) for pod in state.pods)
+        reported = {pod.ref: pod.annotation for pod in self.cluster.state.pods}
+        pods = tuple(replace(pod, annotation=reported.get(pod.ref, pod.annotation)) for pod in state.pods)
         self.cluster.state = replace(state, pods=pods)
         start = time.monotonic()
         with inside(self.world.node):

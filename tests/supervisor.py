@@ -96,7 +96,7 @@ class Supervisor:
     def hears(self, text: str) -> None:
         """Wait until the daemon tells so."""
         until = time.monotonic() + 20
-        while not any(text in said for said in self.notifications):
+        while not any(text in output for output in self.notifications):
             assert self.process is not None
             assert self.process.poll() is None, self.log()
             assert time.monotonic() < until, self.notifications

@@ -82,7 +82,7 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "output"),
     [
         ("a: 1", "line 1: a: unknown key; known are node, "),
         ("node: a\nstate-dir: b", "line 2: state-dir: unknown key; did you mean stateDir?"),
@@ -133,13 +133,13 @@ def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tm
         (f"clusterState: [{'a,' * 10_000}]", "line 1: more than 10000 values"),
     ],
 )
-def test_what_is_wrong_is_reported_with_file_line_and_key(text: str, said: str) -> None:
-    assert refused(text).startswith(said)
+def test_what_is_wrong_is_reported_with_file_line_and_key(text: str, output: str) -> None:
+    assert refused(text).startswith(output)
 
 
 def test_everything_that_is_wrong_is_reported_on_one_line_in_the_order_of_the_file() -> None:
-    said = refused("noHold: 1\nnode: a\nnode: b\nbackend: x\n").split("; ")
-    assert [part.split(":")[0:2] for part in said] == [
+    output = refused("noHold: 1\nnode: a\nnode: b\nbackend: x\n").split("; ")
+    assert [part.split(":")[0:2] for part in output] == [
         ["line 1", " noHold"],
         ["line 3", " node"],
         ["line 4", " backend"],
@@ -147,9 +147,9 @@ def test_everything_that_is_wrong_is_reported_on_one_line_in_the_order_of_the_fi
 
 
 def test_of_many_faults_the_first_ten_are_reported_and_the_others_counted() -> None:
-    said = refused("clusterState: [a]\n" + "".join(f"maxDelete{number}: 1\n" for number in range(25)))
-    assert said.count("unknown key") == 10
-    assert said.endswith("; 15 more")
+    output = refused("clusterState: [a]\n" + "".join(f"maxDelete{number}: 1\n" for number in range(25)))
+    assert output.count("unknown key") == 10
+    assert output.endswith("; 15 more")
     assert "more" not in refused("".join(f"maxDelete{number}: 1\n" for number in range(10)))
 
 

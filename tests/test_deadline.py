@@ -95,14 +95,14 @@ class Ends:
 def test_asked_to_end_in_the_midst_of_a_destructor_it_ends_at_the_next_step_without_a_word(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told: list[object] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda found: told.append(found.exc_type))
+    reported: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda found: reported.append(found.exc_type))
     with limited() as run, ended_by_sigterm(run):
         Ends()
         with pytest.raises(StoppedError):
             run.step()
-        assert told == []
+        assert reported == []
         Ends(ValueError)
-        assert told == [ValueError], "what is really wrong is told as ever"
+        assert reported == [ValueError], "what is really wrong is told as ever"
     Ends(StoppedError)
-    assert told == [ValueError, StoppedError], "outside of a run nobody asks it to end"
+    assert reported == [ValueError, StoppedError], "outside of a run nobody asks it to end"

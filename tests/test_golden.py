@@ -129,8 +129,8 @@ def _table(family: Family, live: Iterable[LiveRule]) -> NftTable:
 
 
 def _told(given: Given, decision: Decision) -> str:
-    told = annotations(given.cluster) | {patch.pod.name: patch.annotation for patch in decision.patches}
-    return yaml.safe_dump(told, width=1000)
+    reported = annotations(given.cluster) | {patch.pod.name: patch.annotation for patch in decision.patches}
+    return yaml.safe_dump(reported, width=1000)
 
 
 @pytest.mark.parametrize("name", WORLDS)

@@ -73,13 +73,13 @@ def test_a_service_gets_its_event_also_from_a_node_without_pods(node: Site) -> N
 
 
 def test_a_removed_annotation_is_announced_and_written_again(served: Site) -> None:
-    told = served.area.annotation()
+    published = served.area.annotation()
     served.area.annotate("web-0", None)
 
     for _ in range(2):
         assert served.apply().code == 0
 
-    assert served.area.annotation() == told
+    assert served.area.annotation() == published
     assert reasons(served) == ["NodePortMapped", "AnnotationForged"]
 
 

@@ -101,7 +101,7 @@ def test_without_a_good_plan_of_this_boot_a_fault_is_the_exit_code(
 def test_with_one_the_node_is_healed_and_the_run_is_degraded(
     served: Site, lose: Callable[[Site], None], code: int
 ) -> None:
-    before, told = served.ours(), served.area.annotation()
+    before, published = served.ours(), served.area.annotation()
     flush(served)
     lose(served)
 
@@ -112,7 +112,7 @@ def test_with_one_the_node_is_healed_and_the_run_is_degraded(
     assert "kept at the last good plan" in applied.stderr
     assert (code == 77) == ("right" in applied.stderr or "rejected our token" in applied.stderr)
     assert sorted(served.ours()) == sorted(before)
-    assert served.area.annotation() == told
+    assert served.area.annotation() == published
 
 
 @pytest.mark.parametrize(("lose", "code"), FAULTS[:1])
@@ -173,7 +173,7 @@ def rewrite(path: Path, text: str) -> None:
 
 
 def test_the_answer_of_another_cluster_changes_nothing_until_the_node_is_cleaned(served: Site, tmp_path: Path) -> None:
-    before, told = served.ours(), served.area.annotation()
+    before, published = served.ours(), served.area.annotation()
     path = tmp_path / "state" / "state.json"
     identity = served.area.plane.ok("GET", kube.KUBERNETES)["metadata"]["uid"]
     state = path.read_text().replace(identity, "another").replace(served.area.node_uid, "another-node")
@@ -186,7 +186,7 @@ def test_the_answer_of_another_cluster_changes_nothing_until_the_node_is_cleaned
     assert f"({identity}) than this node's (another)" in applied.stderr
     assert served.ours() == before
     assert served.nplconf("cleanup").returncode == 5
-    assert (served.ours(), served.area.annotation()) == ([], told)
+    assert (served.ours(), served.area.annotation()) == ([], published)
     assert served.apply().code == 0
     assert served.area.annotation() == "[]"
 

@@ -350,13 +350,13 @@ def test_a_number_that_a_program_has_is_passed_over(node: Site) -> None:
 def test_a_rule_that_was_lost_is_made_again_with_its_number(node: Site) -> None:
     BASE(node.area)
     node.apply()
-    before, told = node.ours(), node.area.annotation("a")
+    before, annotations_before = node.ours(), node.area.annotation("a")
     rule = next(line for line in before if "-j DNAT" in line)
     node.restore(f"*nat\n{rule.replace('-A', '-D', 1)}\nCOMMIT\n")
     assert node.ours() != before
 
     assert node.apply().code == 0
-    assert (node.ours(), node.area.annotation("a")) == (before, told)
+    assert (node.ours(), node.area.annotation("a")) == (before, annotations_before)
 
 
 def test_a_changed_port_range_moves_every_number(node: Site) -> None:

@@ -108,10 +108,10 @@ def test_a_number_knows_every_service_it_serves(node: Site, target: int | str) -
     assert node.apply().code == 0
     assert services(node) == ["also", "web"]
 
-    told = node.area.annotation("a")
+    published = node.area.annotation("a")
     node.area.delete("web", "services")
     assert node.apply().code == 0
-    assert (services(node), node.area.annotation("a")) == (["also"], told)
+    assert (services(node), node.area.annotation("a")) == (["also"], published)
 
 
 def test_a_number_whose_state_was_lost_learns_its_services_again(node: Site) -> None:
@@ -128,7 +128,7 @@ def test_whom_a_number_leads_to_is_explained(node: Site) -> None:
     assert node.apply().code == 0
     number = numbers(node)[80]
 
-    said = node.nplconf("explain", f"tcp/{number}").stdout
+    output = node.nplconf("explain", f"tcp/{number}").stdout
 
-    assert f"{node.area.namespace}/web" in said
-    assert f"{node.area.namespace}/a" in said
+    assert f"{node.area.namespace}/web" in output
+    assert f"{node.area.namespace}/a" in output

@@ -161,7 +161,7 @@ def test_a_server_that_hangs_or_drips_is_given_up_within_the_deadline(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "output"),
     [
         (faultproxy.truncated(100, honest=True), "broken or cut off"),
         (faultproxy.truncated(0, honest=True), "broken or cut off"),
@@ -186,11 +186,11 @@ def test_a_server_that_hangs_or_drips_is_given_up_within_the_deadline(
 )
 @pytest.mark.parametrize("path", [PODS, SERVICES])
 def test_what_is_no_whole_list_is_an_error(
-    cluster: ApiCluster, area: Area, proxy: Proxy, path: str, fault: faultproxy.Fault, said: str
+    cluster: ApiCluster, area: Area, proxy: Proxy, path: str, fault: faultproxy.Fault, output: str
 ) -> None:
     proxy.fail(fault, path, times=10)
 
-    assert said in why(cluster, area)
+    assert output in why(cluster, area)
 
 
 @pytest.mark.parametrize(

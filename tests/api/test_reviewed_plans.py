@@ -184,7 +184,7 @@ def test_a_plan_that_cannot_be_read_leaves_the_last_one_in_force_and_heals_it(no
     node.area.create_service(worlds.raw_service())
     repository.render()
     assert repository.apply().code == 0
-    before, told = node.ours(), node.area.annotation("web-0")
+    before, published = node.ours(), node.area.annotation("web-0")
     node.run("iptables-nft", "-t", "nat", "-F")
 
     _spoil(repository.plan, broken)
@@ -192,7 +192,7 @@ def test_a_plan_that_cannot_be_read_leaves_the_last_one_in_force_and_heals_it(no
 
     assert applied.code == 65
     assert repository.plan.name in applied.stderr
-    assert (node.ours(), node.area.annotation("web-0")) == (before, told)
+    assert (node.ours(), node.area.annotation("web-0")) == (before, published)
 
 
 def _spoil(plan: Path, text: str | None) -> None:

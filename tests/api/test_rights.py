@@ -382,10 +382,10 @@ def test_a_kubelets_credentials_are_enough_for_the_job(
     cluster = opened(area.plane.kubeconfig("kubelet", user))
 
     found = cluster.snapshot(area.node)
-    told = Patch(PodRef(area.namespace, "web-0", raw["metadata"]["uid"]), ONE)
+    published = Patch(PodRef(area.namespace, "web-0", raw["metadata"]["uid"]), ONE)
 
-    assert [pod.ref for pod in found.pods] == [told.pod]
-    assert cluster.patch([told]) == ()
+    assert [pod.ref for pod in found.pods] == [published.pod]
+    assert cluster.patch([published]) == ()
     assert area.annotation() == ONE
 
 

@@ -88,15 +88,15 @@ def test_a_pod_that_a_policy_protects_is_not_kept_mapped_unpublished(node: Site)
 
 def test_a_refused_addition_leaves_what_was_published_before(three: Site) -> None:
     three.apply()
-    told = three.area.annotation("web-1")
-    assert told
-    three.area.annotate("web-1", "x" * (256 * 1024 - len(told) - 60), "big")
+    published = three.area.annotation("web-1")
+    assert published
+    three.area.annotate("web-1", "x" * (256 * 1024 - len(published) - 60), "big")
     three.area.service("more", ((81, 9090, "TCP"),))
 
     applied = three.apply()
 
     assert applied.code == 5
-    assert three.area.annotation("web-1") == told
+    assert three.area.annotation("web-1") == published
     assert dnats(three) == 5
 
 

@@ -41,7 +41,7 @@ def test_sigterm_while_a_patch_is_not_answered_ends_it_within_a_second(node: Sit
         eventually(lambda: len(node.proxy.seen("PATCH")) > 1)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
-    assert process.returncode == 0, said
+        _, output = process.communicate(timeout=20)
+    assert process.returncode == 0, output
     assert time.monotonic() - began < 1.0
     assert dnats(node) == 5

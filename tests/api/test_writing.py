@@ -172,7 +172,7 @@ def test_a_patch_that_fails_on_the_way_is_sent_again(
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "output"),
     [
         (faultproxy.answers(200, "<html>", "text/html"), "may or may not"),
         (faultproxy.status(200, "Success"), "may or may not"),
@@ -188,14 +188,14 @@ def test_a_patch_that_fails_on_the_way_is_sent_again(
     ],
 )
 def test_an_answer_that_proves_nothing_is_a_failure(
-    cluster: ApiCluster, area: Area, proxy: Proxy, fault: faultproxy.Fault, said: str
+    cluster: ApiCluster, area: Area, proxy: Proxy, fault: faultproxy.Fault, output: str
 ) -> None:
     area.pod()
     proxy.fail(fault, path(area), times=9)
 
     (failure,) = cluster.patch([of(area)])
 
-    assert said in failure.message
+    assert output in failure.message
 
 
 def test_of_many_pods_each_is_patched_and_the_failed_ones_are_named(

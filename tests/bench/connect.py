@@ -115,8 +115,8 @@ def _applied(one: Node, count: int) -> int:
     """Write so many mappings, the last of which leads to the Pod."""
     one.fill(count)
     one.apply()
-    told = [pod["metadata"].get("annotations", {}) for pod in one.pods()]
-    (last,) = (i for i, annotations in enumerate(told) if f'"nodePort":{one.last},' in str(annotations))
+    reported = [pod["metadata"].get("annotations", {}) for pod in one.pods()]
+    (last,) = (i for i, annotations in enumerate(reported) if f'"nodePort":{one.last},' in str(annotations))
     one.move(last, POD)
     one.apply()
     return one.last

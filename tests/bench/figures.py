@@ -46,12 +46,12 @@ def data(figures: Iterable[Figure]) -> dict[str, object]:
 
 def machine() -> dict[str, object]:
     """What the figures depend on."""
-    said = subprocess.run(["iptables", "--version"], capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(["iptables", "--version"], capture_output=True, text=True, check=True).stdout
     return {
         "kernel": platform.release(),
         "processors": os.cpu_count(),
         "python": platform.python_version(),
-        "iptables": said.split()[1],
+        "iptables": output.split()[1],
         "load": round(os.getloadavg()[0], 2),
     }
 

@@ -70,16 +70,16 @@ def test_the_file_is_replaced_and_the_command_runs_only_when_the_list_changes(
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [("false", "exit code 1"), ("/nowhere/reload", "not installed"), ('sh -c "echo no >&2; exit 3"', "no")],
 )
 def test_a_command_that_fails_is_named_and_the_file_is_written(
-    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, said: str
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, message: str
 ) -> None:
     out = tmp_path / "backends.cfg"
     assert run("--format", "haproxy", "--out", str(out), "--on-change", command) == 5
     assert out.exists()
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_template_writes_the_list(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,8 +163,8 @@ def test_a_cluster_that_cannot_be_read_leaves_the_last_list(dump: Path, tmp_path
         write(dump, pod("web-0", 61009))
         eventually(lambda: "61009" in out.read_text())
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=5)
-    assert "the last list stays as it is" in said
+        _, message = process.communicate(timeout=5)
+    assert "the last list stays as it is" in message
 
 
 def test_a_command_that_fails_runs_again_until_it_succeeds(dump: Path, tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ def test_help_lists_the_commands_by_purpose(words: list[str], capsys: pytest.Cap
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command_is_its_help_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["help", command]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     with pytest.raises(SystemExit):
         main([command, "--help"])
-    assert capsys.readouterr().out == said
+    assert capsys.readouterr().out == output
 
 
 @pytest.mark.parametrize(

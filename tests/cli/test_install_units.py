@@ -54,8 +54,8 @@ def ours(machine: Machine) -> list[str]:
 
 @pytest.mark.systemd
 def test_without_now_nothing_is_started(machine: Machine) -> None:
-    said = machine.run(PROGRAM, "install-units")
-    assert "/etc/systemd/system/nplconf.service" in said.stdout
+    output = machine.run(PROGRAM, "install-units")
+    assert "/etc/systemd/system/nplconf.service" in output.stdout
     assert f"ExecStart={PROGRAM} apply" in machine.path("/etc/systemd/system/nplconf.service").read_text()
     assert machine.state("nplconf-hold.service")["ActiveState"] == "inactive"
     assert machine.run("systemctl", "is-enabled", "nplconf.timer", check=False).stdout.strip() == "disabled"
@@ -72,8 +72,10 @@ def test_with_now_the_node_converges_and_uninstalling_leaves_nothing(machine: Ma
     machine.wait_until(lambda: published(machine), "the example published")
     assert len([line for line in rules(machine) if "-j DNAT" in line]) == 2
     held_by = machine.state("nplconf-hold.service")["MainPID"]
-    said = machine.run(PROGRAM, "install-units", "--now").stdout
-    assert said == "Units are up to date; nplconf.timer is enabled and running (a run starts 10s after the last one)\n"
+    output = machine.run(PROGRAM, "install-units", "--now").stdout
+    assert (
+        output == "Units are up to date; nplconf.timer is enabled and running (a run starts 10s after the last one)\n"
+    )
     assert machine.state("nplconf-hold.service")["ActiveState"] == "active"
     assert held_by != "0"
 
@@ -108,8 +110,8 @@ def test_what_could_not_be_cleaned_is_reported_and_the_rest_is_gone(machine: Mac
     machine.run(PROGRAM, "install-units", "--now")
     machine.wait_until(lambda: published(machine), "the example published")
     machine.write("/tmp/shared/cluster.yaml", "{")
-    said = machine.run(PROGRAM, "uninstall-units", check=False)
-    assert said.returncode == 5, said.stderr
-    assert "annotation" in said.stderr
+    output = machine.run(PROGRAM, "uninstall-units", check=False)
+    assert output.returncode == 5, output.stderr
+    assert "annotation" in output.stderr
     assert rules(machine) == []
     assert ours(machine) == before

@@ -59,7 +59,7 @@ def test_every_command_accepts_the_options_of_all_others(command: str, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "output"),
     [
         (["aply"], 'unknown command "aply"; did you mean apply?'),
         (["uninstall"], 'unknown command "uninstall"; did you mean uninstall-units?'),
@@ -73,7 +73,7 @@ def test_every_command_accepts_the_options_of_all_others(command: str, monkeypat
     ],
 )
 def test_a_misspelled_command_or_option_is_named_with_the_closest_one(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    words: list[str], output: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 64
-    assert said in capsys.readouterr().err
+    assert output in capsys.readouterr().err

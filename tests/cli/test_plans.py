@@ -107,6 +107,6 @@ def test_thousands_of_problems_of_a_plan_are_cut(tmp_path: Path, capsys: pytest.
     plan = worlds.plan(*(worlds.mapping() for _ in range(2_000)))
     with pytest.raises(BadDataError, match="1999 problems"):
         plans.read(str(written(tmp_path, document.dump(plan))))
-    said = capsys.readouterr().err.splitlines()
-    assert len(said) == 101
-    assert said[-1].endswith("and 1,899 more")
+    output = capsys.readouterr().err.splitlines()
+    assert len(output) == 101
+    assert output[-1].endswith("and 1,899 more")

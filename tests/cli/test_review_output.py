@@ -32,9 +32,9 @@ def test_a_plan_becomes_a_page_without_node_or_cluster(tmp_path: Path) -> None:
 def test_two_plans_become_markdown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a, b = written(tmp_path / "a.yaml", 61044), written(tmp_path / "b.yaml", 61045)
     assert main(["diff", a, b, "-o", "markdown", "--detailed-exitcode"]) == 2
-    said = capsys.readouterr().out
-    assert said.startswith("# nplconf: <code>worker-1</code>\n\n**0 to delete, 1 to change, 0 to add**")
-    assert "| <code>61044</code> → <code>tcp/61045</code> | <code>shop/web-0:8080</code> |" in said
+    output = capsys.readouterr().out
+    assert output.startswith("# nplconf: <code>worker-1</code>\n\n**0 to delete, 1 to change, 0 to add**")
+    assert "| <code>61044</code> → <code>tcp/61045</code> | <code>shop/web-0:8080</code> |" in output
 
 
 def test_between_two_plans_only_new_skipped_rows_are_reported(
@@ -87,8 +87,8 @@ def test_the_plan_of_another_node_is_not_held_against_this_one(
 def test_a_node_that_can_have_no_plan_has_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dump = worlds.write_objects(tmp_path / "dump.json", worlds.raw_list(worlds.raw_node("Worker_1")))
     assert main(["render", "--cluster-state", str(dump), "--node", "Worker_1"]) == 65
-    said = capsys.readouterr()
-    assert (said.out, "no DNS name" in said.err) == ("", True)
+    output = capsys.readouterr()
+    assert (output.out, "no DNS name" in output.err) == ("", True)
 
 
 @pytest.mark.parametrize("words", [("-v",), ()])

@@ -20,8 +20,8 @@ def test_a_host_name_becomes_the_name_that_the_kubelet_registers(hostname: str, 
 
 def test_the_message_names_the_origin_the_closest_nodes_and_the_key() -> None:
     known = ["worker-1.example.com", "worker-2.example.com", "gpu"]
-    told = missing("worker-1", known, "the host name", "/etc/nplconf/config.yaml")
-    assert told == (
+    reported = missing("worker-1", known, "the host name", "/etc/nplconf/config.yaml")
+    assert reported == (
         'No Node named "worker-1" in the cluster (name taken from the host name).'
         " Closest names: worker-1.example.com, worker-2.example.com."
         " Set `node:` in /etc/nplconf/config.yaml or pass --node."

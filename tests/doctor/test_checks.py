@@ -224,11 +224,11 @@ def test_a_healthy_node_needs_no_fix() -> None:
         assert verdict.message
 
 
-@pytest.mark.parametrize(("check", "status", "broken", "said"), BROKEN)
-def test_what_is_broken_is_named_and_nothing_else(check: str, status: str, broken: dict[str, Any], said: str) -> None:
+@pytest.mark.parametrize(("check", "status", "broken", "output"), BROKEN)
+def test_what_is_broken_is_named_and_nothing_else(check: str, status: str, broken: dict[str, Any], output: str) -> None:
     found = judge(examined(**broken))
     assert {name: v.status for name, v in found.items() if v.status != "ok" and v.checked} == {check: status}
-    assert said in found[check].message
+    assert output in found[check].message
     assert found[check].fix
 
 
@@ -443,15 +443,15 @@ def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
     blind = judge(examined(route_localnet=("all",), forwarding=Unknown("without CAP_NET_ADMIN")))
     assert (blind["route-localnet"].status, blind["forward-policy"].checked) == ("warn", False)
     lacking = {"iptables": Iptables(("nft",), "auto", None, {"IPv4": "Permission denied"})}
-    told = judge(examined(**lacking, capabilities=frozenset({"CAP_NET_RAW", "CAP_NET_ADMIN"})))
-    assert told["backend"].message == "not checked: iptables does not answer without CAP_NET_ADMIN, CAP_NET_RAW"
+    reported = judge(examined(**lacking, capabilities=frozenset({"CAP_NET_RAW", "CAP_NET_ADMIN"})))
+    assert reported["backend"].message == "not checked: iptables does not answer without CAP_NET_ADMIN, CAP_NET_RAW"
     assert judge(examined(store=Unknown("no systemd")))["hold-store"].status == "warn"
     assert judge(examined(holds=NO_DAEMON))["hold-store"].message.endswith("(see hold)")
     assert judge(examined(no_hold=True))["hold-store"].message.endswith("no hold daemon is used (noHold)")
 
 
 @pytest.mark.parametrize(
-    ("check", "harmless", "said"),
+    ("check", "harmless", "output"),
     [
         ("antrea", {}, "no Antrea agent with NodePortLocal"),
         ("port-range", {"port_range": PortRange(1024, 1024)}, "1024-1024 lies outside"),
@@ -462,10 +462,10 @@ def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
         ("last-success", {"last_success": LastSuccess(300.0, ever=True, timer=True)}, "at most 300 s ago"),
     ],
 )
-def test_what_is_well_says_what_was_found(check: str, harmless: dict[str, Any], said: str) -> None:
+def test_what_is_well_says_what_was_found(check: str, harmless: dict[str, Any], output: str) -> None:
     found = judge(examined(**harmless))[check]
     assert found.status == "ok"
-    assert said in found.message
+    assert output in found.message
 
 
 def test_what_the_kernel_let_pass_is_not_read_as_text_a_second_time() -> None:

@@ -44,8 +44,8 @@ def test_both_families_and_all_services_of_a_mapping_are_named() -> None:
 
 
 def test_a_host_port_is_advertised_and_needs_neither_rule_nor_hold() -> None:
-    told = annotation.render([annotation.entry(worlds.mapping(4001, via="hostPort"))])
-    known = facts(pod(ports=[ContainerPort(8080, host_port=4001)], annotation=told), service(), at=nodes.observed())
+    reported = annotation.render([annotation.entry(worlds.mapping(4001, via="hostPort"))])
+    known = facts(pod(ports=[ContainerPort(8080, host_port=4001)], annotation=reported), service(), at=nodes.observed())
     line = "  tcp/4001 -> shop/web-0:8080 at 10.244.3.17 for shop/web: its own hostPort, advertised"
     assert asked("shop/web-0", known) == ["Pod shop/web-0 on worker-1 is mapped", line]
 
@@ -303,9 +303,9 @@ def test_what_is_stale_is_reported_of_those_it_concerns() -> None:
 @pytest.mark.parametrize(("value", "named"), [('"True"', '"True"'), ('"yes"', '"yes"'), ("true", "true"), ('""', '""')])
 def test_a_value_of_the_annotation_that_is_not_exactly_true_is_shown(value: str, named: str) -> None:
     wrong = replace(service(enabled=False), enabled_value=value)
-    said = f'has the annotation nodeportlocal.antrea.io/enabled: {named}, which is not exactly "true"'
-    assert asked("svc/shop/web", facts(wrong))[0] == f"Service shop/web is not mapped: it {said}"
-    assert asked("shop/web-0", facts(pod(), wrong))[0] == f"Pod shop/web-0 is not mapped: Service shop/web {said}"
+    output = f'has the annotation nodeportlocal.antrea.io/enabled: {named}, which is not exactly "true"'
+    assert asked("svc/shop/web", facts(wrong))[0] == f"Service shop/web is not mapped: it {output}"
+    assert asked("shop/web-0", facts(pod(), wrong))[0] == f"Pod shop/web-0 is not mapped: Service shop/web {output}"
     assert "kubectl annotate service -n shop web" in asked("svc/shop/web", facts(wrong))[1]
 
 
@@ -315,16 +315,16 @@ def test_a_pod_that_is_being_deleted_is_said_to_be_terminating() -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "said"),
+    ("condition", "output"),
     [
         (None, "no run has written it yet"),
         (Condition("False", "RangeFull", "no number is free"), "RangeFull: no number is free"),
     ],
 )
-def test_a_readiness_gate_that_is_not_met_is_said_with_its_reason(condition: Condition | None, said: str) -> None:
+def test_a_readiness_gate_that_is_not_met_is_said_with_its_reason(condition: Condition | None, output: str) -> None:
     gated = replace(MAPPED, gated=True, condition=condition)
     (_, first, *_) = asked("shop/web-0", facts(gated, service()))
-    assert first == f"  its readiness gate nplconf.io/published is not met: {said}"
+    assert first == f"  its readiness gate nplconf.io/published is not met: {output}"
     met = replace(gated, condition=Condition("True", "Published", "every mapping is in place"))
     assert asked("shop/web-0", facts(met, service()))[1:] == [IN_PLACE]
     assert asked("shop/web-0", facts(replace(gated, gated=False), service()))[1:] == [IN_PLACE]

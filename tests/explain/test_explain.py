@@ -253,7 +253,7 @@ def test_a_pod_of_which_one_mapping_is_lost_is_not_mapped_as_it_must_be() -> Non
 
 
 @pytest.mark.parametrize(
-    ("pods", "elsewhere", "said"),
+    ("pods", "elsewhere", "output"),
     [
         ((worlds.pod(phase="Failed"),), {}, "a Pod of that name has ended; its object still exists"),
         ((), {"shop/web-0": ""}, "it has no node yet"),
@@ -261,10 +261,10 @@ def test_a_pod_of_which_one_mapping_is_lost_is_not_mapped_as_it_must_be() -> Non
     ],
 )
 def test_a_pod_that_does_not_run_here_says_what_became_of_it(
-    pods: tuple[Pod, ...], elsewhere: dict[str, str], said: str | None
+    pods: tuple[Pod, ...], elsewhere: dict[str, str], output: str | None
 ) -> None:
     state = replace(worlds.cluster(worlds.node(), *pods), elsewhere=elsewhere)
     lines = asked("shop/web-0", facts(state=state, at=nodes.observed()))
     assert lines[0].startswith("no such Pod runs on worker-1")
     found = [line.strip() for line in lines if "ended" in line or "no node" in line]
-    assert found == ([said] if said else [])
+    assert found == ([output] if output else [])

@@ -13,7 +13,7 @@ from nplconf.run.verify import verify
 from nplconf.settings import Settings
 
 
-def said(world: World, settings: Settings = SETTINGS) -> str:
+def output(world: World, settings: Settings = SETTINGS) -> str:
     observed = observe(world.node)
     decision = decide(world.cluster.state, observed, settings)
     found = verify(decision, observed, world.cluster.state.pods, no_hold=False)
@@ -25,15 +25,15 @@ def said(world: World, settings: Settings = SETTINGS) -> str:
 def test_a_draining_pod() -> None:
     world = World(pod(), service())
     world.apply()
-    assert "rule, hold and annotation are in place" in said(world)
+    assert "rule, hold and annotation are in place" in output(world)
     world.pods(replace(world.cluster.state.pods[0], terminating=True))
-    assert "annotation exists but draining" in said(world)
+    assert "annotation exists but draining" in output(world)
     world.apply()
-    assert "draining, withdrawn from the annotation" in said(world)
+    assert "draining, withdrawn from the annotation" in output(world)
 
 
 def test_a_pod_whose_containers_are_not_ready() -> None:
     settings = replace(SETTINGS, publish_when="containers-ready")
     world = World(pod(), service())
     world.apply(settings)
-    assert "published once the Pod's containers are ready" in said(world, settings)
+    assert "published once the Pod's containers are ready" in output(world, settings)

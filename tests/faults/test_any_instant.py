@@ -100,13 +100,13 @@ class Life:
 
     def show(self) -> None:
         """Write the cluster as it is now. The annotations of its Pods stay."""
-        told = {raw["metadata"]["uid"]: raw["metadata"].get("annotations") for raw in self.there()}
+        annotations_before = {raw["metadata"]["uid"]: raw["metadata"].get("annotations") for raw in self.there()}
         service = worlds.raw_service("web", PORTS)
         service["spec"] |= {"selector": {"all": "yes"}, "ipFamilies": ["IPv4", "IPv6"]}
         raws = []
         for name, (uid, place) in self.pods.items():
             labels = {"all": "no" if name in self.unasked else "yes"}
-            raw = worlds.raw_pod(name, addresses(place), labels=labels, annotations=told.get(uid))
+            raw = worlds.raw_pod(name, addresses(place), labels=labels, annotations=annotations_before.get(uid))
             raw["metadata"]["uid"] = uid
             raws.append(raw)
         whole = worlds.raw_list(worlds.raw_node(), service, *raws)
@@ -221,9 +221,9 @@ def test_after_a_kill_at_any_instant_no_port_leads_to_a_wrong_pod_and_one_run_re
 def test_a_signal_at_any_instant_ends_a_run_between_two_steps_with_a_message(life: Life) -> None:
     with interrupted.runner(life.node) as runner, life.in_use():
         ended = interrupted_repeatedly(life, runner, signal.SIGTERM, RUNS)
-    said = [run.stderr for run in ended if run.code == 128 + signal.SIGTERM]
-    assert all("asked to end (SIGTERM)" in text for text in said)
+    output = [run.stderr for run in ended if run.code == 128 + signal.SIGTERM]
+    assert all("asked to end (SIGTERM)" in text for text in output)
     # before its first line nobody can ask a run anything
     assert {run.code for run in ended} <= {128 + signal.SIGTERM, -signal.SIGTERM}
-    assert len(said) > RUNS / 2
+    assert len(output) > RUNS / 2
     assert life.wrong == []

@@ -24,12 +24,12 @@ def at(seconds: int, node: Site, command: str, *arguments: str) -> "subprocess.C
 
 
 def test_whatever_the_clock_says_nothing_that_is_served_changes(node: Site) -> None:
-    number, rules, told = node.number(), node.ours(), annotations(node.cluster)
+    number, rules, published = node.number(), node.ours(), annotations(node.cluster)
     for seconds in (400 * DAY, 0, 3600, 0):
         done = at(seconds, node, "apply")
         assert (done.returncode, done.stderr) == (0, "")
         assert "ok=1 changed=0" in done.stdout
-    assert (node.ours(), annotations(node.cluster)) == (rules, told)
+    assert (node.ours(), annotations(node.cluster)) == (rules, published)
     assert node.ask("client", "10.10.10.10", number) == Answer("web-0", 8080, "10.10.10.77")
 
 

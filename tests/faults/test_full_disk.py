@@ -25,8 +25,8 @@ def small(tmp_path: Path) -> Iterator[Site]:
             node.start_hold()
             node.serve_pod("web-0", "10.244.3.17")
             assert node.apply("--textfile", str(disk / "nplconf.prom")).counts == (0, 1, 0)
-            told = annotations(node.cluster)["web-0"]
-            node.objects[0]["metadata"]["annotations"] = {"nodeportlocal.antrea.io": told}
+            published = annotations(node.cluster)["web-0"]
+            node.objects[0]["metadata"]["annotations"] = {"nodeportlocal.antrea.io": published}
             node.serve_pod("web-1", "10.244.3.18")
             yield node
     finally:

@@ -73,9 +73,9 @@ def assert_only_what_was_there_goes_on(node: Site, why: str) -> None:
     assert "shop/web-1:8080" in applied.data["failures"][0]["subject"]
     assert node.number() == before
     assert node.ask("client", NODE_IP, before) == Answer("web-0b", 8080, "10.10.10.77")
-    told = annotations(node.cluster)
-    assert f'"nodePort":{before}' in str(told["web-0"])
-    assert told["web-1"] is None
+    published = annotations(node.cluster)
+    assert f'"nodePort":{before}' in str(published["web-0"])
+    assert published["web-1"] is None
     assert not any("web-1" in line for line in node.ours())
 
 

@@ -47,8 +47,8 @@ COMMANDS = (
 
 def pod() -> dict[str, Any]:
     ports = [{"name": "http", "containerPort": 80, "protocol": "TCP", "hostIP": "0.0.0.0"}]
-    told = {worlds.ANNOTATION: "[]", "other": "x"}
-    return worlds.raw_pod("bad", ["10.244.9.9"], labels={"bad": "yes"}, annotations=told, ports=ports)
+    published = {worlds.ANNOTATION: "[]", "other": "x"}
+    return worlds.raw_pod("bad", ["10.244.9.9"], labels={"bad": "yes"}, annotations=published, ports=ports)
 
 
 def service() -> dict[str, Any]:

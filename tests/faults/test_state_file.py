@@ -73,7 +73,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 def test_no_number_moves_and_the_run_says_what_it_found(runner: Runner, fate: str) -> None:
     become, says = FATES[fate]
     node: Site = runner.node  # type: ignore[assignment]
-    number, told = node.number(), annotations(node.cluster)
+    number, published = node.number(), annotations(node.cluster)
     path = node.directory / "state" / "state.json"
     become(path)
 
@@ -86,7 +86,7 @@ def test_no_number_moves_and_the_run_says_what_it_found(runner: Runner, fate: st
     assert ("rebuilt from the live rules" in run.stderr) == bool(says)
     assert ("the state file cannot be written (Is a directory)" in run.stderr) == stays
     assert (run.data["changes"], run.data["patches"], run.data["summary"]["ok"]) == ([], [], 1)
-    assert (node.number(), annotations(node.cluster)) == (number, told)
+    assert (node.number(), annotations(node.cluster)) == (number, published)
     assert node.ask("client", "10.10.10.10", number) == Answer("web-0", 8080, "10.10.10.77")
     if stays:
         path.rmdir()

@@ -30,8 +30,8 @@ def at_once(node: Site, *arguments: str) -> list[tuple[int, int]]:
     ]
     found = []
     for run in runs:
-        out, said = run.communicate(timeout=60)
-        assert said == ""
+        out, output = run.communicate(timeout=60)
+        assert output == ""
         found.append((run.returncode, json.loads(out)["summary"]["changed"]))
     return sorted(found)
 
@@ -60,7 +60,7 @@ def test_one_does_the_work_and_the_others_find_it_done(node: Site, *, writes: bo
 
 def test_a_run_that_waits_too_long_for_another_changes_nothing_and_reports_busy(node: Site) -> None:
     node.serve_pod("web-1", "10.244.3.21")
-    rules, told = node.ours(), annotations(node.cluster)
+    rules, published = node.ours(), annotations(node.cluster)
     argv = node._inside(sys.executable, "-c", IMPATIENT, "apply", *node._options())
     other = os.open(node.directory / "state", os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -72,7 +72,7 @@ def test_a_run_that_waits_too_long_for_another_changes_nothing_and_reports_busy(
     assert (done.returncode, done.stdout) == (75, "")
     assert "another run holds the lock" in done.stderr
     assert str(node.directory / "state") in done.stderr
-    assert (node.ours(), annotations(node.cluster)) == (rules, told)
+    assert (node.ours(), annotations(node.cluster)) == (rules, published)
     assert node.apply().counts == (0, 2, 0)
 
 

@@ -88,17 +88,17 @@ def test_an_error_shows_the_whole_name_but_no_control_character() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shell", "said"),
+    ("shell", "output"),
     [
         ("printf hello | $0 -c $1", "hello"),
         ("head -c 200 /dev/zero | $0 -c $1", "stdin: larger than 100 bytes"),
         ("$0 -c $1 <&-", "stdin: cannot be read: Bad file descriptor"),
     ],
 )
-def test_a_dash_is_stdin_which_may_be_a_pipe(shell: str, said: str) -> None:
+def test_a_dash_is_stdin_which_may_be_a_pipe(shell: str, output: str) -> None:
     code = (
         "from nplconf.files.reading import *\ntry: print(read_text('-', 100))\nexcept BadDataError as err: print(err)"
     )
     shell = shell.replace("$1", '"$1"')
     done = subprocess.run(["sh", "-c", shell, sys.executable, code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == said
+    assert done.stdout.strip() == output

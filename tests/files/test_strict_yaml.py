@@ -63,7 +63,7 @@ def test_an_integer_that_would_make_python_raise_is_a_problem() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reported"),
     [
         ("a: &x 1", (1, "a", "yaml-anchor")),
         ("a: &x {b: 1}", (1, "a", "yaml-anchor")),
@@ -95,8 +95,8 @@ def test_an_integer_that_would_make_python_raise_is_a_problem() -> None:
         ('a: "\\ud800"', (1, "", "yaml-syntax")),
     ],
 )
-def test_what_is_not_plain_data_is_a_problem_where_it_stands(text: str, told: tuple[int, str, str]) -> None:
-    assert told in problems(text)
+def test_what_is_not_plain_data_is_a_problem_where_it_stands(text: str, reported: tuple[int, str, str]) -> None:
+    assert reported in problems(text)
 
 
 def test_an_alias_for_a_key_takes_its_value_with_it_and_nothing_else() -> None:

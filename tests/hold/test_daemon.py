@@ -73,11 +73,11 @@ except OSError as error: print(type(error).__name__)
 )
 def test_any_other_question_is_answered_by_what_the_question_is(one: Daemon, question: bytes) -> None:
     try:
-        said = said_by(one.path, question)
+        output = said_by(one.path, question)
     except (ConnectionResetError, BrokenPipeError):  # it reads 64 bytes, and not what comes after
         assert len(question) > protocol.MAX_QUESTION
     else:
-        assert said == protocol.not_understood()
+        assert output == protocol.not_understood()
     assert one.ask() == ALL_HELD
 
 
@@ -139,8 +139,8 @@ def test_a_dead_daemons_file_is_replaced(one: Daemon) -> None:
 
 def test_a_living_daemon_is_not_displaced(one: Daemon) -> None:
     second = start(one.space, one.path, RANGE)
-    _, said = second.process.communicate(timeout=10)
-    assert (second.process.returncode, said) == (75, f"another hold daemon has {one.path}\n")
+    _, output = second.process.communicate(timeout=10)
+    assert (second.process.returncode, output) == (75, f"another hold daemon has {one.path}\n")
     assert one.ask() == ALL_HELD
 
 
@@ -189,8 +189,8 @@ def test_a_path_that_cannot_be_a_socket_is_bad_configuration(space: str, tmp_pat
     else:
         path = tmp_path / ("x" * 200)
     it = start(space, str(path), RANGE)
-    _, said = it.process.communicate(timeout=10)
-    assert (it.process.returncode, str(path) in said) == (78, True), said
+    _, output = it.process.communicate(timeout=10)
+    assert (it.process.returncode, str(path) in output) == (78, True), output
     assert kind != "file" or path.read_text(encoding="ascii") == "kept"
 
 
@@ -257,5 +257,5 @@ def test_a_lock_that_other_users_can_open_is_refused_with_the_fix(
     lock.chmod(mode)
     os.chown(lock, owner, owner)
     refused = start(space, str(tmp_path / "hold.sock"), RANGE).process
-    _, said = refused.communicate(timeout=30)
-    assert (refused.returncode, f"Fix: rm {lock}" in said) == (78, True), said
+    _, output = refused.communicate(timeout=30)
+    assert (refused.returncode, f"Fix: rm {lock}" in output) == (78, True), output

@@ -108,8 +108,8 @@ def root(tmp_path: Path) -> Path:
 @pytest.mark.systemd
 def test_systemd_finds_nothing_to_complain_about(root: Path) -> None:
     paths = [str(root / units.UNIT_DIRECTORY.removeprefix("/") / unit) for unit in units.UNITS]
-    said = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
-    assert (said.returncode, said.stdout + said.stderr) == (0, "")
+    output = subprocess.run(["systemd-analyze", "verify", *paths], capture_output=True, text=True, check=False)
+    assert (output.returncode, output.stdout + output.stderr) == (0, "")
 
 
 @pytest.mark.systemd
@@ -117,9 +117,9 @@ def test_systemd_finds_nothing_to_complain_about(root: Path) -> None:
 def test_the_exposure_is_low(root: Path, unit: str, threshold: float) -> None:
     path = str(root / units.UNIT_DIRECTORY.removeprefix("/") / unit)
     argv = ["systemd-analyze", "security", "--offline=true", f"--threshold={threshold * 10:.0f}", "--no-pager", path]
-    said = subprocess.run(argv, capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stdout[-200:]
-    assert "Overall exposure level" in said.stdout
+    output = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert output.returncode == 0, output.stdout[-200:]
+    assert "Overall exposure level" in output.stdout
 
 
 # --- as they run -----------------------------------------------------------------------------------------------------
@@ -257,8 +257,8 @@ def test_a_refusal_is_reported_at_once(machine: Machine) -> None:
         ("ip", "link", "set", "n0", "up"),
     ):
         machine.run(*argv)
-    said = machine.run("ip", "netns", "exec", "client", "/usr/bin/python3", "-c", code).stdout.split()
-    assert said == ["ConnectionRefusedError", "ConnectionRefusedError"]
+    output = machine.run("ip", "netns", "exec", "client", "/usr/bin/python3", "-c", code).stdout.split()
+    assert output == ["ConnectionRefusedError", "ConnectionRefusedError"]
 
 
 @pytest.mark.systemd

@@ -155,8 +155,8 @@ def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str)
     assert len(clients.answers) > 20
     assert asked(node) == ANSWERS
     assert node.nplconf("verify").returncode == 0
-    told = {name: json.loads(text or "") for name, text in worlds.annotations(node.cluster).items()}
-    assert {name: row[0]["nodePort"] for name, row in told.items()} == NUMBERS
+    published = {name: json.loads(text or "") for name, text in worlds.annotations(node.cluster).items()}
+    assert {name: row[0]["nodePort"] for name, row in published.items()} == NUMBERS
     assert node.apply().counts[1:] == (0, 0)
     assert node.json("adopt").code == 0
     assert node.nplconf("cleanup").returncode == 0
@@ -214,8 +214,8 @@ def test_check_lists_all_and_changes_nothing(node: World) -> None:
         61888: ("kept", "shop/dns"),
     }
     assert (node.cluster.read_text(), node.rules()) == before
-    said = node.nplconf("adopt", "--check").stdout
-    assert said.endswith("2 kept, 0 moved, 0 withdrawn, 2 removed. Nothing was changed.\n")
+    output = node.nplconf("adopt", "--check").stdout
+    assert output.endswith("2 kept, 0 moved, 0 withdrawn, 2 removed. Nothing was changed.\n")
 
 
 def test_a_rule_that_leads_to_another_pod_goes_and_the_pod_of_the_annotation_is_served(node: World) -> None:

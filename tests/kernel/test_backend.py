@@ -219,12 +219,12 @@ def test_a_change_of_backend_refuses_no_connection(tmp_path: Path, before: str, 
         here.write(here.routed("web-0", "10.244.3.1", "fd00:244::1", udp=(53,)), service)
         here.start_hold()
         assert here.apply().counts == (0, 4, 0)
-        told = worlds.annotations(here.cluster)
+        published = worlds.annotations(here.cluster)
         here.backend = after
         with contextlib.ExitStack() as stack:
             loops = [
                 stack.enter_context(Loop(here, place, entry.node_ip, entry.node_port, entry.protocol))
-                for entry in annotation.parse(told["web-0"])
+                for entry in annotation.parse(published["web-0"])
                 for place in ("client", "node")
             ]
             time.sleep(0.2)
@@ -235,7 +235,7 @@ def test_a_change_of_backend_refuses_no_connection(tmp_path: Path, before: str, 
         assert {change["reason"] for change in applied.data["changes"]} == {"backend-changed"}
         assert [loop.outcomes for loop in loops if any(isinstance(outcome, str) for outcome in loop.outcomes)] == []
         assert all(sum(loop.outcomes.values()) > 20 for loop in loops)
-        assert worlds.annotations(here.cluster) == told
+        assert worlds.annotations(here.cluster) == published
         assert here.dispatched() != set()
         here.backend = before
         assert here.ours() == []

@@ -59,10 +59,10 @@ def test_an_iptables_that_hangs_is_ended_with_the_run(served: World, tmp_path: P
     served.shims.have(program, f"sleep {FOR_EVER}")
     began = time.monotonic()
     with running(served) as run:
-        _, said = run.communicate(timeout=20)
+        _, output = run.communicate(timeout=20)
     assert time.monotonic() - began < 8
-    assert run.returncode in (5, 69), said
-    assert "Traceback" not in said
+    assert run.returncode in (5, 69), output
+    assert "Traceback" not in output
     assert subprocess.run(["pgrep", "-f", f"^sleep {FOR_EVER}"], check=False, stdout=subprocess.DEVNULL).returncode == 1
     served.shims = None
     assert served.apply().code == 0
@@ -96,9 +96,9 @@ def test_asked_to_end_it_ends_between_two_steps_and_the_next_run_goes_on(served:
             assert time.monotonic() < until
             time.sleep(0.01)
         run.terminate()  # `ip netns exec` and all that follows it have become the one process
-        _, said = run.communicate(timeout=20)
-    assert run.returncode == 143, said
-    assert "asked to end" in said
+        _, output = run.communicate(timeout=20)
+    assert run.returncode == 143, output
+    assert "asked to end" in output
     assert any("-j DNAT" in line for line in served.ours()), "the transaction that ran came to its end"
     assert not any(worlds.annotations(served.cluster).values())
     served.shims = None

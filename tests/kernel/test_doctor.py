@@ -154,8 +154,8 @@ def test_without_root_there_is_only_one_message(served: World) -> None:
     assert set(hidden) >= {"backend", "backend-leftovers", "forward-policy", "hold", "last-success", "antrea"}
     assert set(hidden.values()) == {"warn"}
     assert done.returncode == 5
-    told = served.run(*nobody, *argv[: -len(served._options()) - 2], *served._options()).stdout
-    assert told.splitlines()[-1].endswith(f"{len(hidden)} not checked.")
+    published = served.run(*nobody, *argv[: -len(served._options()) - 2], *served._options()).stdout
+    assert published.splitlines()[-1].endswith(f"{len(hidden)} not checked.")
 
 
 # --- the network -----------------------------------------------------------------------------------------------------
@@ -411,8 +411,8 @@ def test_a_name_that_no_node_has_is_fixed_by_the_closest_one(served: World) -> N
     argv = (sys.executable, "-m", "nplconf", "doctor", "-o", "json", *options, f"--config={config}")
 
     def found() -> dict[str, str | None]:
-        told = json.loads(served.run(*argv).stdout)["checks"]
-        return next(check for check in told if check["check"] == "node-name")
+        published = json.loads(served.run(*argv).stdout)["checks"]
+        return next(check for check in published if check["check"] == "node-name")
 
     assert (found()["status"], "Closest names: worker-1." in str(found()["message"])) == ("fail", True)
     assert served.run("sh", "-c", str(found()["fix"])).returncode == 0

@@ -44,8 +44,8 @@ class Town(World):
         self.write(*pods, *services)
 
     def number(self, pod: str) -> int:
-        told = annotation.parse(worlds.annotations(self.cluster)[pod])
-        return next(entry.node_port for entry in told)
+        published = annotation.parse(worlds.annotations(self.cluster)[pod])
+        return next(entry.node_port for entry in published)
 
     def flow(self, place: str, address: str, number: int) -> Flow:
         """A flow from a place, which ends with the town."""

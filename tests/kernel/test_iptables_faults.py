@@ -34,8 +34,8 @@ def pods(count: int) -> list[dict[str, Any]]:
 
 def numbers(node: World) -> dict[str, str]:
     """Return the published node port by Pod name. Pods without entries are left out."""
-    told = worlds.annotations(node.cluster)
-    return {pod: re.search(r'"nodePort":(\d+)', text)[1] for pod, text in told.items() if text}  # type: ignore[index]
+    published = worlds.annotations(node.cluster)
+    return {pod: re.search(r'"nodePort":(\d+)', text)[1] for pod, text in published.items() if text}  # type: ignore[index]
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def break_writes(node: World, behaviour: str) -> None:
 
 def still_serves(node: World) -> bool:
     """Check that the same Pod is reached, and its annotation is unchanged."""
-    told = numbers(node)
-    answer = node.ask("client", NODE_IP, int(told["web-0"]))
-    return answer == Answer("web-0", 8080, CLIENT["IPv4"]) and set(told) == {"web-0"}
+    published = numbers(node)
+    answer = node.ask("client", NODE_IP, int(published["web-0"]))
+    return answer == Answer("web-0", 8080, CLIENT["IPv4"]) and set(published) == {"web-0"}
 
 
 def failures(applied: Any) -> str:
@@ -99,9 +99,9 @@ def test_one_bad_mapping_among_a_thousand_is_found_and_the_others_are_in(node: W
     (failure,) = applied.data["failures"]
     assert "shop/web-637:8080" in failure["subject"]
     assert "line 7" in failure["message"]
-    told = numbers(node)
-    assert set(told) == {f"web-{i}" for i in range(1000)} - {"web-637"}
-    assert sorted(re.findall(r"--dport (\d+) .*DNAT", "\n".join(node.ours()))) == sorted(told.values())
+    published = numbers(node)
+    assert set(published) == {f"web-{i}" for i in range(1000)} - {"web-637"}
+    assert sorted(re.findall(r"--dport (\d+) .*DNAT", "\n".join(node.ours()))) == sorted(published.values())
     assert sum(not call.reads for call in shims.seen()) <= 30
     assert applied.seconds < 60
 

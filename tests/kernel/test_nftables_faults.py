@@ -53,14 +53,16 @@ def served(node: World, shims: Shims) -> World:
 
 def numbers(node: World) -> dict[str, int]:
     """Return the annotation entries by Pod name."""
-    told = {name: annotation.parse(text) for name, text in annotations(node.cluster).items()}
-    return {name: entries[0].node_port for name, entries in told.items() if entries}
+    published = {name: annotation.parse(text) for name, text in annotations(node.cluster).items()}
+    return {name: entries[0].node_port for name, entries in published.items() if entries}
 
 
 def still_serves(node: World) -> bool:
     """Check that the same Pod is reached, and no other annotation has changed."""
-    told = numbers(node)
-    return node.ask("client", NODE_IP, told["web-0"]) == Answer("web-0", 8080, CLIENT["IPv4"]) and len(told) == 1
+    published = numbers(node)
+    return (
+        node.ask("client", NODE_IP, published["web-0"]) == Answer("web-0", 8080, CLIENT["IPv4"]) and len(published) == 1
+    )
 
 
 def failures(applied: Any) -> str:
@@ -94,9 +96,9 @@ def test_one_bad_mapping_among_a_thousand_is_found_and_the_others_are_in(node: W
     (failure,) = applied.data["failures"]
     assert "shop/web-637:8080" in failure["subject"]
     assert failure["message"] == "nftables: Error: too odd"
-    told = numbers(node)
-    assert set(told) == {f"web-{i}" for i in range(1000)} - {"web-637"}
-    assert node.dispatched() == {str(number) for number in told.values()}
+    published = numbers(node)
+    assert set(published) == {f"web-{i}" for i in range(1000)} - {"web-637"}
+    assert node.dispatched() == {str(number) for number in published.values()}
     assert sum("element" in call.text for call in shims.seen()) <= 30
     shims.have("nft", "")
     assert node.apply("--namespace-share", "100").counts == (999, 1, 0)

@@ -31,7 +31,7 @@ def all_ports() -> dict[str, Any]:
     return service
 
 
-def told(node: World) -> dict[tuple[str, int, Family], int]:
+def annotations_before(node: World) -> dict[tuple[str, int, Family], int]:
     """Return all annotation entries: (Pod, podPort, family) -> nodePort."""
     return {
         (pod, entry.pod_port, entry.family): entry.node_port
@@ -63,7 +63,7 @@ def test_with_ip6tables_broken_and_one_port_stolen_all_else_is_in_place_and_publ
 
     assert applied.code == 5
     assert applied.counts[:2] == (0, 5)
-    published = told(dual)
+    published = annotations_before(dual)
     assert len(published) == 5
     assert ("web-2", stolen["podPort"], "IPv4") not in published
     for (pod, port, family), number in published.items():
@@ -80,13 +80,13 @@ def test_with_ip6tables_broken_and_one_port_stolen_all_else_is_in_place_and_publ
 @pytest.mark.parametrize("backend", IPTABLES, indirect=True)
 def test_the_entries_of_a_family_that_breaks_stay_published_and_it_recovers(dual: World, shims: Shims) -> None:
     assert dual.apply().counts == (0, 12, 0)
-    before = told(dual)
+    before = annotations_before(dual)
     break_ip6tables(shims)
 
     degraded = dual.apply()
 
     assert (degraded.code, degraded.data["summary"]["failed"]) == (5, 6)
-    assert told(dual) == before, "the rules are there, only nobody can look"
+    assert annotations_before(dual) == before, "the rules are there, only nobody can look"
     dual.shims = None
     assert dual.apply().counts == (12, 0, 0)
 
@@ -94,7 +94,7 @@ def test_the_entries_of_a_family_that_breaks_stay_published_and_it_recovers(dual
 @pytest.mark.watch_too
 def test_a_number_stolen_behind_a_live_mapping_is_left_and_the_mapping_moves(dual: World) -> None:
     assert dual.apply().code == 0
-    before = told(dual)
+    before = annotations_before(dual)
     number = before["web-2", 8080, "IPv4"]
     with inside(dual.node):
         thief = socket.create_server(("0.0.0.0", number))
@@ -103,7 +103,7 @@ def test_a_number_stolen_behind_a_live_mapping_is_left_and_the_mapping_moves(dua
         applied = dual.apply()
 
         assert (applied.code, applied.counts) == (0, (10, 2, 0))
-        moved = told(dual)["web-2", 8080, "IPv4"]
+        moved = annotations_before(dual)["web-2", 8080, "IPv4"]
         assert {row["reason"] for row in applied.data["changes"]} == {"number-moved"}
         assert dual.ask("client", NODE_IP["IPv4"], moved) == Answer("web-2", 8080, CLIENT["IPv4"])
         assert str(number) not in dual.dispatched(), "a foreign server's port is never DNATed over"

@@ -46,9 +46,9 @@ def second_loses_its_annotation(node: World) -> None:
 
 
 def test_both_ports_answer_and_see_the_client(seed: World) -> None:
-    told = numbers(seed)
-    assert set(told) == {9090, 9000}
-    for pod_port, number in told.items():
+    published = numbers(seed)
+    assert set(published) == {9090, 9000}
+    for pod_port, number in published.items():
         assert seed.ask("client", NODE_IP, number) == Answer("web-0", pod_port, CLIENT["IPv4"])
 
 

@@ -48,8 +48,8 @@ class Town(World):
 
     def number(self, pod: str, protocol: Protocol) -> int:
         """Return the published node port of a Pod's port of this protocol."""
-        told = annotation.parse(worlds.annotations(self.cluster)[pod])
-        return next(entry.node_port for entry in told if entry.protocol == protocol)
+        published = annotation.parse(worlds.annotations(self.cluster)[pod])
+        return next(entry.node_port for entry in published if entry.protocol == protocol)
 
     def request(self, place: str, pod: str, protocol: Protocol, family: Family, **how: Any) -> Answer | str:
         """Ask for a Pod by its number at the node's advertised address."""

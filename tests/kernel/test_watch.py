@@ -100,8 +100,8 @@ def test_a_config_that_is_broken_keeps_the_last_good_one(served: World) -> None:
         before = rules(served)
         eventually(lambda: rules(served) > before, 5.0)
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=5)
-    assert "the last good one stays in force" in said
+        _, output = process.communicate(timeout=5)
+    assert "the last good one stays in force" in output
 
 
 def test_apply_by_hand_works_beside_the_service(served: World) -> None:
@@ -165,8 +165,8 @@ def test_sigterm_before_the_first_list_ends_it_within_a_second(node: World) -> N
         with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process, silent.accept()[0]:
             began = time.monotonic()
             process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=10)
-        assert process.returncode == 0, said
+            _, output = process.communicate(timeout=10)
+        assert process.returncode == 0, output
         assert time.monotonic() - began < 1.0
 
 
@@ -179,8 +179,8 @@ def test_sigterm_while_rules_are_written_ends_it_within_a_second(served: World, 
         eventually(marker.exists)
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=20)
-    assert process.returncode == 0, said
+        _, output = process.communicate(timeout=20)
+    assert process.returncode == 0, output
     assert time.monotonic() - began < 1.0
     served.shims = None
     assert served.apply().code == 0

@@ -25,8 +25,8 @@ def test_the_tool_and_the_package_are_those_of_this_machine(tools: set[str], pro
 
 
 def test_where_no_tool_is_known_the_package_is_named() -> None:
-    told = installation(lambda _: None, "conntrack")
-    assert told == "install the package conntrack-tools of your distribution"
+    reported = installation(lambda _: None, "conntrack")
+    assert reported == "install the package conntrack-tools of your distribution"
 
 
 def test_a_package_of_two_programs_is_named_once() -> None:

@@ -8,8 +8,8 @@ from nplconf.node import reported, state
 
 
 def test_a_condition_is_new_once_and_again_after_it_has_ended(tmp_path: Path) -> None:
-    said = [reported.new(str(tmp_path), now) for now in (["a"], ["a"], ["a", "b"], ["b"], ["b", "a"], [], ["b"])]
-    assert said == [("a",), (), ("b",), (), ("a",), (), ("b",)]
+    output = [reported.new(str(tmp_path), now) for now in (["a"], ["a"], ["a", "b"], ["b"], ["b", "a"], [], ["b"])]
+    assert output == [("a",), (), ("b",), (), ("a",), (), ("b",)]
 
 
 def test_nothing_is_written_while_nothing_changes(tmp_path: Path) -> None:

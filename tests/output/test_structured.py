@@ -12,10 +12,10 @@ DATA = {"file": "odd\udcff\x1b\n", "ok": False, "rows": [{"a": None, "b": 1}]}
 
 @pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
 def test_whatever_a_text_holds_it_comes_back_and_no_byte_of_it_is_a_control_character(form: str, read: object) -> None:
-    said = structured.text(DATA, form)
-    assert read(said) == DATA  # type: ignore[operator]
-    assert said.isascii()
-    assert said.replace("\n", "").isprintable()
+    message = structured.text(DATA, form)
+    assert read(message) == DATA  # type: ignore[operator]
+    assert message.isascii()
+    assert message.replace("\n", "").isprintable()
 
 
 def test_markdown_is_made_of_any_result() -> None:

@@ -31,7 +31,7 @@ def policy(spec: str) -> Policy:
     return found
 
 
-def told(spec: str) -> list[tuple[str, str]]:
+def reported(spec: str) -> list[tuple[str, str]]:
     found, problems = load(HEAD + spec, "policy.yaml", PORTS)
     assert (found is None) == bool(problems)
     return [(problem.path, problem.rule) for problem in problems]
@@ -79,11 +79,11 @@ def test_a_document_that_is_no_policy_bounds_not_nothing_but_is_a_problem(text: 
 
 def test_deny_wins_and_names_its_pattern() -> None:
     bounds = policy('  namespaces: {allow: [shop, "team-*"], deny: [kube-system, "*-secret", "team-x*"]}')
-    said = {
+    output = {
         name: bounds.denied(name)
         for name in ("shop", "team-a", "team-", "team", "team-xy", "team-secret", "kube-system")
     }
-    assert said == {
+    assert output == {
         "shop": None,
         "team-a": None,
         "team-": None,
@@ -202,23 +202,23 @@ def _range(namespace: str, first: int, last: int) -> str:
     ],
 )
 def test_each_fault_is_reported_where_it_stands(spec: str, problem: tuple[str, str]) -> None:
-    assert told(spec) == [problem]
+    assert reported(spec) == [problem]
 
 
 def test_a_pin_whose_namespace_is_only_not_allowed_is_no_contradiction() -> None:
-    assert told(f"  namespaces: {{allow: [web]}}\n  pins: [{_pin()}]") == []
+    assert reported(f"  namespaces: {{allow: [web]}}\n  pins: [{_pin()}]") == []
 
 
 def test_a_pin_may_lie_in_the_range_of_its_own_namespace() -> None:
-    assert told(f"  pins: [{_pin()}]\n  ranges: [{_range('shop', 61080, 61080)}]") == []
+    assert reported(f"  pins: [{_pin()}]\n  ranges: [{_range('shop', 61080, 61080)}]") == []
 
 
 def test_a_pod_and_a_service_of_one_name_are_two() -> None:
-    assert told(f"  pins: [{_pin('pod: a/b')}, {_pin('service: a/b', number=61081)}]") == []
+    assert reported(f"  pins: [{_pin('pod: a/b')}, {_pin('service: a/b', number=61081)}]") == []
 
 
 def test_ranges_may_touch() -> None:
-    assert told(f"  ranges: [{_range('b', 61005, 61006)}, {_range('a', 61001, 61004)}]") == []
+    assert reported(f"  ranges: [{_range('b', 61005, 61006)}, {_range('a', 61001, 61004)}]") == []
 
 
 def test_without_a_port_range_numbers_are_only_port_numbers() -> None:
@@ -228,7 +228,7 @@ def test_without_a_port_range_numbers_are_only_port_numbers() -> None:
 
 def test_a_malformed_entry_does_not_hide_what_is_wrong_with_the_others() -> None:
     spec = f"  caps: {{perPod: 0}}\n  pins: [{_pin(number=0)}, {_pin()}, {_pin()}]\n  namespaces: {{deny: [shop]}}"
-    assert told(spec) == [
+    assert reported(spec) == [
         ("spec.caps.perPod", "out-of-range"),
         ("spec.pins[0].nodePort", "out-of-range"),
         ("spec.pins[1].pod", "pin-denied"),
@@ -246,19 +246,19 @@ def test_a_damaged_policy_never_raises(put: str, at: int, cut: int) -> None:
 
 def test_a_policy_whose_pins_all_lack_a_key_gets_one_summary() -> None:
     pins = ", ".join(f"{{pod: shop/web-{i}, podPort: 80}}" for i in range(1100))
-    assert {rule for _, rule in told(f"  pins: [{pins}]")} == {"missing-key", "too-many-problems"}
+    assert {rule for _, rule in reported(f"  pins: [{pins}]")} == {"missing-key", "too-many-problems"}
 
 
 @pytest.mark.parametrize("key", ["namespaces", "pins", "ranges", "caps", "sourceRanges"])
 @pytest.mark.parametrize("value", ["5", "null", "a", "[5]", "{a: 5}", "[{}]"])
 def test_a_part_of_any_other_shape_is_a_problem_where_it_stands(key: str, value: str) -> None:
-    found = told(f"  {key}: {value}")
+    found = reported(f"  {key}: {value}")
     assert found
     assert all(path.startswith(f"spec.{key}") for path, _ in found)
 
 
 def test_a_range_that_ends_before_it_begins_is_that_and_nothing_else() -> None:
-    assert told("  ranges: [{namespace: a, portRange: {first: 62500, last: 61000}}]") == [
+    assert reported("  ranges: [{namespace: a, portRange: {first: 62500, last: 61000}}]") == [
         ("spec.ranges[0].portRange", "port-range")
     ]
 
@@ -266,13 +266,13 @@ def test_a_range_that_ends_before_it_begins_is_that_and_nothing_else() -> None:
 def test_a_range_overlaps_the_widest_before_it_though_others_lie_between() -> None:
     inside = f"{_range('a', 61001, 61100)}, {_range('b', 61002, 61003)}, {_range('c', 61050, 61060)}"
     later = f"{_range('d', 61200, 61300)}, {_range('e', 61250, 61260)}"
-    assert told(f"  ranges: [{inside}, {later}]") == [
+    assert reported(f"  ranges: [{inside}, {later}]") == [
         (f"spec.ranges[{index}].portRange", "ranges-overlap") for index in (1, 2, 4)
     ]
 
 
 def test_a_key_that_only_looks_like_a_path_hides_nothing() -> None:
-    assert told(f"  pins: [{_pin(number=60999)}]\nspec.pins: 1") == [
+    assert reported(f"  pins: [{_pin(number=60999)}]\nspec.pins: 1") == [
         ("spec.pins[0].nodePort", "in-port-range"),
         ('["spec.pins"]', "unknown-key"),
     ]

@@ -22,12 +22,12 @@ GOLDEN = Path(__file__).parent / "golden"
 WEB1 = PodRef("shop", "web-1", "c2f1")
 
 
-def told(text: str) -> list[tuple[str, str]]:
+def reported(text: str) -> list[tuple[str, str]]:
     return [(problem.path, problem.rule) for problem in validate(text, "plan.yaml")]
 
 
 def of_rows(*mappings: PortMapping, **facts: object) -> list[tuple[str, str]]:
-    return told(dump(plan(*mappings, **facts)))
+    return reported(dump(plan(*mappings, **facts)))
 
 
 def edited(edit: Callable[[dict[str, Any]], object]) -> str:
@@ -39,8 +39,8 @@ def edited(edit: Callable[[dict[str, Any]], object]) -> str:
 
 def test_every_problem_is_reported_at_once_with_its_file_line_path_and_rule() -> None:
     problems = validate((GOLDEN / "broken.yaml").read_text(), "broken.yaml")
-    said = "".join(f"{one.file}:{one.line}: {one.path} [{one.rule}] {one.message}\n" for one in problems)
-    assert said == (GOLDEN / "broken.txt").read_text()
+    output = "".join(f"{one.file}:{one.line}: {one.path} [{one.rule}] {one.message}\n" for one in problems)
+    assert output == (GOLDEN / "broken.txt").read_text()
 
 
 def test_the_line_of_a_problem_is_the_line_of_its_key() -> None:
@@ -192,19 +192,19 @@ def test_a_value_that_the_schema_does_not_know_is_a_problem_where_it_stands(path
         data[steps[-1]] = value
 
     for value in values:
-        problems = told(edited(functools.partial(put, value)))
+        problems = reported(edited(functools.partial(put, value)))
         assert [one for one in problems if one[0].startswith(path)], value
 
 
 def test_an_unknown_key_is_reported_with_its_own_line_at_any_depth() -> None:
     text = edited(lambda data: (data.update(a=1), data["spec"]["mappings"][1]["pod"].update({"b.c": 1})))
-    assert told(text) == [('spec.mappings[1].pod["b.c"]', "unknown-key"), ("a", "unknown-key")]
+    assert reported(text) == [('spec.mappings[1].pod["b.c"]', "unknown-key"), ("a", "unknown-key")]
     lines = [problem.line for problem in validate(text, "f")]
     assert [text.splitlines()[line - 1].split(":")[0].strip() for line in lines] == ["b.c", "a"]
 
 
 def test_each_key_that_is_missing_is_reported_once() -> None:
-    assert told("kind: NodePlan") == [
+    assert reported("kind: NodePlan") == [
         ("apiVersion", "missing-key"),
         ("metadata", "missing-key"),
         ("spec", "missing-key"),
@@ -217,7 +217,7 @@ def test_what_the_reader_refused_is_not_reported_again_by_its_consequences() -> 
         .replace("[shop/web]", "&a [*a]")
         .replace("portRange", "portRange: {first: 5}\n  portRange")
     )
-    assert told(text) == [
+    assert reported(text) == [
         ("spec.portRange.last", "missing-key"),
         ("spec.portRange", "duplicate-key"),
         ("spec.mappings[0].services", "yaml-anchor"),
@@ -227,12 +227,12 @@ def test_what_the_reader_refused_is_not_reported_again_by_its_consequences() -> 
 
 def test_a_number_that_is_too_large_to_read_is_reported_once() -> None:
     text = dump(plan(mapping())).replace("podPort: 8080", f"podPort: {'9' * 30}")
-    assert told(text) == [("spec.mappings[0].podPort", "integer-too-large")]
+    assert reported(text) == [("spec.mappings[0].podPort", "integer-too-large")]
 
 
 def test_a_row_that_the_schema_refuses_does_not_hide_what_is_wrong_with_other_rows() -> None:
     text = dump(plan(mapping(), mapping(node_port=61045, pod_port=8081), mapping(node_port=70, pod_port=8082)))
-    assert told(text.replace("podPort: 8080", "podPort: x")) == [
+    assert reported(text.replace("podPort: 8080", "podPort: x")) == [
         ("spec.mappings[0].podPort", "wrong-type"),
         ("spec.mappings[2]", "sorted"),
         ("spec.mappings[2].nodePort", "node-port-in-range"),
@@ -241,7 +241,7 @@ def test_a_row_that_the_schema_refuses_does_not_hide_what_is_wrong_with_other_ro
 
 def test_a_key_that_only_looks_like_a_path_hides_nothing() -> None:
     text = dump(plan(mapping(), mapping(node_port=70, pod_port=8082))) + '"spec.portRange": 1\n'
-    assert told(text) == [
+    assert reported(text) == [
         ("spec.mappings[1]", "sorted"),
         ("spec.mappings[1].nodePort", "node-port-in-range"),
         ('["spec.portRange"]', "unknown-key"),

@@ -55,11 +55,11 @@ def test_a_failure_that_is_no_denial_is_tried_again() -> None:
 
 
 def test_what_the_annotation_says_already_and_host_ports_and_other_pods_stay() -> None:
-    told = pod(annotation=annotation.render([annotation.entry(ROW)]))
+    published = pod(annotation=annotation.render([annotation.entry(ROW)]))
     other, advertised = mapping(61050, pod=ref("web-1")), mapping(4001, via="hostPort")
     new = mapping(61045, pod_port=9090)
-    rows, (failure,) = denials.without((ROW, other, advertised, new), denied(told), [told, pod("web-1")])
+    rows, (failure,) = denials.without((ROW, other, advertised, new), denied(published), [published, pod("web-1")])
     assert rows == (ROW, other, advertised)
     assert (failure.step, failure.subject, failure.refused) == ("publish", "shop/web-0", True)
     assert failure.message.startswith("no (denied before")
-    assert denials.without((ROW,), {}, [replace(told)]) == ((ROW,), ())
+    assert denials.without((ROW,), {}, [replace(published)]) == ((ROW,), ())

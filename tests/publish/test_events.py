@@ -19,8 +19,8 @@ TOLD = annotation.render([annotation.entry(ROW)])
 def outcome(*pods: Pod, mappings: tuple[PortMapping, ...] = (), skipped: tuple[Skipped, ...] = ()) -> Outcome:
     """A run after which each Pod has the annotation of its mappings."""
     plan = replace(worlds.plan(*mappings), skipped=skipped)
-    told = {p.ref: annotation.render(annotation.entries(m for m in mappings if m.pod == p.ref)) for p in pods}
-    return Outcome(plan, cluster(*pods, service()), told)
+    published = {p.ref: annotation.render(annotation.entries(m for m in mappings if m.pod == p.ref)) for p in pods}
+    return Outcome(plan, cluster(*pods, service()), published)
 
 
 def skip(reason: str = "protocol-unsupported", name: str | None = "shop/web-0", by: str = "shop/web") -> Skipped:
@@ -34,20 +34,20 @@ def said_of(found: Outcome, last: Plan | None = None) -> dict[str, str]:
 def test_a_mapped_pod_is_announced_once() -> None:
     found = outcome(pod(), mappings=(ROW,))
 
-    (event,), said, _ = due(found, None, {})
+    (event,), output, _ = due(found, None, {})
 
     assert (event.kind, event.namespace, event.name, event.uid) == ("Pod", "shop", "web-0", "uid-web-0")
     assert (event.reason, event.note) == ("NodePortMapped", "reachable: 8080/tcp at 10.10.10.10:61044")
     assert not event.warning
-    assert due(outcome(pod(annotation=TOLD), mappings=(ROW,)), found.plan, said) == ((), said, ())
+    assert due(outcome(pod(annotation=TOLD), mappings=(ROW,)), found.plan, output) == ((), output, ())
 
 
 def test_a_removed_annotation_is_announced() -> None:
     mapped = outcome(pod(annotation=TOLD), mappings=(ROW,))
     removed = outcome(pod(), mappings=(ROW,))
-    said = said_of(mapped, mapped.plan)
+    output = said_of(mapped, mapped.plan)
 
-    (event,), after, _ = due(removed, mapped.plan, said)
+    (event,), after, _ = due(removed, mapped.plan, output)
 
     assert (event.reason, event.warning) == ("AnnotationForged", True)
     assert "removed" in event.note
@@ -59,40 +59,40 @@ def test_an_annotation_that_was_never_written_was_not_removed() -> None:
 
 
 def test_another_number_is_announced_again() -> None:
-    said = said_of(outcome(pod(), mappings=(ROW,)))
+    output = said_of(outcome(pod(), mappings=(ROW,)))
 
-    (event,), *_ = due(outcome(pod(), mappings=(mapping(61045),)), None, said)
+    (event,), *_ = due(outcome(pod(), mappings=(mapping(61045),)), None, output)
 
     assert "61045" in event.note
 
 
 def test_what_is_mapped_again_later_is_announced_again() -> None:
     mapped, unmapped = outcome(pod(), mappings=(ROW,)), outcome(pod())
-    said = said_of(mapped)
-    events, said, _ = due(unmapped, None, said)
+    output = said_of(mapped)
+    events, output, _ = due(unmapped, None, output)
     assert events == ()
 
-    assert len(due(mapped, None, said)[0]) == 1
+    assert len(due(mapped, None, output)[0]) == 1
 
 
 def test_a_pod_created_again_under_its_name_gets_its_own_event() -> None:
-    said = said_of(outcome(pod(), mappings=(ROW,)))
+    output = said_of(outcome(pod(), mappings=(ROW,)))
     again = pod(uid="uid-2")
 
-    (event,), said, _ = due(outcome(again, mappings=(mapping(pod=again.ref),)), None, said)
+    (event,), output, _ = due(outcome(again, mappings=(mapping(pod=again.ref),)), None, output)
 
     assert event.uid == "uid-2"
-    assert len(said) == 1
+    assert len(output) == 1
 
 
 def test_a_skipped_port_is_announced_once_per_reason() -> None:
     first = outcome(pod(), skipped=(skip(),))
-    (event,), said, _ = due(first, None, {})
+    (event,), output, _ = due(first, None, {})
     assert (event.reason, event.warning) == ("ProtocolUnsupported", True)
     assert event.note == "9090 (sctp) of Service shop/web is not mapped: SCTP is not mapped"
-    assert due(first, None, said)[0] == ()
+    assert due(first, None, output)[0] == ()
 
-    (event,), *_ = due(outcome(pod(), skipped=(skip("policy"),)), None, said)
+    (event,), *_ = due(outcome(pod(), skipped=(skip("policy"),)), None, output)
 
     assert event.reason == "Policy"
 
@@ -100,17 +100,17 @@ def test_a_skipped_port_is_announced_once_per_reason() -> None:
 def test_a_port_skipped_twice_once_per_family_is_one_event() -> None:
     found = outcome(pod(), skipped=(skip("pod-ip-missing"), skip("node-ip-missing")))
 
-    events, said, _ = due(found, None, {})
+    events, output, _ = due(found, None, {})
 
     assert len(events) == 1
-    assert due(found, None, said)[0] == ()
+    assert due(found, None, output)[0] == ()
 
 
 def test_a_port_that_is_skipped_for_the_same_reasons_in_another_order_is_not_announced_again() -> None:
     rows = skip("pod-ip-missing"), skip("node-ip-missing"), skip("policy")
-    said = said_of(outcome(pod(), skipped=rows))
-    assert list(said.values()) == ["node-ip-missing+pod-ip-missing+policy"]
-    assert due(outcome(pod(), skipped=rows[::-1]), None, said)[0] == ()
+    output = said_of(outcome(pod(), skipped=rows))
+    assert list(output.values()) == ["node-ip-missing+pod-ip-missing+policy"]
+    assert due(outcome(pod(), skipped=rows[::-1]), None, output)[0] == ()
 
 
 def test_a_skipped_service_gets_the_event_and_no_other_does() -> None:
@@ -141,17 +141,17 @@ def test_an_annotation_with_invalid_unicode_is_announced_as_any_other() -> None:
 # --- forged ----------------------------------------------------------------------------------------------------------
 
 
-def reasons(found: Outcome, last: Plan | None, said: dict[str, str]) -> list[str]:
-    return [event.reason for event in due(found, last, said)[0]]
+def reasons(found: Outcome, last: Plan | None, output: dict[str, str]) -> list[str]:
+    return [event.reason for event in due(found, last, output)[0]]
 
 
 @pytest.mark.parametrize("text", ["forged", "[]", '[{"podPort":8080,"nodeIP":"6.6.6.6","nodePort":61044}]', f" {TOLD}"])
 def test_an_annotation_of_another_author_is_announced_once(text: str) -> None:
     last = worlds.plan(ROW)
     found = outcome(pod(annotation=text), mappings=(ROW,))
-    said = said_of(outcome(pod(), mappings=(ROW,)))
+    output = said_of(outcome(pod(), mappings=(ROW,)))
 
-    events, after, _ = due(found, last, said)
+    events, after, _ = due(found, last, output)
 
     assert [(event.reason, event.warning) for event in events] == [("AnnotationForged", True)]
     assert reasons(found, last, after) == []
@@ -173,10 +173,10 @@ def test_our_own_annotation_is_not_forged_in_whole_or_in_part() -> None:
 
 
 def test_an_annotation_that_could_not_be_changed_is_not_forged() -> None:
-    said = said_of(outcome(pod(), mappings=(ROW,)))
+    output = said_of(outcome(pod(), mappings=(ROW,)))
     found = outcome(pod(annotation=TOLD), mappings=(mapping(61045),))
 
-    assert reasons(found, worlds.plan(mapping(61045)), said) == ["NodePortMapped"]
+    assert reasons(found, worlds.plan(mapping(61045)), output) == ["NodePortMapped"]
 
 
 def test_the_first_run_takes_nobody_for_a_forger() -> None:
@@ -193,10 +193,10 @@ def many(count: int) -> Outcome:
 
 def test_a_run_posts_a_limited_number_and_the_next_runs_post_the_rest() -> None:
     found = many(2 * MOST + 1)
-    said: dict[str, str] = {}
+    output: dict[str, str] = {}
     counts = []
     for _ in range(4):
-        events, said, _ = due(found, None, said)
+        events, output, _ = due(found, None, output)
         counts.append(len(events))
 
     assert counts == [MOST, MOST, 1, 0]
@@ -206,9 +206,9 @@ def test_what_could_not_be_posted_is_posted_by_the_next_run() -> None:
     found = many(3)
     events, after, _ = due(found, None, {})
 
-    said = unannounced(after, {}, events[1:])
+    output = unannounced(after, {}, events[1:])
 
-    assert [event.name for event in due(found, None, said)[0]] == ["web-1", "web-2"]
+    assert [event.name for event in due(found, None, output)[0]] == ["web-1", "web-2"]
 
 
 def test_an_old_announcement_stays_until_the_new_one_is_posted() -> None:
@@ -241,13 +241,13 @@ def test_a_pod_of_another_node_gets_nothing() -> None:
 def test_what_was_announced_before_is_remembered_while_something_newer_waits_for_its_turn() -> None:
     rows = [mapping(61000 + i, pod=ref(f"p-{i:03}")) for i in range(MOST + 1)]
     pods = [pod(row.pod.name) for row in rows]
-    said = said_of(outcome(pods[-1], mappings=(rows[-1],)))
+    output = said_of(outcome(pods[-1], mappings=(rows[-1],)))
     moved = [*rows[:-1], rows[-1]._replace(node_port=61999)]
 
-    events, after, _ = due(outcome(*pods, mappings=tuple(moved)), None, said)
+    events, after, _ = due(outcome(*pods, mappings=tuple(moved)), None, output)
 
     assert len(events) == MOST
-    assert {topic: after[topic] for topic in said} == said
+    assert {topic: after[topic] for topic in output} == output
 
 
 def tenants(**pods: int) -> Outcome:
@@ -271,19 +271,19 @@ def test_one_namespace_with_many_events_delays_no_other() -> None:
 
 def test_what_waits_longest_is_posted_first_though_new_events_come_in_every_run() -> None:
     found = tenants(**{f"tenant-{i:03}": 3 for i in range(2 * MOST)})
-    events, said, waiting = due(found, None, {})
+    events, output, waiting = due(found, None, {})
     assert len({event.namespace for event in events}) == MOST
     more = tenants(**{f"tenant-{i:03}": 3 + (i < MOST) for i in range(2 * MOST)})
-    later, *_ = due(more, None, said, waiting)
+    later, *_ = due(more, None, output, waiting)
     assert {event.namespace for event in later} & {event.namespace for event in events} == set()
     assert len(later) == MOST
 
 
 def test_within_a_namespace_the_oldest_event_is_posted_first() -> None:
     old = tenants(shop=MOST + 10)
-    _, said, waiting = due(old, None, {})
+    _, output, waiting = due(old, None, {})
     newer = tenants(shop=2 * MOST)
-    events, *_ = due(newer, None, said, waiting)
+    events, *_ = due(newer, None, output, waiting)
     assert [event.topic for event in events][:10] == list(waiting)
 
 

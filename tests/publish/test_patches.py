@@ -52,14 +52,14 @@ def test_the_right_entries_in_another_form_are_written_anew() -> None:
 
 
 def test_an_entry_that_goes_is_withdrawn_and_the_others_stay() -> None:
-    told = pod(annotation=render(entries(BOTH)))
-    assert withdrawals([told], [mapping()]) == (Patch(told.ref, TEXT),)
+    published = pod(annotation=render(entries(BOTH)))
+    assert withdrawals([published], [mapping()]) == (Patch(published.ref, TEXT),)
 
 
 def test_what_stays_after_a_withdrawal_stays_in_its_order() -> None:
     rows = [mapping(61000 + port, pod_port=port) for port in range(1, 9)]
-    told = pod(annotation=render(entries(rows)))
-    assert withdrawals([told], rows[:-1]) == (Patch(told.ref, render(entries(rows[:-1]))),)
+    published = pod(annotation=render(entries(rows)))
+    assert withdrawals([published], rows[:-1]) == (Patch(published.ref, render(entries(rows[:-1]))),)
 
 
 def test_a_pod_without_an_annotation_has_nothing_to_lose() -> None:
@@ -67,8 +67,8 @@ def test_a_pod_without_an_annotation_has_nothing_to_lose() -> None:
 
 
 def test_patches_are_sorted_by_pod() -> None:
-    told = [pod(name, annotation=TEXT) for name in ("b", "a", "c")]
-    for found in (final(told, []), withdrawals(told, [])):
+    published = [pod(name, annotation=TEXT) for name in ("b", "a", "c")]
+    for found in (final(published, []), withdrawals(published, [])):
         assert [patch.pod.name for patch in found] == ["a", "b", "c"]
 
 

@@ -47,7 +47,7 @@ def test_allocation_gives_no_number_of_a_chain_to_anybody_else() -> None:
 
 
 def test_each_port_and_what_becomes_of_it() -> None:
-    told = (
+    reported = (
         '[{"podPort":8080,"nodeIP":"10.10.10.10","nodePort":61002,"protocols":["tcp"]},'
         '{"podPort":70,"nodeIP":"10.10.10.10","nodePort":61070},{"podPort":90,"nodeIP":"10.10.10.10","nodePort":61090}]'
     )
@@ -56,7 +56,7 @@ def test_each_port_and_what_becomes_of_it() -> None:
         *(rule(61002), rule(61005, "udp"), rule(40000, port=81)),
         *(rule(61008, port=99), rule(61009, address="10.1.1.1")),
     )
-    found = {a.number: a for a in review(left(*rules), plan(*rows), [pod(annotation=told)])}
+    found = {a.number: a for a in review(left(*rules), plan(*rows), [pod(annotation=reported)])}
     assert {number: a.verdict for number, a in found.items()} == {
         61002: "kept",
         61005: "moved",

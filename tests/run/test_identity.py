@@ -73,7 +73,7 @@ def test_whoever_deletes_the_service_kubernetes_stops_no_node() -> None:
 def test_a_node_in_another_cluster_changes_nothing_until_it_is_cleaned() -> None:
     world = World(*many(3), service())
     world.apply()
-    told = world.entries("web-0")
+    reported = world.entries("web-0")
     world.change(identity="another", nodes=(OTHER_NODE,))
     result = world.apply()
     assert result.exit_code == 4
@@ -81,7 +81,7 @@ def test_a_node_in_another_cluster_changes_nothing_until_it_is_cleaned() -> None
     assert world.journal == []
     (failure,) = clean(world.node, world.cluster, world.settings)
     assert "another cluster (another)" in failure.message
-    assert world.entries("web-0") == told
+    assert world.entries("web-0") == reported
     assert world.apply().exit_code == 0
 
 

@@ -27,9 +27,9 @@ def both_families() -> tuple[Decision, list[PortMapping]]:
 
 def test_of_a_family_that_cannot_be_read_the_annotation_stays_and_of_the_other_only_what_is_seen() -> None:
     decision, rows = both_families()
-    told = [replace(DUAL, annotation=render(entries(rows)))]
+    reported = [replace(DUAL, annotation=render(entries(rows)))]
     blind = observed(found={"IPv4": EMPTY["IPv4"]}, unreadable={"IPv6": "broken"})
-    found = outcome.in_place(decision, decision.wanted, {"IPv4": EMPTY["IPv4"]}, blind, told)
+    found = outcome.in_place(decision, decision.wanted, {"IPv4": EMPTY["IPv4"]}, blind, reported)
     assert [m.family for m in found] == ["IPv6"]
     assert outcome.in_place(decision, decision.wanted, {"IPv4": EMPTY["IPv4"]}, blind, [DUAL]) == ()
 

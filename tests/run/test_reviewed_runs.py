@@ -31,8 +31,8 @@ class World:
         self.run(*names)
 
     def run(self, *names: str, services: tuple[Service, ...] = (service(),)) -> None:
-        told = {p.ref.name: p.annotation for p in self.cluster.state.pods}
-        self.pods(*(replace(PODS[name], annotation=told.get(name)) for name in names))
+        reported = {p.ref.name: p.annotation for p in self.cluster.state.pods}
+        self.pods(*(replace(PODS[name], annotation=reported.get(name)) for name in names))
         self.cluster.state = replace(self.cluster.state, services=services)
 
     def pods(self, *pods: Pod) -> None:

@@ -47,7 +47,7 @@ def test_a_damaged_state_file_is_reported_and_rebuilt(node: Booted, damage: str)
     node.machine.write(f"{STATE}/state.json", damage, 0o600)
     flush(node)
     assert node.run_job() == "success"
-    assert any("damaged" in said and "state.json" in said for said in node.journal_of(JOB))
+    assert any("damaged" in output and "state.json" in output for output in node.journal_of(JOB))
     assert len(node.rules()) == 2
 
 
@@ -56,7 +56,7 @@ def test_a_full_disk_is_reported_and_the_node_is_in_order(small: Booted) -> None
     flush(small)
     assert small.run_job(check=False) == "exit-code"
     assert small.machine.state(JOB)["ExecMainStatus"] == "5"
-    assert any("No space left on device" in said for said in small.journal_of(JOB))
+    assert any("No space left on device" in output for output in small.journal_of(JOB))
     assert len(small.rules()) == 2
 
 
@@ -66,7 +66,7 @@ def test_a_read_only_disk_is_reported_and_the_node_is_in_order(small: Booted) ->
     flush(small)
     assert small.run_job(check=False) == "exit-code"
     assert small.machine.state(JOB)["ExecMainStatus"] == "5"
-    assert any("Read-only file system" in said for said in small.journal_of(JOB))
+    assert any("Read-only file system" in output for output in small.journal_of(JOB))
     assert len(small.rules()) == 2
 
 
@@ -86,7 +86,7 @@ def test_a_file_in_place_of_the_state_directory_is_reported_by_the_run(node: Boo
     node.machine.run("rm", STATE)
     node.machine.run("mv", f"{STATE}.kept", STATE)
     assert node.machine.state(JOB)["ExecMainStatus"] == "77"
-    assert any("the state directory cannot be made" in said for said in node.journal_of(JOB))
+    assert any("the state directory cannot be made" in output for output in node.journal_of(JOB))
 
 
 def test_a_state_directory_that_was_removed_is_made_again(node: Booted) -> None:
@@ -123,6 +123,6 @@ def test_a_signal_stops_it_with_a_message(node: Booted) -> None:
         node.machine.wait_until(lambda: node.machine.state(JOB)["ActiveState"] == "activating", "the run")
         node.machine.run("sleep", "0.8")
         node.machine.run("systemctl", "stop", JOB)
-        assert any("asked to end" in said for said in node.journal_of(JOB)), node.journal_of(JOB)
+        assert any("asked to end" in output for output in node.journal_of(JOB)), node.journal_of(JOB)
     finally:
         node.machine.run("mv", f"{program}.away", program)

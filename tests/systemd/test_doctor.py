@@ -98,7 +98,7 @@ def test_an_installation_under_another_name_of_the_same_program_is_as_it_must_be
     node.machine.run("ln", "-s", *names)
     for installing, asking in itertools.permutations(names):
         node.machine.run(installing, "install-units", "--now")
-        told = json.loads(node.machine.run(asking, "doctor", "-o", "json", check=False).stdout)
-        assert [check for check in told["checks"] if check["status"] != "ok"] == []
+        reported = json.loads(node.machine.run(asking, "doctor", "-o", "json", check=False).stdout)
+        assert [check for check in reported["checks"] if check["status"] != "ok"] == []
     assert node.doctor()["units"]["status"] == "warn", "another program is another"
     node.install()

@@ -48,8 +48,8 @@ def active(node: Booted) -> list[str]:
 
 def test_without_now_it_writes_and_starts_nothing_and_twice_is_harmless(node: Booted) -> None:
     node.machine.write("/etc/nplconf/config.yaml", node.config)
-    said = node.nplconf("install-units", "-o", "json").stdout
-    assert sorted(json.loads(said)["changed"]) == sorted(units.PATHS)
+    output = node.nplconf("install-units", "-o", "json").stdout
+    assert sorted(json.loads(output)["changed"]) == sorted(units.PATHS)
     assert active(node) == ["inactive"] * 3
     assert [node.machine.state(unit)["UnitFileState"] for unit in STARTED] == ["disabled"] * 3
     job = node.machine.path(f"/etc/systemd/system/{JOB}").read_text()
@@ -81,7 +81,7 @@ def test_state_and_socket_elsewhere_are_made_moved_to_and_taken_away(node: Boote
     node.config += "stateDir: /srv/own/state\nholdSocket: /run/own/hold.sock\npolicy: /tmp/policy.yaml\n"
     node.machine.write("/tmp/policy.yaml", "apiVersion: nplconf.io/v1alpha1\nkind: Policy\nspec: {}\n")
     assert node.install() == numbers
-    assert any("2002 sockets were kept" in said for said in node.journal_of(HOLD))
+    assert any("2002 sockets were kept" in output for output in node.journal_of(HOLD))
     assert node.doctor() == {}
     assert node.machine.run("stat", "-c", "%a", "/run/own/hold.sock").stdout == "600\n"
     node.nplconf("uninstall-units", "--purge")
@@ -207,10 +207,10 @@ def test_the_readme_followed_to_the_letter_makes_a_node_that_works_and_takes_it_
     numbers = node.converge()
     assert isinstance(node.ask(numbers[8080]), Answer)
     say(f"from `make install` to a published Pod: {time.monotonic() - began:.1f} s")
-    told = node.machine.run("nplconf", "doctor", "-o", "json", check=False).stdout
-    assert [check for check in json.loads(told)["checks"] if check["status"] != "ok"] == []
-    said = typed(node, "make uninstall")
-    assert "kept: /etc/nplconf (to remove it: rm -r /etc/nplconf)\nkept: /var/lib/nplconf (" in said
+    reported = node.machine.run("nplconf", "doctor", "-o", "json", check=False).stdout
+    assert [check for check in json.loads(reported)["checks"] if check["status"] != "ok"] == []
+    output = typed(node, "make uninstall")
+    assert "kept: /etc/nplconf (to remove it: rm -r /etc/nplconf)\nkept: /var/lib/nplconf (" in output
     left = {path for path, line in files(node).items() if line != before.get(path)}
     assert left == {
         CLUSTER,

@@ -196,8 +196,8 @@ print -r -- "$line"
 def zsh(node: Booted, line: str) -> str:
     """What an interactive zsh makes of a line and Tab."""
     node.machine.write("/var/zsh/.zshrc", ZSHRC)
-    said = node.machine.run("zsh", "-f", "-c", ZSH, "zsh", line).stdout
-    (found,) = re.findall(r"<<(.*?)>>", said)
+    output = node.machine.run("zsh", "-f", "-c", ZSH, "zsh", line).stdout
+    (found,) = re.findall(r"<<(.*?)>>", output)
     return str(found)
 
 

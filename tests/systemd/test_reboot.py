@@ -39,7 +39,7 @@ def test_rules_wait_for_a_fresh_snapshot_and_the_numbers_come_back(node: Booted)
     node.machine.write("/etc/nplconf/config.yaml", AWAY)
     assert node.run_job(check=False) == "exit-code"
     assert len(node.rules()) == 2, "within one boot the last good plan counts"
-    assert any("kept at the last good plan" in said for said in node.journal_of(JOB))
+    assert any("kept at the last good plan" in output for output in node.journal_of(JOB))
 
     node.machine.reboot()
     node.wire()
@@ -47,9 +47,9 @@ def test_rules_wait_for_a_fresh_snapshot_and_the_numbers_come_back(node: Booted)
     assert node.run_job(check=False) == "exit-code"
     assert node.rules() == [], "now its Pods may be anybody's"
     assert isinstance(node.ask(before[8080]), str)
-    told = {check: c["status"] for check, c in node.doctor().items()}
+    reported = {check: c["status"] for check, c in node.doctor().items()}
     # the units may have been written for other files than this configuration names
-    assert told.items() - {("units", "warn")} == {("last-success", "warn"), ("api-rights", "fail")}
+    assert reported.items() - {("units", "warn")} == {("last-success", "warn"), ("api-rights", "fail")}
 
     # the Pod has another address since
     moved = [json.loads(json.dumps(each).replace(POD_IP, "10.244.3.99")) for each in objects()]
@@ -88,6 +88,6 @@ def test_whenever_the_power_goes_nothing_is_lost_but_time(node: Booted) -> None:
         assert node.run_job() == "success"
         assert node.numbers() == before
         assert isinstance(node.ask(before[9090]), Answer)
-    assert not any("damaged" in said for said in node.journal_of(JOB))
+    assert not any("damaged" in output for output in node.journal_of(JOB))
     assert node.nplconf("verify").returncode == 0
     assert node.machine.path(CLUSTER).exists()

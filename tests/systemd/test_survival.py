@@ -128,7 +128,7 @@ def test_a_crash_after_a_reexec_loses_nothing_either(wide: Booted) -> None:
     wide.machine.wait_until(lambda: wide.machine.state(HOLD)["MainPID"] not in ("0", pid), "another daemon")
     wide.machine.wait_until(lambda: wide.machine.state(HOLD)["ActiveState"] == "active", "that it holds")
     assert "4000 of 4000 sockets" in wide.machine.state(HOLD)["StatusText"]
-    assert any("4000 sockets were kept" in said for said in wide.journal_of(HOLD))
+    assert any("4000 sockets were kept" in output for output in wide.journal_of(HOLD))
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_configuration_that_is_wrong_for_a_while_loses_no_number(node: Booted,
         found = json.loads(thief.communicate(timeout=60)[0])
     node.machine.path("/run/enough").unlink()
     assert found["got"] == []
-    assert any("128 sockets were kept" in said for said in node.journal_of(HOLD)[-2:])
+    assert any("128 sockets were kept" in output for output in node.journal_of(HOLD)[-2:])
     assert node.machine.state(HOLD)["NFileDescriptorStore"] == "2"
 
 
@@ -162,7 +162,7 @@ def test_stop_and_start_lose_the_store_and_what_was_stolen_meanwhile_is_reported
     node.machine.wait_until(lambda: f":{stolen:04X} " in listening(node), "the thief has it")
     node.machine.run("systemctl", "start", "nplconf-hold.socket", HOLD)
     assert f"not held: {stolen}/tcp" in node.machine.state(HOLD)["StatusText"]
-    assert any(f"not held: {stolen}/tcp" in said for said in node.journal_of(HOLD))
+    assert any(f"not held: {stolen}/tcp" in output for output in node.journal_of(HOLD))
     assert list(node.doctor()) == ["hold"], node.doctor()
     assert node.run_job() == "success"
     after = node.numbers()

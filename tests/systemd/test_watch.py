@@ -133,5 +133,5 @@ def test_uninstalling_leaves_nothing_of_it(node: Booted) -> None:
 
 
 def test_without_now_the_mode_is_reported(node: Booted) -> None:
-    said = node.nplconf("install-units", "--mode", "watch", "-o", "json").stdout
-    assert json.loads(said)["mode"] == "watch"
+    output = node.nplconf("install-units", "--mode", "watch", "-o", "json").stdout
+    assert json.loads(output)["mode"] == "watch"

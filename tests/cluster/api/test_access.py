@@ -160,6 +160,6 @@ def test_a_broken_authority_is_bad_configuration_and_not_shown(ca: str) -> None:
     ],
 )
 def test_a_401_names_the_credentials_that_were_rejected(fields: dict[str, str], parts: tuple[str, ...]) -> None:
-    said = access("https://127.0.0.1", **fields).rejected()
+    output = access("https://127.0.0.1", **fields).rejected()
 
-    assert [part for part in parts if part not in said] == []
+    assert [part for part in parts if part not in output] == []

@@ -75,11 +75,11 @@ def test_a_pods_port_that_is_none_is_bad_configuration(monkeypatch: pytest.Monke
 
 def test_using_the_kubelets_credentials_is_reported(write: Write) -> None:
     path = write({"token": "kubelet"}, "kubelet.conf")
-    said: list[str] = []
+    output: list[str] = []
 
-    find(None, said.append)
+    find(None, output.append)
 
-    (message,) = said
+    (message,) = output
     assert "the kubelet's credentials" in message
     assert str(path) in message
 
@@ -91,13 +91,13 @@ def test_without_any_credentials_the_way_out_is_named() -> None:
 
 @pytest.mark.parametrize("server", ["http://10.0.0.1", "HTTP://10.0.0.1"])
 def test_credentials_in_clear_text_are_one_warning(write: Write, tmp_path: Path, server: str) -> None:
-    said: list[str] = []
+    output: list[str] = []
 
-    find(str(worlds.kubeconfig(tmp_path / "clear", {"token": "t"}, server=server)), said.append)
-    find(str(worlds.kubeconfig(tmp_path / "nobody", {}, server=server)), said.append)
-    find(str(write({"token": "t"}, "encrypted")), said.append)
+    find(str(worlds.kubeconfig(tmp_path / "clear", {"token": "t"}, server=server)), output.append)
+    find(str(worlds.kubeconfig(tmp_path / "nobody", {}, server=server)), output.append)
+    find(str(write({"token": "t"}, "encrypted")), output.append)
 
-    (message,) = said
+    (message,) = output
     assert "clear text" in message
 
 

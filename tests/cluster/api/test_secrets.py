@@ -111,18 +111,18 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("in_process")
 @pytest.mark.parametrize("variant", [*USERS, "cluster"])
 def test_no_fault_of_a_kubeconfig_shows_a_value_of_it(tmp_path: Path, variant: str) -> None:
-    said = []
+    message = []
     for name, parts in cases():
         if name == variant:
             try:
                 access = kubeconfig.read(str(written(tmp_path / "config", **parts)))
-                said.append(repr(access))
+                message.append(repr(access))
                 access.tls()
             except NplconfError as err:
-                said.append(str(err))
+                message.append(str(err))
 
-    assert said
-    assert [text for text in said if CANARY in text.replace(f"server_name={secret('text')!r}", "")] == []
+    assert message
+    assert [text for text in message if CANARY in text.replace(f"server_name={secret('text')!r}", "")] == []
 
 
 @pytest.mark.parametrize(

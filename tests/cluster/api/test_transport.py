@@ -98,10 +98,10 @@ def test_a_server_that_drips_does_not_outlive_the_deadline(serving: Callable[[Se
 def test_a_proxy_gets_its_password_and_no_message_shows_it(serving: Callable[[Serve], str]) -> None:
     place = serving(answer("HTTP/1.1 407 no\n\n"))
 
-    said = why(Access(server="https://far.example", source="a test", proxy=f"http://me:se%40cret@{place}"))
+    output = why(Access(server="https://far.example", source="a test", proxy=f"http://me:se%40cret@{place}"))
 
-    assert "407" in said
-    assert "cret" not in said
+    assert "407" in output
+    assert "cret" not in output
     password = base64.b64encode(b"me:se@cret").decode()
     assert f"Proxy-Authorization: Basic {password}\r\n" in HEARD[-1].decode()
 
@@ -115,7 +115,7 @@ def answer(text: str) -> Serve:
 
 
 @pytest.mark.parametrize(
-    ("serve", "said"),
+    ("serve", "output"),
     [
         (reset, "reset"),
         (lambda _: None, "closed connection"),
@@ -128,8 +128,8 @@ def answer(text: str) -> Serve:
         (answer("HTTP/1.1 200 OK\n" + "a: b\n" * 200), "headers"),
     ],
 )
-def test_what_is_no_whole_answer_is_reported(serving: Callable[[Serve], str], serve: Serve, said: str) -> None:
-    assert said in why(Access(server=f"http://{serving(serve)}", source="a test"), seconds=5)
+def test_what_is_no_whole_answer_is_reported(serving: Callable[[Serve], str], serve: Serve, output: str) -> None:
+    assert output in why(Access(server=f"http://{serving(serve)}", source="a test"), seconds=5)
 
 
 def test_an_answer_of_http_1_0_ends_where_its_connection_does(serving: Callable[[Serve], str]) -> None:
