@@ -39,10 +39,11 @@ _WORDS: Mapping[Kind, str] = {
 def of_services(services: Iterable[Service]) -> Iterator[Claim]:
     """Yield every node port that Services claim, in the order of the Services."""
     for service in services:
+        node_ports = [port.node_port for port in service.ports if port.node_port]
+        if not (node_ports or service.health_check_node_port or service.external_ips or service.ingress_ips):
+            continue  # as most of thousands
         name = shown(service.key)
-        for port in service.ports:
-            if port.node_port:
-                yield Claim(name, "nodePort", port.node_port)
+        yield from (Claim(name, "nodePort", number) for number in node_ports)
         if service.health_check_node_port:
             yield Claim(name, "healthCheckNodePort", service.health_check_node_port)
         yield from _at_addresses(service, name, "externalIPs", service.external_ips)

@@ -68,7 +68,9 @@ def decide(
     inputs = Inputs(observed, options, live_now(observed, options, (pod.ref for pod in pods)), pods, writable)
     make = partial(target, cluster, used, inputs, bounds)
     draft = _draft(inputs, make())
-    limit = limits.limit(inputs.live, _leaving(draft), _evidence(draft, inputs, cluster), max_delete=options.max_delete)
+    leaving = _leaving(draft)
+    evidence = _evidence(draft, inputs, cluster if leaving else None)
+    limit = limits.limit(inputs.live, leaving, evidence, max_delete=options.max_delete)
     if limit:
         stay = limit.mappings
         draft = _draft(inputs, make(stay, limits.reserved(stay, draft.target.plan)), stay)
@@ -184,10 +186,11 @@ def _leaving(draft: Draft) -> tuple[Change, ...]:
     return (*_removals(draft), *(Change("delete", "not-selected", m, m) for m in lingering))
 
 
-def _evidence(draft: Draft, inputs: Inputs, cluster: ClusterState) -> Evidence:
+def _evidence(draft: Draft, inputs: Inputs, cluster: ClusterState | None) -> Evidence:
+    """Return what the limits need to know. cluster: None where no mapping is removed, as in most runs."""
     return Evidence(
-        running={(pod.ref.key, ip) for pod in inputs.pods if not pod.terminated for ip in pod.ips},
-        services={service.key for service in cluster.services},
+        running={(pod.ref.key, ip) for pod in inputs.pods if not pod.terminated for ip in pod.ips} if cluster else (),
+        services={service.key for service in cluster.services} if cluster else (),
         not_reviewed={(PodPort(p.pod.key, p.pod_port), p.protocol) for p in draft.target.pending},
         any_pod=bool(inputs.pods),
         accept_empty=inputs.options.allow_empty or inputs.observed.state.empty_seen,
