@@ -8,6 +8,7 @@ from nplconf.desired.render import Desired, render
 from nplconf.desired.reviewed import Resolved, resolve
 from nplconf.model import ClusterState, Family, Pending, Plan, PortMapping, Stale
 from nplconf.plan import limits
+from nplconf.plan.diff import equal_ends
 from nplconf.publish import life
 from nplconf.run import adoption, reasons
 from nplconf.run.decision import Bounds
@@ -106,11 +107,12 @@ def _unasked(plan: Plan, inputs: Inputs, stay: tuple[PortMapping, ...]) -> life.
     """Return the live mappings that the plan does not have and whose rules stay, without the blocked ones (`stay`)."""
     if inputs.live == plan.mappings:  # as in most runs
         return life.NOTHING
-    same, blocked = set(plan.mappings), set(stay)
-    left = [m for m in inputs.live if m not in same and m.pod.name and m not in blocked]
-    if left:
-        asked = {(m.owner, m.protocol, m.family) for m in plan.mappings}
-        left = [m for m in left if (m.owner, m.protocol, m.family) not in asked]
+    first, last = equal_ends(inputs.live, plan.mappings)
+    blocked = set(stay)
+    left = [m for m in inputs.live[first : len(inputs.live) - last] if m.pod.name and m not in blocked]
+    pods = {m.pod[:2] for m in left}
+    asked = {(m.owner, m.protocol, m.family) for m in plan.mappings if m.pod[:2] in pods}
+    left = [m for m in left if (m.owner, m.protocol, m.family) not in asked]
     if not left:
         return life.NOTHING
     observed = inputs.observed

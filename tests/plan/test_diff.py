@@ -1,5 +1,6 @@
 """The difference of two sets of mappings."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from worlds import mapping, ref
@@ -153,3 +154,27 @@ def test_between_two_plans_published_fields_and_services_count() -> None:
     assert subtract([mapping()], [moved]).changes == ()
     assert actions(compare([mapping()], [other])) == [("change", "services-changed", 61044)]
     assert compare([mapping()], [mapping()]) == Diff((), (mapping(),))
+
+
+# --- equal parts are not compared one by one -------------------------------------------------------------------------
+
+ROWS = st.builds(
+    mapping,
+    st.integers(61001, 61006),
+    pod=st.sampled_from([ref("a"), ref("b"), ref("a", uid="new"), NOBODY]),
+    pod_ip=st.sampled_from(["10.244.3.1", "10.244.3.2"]),
+    family=st.sampled_from(["IPv4", "IPv6"]),
+)
+SORTED = st.lists(ROWS, max_size=12).map(lambda rows: sorted(rows, key=lambda m: (m.key, m.pod, m.pod_ip)))
+
+
+@given(SORTED, SORTED, st.integers(0, 12), st.integers(0, 12))
+def test_equal_ends_change_nothing_of_the_difference(
+    was: list[PortMapping], want: list[PortMapping], first: int, last: int
+) -> None:
+    planned = {m.key: m for m in (*want, *was[:first], *was[len(was) - last :])}  # a plan has one row per key
+    want = [planned[key] for key in sorted(planned)]
+    found = subtract(was, want)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("nplconf.plan.diff.equal_ends", lambda *_: (0, 0))
+        assert subtract(was, want) == found

@@ -1,6 +1,7 @@
 """The pure half of the nftables backend: one look-up per packet at any number of mappings."""
 
 from collections.abc import Container, Iterable, Iterator, Sequence
+from operator import attrgetter
 
 from nplconf.model import (
     PROTOCOLS,
@@ -40,7 +41,7 @@ def build(
     for pod_ip, source in sources:
         network = source.removesuffix(HOST[family])
         (hairpin if network == pod_ip else bridged)[f"{network} . {pod_ip}"] = MEMBER
-    for mapping in sorted(mappings, key=lambda m: m.node_port):
+    for mapping in sorted(mappings, key=attrgetter("node_port")):
         _add(sets, mapping)
     return NftTable(frame.frame(), sets)
 
@@ -50,6 +51,8 @@ def _add(sets: dict[str, dict[str, Entry]], mapping: PortMapping) -> None:
     tag = owner.tag(mapping.pod, mapping.pod_port)
     name = frame.restricted if mapping.source_ranges else frame.ports
     sets[name(protocol, family)][port] = Entry(f"{mapping.pod_ip} . {mapping.pod_port}", tag)
+    if not mapping.source_ranges:
+        return
     allowed = sets[frame.sources(protocol, family)]
     for network in _disjoint(mapping.source_ranges):
         allowed[f"{network.removesuffix(HOST[family])} . {port}"] = MEMBER
