@@ -75,6 +75,7 @@ def _change(mapping: PortMapping, facts: Facts) -> Change | None:
 _LIFE = {
     "draining": "draining, withdrawn from the annotation, the rule stays until the Pod has ended",
     "lingering": "withdrawn from the annotation, the rule stays for --linger seconds",
+    "alias": "an alias from Antrea, unpublished, the rule stays for the cool-down",
     "in-place": "the rule is in place, published once the Pod's containers are ready",
 }
 """Why a mapping in a state of `publish.life` is not in the annotation."""

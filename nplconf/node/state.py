@@ -21,7 +21,7 @@ from nplconf.node import counters, reported
 from nplconf.node import last_success as success
 from nplconf.plan import document
 from nplconf.plan.cooling import Cooling
-from nplconf.plan.state import Loaded, State
+from nplconf.plan.state import Alias, Loaded, State
 from nplconf.publish.denials import Denial
 
 VERSION = 1
@@ -113,6 +113,7 @@ def boot_id() -> str:
 def _text(state: State) -> str:
     rest = json.dumps(
         {
+            "aliases": [[*a.key, a.owner.pod, a.owner.port, a.since, a.ended] for a in state.aliases],
             "annotations": dict(state.annotations),
             "addresses": {family: list(found) for family, found in state.addresses.items()},
             "boot": state.boot,
@@ -163,6 +164,7 @@ def _parse(text: str) -> State:
         writing=_is(bool, data["writing"]),
         # keys that older versions did not write
         waiting=_texts(data.get("waiting", ())),
+        aliases=tuple(_alias(*row) for row in data.get("aliases", ())),
         unasked={name: _is(float | int, since) for name, since in data.get("unasked", {}).items()},
         denials={pod: _denial(*row) for pod, row in data.get("denials", {}).items()},
         former_clusters=_texts(data.get("formerClusters", ())),
@@ -207,6 +209,11 @@ def _key(number: Any, family: Any, protocol: Any) -> RuleKey:
     if protocol not in PROTOCOLS:
         raise ValueError("a protocol")
     return RuleKey(_is(int, number), _family(family), protocol)
+
+
+def _alias(number: Any, family: Any, protocol: Any, pod: Any, port: Any, since: Any, ended: Any) -> Alias:
+    owner = PodPort(_is(str, pod), _is(int, port))
+    return Alias(_key(number, family, protocol), owner, _is(float | int | None, since), _is(bool, ended))
 
 
 def _cooling(number: Any, pod: Any, port: Any, at: Any) -> Cooling:

@@ -118,10 +118,12 @@ def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch
             }
             for p in decision.pending
         ],
-        "draining": [_draining(m) for m in decision.draining],
+        "draining": [_staying(m) for m in decision.draining],
         "patches": [patch(p) for p in patches],
         "findings": [finding(f) for f in decision.findings],
     }
+    if decision.aliases:
+        data["aliases"] = [_staying(m) for m in decision.aliases]
     if decision.blocked:
         data["blocked"] = {
             "kind": decision.blocked.kind,
@@ -131,8 +133,8 @@ def _body(decision: Decision, changes: Iterable[Change], patches: Iterable[Patch
     return data
 
 
-def _draining(found: PortMapping) -> dict[str, Any]:
-    """Return a mapping of a deleted Pod as data. Its rule stays until the Pod has ended."""
+def _staying(found: PortMapping) -> dict[str, Any]:
+    """Return a mapping that is not published and whose rule stays: of a deleted Pod, or an alias."""
     data = mapping_to_data(found)
     return {"pod": data["pod"], "mapping": data}
 

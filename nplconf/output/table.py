@@ -92,10 +92,16 @@ def _becomes(found: Patch) -> str:
 
 def draining(found: Iterable[PortMapping]) -> list[Line]:
     """Return a line per mapping of a deleted Pod."""
-    return [
-        ("skipped", escaped(f"! draining: {m.protocol}/{m.node_port} {target(m)}: its rule stays until the Pod ended"))
-        for m in found
-    ]
+    return [_stays("draining", m, "its rule stays until the Pod ended") for m in found]
+
+
+def aliases(found: Iterable[PortMapping]) -> list[Line]:
+    """Return a line per alias from Antrea."""
+    return [_stays("alias", m, "its rule stays for the cool-down, unpublished") for m in found]
+
+
+def _stays(what: str, mapping: PortMapping, why: str) -> Line:
+    return "skipped", escaped(f"! {what}: {mapping.protocol}/{mapping.node_port} {target(mapping)}: {why}")
 
 
 def skipped(found: Iterable[Skipped]) -> list[Line]:

@@ -2,10 +2,28 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from nplconf.model import Family, Plan, RuleKey
+from nplconf.model import Family, Plan, PodPort, RuleKey
 from nplconf.plan.cooling import Cooling
 from nplconf.publish.denials import Denials
+
+
+class Alias(NamedTuple):
+    """The second number of a Pod port, from Antrea.
+
+    Attributes:
+        key: Its number, family and protocol.
+        owner: The Pod port.
+        since: When Antrea's chain was gone, in seconds of the boot-time clock; None while it is there.
+        ended: The run was to remove its rule. It is stored until the rule is gone.
+
+    """
+
+    key: RuleKey
+    owner: PodPort
+    since: float | None = None
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +45,7 @@ class State:
         denials: Pods whose patch was denied.
         waiting: Subjects of Events that are still to be created, oldest first.
         unasked: Lingering mappings by `life.name` -> when their request ended, in seconds of the boot-time clock.
+        aliases: The second numbers of Pod ports, whose rules stay for a while.
         writing: A run began to write rules and has not ended.
     """
 
@@ -44,6 +63,7 @@ class State:
     denials: Denials = field(default_factory=dict, hash=False)
     waiting: tuple[str, ...] = ()
     unasked: Mapping[str, float] = field(default_factory=dict, hash=False)
+    aliases: tuple[Alias, ...] = ()
     writing: bool = False
 
 

@@ -8,8 +8,10 @@ from typing import Literal, NamedTuple
 
 from nplconf.model import Pod, PodRef, PortMapping
 
-State = Literal["wanted", "in-place", "published", "draining", "lingering", "ended"]
-"""The states of a mapping, in order. After the last one its port cools down, see `plan.cooling`."""
+State = Literal["wanted", "in-place", "published", "draining", "lingering", "alias", "ended"]
+"""The states of a mapping, in order. After the last one its port cools down, see `plan.cooling`. An alias
+(`run.aliases`) has no other state.
+"""
 
 
 class Terms(NamedTuple):

@@ -33,7 +33,9 @@ def preview(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = U
     seen = review(cluster, node, replace(settings, force=False), bounds)
     if seen.decision.unusable:
         return Adoption(seen.decision, ())
-    return Adoption(seen.decision, adoption.review(seen.observed.antrea, seen.decision.plan, seen.pods or ()))
+    aliases = {m.key for m in seen.decision.aliases}
+    rows = adoption.review(seen.observed.antrea, seen.decision.plan, seen.pods or (), aliases, int(settings.cool_down))
+    return Adoption(seen.decision, rows)
 
 
 def adopt(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Adoption:
@@ -46,7 +48,8 @@ def adopt(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     first = apply(cluster, node, settings, bounds)
     if not chains:
         return replace(found, result=first)
-    cut_off = adoption.unserved(chains, first.decision.plan.mappings, {m.key for m in first.in_place})
+    wanted = (*first.decision.plan.mappings, *first.decision.aliases)
+    cut_off = adoption.unserved(chains, wanted, {m.key for m in first.in_place})
     if cut_off:
         failures = adoption.not_removed(chains, cut_off)
         return replace(found, result=replace(first, failures=(*first.failures, *failures)))

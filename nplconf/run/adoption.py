@@ -5,7 +5,7 @@ Pods have, has no owner.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple
 
@@ -80,6 +80,14 @@ def numbers(left: Antrea, pods: Iterable[Pod]) -> dict[PodPort, int]:
     return found
 
 
+def owned(left: Antrea, pods: Iterable[Pod]) -> Iterator[tuple[RuleKey, PodPort]]:
+    """Yield the place and the owner of each rule of the chains that leads to a Pod of this node."""
+    owners = _owners(pods) if left.chains else {}
+    for rule in left.rules:
+        if pod := owners.get(rule.address):
+            yield RuleKey(rule.number, rule.family, rule.protocol), PodPort(pod.key, rule.port)
+
+
 def with_numbers(previous: Previous, left: Antrea, pods: Iterable[Pod], now: float) -> Previous:
     """Add the node ports of the chains to what allocation knows, after the live rules and the state file.
 
@@ -106,15 +114,31 @@ def with_numbers(previous: Previous, left: Antrea, pods: Iterable[Pod], now: flo
 # --- what is said of each --------------------------------------------------------------------------------------------
 
 
-def review(left: Antrea, plan: Plan, pods: Sequence[Pod]) -> tuple[Adopted, ...]:
-    """Return what becomes of each rule of the chains, and of each entry of an annotation that no rule serves."""
+def review(
+    left: Antrea, plan: Plan, pods: Sequence[Pod], aliases: Collection[RuleKey] = (), period: int = 0
+) -> tuple[Adopted, ...]:
+    """Return what becomes of each rule of the chains, and of each entry of an annotation that no rule serves.
+
+    Args:
+        left: The chains.
+        plan: What the node must have.
+        pods: This node's Pods.
+        aliases: The rules whose numbers stay as aliases.
+        period: For how many seconds.
+
+    """
     owners = _owners(pods)
     rows = {(m.owner, m.protocol, m.family): m for m in plan.mappings if m.via == "dnat"}
     why = {(row.pod, row.pod_port): row.reason for row in plan.skipped}
     published = {(pod.ref.key, e.node_port, e.pod_port) for pod in pods for e in annotation.parse(pod.annotation)}
     found = [_of_rule(rule, owners.get(rule.address), plan, rows, why, published) for rule in left.rules]
+    found = [_with_alias(a, period) if RuleKey(a.number, a.family, a.protocol) in aliases else a for a in found]
     served = {(a.owner, a.protocol, a.family, a.number) for a in found}
     return tuple(sorted((*found, *_of_annotations(pods, rows, served)), key=lambda a: a[:3]))
+
+
+def _with_alias(found: Adopted, period: int) -> Adopted:
+    return found._replace(message=f"{found.message}; {found.number} stays as an unpublished alias for {period} s")
 
 
 _Rows = Mapping[tuple[PodPort, Protocol, Family], PortMapping]

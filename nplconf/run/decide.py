@@ -3,7 +3,7 @@
 A limit that is met blocks removals; then the target is made again with the ports of these mappings reserved.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,6 +16,7 @@ from nplconf.plan.state import State
 from nplconf.publish import life
 from nplconf.rules import foreign
 from nplconf.run import identity, next_state, reasons
+from nplconf.run.aliases import ENDED, NEW, owners
 from nplconf.run.blocked import beside_agent, block_all, nothing, without_addresses, without_node
 from nplconf.run.decision import UNBOUND, Bounds, Decision
 from nplconf.run.decision_options import Options
@@ -26,7 +27,7 @@ from nplconf.run.last_addresses import addressed
 from nplconf.run.observed import Observed, live_now, orphaned
 from nplconf.run.publication import Publication
 from nplconf.run.repairs import with_repairs
-from nplconf.run.target import Target, target
+from nplconf.run.target import Target, target, with_aliases
 from nplconf.run.wanted_rules import rules_for
 
 
@@ -166,13 +167,30 @@ class Draft:
 
 def _draft(inputs: Inputs, made: Target, blocked: tuple[PortMapping, ...] = (), why_delete: str = "") -> Draft:
     """blocked: live mappings whose removal is blocked. why_delete: see `heal`."""
+    made = with_aliases(made, inputs)
     stay = (*blocked, *made.unasked.states)
-    chosen = eligible(made, inputs, stay)
-    going = (lambda _: why_delete) if why_delete else reasons.going(inputs.pods, made.plan, chosen.rows)
-    found = diff(inputs.live, chosen.rows, why_add=lambda _: "new", why_delete=going)
+    chosen = eligible(made, inputs, (*stay, *made.aliases))
+    going = (lambda _: why_delete) if why_delete else _why_going(inputs, made, chosen)
+    coming = partial(_why_coming, aliases=made.aliases)
+    found = diff(inputs.live, chosen.rows, why_add=coming, why_delete=going)
     if made.review:
         found = reasons.of_review(found, made.review)
     return Draft(made, stay, chosen, found)
+
+
+def _why_coming(mapping: PortMapping, aliases: Collection[PortMapping]) -> str:
+    return NEW if mapping in aliases else "new"
+
+
+def _why_going(inputs: Inputs, made: Target, chosen: Eligible) -> Callable[[PortMapping], str]:
+    going = reasons.going(inputs.pods, made.plan, chosen.rows)
+    aliases = owners(inputs.observed.state.aliases)
+
+    def why(mapping: PortMapping) -> str:
+        reason = going(mapping)
+        return ENDED if reason == reasons.DOUBLED and aliases.get(mapping.key) == mapping.owner else reason
+
+    return why
 
 
 def _removals(draft: Draft) -> tuple[Change, ...]:
@@ -256,7 +274,8 @@ def _publication(inputs: Inputs, made: Target) -> Publication:
     states = life.asked_for(made.plan.mappings, inputs.pods, terms, inputs.observed.now)
     unlisted = {m for m, state in states.items() if not life.is_listed(state, terms, asked=True)}
     form = inputs.options.form
-    return Publication(made.plan, made.pending, form, {**states, **rest}, frozenset((*unlisted, *rest)))
+    states |= {**rest, **dict.fromkeys(made.aliases, "alias")}
+    return Publication(made.plan, made.pending, form, states, frozenset((*unlisted, *rest, *made.aliases)))
 
 
 def _unreadable(inputs: Inputs, made: Target) -> tuple[Failure, ...]:

@@ -98,6 +98,11 @@ class Decision:
         return self._in_state("draining")
 
     @property
+    def aliases(self) -> tuple[PortMapping, ...]:
+        """The mappings under the second number of a Pod port, whose rules stay for a while."""
+        return self._in_state("alias")
+
+    @property
     def lingering(self) -> tuple[PortMapping, ...]:
         """The mappings that nothing asks for and whose rules stay for a while."""
         return self._in_state("lingering")

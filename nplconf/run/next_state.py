@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from nplconf.model import Plan, PodRef, PortMapping, RuleKey
 from nplconf.plan import cooling
+from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import numbers
 from nplconf.plan.state import State
 from nplconf.publish import annotation
 from nplconf.publish.denials import Denials
+from nplconf.run import aliases
 from nplconf.run.decision import Decision
 from nplconf.run.inputs import Inputs
 from nplconf.run.observed import orphaned
@@ -29,20 +31,23 @@ def before_writing(target: Target, inputs: Inputs, stay: tuple[PortMapping, ...]
     """
     observed = inputs.observed
     state, plan = observed.state, _with(target.plan, stay)
-    used = {m.node_port for m in plan.mappings if m.via == "dnat"}
-    before = (*(state.plan.mappings if state.plan else ()), *inputs.live)
+    used = {m.node_port for m in (*plan.mappings, *target.aliases) if m.via == "dnat"}
+    live = aliases.without(inputs.live, state.aliases)
+    before = (*(state.plan.mappings if state.plan else ()), *live)
     released = numbers(m for m in before if m.node_port not in used)
+    ended = (Cooling(a.key.node_port, a.owner, observed.now) for a in state.aliases if a.key.node_port not in used)
     waiting = cooling.with_start_times(state.cooling, now=observed.now, rebooted=state.boot != observed.boot)
     return replace(
         state,
         boot=observed.boot,
         cluster=state.cluster or plan.cluster,
         plan=_with(plan, orphaned(observed, plan)),
-        cooling=cooling.freed(released, numbers(plan.mappings), waiting, now=observed.now),
+        cooling=cooling.freed(released, numbers(plan.mappings), (*ended, *waiting), now=observed.now),
         empty_seen=not inputs.pods,
         addresses=target.addresses,
         denials=denied,
         unasked=target.unasked.since,
+        aliases=aliases.next_state(target.aliases, inputs.live, observed),
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
-from nplconf.model import ClusterState, Plan, Pod, PortMapping
+from nplconf.model import ClusterState, Plan, Pod, PortMapping, RuleKey
 from nplconf.node import Node
 from nplconf.run.act import act
 from nplconf.run.blocked import beside_agent
@@ -187,11 +187,27 @@ def _remove_of_other_boot(observed: Observed, node: Node, settings: Settings, wh
 # --- looking ---------------------------------------------------------------------------------------------------------
 
 
-def show(node: Node, settings: Settings) -> tuple[tuple[PortMapping, ...], tuple[str, ...]]:
-    """Return the live mappings, with the hostPort ones of the last plan; and what could not be read."""
+class Shown(NamedTuple):
+    """The live mappings.
+
+    Attributes:
+        mappings: The mappings, with the hostPort ones of the last plan.
+        aliases: The rules that are aliases from Antrea.
+        warnings: What could not be read.
+
+    """
+
+    mappings: tuple[PortMapping, ...]
+    aliases: frozenset[RuleKey]
+    warnings: tuple[str, ...]
+
+
+def show(node: Node, settings: Settings) -> Shown:
+    """Return the live mappings. No cluster is read."""
     observed = observe(node)
     remembered = observed.remembered
     advertised = tuple(m for m in remembered.mappings if m.via == "hostPort") if remembered else ()
     found = sorted((*live_now(observed, settings), *advertised), key=lambda m: (m.key, m.pod))
     warnings = (observed.loaded.warning, *(f"{f}: {text}" for f, text in observed.unreadable.items()))
-    return tuple(found), tuple(filter(None, warnings))
+    aliases = frozenset(alias.key for alias in observed.state.aliases)
+    return Shown(tuple(found), aliases, tuple(filter(None, warnings)))

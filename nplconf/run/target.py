@@ -9,8 +9,9 @@ from nplconf.desired.reviewed import Resolved, resolve
 from nplconf.model import ClusterState, Family, Pending, Plan, PortMapping, Stale
 from nplconf.plan import limits
 from nplconf.plan.diff import equal_ends
+from nplconf.plan.state import Alias
 from nplconf.publish import life
-from nplconf.run import adoption, reasons
+from nplconf.run import adoption, aliases, reasons
 from nplconf.run.decision import Bounds
 from nplconf.run.inputs import Inputs
 from nplconf.run.last_addresses import Addressed
@@ -27,6 +28,7 @@ class Target:
         unasked: Live mappings that the plan does not have and whose rules stay.
         review: How the reviewed plan fits the cluster; None without a reviewed plan.
         exact: Change nothing where the reviewed plan does not fit in everything.
+        aliases: Mappings of the plan under the second number of their Pod port.
 
     """
 
@@ -35,6 +37,7 @@ class Target:
     unasked: life.Living = life.NOTHING
     review: Resolved | None = None
     exact: bool = False
+    aliases: Mapping[PortMapping, Alias] = field(default_factory=dict, hash=False)
 
     @property
     def stale(self) -> tuple[Stale, ...]:
@@ -84,6 +87,15 @@ def target(
     return Target(resolved.plan, addresses, _unasked(resolved.plan, inputs, stay), resolved, bounds.exact)
 
 
+def with_aliases(made: Target, inputs: Inputs) -> Target:
+    """Add the aliases that serve rows of the plan."""
+    observed, options = inputs.observed, inputs.options
+    if not observed.state.aliases and not observed.antrea.chains:  # as in most runs
+        return made
+    possible = aliases.current(observed, inputs.pods, options.cool_down)
+    return replace(made, aliases=aliases.rows(possible, made.plan, inputs.live, observed, options))
+
+
 def _of_services(
     cluster: ClusterState,
     used: Addressed,
@@ -93,7 +105,8 @@ def _of_services(
     reserved: frozenset[int],
 ) -> Target:
     observed = inputs.observed
-    previous = previous_of(inputs.live, observed, inputs.options)
+    previous = previous_of(aliases.without(inputs.live, observed.state.aliases), observed, inputs.options)
+    reserved |= {alias.key.node_port for alias in observed.state.aliases}
     previous = adoption.with_numbers(previous, observed.antrea, inputs.pods, observed.now)
     plan = render(cluster, used.node, wanted, replace(previous, taken=previous.taken | reserved))
     unasked = _unasked(plan, inputs, stay)

@@ -77,6 +77,7 @@ def verify(decision: Decision, observed: Observed, pods: Sequence[Pod] | None, *
         return _unlisted(mapping, published)
 
     rows = [Row(m, rule(m), hold(m), annotated(m)) for m in decision.plan.mappings]
+    rows += [Row(m, rule(m), hold(m), _unlisted(m, published)) for m in decision.aliases]
     rows += [Row(c.mapping, "extra", hold(c.mapping), _unlisted(c.mapping, published)) for c in _extra(decision)]
     rows += [Row(m, "na", "na", "extra") for m in _unknown_entries(decision, published, rows)]
     findings = (*decision.findings, *_unreadable_texts(differing, rows))

@@ -587,7 +587,7 @@ def test_cleanup_cleans_the_node_when_the_cluster_fails_half_way() -> None:
 def test_show_prints_what_the_kernel_has() -> None:
     world = World(pod(), service())
     world.apply()
-    (shown,), warnings = show(world.node, SETTINGS)
+    (shown,), _, warnings = show(world.node, SETTINGS)
     assert (shown.pod, shown.pod_port, shown.services) == (ref(), 8080, ("shop/web",))
     assert warnings == ()
 

@@ -145,6 +145,7 @@ def _lines(result: Result) -> list[table.Line]:
         *table.changes(result.done),
         *table.patches(result.patches),
         *table.draining(decision.draining),
+        *table.aliases(decision.aliases),
         *table.skipped(decision.plan.skipped),
         *table.blocked(decision.blocked),
         *table.stale(decision.stale),

@@ -46,7 +46,7 @@ def _ports(settings: Settings) -> Iterator[str]:
     from nplconf.run.reconcile import show
 
     with suppress(NplconfError, OSError):
-        mappings, _ = show(open_node(settings), settings)
+        mappings = show(open_node(settings), settings).mappings
         yield from (f"{mapping.protocol}/{mapping.node_port}" for mapping in mappings)
 
 

@@ -37,7 +37,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _from_node(plan: Plan, settings: Settings) -> Diff:
     """Return the changes from the node to a plan, for rules only: the node has no rule of nplconf for a hostPort."""
-    live, warnings = show(open_node(settings), settings)
+    shown = show(open_node(settings), settings)
+    live, warnings = [m for m in shown.mappings if m.key not in shown.aliases], shown.warnings
     for message in warnings:
         say.warning(message)
     return diff(live, plan.mappings, why_add=lambda _: "new", why_delete=lambda _: "gone")

@@ -84,6 +84,7 @@ def _lines(decision: Decision) -> list[table.Line]:
         *table.changes(decision.diff.changes),
         *table.patches(decision.patches),
         *table.draining(decision.draining),
+        *table.aliases(decision.aliases),
         *table.skipped(decision.plan.skipped),
         *table.blocked(decision.blocked),
         *table.stale(decision.stale),

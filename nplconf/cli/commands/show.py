@@ -1,13 +1,14 @@
 """`nplconf show`: print this node's live mappings. No cluster is needed."""
 
 import argparse
+from typing import Any
 
 from nplconf.cli import say
 from nplconf.cli.worlds import open_node
 from nplconf.model import PortMapping
 from nplconf.output import structured, table
 from nplconf.plan.document import mapping_to_data
-from nplconf.run.reconcile import show
+from nplconf.run.reconcile import Shown, show
 from nplconf.settings import Settings
 
 COLUMNS = ("PROTOCOL", "PORT", "NODE IP", "POD", "ADDRESS", "SERVICES", "VIA")
@@ -19,18 +20,22 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Print the rules from the kernel, with details from the state file."""
-    mappings, warnings = show(open_node(settings), settings)
-    for message in warnings:
+    shown = show(open_node(settings), settings)
+    for message in shown.warnings:
         say.warning(message)
     if settings.output == "table":
-        table.write(table.columns(COLUMNS, map(_row, mappings)), settings)
+        table.write(table.columns(COLUMNS, (_row(m, shown) for m in shown.mappings)), settings)
     else:
-        data = {"node": settings.node, "mappings": [mapping_to_data(m) for m in mappings]}
+        data = {"node": settings.node, "mappings": [_data(m, shown) for m in shown.mappings]}
         print(structured.text(data, settings.output), end="")
     return 0
 
 
-def _row(mapping: PortMapping) -> tuple[str, ...]:
+def _data(mapping: PortMapping, shown: Shown) -> dict[str, Any]:
+    return mapping_to_data(mapping) | ({"alias": True} if mapping.key in shown.aliases else {})
+
+
+def _row(mapping: PortMapping, shown: Shown) -> tuple[str, ...]:
     address = f"[{mapping.pod_ip}]" if mapping.family == "IPv6" else mapping.pod_ip
     return (
         mapping.protocol,
@@ -39,5 +44,5 @@ def _row(mapping: PortMapping) -> tuple[str, ...]:
         f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "?",
         f"{address}:{mapping.pod_port}",
         ",".join(mapping.services),
-        mapping.via,
+        f"{mapping.via}, alias" if mapping.key in shown.aliases else mapping.via,
     )
