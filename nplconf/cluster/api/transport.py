@@ -10,6 +10,7 @@ import base64
 import contextlib
 import http.client
 import queue
+import select
 import socket
 import ssl
 import threading
@@ -241,11 +242,22 @@ class Transport:
         return f"{self._access.server}{f' through the proxy {hop.hostname}:{hop.port or 80}' if hop.hostname else ''}"
 
     def _opened(self, deadline: Deadline) -> Connection:
+        if self._connection and _is_over(self._connection.sock):
+            self.close()
         if self._connection is None:
             self._connection = _connected(Connection(self._access, self._context), deadline)
         self._connection.sock.settimeout(min(deadline.left, SILENCE_SECONDS))
         deadline.watch(self._connection.sock)
         return self._connection
+
+
+def _is_over(sock: socket.socket | None) -> bool:
+    """Return whether the peer has closed an idle connection. An API server does that after 90 s without a request."""
+    if sock is None:
+        return True
+    ready = select.poll()
+    ready.register(sock, select.POLLIN)
+    return bool(ready.poll(0))
 
 
 def _probe_peer(sock: socket.socket) -> None:

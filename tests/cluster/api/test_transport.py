@@ -154,3 +154,26 @@ def test_a_run_that_is_asked_to_end_has_little_time_left_for_an_answer_and_for_a
             Transport(Access(server=server, source="a test")).send("GET", "/", deadline)
         deadline.pause(60)
     assert time.monotonic() - began < 3
+
+
+def test_an_idle_connection_that_the_server_has_closed_is_replaced_at_once() -> None:
+    """It would cost a failure and the pause after it: 0.1 s for the first Pod after a quiet time."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(head)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        access = Access(server=f"http://127.0.0.1:{listener.getsockname()[1]}", source="a test")
+        with contextlib.closing(Transport(access)) as opened:
+            for _ in range(2):
+                with Deadline(SECONDS) as deadline:
+                    assert opened.send("GET", "/", deadline).body == b"{}"
+                time.sleep(0.05)
+        thread.join()
