@@ -28,6 +28,8 @@ def groups(scale: int, runs: int) -> dict[str, Callable[[], Iterator[Figure]]]:
         "watch-nftables": lambda: watch.latency(-(-110 // scale), -(-100 // scale), "nftables", 10),
         "watch-iptables": lambda: watch.latency(-(-110 // scale), -(-100 // scale), "nft", 25),
         "watch-many": lambda: watch.latency(1_000 // scale, -(-100 // scale), "nftables", 15),
+        "watch-requests": lambda: watch.requests(-(-110 // scale), -(-100 // scale)),
+        "watch-reconnects": lambda: watch.reconnects(5_000, 60),
         "watch-idle": lambda: watch.idle(-(-110 // scale), 10_000 // scale, 60 / scale),
         "all-nodes": lambda: all_nodes.render(5_000 // scale, 150_000 // scale, 5_000 // scale),
     }

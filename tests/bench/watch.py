@@ -4,19 +4,24 @@ import contextlib
 import http.client
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import kube
 import worlds
-from bench.cluster import SHOP, Served, connection, served
+from bench.cluster import HOST, SHOP, Served, connection, served
 from bench.figures import Figure
 from bench.nodes import pod_ip
+from faultproxy import Proxy
+
+from nplconf.watch import pace
 
 TICK = os.sysconf("SC_CLK_TCK")
 SETTLE_SECONDS = 90.0
@@ -102,6 +107,48 @@ class _Observer:
                 began = time.monotonic()
             if began is not None and (worlds.raw_annotation(raw) or "[]") != "[]":
                 return time.monotonic() - began
+
+
+# --- requests --------------------------------------------------------------------------------------------------------
+
+
+def requests(pods: int, changes: int) -> Iterator[Figure]:
+    """The requests of watch mode for a number of changes, beside those that it needs to begin."""
+    group = f"watch, {pods} Pods here, {changes} new Pods"
+    with served(pods, 1, "nftables", pods + changes) as node, Proxy(node.plane, HOST, node.node) as proxy:
+        node.kubeconfig = proxy.kubeconfig("proxy", token=node.plane.tokens[kube.ADMIN])
+        with watching(node, pods, "--namespace-share", "100"):
+            time.sleep(PAUSE_SECONDS)
+            began = len(proxy.requests)
+            for number in range(changes):
+                _published_after(node, number)
+            asked = proxy.requests[began:]
+    yield Figure(group, "reads for all changes", sum(one.method == "GET" for one in asked), "", 0)
+    patches = sum(one.method == "PATCH" for one in asked)
+    yield Figure(group, "patches for each Pod that comes and goes", patches / changes, "", 2)
+    yield Figure(group, "all requests for each", len(asked) / changes, "", 4)
+
+
+def reconnects(nodes: int, outage: float) -> Iterator[Figure]:
+    """A simulation: nodes that lose one API server at the same moment, and ask again as `pace.backoff` says."""
+    group = f"watch, {nodes} nodes after {outage:.0f} s without API server"
+    dice = random.Random(1).random
+    jittered = _peak(nodes, outage, dice)
+    beside = (("without jitter", _peak(nodes, outage, lambda: 1.0)),)
+    yield Figure(group, "peak of requests per second", jittered, "/s", nodes / 5, beside)
+
+
+def _peak(nodes: int, outage: float, dice: Callable[[], float]) -> float:
+    """The most nodes that come back in one second."""
+    return max(Counter(int(_back(outage, dice)) for _ in range(nodes)).values())
+
+
+def _back(outage: float, dice: Callable[[], float]) -> float:
+    at, failures = 0.0, 0
+    while at < outage:
+        at += pace.backoff(failures, dice())
+        failures += 1
+    return at
 
 
 # --- idle ------------------------------------------------------------------------------------------------------------
