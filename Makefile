@@ -37,9 +37,9 @@ bench: ## every figure that nplconf is held to, measured side by side (root); AR
 	@.ci/setup test
 	@PYTHONPATH=tests .venv/bin/python -m bench $(ARGS)
 
-loadbalancers: ## what clients of HAProxy and nginx lose in each event and mode (root); ARGS="--mode watch", "--only drain"
-	@[ "$$(id -u)" = 0 ] || { echo "make loadbalancers: it makes network namespaces: run it as root" >&2; exit 77; }
-	@.ci/setup test
+loadbalancers: ## what is lost in each event and mode behind AKO, F5 (ARGS="--models": these alone), HAProxy, nginx (root)
+	@[ "$$(id -u)" = 0 ] || [ "$(findstring --models,$(ARGS))" ] || { echo "make loadbalancers: it makes network namespaces: run it as root, or with ARGS=--models" >&2; exit 77; }
+	@.ci/setup $(if $(findstring --models,$(ARGS)),fast,test)
 	@PYTHONPATH=tests .venv/bin/python -m loadbalancers $(ARGS)
 
 image: ## dist/nplconf-image.tar, an OCI archive for containerd, podman and skopeo; no registry is needed

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import kube
 from loadbalancers import balancers
 from loadbalancers.balancers import Balancer
+from loadbalancers.events import Kind, Mode, Story
 from loadbalancers.pods import Deployment, Shape, wait
 from loadbalancers.site import HERE, Job, Site, site
 
@@ -22,25 +23,7 @@ if TYPE_CHECKING:
 
 RATE = 25.0
 """Requests in a second, of each client."""
-PERIOD = 10.0
-"""Seconds between two runs in timer mode."""
 QUIET = 1.0
-
-
-class Mode(NamedTuple):
-    """How nplconf runs, and whether Pods have the readiness gate. period: None for `watch`."""
-
-    name: str
-    period: float | None
-    gate: bool
-
-
-MODES = (
-    Mode("watch, gate", None, gate=True),
-    Mode("watch", None, gate=False),
-    Mode("timer, gate", PERIOD, gate=True),
-    Mode("timer", PERIOD, gate=False),
-)
 
 
 class Lost(NamedTuple):
@@ -62,54 +45,37 @@ class Stage:
     balancers: list[Balancer]
 
 
-Event = Callable[[Stage], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """An event. replicas: Pods at its beginning."""
-
-    name: str
-    replicas: int
-    event: Event
-    pre_stop: float = 5.0
-    min_ready: float = 1.0
-
-
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-def rolling(replicas: int, surge: int) -> Story:
-    def event(stage: Stage) -> None:
-        stage.deployment.update(surge, 1.0)
-
-    return Story(f"rolling update, {replicas} replica{'s' * (replicas > 1)}, surge {surge}", replicas, event)
+def _roll(stage: Stage, story: Story) -> None:
+    stage.deployment.update(story.surge, 1.0)
 
 
-def _scale_up(stage: Stage) -> None:
+def _scale_up(stage: Stage, _story: Story) -> None:
     for pod in stage.deployment.add(2):
         wait(pod.ready)
 
 
-def _scale_down(stage: Stage) -> None:
+def _scale_down(stage: Stage, _story: Story) -> None:
     for pod in stage.deployment.pods[1:]:
         stage.deployment.remove(pod)
 
 
-def _drain(stage: Stage) -> None:
+def _drain(stage: Stage, _story: Story) -> None:
     stage.deployment.drain(stage.site.machines[0], 1.0)
 
 
-def _crash(stage: Stage) -> None:
+def _crash(stage: Stage, _story: Story) -> None:
     stage.deployment.pods[0].crash()
 
 
-def _delete(stage: Stage) -> None:
+def _delete(stage: Stage, _story: Story) -> None:
     stage.deployment.remove(stage.deployment.pods[0])
     wait(stage.deployment.add()[0].ready)
 
 
-def _restart(stage: Stage) -> None:
+def _restart(stage: Stage, _story: Story) -> None:
     """The jobs are killed and started again, during a rolling update."""
     for machine in stage.site.machines:
         if machine.job:
@@ -124,16 +90,15 @@ def _restart(stage: Stage) -> None:
     stage.deployment.remove(stage.deployment.pods[0])
 
 
-STORIES = (
-    *(rolling(replicas, surge) for replicas in (1, 2, 10) for surge in (0, 1)),
-    Story("scale up, 1 to 3", 1, _scale_up),
-    Story("scale down, 3 to 1", 3, _scale_down),
-    Story("node drain, 2 replicas", 2, _drain),
-    Story("Pod deleted, preStop", 2, _delete),
-    Story("Pod deleted, no preStop", 2, _delete, pre_stop=0.0),
-    Story("Pod crash", 2, _crash),
-    Story("nplconf restarted", 2, _restart),
-)
+EVENTS: Mapping[Kind, Callable[[Stage, Story], None]] = {
+    "rolling": _roll,
+    "scale-up": _scale_up,
+    "scale-down": _scale_down,
+    "drain": _drain,
+    "delete": _delete,
+    "crash": _crash,
+    "restart": _restart,
+}
 
 
 # --- measuring -------------------------------------------------------------------------------------------------------
@@ -144,7 +109,7 @@ def play(story: Story, mode: Mode, plane: kube.ControlPlane, directory: Path) ->
     with set_up(story, mode, plane, directory) as stage, _clients(stage) as clients:
         time.sleep(QUIET)
         before = list(stage.deployment.pods)
-        story.event(stage)
+        EVENTS[story.kind](stage, story)
         for pod in before:
             if pod.deleted:
                 wait(pod.gone)

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import kube
 import pytest
-from loadbalancers.stories import MODES, STORIES, Story, play
+from loadbalancers.events import MODES, STORIES, Story
+from loadbalancers.stories import play
 
 pytestmark = [pytest.mark.api, pytest.mark.kernel, pytest.mark.loadbalancers]
 CHOSEN = ("rolling update, 2 replicas, surge 1", "node drain, 2 replicas", "nplconf restarted")

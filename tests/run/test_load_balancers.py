@@ -1,30 +1,21 @@
 """AKO and F5 as small models, driven through rollouts and drains against whole runs.
 
-At no instant is a pool empty while a Pod is ready, or a member a port that refuses.
-
-The models have only what the real ones read: AKO ignores a Pod event without the annotation's key, and drops a member
-whose Pod is not ready. F5 takes every annotated Pod, whatever its readiness, while one endpoint is ready. Both ignore
-the protocol. Each write of a run is an instant.
+At no instant is a pool empty while a Pod is ready, or a member a port that refuses. Each write of a run is an instant,
+and the readers have no latency. tests/loadbalancers/test_models.py has them with their latency, in virtual time.
 """
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from inmemory import SETTINGS, World
+from loadbalancers.readers import F5, Ako, OldAko, Reader, entries
 from worlds import pod, service
 
 from nplconf.model import Pod
 from nplconf.settings import Settings
-
-Member = tuple[str, int, int]
-"""Pod, podPort, number."""
-
-
-def entries(one: Pod) -> set[Member]:
-    return {(one.ref.name, e["podPort"], e["nodePort"]) for e in json.loads(one.annotation or "[]")}
 
 
 def is_ready(one: Pod) -> bool:
@@ -36,36 +27,13 @@ def _is_open(one: Pod) -> bool:
     return one.condition is not None and one.condition.status == "True"
 
 
-@dataclass
-class Ako:
-    """It remembers what it read of each Pod; a Pod without the key is as if it had never been changed."""
-
-    known: dict[str, set[Member]] = field(default_factory=dict)
-
-    def look(self, pods: tuple[Pod, ...]) -> set[Member]:
-        here = {one.ref.name: one for one in pods}
-        for name in [name for name in self.known if name not in here]:
-            del self.known[name]  # the deletion of a Pod that had the key
-        for name, one in here.items():
-            if one.annotation is not None:
-                self.known[name] = entries(one)
-        return {m for name, found in self.known.items() if is_ready(here[name]) for m in found}
-
-
-class F5:
-    """It has no memory, and no eye for readiness."""
-
-    def look(self, pods: tuple[Pod, ...]) -> set[Member]:
-        return {m for one in pods for m in entries(one)} if any(map(is_ready, pods)) else set()
-
-
 class Story:
     """A cluster that changes step by step, with nplconf run after each, seen by both readers at each instant."""
 
     def __init__(self, settings: Settings = SETTINGS, *services: Any) -> None:
         self.world = World(*(services or (service(),)))
         self.settings = settings
-        self.readers = (Ako(), F5())
+        self.readers: tuple[Reader, ...] = (Ako(), OldAko(), F5())
         self.instants = 0
         self.was_ready = False
         cluster, node = self.world.cluster, self.world.node
@@ -94,8 +62,8 @@ class Story:
         ready = {name for name, one in self.pods.items() if is_ready(one)}
         asked = any(one.enabled for one in self.world.cluster.state.services)
         for reader in self.readers:
-            members = reader.look(self.world.cluster.state.pods)
-            refusing = {m for m in members if m[2] not in open_ports or m[0] not in alive}
+            members = reader.look(tuple(replace(one, ready=one.ref.name in ready) for one in self.pods.values()))
+            refusing = {m for m in members if m.node_port not in open_ports or m.pod not in alive}
             assert not refusing, (reader, refusing)
             assert members or not ready or not asked, (reader, ready)
 
@@ -183,7 +151,7 @@ def test_one_of_two_services_is_dropped(linger: int) -> None:
     story.world.change(services=(web,))
     story.change(*story.pods.values())
     assert {name: one.condition for name, one in story.pods.items()} == before
-    assert {m[1] for one in story.pods.values() for m in entries(one)} == {8080}
+    assert {m.pod_port for one in story.pods.values() for m in entries(one)} == {8080}
 
 
 def test_a_number_that_moves() -> None:
