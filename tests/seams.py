@@ -1,8 +1,7 @@
 """The two stand-ins, in memory: `FakeCluster` for the cluster, and `FakeNode` for the machine.
 
-They are typed against the interfaces that a run uses: `nplconf.cluster.Cluster`, and the node's protocol in
-`nplconf.node`; mypy checks it. Both write each change to one journal, in order, so that a test can compare the order of
-effects.
+They are typed against the interfaces that a run uses, `nplconf.cluster.Cluster` and `nplconf.node.NodeAccess`. mypy
+checks it. Both write each change to one journal, in order, so that a test can compare the order of effects.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence

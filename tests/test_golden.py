@@ -31,7 +31,7 @@ from nplconf.rules.iptables.transaction import transaction
 from nplconf.rules.masquerade import Route
 from nplconf.rules.nftables import frame, lookup
 from nplconf.rules.nftables import table as nftables
-from nplconf.rules.nftables.element import Entry
+from nplconf.rules.nftables.element import Element
 from nplconf.rules.nftables.table import NftTable
 from nplconf.rules.nftables.transaction import transaction as to_nft
 from nplconf.run.decide import decide
@@ -121,10 +121,10 @@ def decided(given: Given, observed: Observed) -> Decision:
 
 def _table(family: Family, live: Iterable[LiveRule]) -> NftTable:
     """A table with these rules and nothing beside them."""
-    sets: dict[str, dict[str, Entry]] = {name: {} for name in nftables.names(family)}
+    sets: dict[str, dict[str, Element]] = {name: {} for name in nftables.names(family)}
     for rule in live:
         name = frame.ports(rule.key.protocol, family)
-        sets[name][str(rule.key.node_port)] = Entry(f"{rule.pod_ip} . {rule.pod_port}", rule.tag)
+        sets[name][str(rule.key.node_port)] = Element(f"{rule.pod_ip} . {rule.pod_port}", rule.tag)
     return NftTable(frame.frame(), sets)
 
 

@@ -11,7 +11,7 @@ from nplconf.cli.inputs import Inputs
 from nplconf.cli.worlds import Worlds, open_cluster
 from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError, StoppedError
-from nplconf.node import Node
+from nplconf.node import NodeAccess
 from nplconf.node.linux import LinuxNode
 from nplconf.node.state import FILE
 from nplconf.run import act, reconcile
@@ -89,7 +89,7 @@ class WatchJob:
             self._node.forget()
         return replace(result, degraded=(*self._inputs.problems, *result.degraded))
 
-    def _applied(self, cluster: Cluster, node: Node, settings: Settings, bounds: Bounds) -> Result:
+    def _applied(self, cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bounds) -> Result:
         problems: tuple[str, ...] = ()
         self._node.begin_run()
         try:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from nplconf import __version__
 from nplconf.cli import main
-from nplconf.cli.pages import Entry, Page, pages
+from nplconf.cli.pages import Page, Parameter, pages
 
 EXIT_CODES = {
     0: "Done, or nothing to do.",
@@ -76,7 +76,7 @@ def _command(page: Page) -> Iterator[str]:
     yield from (".SH SEE ALSO", "\\fBnplconf\\fR(1), which has the exit codes")
 
 
-def _entries(entries: tuple[Entry, ...]) -> Iterator[str]:
+def _entries(entries: tuple[Parameter, ...]) -> Iterator[str]:
     for entry in entries:
         flags = ", ".join(f"\\fB{_plain(flag)}\\fR" for flag in entry.flags)
         value = f"\\fI{_plain(entry.metavar)}\\fR" if entry.metavar else ""

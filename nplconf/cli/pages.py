@@ -7,7 +7,7 @@ from typing import NamedTuple
 from nplconf.cli import main, options
 
 
-class Entry(NamedTuple):
+class Parameter(NamedTuple):
     """An option or argument.
 
     Attributes:
@@ -30,11 +30,11 @@ class Page(NamedTuple):
     about: str
     usage: str
     example: str
-    own: tuple[Entry, ...]
-    groups: Mapping[str, tuple[Entry, ...]]
+    own: tuple[Parameter, ...]
+    groups: Mapping[str, tuple[Parameter, ...]]
 
     @property
-    def entries(self) -> tuple[Entry, ...]:
+    def entries(self) -> tuple[Parameter, ...]:
         """All options and arguments."""
         return (*self.own, *(entry for group in self.groups.values() for entry in group))
 
@@ -51,22 +51,22 @@ def _page(name: str) -> Page:
     return Page(name, command.about, " ".join(usage.split()), command.example, own, _groups(name))
 
 
-def _own(declared: Iterable[argparse.Action]) -> Iterable[Entry]:
+def _own(declared: Iterable[argparse.Action]) -> Iterable[Parameter]:
     """Yield the options and arguments of this command alone."""
     for action in declared:
         words = tuple(main.COMMANDS) if action.metavar == "COMMAND" else tuple(map(str, action.choices or ()))
         if action.dest != "help" and action.help != argparse.SUPPRESS:
             metavar = str(action.metavar or "|".join(words))
-            yield Entry(tuple(action.option_strings), metavar, words, action.help or "")
+            yield Parameter(tuple(action.option_strings), metavar, words, action.help or "")
 
 
-def _groups(name: str) -> dict[str, tuple[Entry, ...]]:
-    groups: dict[str, tuple[Entry, ...]] = {}
+def _groups(name: str) -> dict[str, tuple[Parameter, ...]]:
+    groups: dict[str, tuple[Parameter, ...]] = {}
     for option in options.OPTIONS:
         if name in option.commands:
             flags = (option.short, option.flag) if option.short else (option.flag,)
             words = option.kind.schema.get("enum", ())
             known = tuple(words) if isinstance(words, (list, tuple)) else ()
-            entry = Entry(flags, option.kind.metavar, known, options.described(option))
+            entry = Parameter(flags, option.kind.metavar, known, options.described(option))
             groups[option.group] = (*groups.get(option.group, ()), entry)
     return groups

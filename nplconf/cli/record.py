@@ -19,7 +19,7 @@ from nplconf.node import counters, state
 from nplconf.node import last_success as success
 from nplconf.node.counters import Counters
 from nplconf.output import metrics
-from nplconf.output.metrics import Counts, Run
+from nplconf.output.metrics import Counts, RunMetrics
 from nplconf.run.outcome import Result
 from nplconf.settings import Settings
 
@@ -93,7 +93,7 @@ def _write_metrics(
         return None
     now = time.time()
     well = code == 0 or (result is not None and completed(result))
-    run = Run(
+    run = RunMetrics(
         status=code,
         attempted=now,
         succeeded=now if well else _last_success(settings, now),

@@ -6,7 +6,7 @@ one of these is completed.
 
 from collections.abc import Iterator
 
-from nplconf.cli.pages import Entry, Page, pages
+from nplconf.cli.pages import Page, Parameter, pages
 
 PROMPTED = "nplconf completion nodes --"
 """Prints the node names in the files of the command line that follows."""
@@ -19,7 +19,7 @@ def script(shell: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _source(entry: Entry) -> str:
+def _source(entry: Parameter) -> str:
     """Return the source of an entry's values: words, nodes, ports, dir, file or "" (unknown)."""
     if entry.words:
         return "words"
@@ -65,13 +65,13 @@ def _bash(found: tuple[Page, ...]) -> Iterator[str]:
     yield "complete -F _nplconf nplconf"
 
 
-def _bash_value(page: Page, entry: Entry) -> Iterator[str]:
+def _bash_value(page: Page, entry: Parameter) -> Iterator[str]:
     if entry.metavar:
         patterns = "|".join(f'"{page.name} {flag}"' for flag in entry.flags)
         yield f"        {patterns}) {_bash_offer(entry) or ':'}; return ;;"
 
 
-def _bash_offer(entry: Entry) -> str:
+def _bash_offer(entry: Parameter) -> str:
     offers = {
         "words": _offer(" ".join(entry.words)),
         "nodes": _offer(f'$({PROMPTED} "${{COMP_WORDS[@]:2}}" 2>/dev/null)'),
@@ -119,7 +119,7 @@ def _zsh(found: tuple[Page, ...]) -> Iterator[str]:
     yield 'if [[ $funcstack[1] == _nplconf ]]; then _nplconf "$@"; else compdef _nplconf nplconf; fi'
 
 
-def _zsh_specs(entry: Entry) -> Iterator[str]:
+def _zsh_specs(entry: Parameter) -> Iterator[str]:
     about = entry.about.replace("[", "\\[").replace("]", "\\]").replace(":", "\\:")
     actions = {
         "words": f"({' '.join(entry.words)})",
@@ -154,7 +154,7 @@ def _fish(found: tuple[Page, ...]) -> Iterator[str]:
         )
 
 
-def _fish_entry(entry: Entry) -> str:
+def _fish_entry(entry: Parameter) -> str:
     values = {
         "words": f"-x -a {_fish_quoted(' '.join(entry.words))}",
         "nodes": f"-x -a '({PROMPTED} (commandline -opc)[2..] 2>/dev/null)'",

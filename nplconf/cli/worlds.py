@@ -12,7 +12,7 @@ from nplconf.node.linux import LinuxNode
 from nplconf.settings import Settings
 
 if TYPE_CHECKING:
-    from nplconf.node import Node
+    from nplconf.node import NodeAccess
     from nplconf.run.decision import Bounds
     from nplconf.run.reconcile import Review
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Worlds(NamedTuple):
     """The functions that open the cluster and the node. Each is opened once, when needed: some runs need no cluster."""
 
-    node: "Callable[[], Node]"
+    node: "Callable[[], NodeAccess]"
     cluster: Callable[[], Cluster]
 
 

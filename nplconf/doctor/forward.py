@@ -32,14 +32,14 @@ class Packet(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class FilterTable:
     """Chains that have rules, each rule as its words; policies of the built-in ones."""
 
     chains: Mapping[str, Sequence[Sequence[str]]]
     policies: Mapping[str, str]
 
 
-def parse(lines: Iterable[str]) -> Table:
+def parse(lines: Iterable[str]) -> FilterTable:
     """What iptables-save prints of one table."""
     chains: dict[str, list[list[str]]] = {}
     policies: dict[str, str] = {}
@@ -50,7 +50,7 @@ def parse(lines: Iterable[str]) -> Table:
         elif line.startswith("-A "):
             _, name, *words = _words(line)
             chains.setdefault(name, []).append(words)
-    return Table(chains, policies)
+    return FilterTable(chains, policies)
 
 
 def _words(line: str) -> list[str]:
@@ -60,7 +60,7 @@ def _words(line: str) -> list[str]:
         return line.split()
 
 
-def verdict(table: Table, packet: Packet) -> Outcome:
+def verdict(table: FilterTable, packet: Packet) -> Outcome:
     """accept, drop, or maybe: what becomes of the packet in FORWARD. A node without that table lets everything pass."""
     outcome = _walk(table, "FORWARD", packet, DEPTH)
     if outcome in ("accept", "drop", "maybe"):
@@ -69,7 +69,7 @@ def verdict(table: Table, packet: Packet) -> Outcome:
     return "accept" if passes else "maybe" if outcome == "perhaps" else "drop"
 
 
-def _walk(table: Table, chain: str, packet: Packet, depth: int) -> Outcome:
+def _walk(table: FilterTable, chain: str, packet: Packet, depth: int) -> Outcome:
     """The outcome of a chain; "return" when it leaves the packet to its caller."""
     perhaps = past = False
     for words in table.chains.get(chain, ()) if depth else ():

@@ -1,7 +1,7 @@
-"""The node, behind two interfaces: `Node` for a run, and `RuleDriver` for each backend of rules.
+"""The node, behind two interfaces: `NodeAccess` for a run, and `RuleDriver` for each backend of rules.
 
-`node.linux.LinuxNode` implements `Node` on a real machine. Tests implement it with a fake node. To add a backend, see
-`nplconf.rules`.
+`node.linux.LinuxNode` implements `NodeAccess` on a real machine. Tests implement it with a fake node. To add a backend,
+see `nplconf.rules`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ class RuleDriver(Protocol[R]):
         """Remove all rules of nplconf from a family. Return the error, or ""."""
 
 
-class Node(Protocol):
+class NodeAccess(Protocol):
     """Everything that a run reads from the machine or writes to it."""
 
     @property

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 from nplconf.deadline import current
 from nplconf.model import FAMILIES, Change, Failure, Family, PortMapping, PortRange, Protocol, RuleKey
-from nplconf.node.ctnetlink import ConntrackTable, Entry
+from nplconf.node.ctnetlink import ConntrackTable, Flow
 
 FEW = 4
 """Up to this many ports, the kernel is asked once for each and filters. Above, the whole table is listed once."""
@@ -131,7 +131,7 @@ def _wrong(
 ) -> list[bytes]:
     """Return what identifies each entry to these addresses that leads elsewhere."""
 
-    def is_wrong(entry: Entry) -> bool:
+    def is_wrong(entry: Flow) -> bool:
         return entry.destination in here and entry.answered_by != leads[entry.port]
 
     rounds = [{number} for number in leads] if len(leads) <= FEW else [set(leads)]

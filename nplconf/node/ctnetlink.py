@@ -33,7 +33,7 @@ BATCH = 100
 """Deletions per message. Their answers fit into the default receive buffer."""
 
 
-class Entry(NamedTuple):
+class Flow(NamedTuple):
     """A flow of zone 0. Addresses are in network byte order.
 
     Attributes:
@@ -73,7 +73,7 @@ class ConntrackTable:
         """Close the socket."""
         self._sock.close()
 
-    def flows_to(self, numbers: Collection[int], protocol: int = socket.IPPROTO_UDP) -> Iterator[Entry]:
+    def flows_to(self, numbers: Collection[int], protocol: int = socket.IPPROTO_UDP) -> Iterator[Flow]:
         """Yield the entries of a protocol and of zone 0 whose original destination port is one of `numbers`.
 
         The whole table is listed once. The kernel leaves out other protocols and, for a single port, other ports.
@@ -181,7 +181,7 @@ def attributes(data: bytes) -> dict[int, bytes]:
     return values
 
 
-def _entry(message: bytes, family: socket.AddressFamily, protocol: int) -> Entry | None:
+def _entry(message: bytes, family: socket.AddressFamily, protocol: int) -> Flow | None:
     """Parse a listed message. None if it is of another protocol or not of zone 0."""
     values = attributes(message[PREFIX:])
     original = attributes(values[TUPLE_ORIG])
@@ -191,7 +191,7 @@ def _entry(message: bytes, family: socket.AddressFamily, protocol: int) -> Entry
     reply = attributes(values[TUPLE_REPLY])
     source, destination = IP_SRC_DST[family]
     answering_port = attributes(reply[TUPLE_PROTO])[PROTO_SRC_PORT]
-    return Entry(
+    return Flow(
         exact=_attribute(TUPLE_ORIG | NESTED, values[TUPLE_ORIG]) + _attribute(ID, values[ID]),
         destination=attributes(original[TUPLE_IP])[destination],
         port=int.from_bytes(ports[PROTO_DST_PORT], "big"),

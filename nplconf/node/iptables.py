@@ -24,7 +24,7 @@ from nplconf.rules.iptables.table import ENTRY, NatTable
 from nplconf.rules.iptables.taking import Origin, taking
 from nplconf.rules.iptables.transaction import obsolete, removal, transaction
 from nplconf.rules.iptables.tree import differs
-from nplconf.rules.native import Base
+from nplconf.rules.native import BaseChain
 
 WRITE = 20.0
 LOCK = 5
@@ -38,7 +38,7 @@ Build = Callable[[Sequence[PortMapping]], NatTable | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class Attempt:
     """The outcome of a transaction. complaint: the error message of iptables."""
 
     fault: Fault = "none"
@@ -76,20 +76,20 @@ class _Writer:
             names = want.chains if want else ()
             self.table = iptables_read.read(self._family, self._backend, whole=want is None, expected=names)
         except UnavailableError as err:
-            done = Written("unavailable", str(err))
+            done = Attempt("unavailable", str(err))
         else:
             if not differs(self.table, want):
                 return True
         if done.fault == "none":
-            done = Written("unseen", "iptables reported success, but the rules are not there")
+            done = Attempt("unseen", "iptables reported success, but the rules are not there")
         self.fault, self.complaint = done.fault, done.complaint
         return False
 
-    def _write(self, want: NatTable | None) -> Written:
+    def _write(self, want: NatTable | None) -> Attempt:
         try:
             text = transaction(want, self.table)
         except ValueError as err:
-            return Written("refused", str(err))
+            return Attempt("refused", str(err))
         done = write(self._family, self._backend, text)
         gone = obsolete(want, self.table)
         if done.fault != "refused" or not gone:
@@ -99,11 +99,11 @@ class _Writer:
             return done
         stuck = self._stuck(gone)
         if not stuck:
-            return Written()
+            return Attempt()
         self.left = (
             f"a foreign rule leads to {', '.join(stuck)}, which cannot be deleted and is empty: delete the rule",
         )
-        return Written("unseen", self.left[0])
+        return Attempt("unseen", self.left[0])
 
     def _stuck(self, chains: Sequence[str]) -> list[str]:
         """Delete empty chains. Return those that cannot be deleted."""
@@ -119,22 +119,22 @@ class _Writer:
         return write(self._family, self._backend, NOTHING).fault == "none"
 
 
-def write(family: Family, backend: IptablesKind, text: str) -> Written:
+def write(family: Family, backend: IptablesKind, text: str) -> Attempt:
     """Run one transaction. Whether it is in force only a new reading shows.
 
     Raises:
         PermissionDeniedError: The process may not write rules.
     """
     if not text:
-        return Written("unavailable", "the rules differ from the wanted ones, and no iptables command can fix it")
+        return Attempt("unavailable", "the rules differ from the wanted ones, and no iptables command can fix it")
     name = program(family, backend, "restore")
     try:
         done = iptables_read.call(name, "--noflush", "-w", str(LOCK), text=text, deadline=WRITE, bound=True)
     except UnavailableError as err:
-        return Written("unavailable", str(err))
+        return Attempt("unavailable", str(err))
     if done.code == 0:
-        return Written()
-    return Written("busy" if iptables_read.is_busy(done) else "refused", f"{name}: {done.complaint}")
+        return Attempt()
+    return Attempt("busy" if iptables_read.is_busy(done) else "refused", f"{name}: {done.complaint}")
 
 
 # --- the driver --------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class IptablesDriver:
         )
         yield from foreign.walked(step, partial(iptables_read.others, family, self.kind)).rules
         for name in (name for name, texts in ahead.items() if texts is None):
-            base = Base(nft.NAMES[family], "nat", name, local=name == "OUTPUT", until=ENTRY if own else "")
+            base = BaseChain(nft.NAMES[family], "nat", name, local=name == "OUTPUT", until=ENTRY if own else "")
             yield from native.taken_in(base, ports)
 
     def present(self) -> tuple[Family, ...]:

@@ -1,4 +1,4 @@
-"""`Node` on a real Linux machine."""
+"""`NodeAccess` on a real Linux machine."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -53,23 +53,23 @@ class LinuxNode:
 
     @property
     def rules(self) -> RuleBackend[Any]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return DRIVERS[self.backend].rules
 
     def now(self) -> float:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     def load(self) -> Loaded:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return state.load(self.settings.state_dir)
 
     def save(self, new: State, before: str) -> str:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return state.save(self.settings.state_dir, new, before)
 
     def holds(self) -> Holds:
-        """See `Node`. The processes of taken ports are looked up in /proc, unless there are too many to read."""
+        """See `NodeAccess`. The processes of taken ports are looked up in /proc, unless there are too many to read."""
         wanted: PortRange = self.settings.port_range
         found = self._asked(wanted)
         return owners.named(found, {t.number for t in found.taken}) if 0 < len(found.taken) <= NAMED else found
@@ -80,43 +80,43 @@ class LinuxNode:
         return holds.ask(self.settings.hold_socket, wanted)
 
     def routes(self) -> Routes:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return routes.read()
 
     def addresses(self) -> frozenset[str]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return routes.local_addresses()
 
     def read(self, *, whole: bool = False) -> Reading[Any]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return DRIVERS[self.backend].read(whole=whole)
 
     def sync(self, goal: Goal[Any]) -> Synced[Any]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return DRIVERS[self.backend].sync(goal)
 
     def foreign(self, found: Mapping[Family, Any]) -> tuple[ForeignRule, ...]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         places = ((driver, found if name == self.backend else {}) for name, driver in DRIVERS.items())
         ports = self.settings.port_range
         rules = tuple(rule for driver, own in places for rule in driver.foreign(own, ports))
         return rules + native.rules(ports, native.OWN if self.backend == "nftables" else native.DSTNAT)
 
     def antrea(self) -> Antrea:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return antrea.found()
 
     def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return antrea.remove(chains)
 
     def leftovers(self) -> dict[Backend, tuple[Family, ...]]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         others = {name: driver.present() for name, driver in DRIVERS.items() if name != self.backend}
         return {name: families for name, families in others.items() if families}
 
     def clear_leftovers(self, leftovers: Mapping[Backend, Sequence[Family]]) -> tuple[Failure, ...]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         places = ((family, name) for name, families in leftovers.items() for family in families)
         complaints = ((f"{family} {name}", DRIVERS[name].clear(family)) for family, name in places)
         return tuple(Failure("backend", place, complaint) for place, complaint in complaints if complaint)
@@ -129,7 +129,7 @@ class LinuxNode:
         *,
         everything: bool,
     ) -> tuple[Failure, ...]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         flows = conntrack.whole_range(self.settings.port_range, live) if everything else conntrack.rerouted(changes)
         return conntrack.flush_flows(flows, addresses).failures if flows else ()
 

@@ -9,7 +9,7 @@ from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import PortRange
 from nplconf.node import foreign, libnftables, nft
 from nplconf.rules.foreign import ForeignRule, distinct
-from nplconf.rules.native import Base, taking
+from nplconf.rules.native import BaseChain, taking
 
 DSTNAT = -100
 """The priority of iptables. At equal priorities the chain registered last comes first, so the order is not reliable."""
@@ -36,7 +36,7 @@ def rules(ports: PortRange, last: int) -> tuple[ForeignRule, ...]:
     return distinct(rule for base in bases(listed, last) for rule in taken_in(base, ports))
 
 
-def bases(listed: str, last: int) -> Iterator[Base]:
+def bases(listed: str, last: int) -> Iterator[BaseChain]:
     """Yield the native base chains of type nat in prerouting and output, from the output of `nft -n list chains`."""
     kind = table = chain = ""
     for line in listed.splitlines():
@@ -45,10 +45,10 @@ def bases(listed: str, last: int) -> Iterator[Base]:
         elif found := _CHAIN.match(line):
             chain = found[1]
         elif (found := _BASE.match(line)) and int(found[2]) <= last and (kind, table) not in _NOT_NATIVE:
-            yield Base(kind, table, chain, local=found[1] == "output")
+            yield BaseChain(kind, table, chain, local=found[1] == "output")
 
 
-def taken_in(base: Base, ports: PortRange) -> tuple[ForeignRule, ...]:
+def taken_in(base: BaseChain, ports: PortRange) -> tuple[ForeignRule, ...]:
     """Return the rules from one base chain on that take packets to a port range; none where nft gives no answer."""
     try:
         return foreign.walked(partial(taking, base=base, ports=ports), partial(_read, base)).rules
@@ -56,11 +56,11 @@ def taken_in(base: Base, ports: PortRange) -> tuple[ForeignRule, ...]:
         return ()
 
 
-def _read(base: Base, names: Sequence[str]) -> Mapping[str, Sequence[Any]]:
+def _read(base: BaseChain, names: Sequence[str]) -> Mapping[str, Sequence[Any]]:
     return {name: _listed(base, *name.split(" ", 1)) for name in names}
 
 
-def _listed(base: Base, what: str, name: str) -> list[Any]:
+def _listed(base: BaseChain, what: str, name: str) -> list[Any]:
     found = nft.listed(what, base.kind, base.table, name)
     if what == "chain":
         return [entry["rule"].get("expr", []) for entry in found if "rule" in entry]

@@ -35,7 +35,7 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunMetrics:
     """One run. All times are seconds since 1970.
 
     Attributes:
@@ -93,7 +93,7 @@ def last_success(before: str) -> float:
     return next((float(line.removeprefix(name)) for line in before.splitlines() if line.startswith(name)), 0.0)
 
 
-def text(run: Run) -> str:
+def text(run: RunMetrics) -> str:
     """Return the textfile: HELP, TYPE and samples, without timestamps."""
     from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 

@@ -18,7 +18,7 @@ _TRANSIENT = {
 """Reasons of skipped ports that can end without a change of the Pod or its Services."""
 
 
-class Requested(NamedTuple):
+class PodRequests(NamedTuple):
     """What Services request for one Pod, and the result.
 
     Attributes:
@@ -34,7 +34,7 @@ class Requested(NamedTuple):
 
 def due(
     pods: Iterable[Pod],
-    asked: Mapping[PodRef, Requested],
+    asked: Mapping[PodRef, PodRequests],
     there: Collection[PortMapping],
     waiting: Collection[PortMapping],
 ) -> dict[PodRef, Condition]:
@@ -49,7 +49,7 @@ def due(
     found: dict[PodRef, Condition] = {}
     for pod in pods:
         if is_due(pod):
-            new = condition(pod, asked.get(pod.ref, Requested()), there, waiting)
+            new = condition(pod, asked.get(pod.ref, PodRequests()), there, waiting)
             if new != pod.condition:
                 found[pod.ref] = new
     return found
@@ -62,7 +62,7 @@ def is_due(pod: Pod) -> bool:
 
 
 def condition(
-    pod: Pod, asked: Requested, there: Collection[PortMapping], waiting: Collection[PortMapping]
+    pod: Pod, asked: PodRequests, there: Collection[PortMapping], waiting: Collection[PortMapping]
 ) -> Condition:
     """Return the condition of one Pod."""
     missing = [row for row in asked.rows if row not in there]
@@ -81,7 +81,7 @@ def condition(
     return _done(asked)
 
 
-def _done(asked: Requested) -> Condition:
+def _done(asked: PodRequests) -> Condition:
     left = f"; {_why(asked.skipped[0])}" if asked.skipped else ""
     if asked.rows:
         return Condition("True", "Published", f"every mapping is in place and in the annotation{left}")

@@ -23,7 +23,7 @@ _OUT_DEVICE = ({"key": "oif"}, {"key": "oifname"})
 _XT_TRANSLATES = ("DNAT", "REDIRECT", "NETMAP")
 
 
-class Base(NamedTuple):
+class BaseChain(NamedTuple):
     """A base chain.
 
     Attributes:
@@ -46,7 +46,7 @@ class Taking(NamedTuple):
     unknown: frozenset[str]
 
 
-def taking(known: Known, base: Base, ports: PortRange) -> Taking:
+def taking(known: Known, base: BaseChain, ports: PortRange) -> Taking:
     """Return the rules that take packets to a port range, starting from a base chain.
 
     Args:
@@ -68,7 +68,7 @@ def taking(known: Known, base: Base, ports: PortRange) -> Taking:
 class _Walk:
     """The traversal of a table by one family's packets."""
 
-    def __init__(self, known: Known, base: Base, family: Family) -> None:
+    def __init__(self, known: Known, base: BaseChain, family: Family) -> None:
         self.found: list[ForeignRule] = []
         self.unknown: set[str] = set()
         self._known, self._base, self._family = known, base, family

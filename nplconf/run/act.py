@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from nplconf.cluster import Cluster
 from nplconf.deadline import current
 from nplconf.model import Backend, Failure, Family, Pod, PodRef, PortMapping
-from nplconf.node import Node
+from nplconf.node import NodeAccess
 from nplconf.plan.state import State
 from nplconf.publish import denials
 from nplconf.run import annotate, next_state, outcome, write_rules
@@ -21,7 +21,9 @@ from nplconf.run.outcome import Result
 from nplconf.run.write_rules import Written
 
 
-def act(decision: Decision, observed: Observed, cluster: Cluster | None, node: Node, pods: Sequence[Pod]) -> Result:
+def act(
+    decision: Decision, observed: Observed, cluster: Cluster | None, node: NodeAccess, pods: Sequence[Pod]
+) -> Result:
     """Save the state, withdraw annotations, write rules, read them back, publish, save the state again.
 
     Args:
@@ -94,7 +96,7 @@ def _conclude(
     decision: Decision,
     observed: Observed,
     cluster: Cluster | None,
-    node: Node,
+    node: NodeAccess,
     pods: Sequence[Pod],
     effects: _Effects,
     saved: Saved,
@@ -126,7 +128,7 @@ def _conclude(
     )
 
 
-def save_state(node: Node, state: State, before: str) -> Saved:
+def save_state(node: NodeAccess, state: State, before: str) -> Saved:
     """Save the state for the next run. before: the text of the file. A file that cannot be written is data."""
     try:
         return Saved(node.save(state, before))
@@ -139,7 +141,7 @@ def save_state(node: Node, state: State, before: str) -> Saved:
 
 
 def _follow_up(
-    decision: Decision, observed: Observed, node: Node, written: Written, families: Iterable[Family]
+    decision: Decision, observed: Observed, node: NodeAccess, written: Written, families: Iterable[Family]
 ) -> _FollowUp:
     """Flush the flows of changed rules, and remove the rules of other backends. families: those that were written."""
     failures: tuple[Failure, ...] = ()
@@ -163,7 +165,7 @@ def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> dict[Backend,
 def _remove_unpublished(
     decision: Decision,
     observed: Observed,
-    node: Node,
+    node: NodeAccess,
     old: Sequence[PortMapping],
     published: Published,
     written: Written,

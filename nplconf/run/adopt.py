@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from nplconf.cluster import Cluster
 from nplconf.model import Failure
-from nplconf.node import Node
+from nplconf.node import NodeAccess
 from nplconf.run import adoption
 from nplconf.run.adoption import Adopted
 from nplconf.run.decision import UNBOUND, Bounds, Decision
@@ -28,7 +28,7 @@ class Adoption:
     result: Result | None = None
 
 
-def preview(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Adoption:
+def preview(cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bounds = UNBOUND) -> Adoption:
     """Return what becomes of each node port of Antrea; change nothing. A live agent blocks it, also with --force."""
     seen = review(cluster, node, replace(settings, force=False), bounds)
     if seen.decision.unusable:
@@ -38,7 +38,7 @@ def preview(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = U
     return Adoption(seen.decision, rows)
 
 
-def adopt(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Adoption:
+def adopt(cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bounds = UNBOUND) -> Adoption:
     """Take the node over; the caller holds the lock."""
     settings = replace(settings, force=False)
     chains = node.antrea().chains

@@ -8,7 +8,7 @@ from nplconf.cluster import Cluster
 from nplconf.desired.render import find_node
 from nplconf.errors import NplconfError, UnavailableError
 from nplconf.model import Backend, Change, Failure, Family, Patch, PortMapping
-from nplconf.node import Node
+from nplconf.node import NodeAccess
 from nplconf.plan import cooling
 from nplconf.plan.live import live_mappings, numbers
 from nplconf.plan.state import Loaded, State
@@ -19,7 +19,7 @@ from nplconf.run.act import save_state
 from nplconf.settings import Settings
 
 
-def clean(node: Node, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
+def clean(node: NodeAccess, cluster: Cluster | None, settings: Settings) -> tuple[Failure, ...]:
     """Remove the annotations of this node's Pods and the rules of nplconf in every backend. Return what failed.
 
     The state file still has the owner of each node port, so that a later installation gives the same ones. It names no
@@ -54,7 +54,7 @@ def _withdrawals(cluster: Cluster, state: State, settings: Settings) -> tuple[Pa
     return patches.final([pod for pod in snapshot.pods if pod.node == name], (), settings.form)
 
 
-def _clean_node(node: Node, loaded: Loaded) -> list[Failure]:
+def _clean_node(node: NodeAccess, loaded: Loaded) -> list[Failure]:
     reading = node.read(whole=True)
     failures = [Failure("rule", family, why) for family, why in reading.unreadable.items()]
     live = _live(node, loaded, reading)
@@ -70,7 +70,7 @@ def _clean_node(node: Node, loaded: Loaded) -> list[Failure]:
     return failures
 
 
-def _live(node: Node, loaded: Loaded, reading: Reading[Any]) -> tuple[PortMapping, ...]:
+def _live(node: NodeAccess, loaded: Loaded, reading: Reading[Any]) -> tuple[PortMapping, ...]:
     known = loaded.state.plan.mappings if loaded.state.plan else ()
     rules = [rule for family, have in reading.found.items() for rule in node.rules.live(have, family)]
     return tuple(live_mappings(rules, known, {}))
@@ -94,7 +94,7 @@ class Preview:
     failures: tuple[Failure, ...]
 
 
-def preview(node: Node, cluster: Cluster | None, settings: Settings) -> Preview:
+def preview(node: NodeAccess, cluster: Cluster | None, settings: Settings) -> Preview:
     """Return what `clean` would remove; change nothing."""
     loaded, reading = node.load(), node.read(whole=True)
     failures = [Failure("rule", family, why) for family, why in reading.unreadable.items()]
@@ -107,7 +107,7 @@ def preview(node: Node, cluster: Cluster | None, settings: Settings) -> Preview:
     return Preview(removals, withdrawn, node.leftovers(), tuple(failures))
 
 
-def _forget_plan(node: Node, loaded: Loaded, live: Sequence[PortMapping], *, same_cluster: bool) -> list[Failure]:
+def _forget_plan(node: NodeAccess, loaded: Loaded, live: Sequence[PortMapping], *, same_cluster: bool) -> list[Failure]:
     before = numbers(loaded.state.plan.mappings) if loaded.state.plan else {}
     freed = cooling.freed(before | numbers(live), {}, loaded.state.cooling, now=node.now())
     clean = State(boot=node.boot, cooling=freed, addresses=loaded.state.addresses)

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from nplconf.cluster import Cluster
 from nplconf.model import Plan
-from nplconf.node import Node
+from nplconf.node import NodeAccess
 from nplconf.plan.state import State
 from nplconf.publish.events import WAITING, Outcome, due, unannounced
 
 __all__ = ["Outcome", "create_events"]
 
 
-def create_events(outcome: Outcome, cluster: Cluster, node: Node, next_state: State, last: Plan | None) -> None:
+def create_events(outcome: Outcome, cluster: Cluster, node: NodeAccess, next_state: State, last: Plan | None) -> None:
     """Create the Events that are due, and save which ones were created.
 
     An Event that cannot be created is no failure of the run: the next run tries again.

@@ -42,7 +42,7 @@ class Publication:
             return {}
         rows = [m for m in self.plan.mappings if m.pod.key in gated]
         asked = {
-            pod.ref: conditions.Requested(
+            pod.ref: conditions.PodRequests(
                 tuple(m for m in rows if m.pod == pod.ref),
                 tuple(row for row in self.plan.skipped if row.pod == key),
                 tuple(row for row in self.pending if row.pod == pod.ref),

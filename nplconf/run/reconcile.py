@@ -9,7 +9,7 @@ from typing import NamedTuple
 from nplconf.cluster import Cluster
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import ClusterState, Plan, Pod, PortMapping, RuleKey
-from nplconf.node import Node
+from nplconf.node import NodeAccess
 from nplconf.run.act import act
 from nplconf.run.blocked import beside_agent
 from nplconf.run.decide import decide, heal, trust
@@ -22,7 +22,7 @@ from nplconf.settings import Settings
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
-def observe(node: Node) -> Observed:
+def observe(node: NodeAccess) -> Observed:
     """Read the node once. Raises UnavailableError if no family can be read; a single one that cannot is data."""
     reading = node.read()
     if not reading.found:
@@ -60,7 +60,7 @@ class Review(NamedTuple):
     cluster: ClusterState | None = None
 
 
-def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
+def review(cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bounds = UNBOUND) -> Review:
     """Read the cluster and the node, and decide. Change nothing."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
@@ -69,7 +69,7 @@ def review(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UN
     return Review(decision, observed, pods, snapshot)
 
 
-def review_plan(node: Node, settings: Settings, plan: Plan) -> Review:
+def review_plan(node: NodeAccess, settings: Settings, plan: Plan) -> Review:
     """Read the node and decide by the addresses of a plan, without a cluster. Change nothing."""
     observed = observe(node)
     return Review(trust(plan, observed, settings, node.addresses()), observed)
@@ -78,7 +78,7 @@ def review_plan(node: Node, settings: Settings, plan: Plan) -> Review:
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
-def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNBOUND) -> Result:
+def apply(cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bounds = UNBOUND) -> Result:
     """Make one run against a cluster. The caller holds the lock, so that two runs do not undo each other.
 
     If the cluster has no valid response, the node is brought back to the last good plan of this boot.
@@ -109,14 +109,16 @@ def apply(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds = UNB
     return result
 
 
-def _carry_out(decision: Decision, observed: Observed, cluster: Cluster, node: Node, snapshot: ClusterState) -> Result:
+def _carry_out(
+    decision: Decision, observed: Observed, cluster: Cluster, node: NodeAccess, snapshot: ClusterState
+) -> Result:
     if decision.inexact or decision.unusable:
         return Result(decision, failures=decision.failures)
     pods = tuple(pod for pod in snapshot.pods if pod.node == decision.plan.node)
     return act(decision, observed, cluster, node, pods)
 
 
-def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Result | None:
+def keep_last(cluster: Cluster, node: NodeAccess, settings: Settings, why: str) -> Result | None:
     """Make one run whose plan or policy cannot be read: the last good plan of this boot counts as a reviewed plan.
 
     So Pods that are gone lose their mappings, and Pods that come back are served. Without a response of the cluster it
@@ -145,7 +147,7 @@ def keep_last(cluster: Cluster, node: Node, settings: Settings, why: str) -> Res
     return replace(result, degraded=(f"{why}; the node is kept at the last good plan", *result.degraded))
 
 
-def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
+def apply_plan(node: NodeAccess, settings: Settings, plan: Plan) -> Result:
     """Make one run that trusts the addresses of a plan, and annotates no Pod."""
     decision, observed, *_ = review_plan(node, settings, plan)
     if decision.unusable:
@@ -153,7 +155,7 @@ def apply_plan(node: Node, settings: Settings, plan: Plan) -> Result:
     return act(decision, observed, None, node, ())
 
 
-def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
+def heal_to_last(node: NodeAccess, settings: Settings, why: str) -> Result | None:
     """Bring the node back to the last good plan of this boot, without a cluster. why: the reason, for a message.
 
     Returns:
@@ -171,7 +173,7 @@ def heal_to_last(node: Node, settings: Settings, why: str) -> Result | None:
     return replace(result, degraded=(f"{why}; the node is kept at the last good plan", *result.degraded))
 
 
-def _remove_of_other_boot(observed: Observed, node: Node, settings: Settings, why: str) -> Result | None:
+def _remove_of_other_boot(observed: Observed, node: NodeAccess, settings: Settings, why: str) -> Result | None:
     """Remove rules that another tool saved and restored at boot: other Pods may have their addresses now.
 
     Return None if there are no rules, or if the state file does not say of which boot they are.
@@ -202,7 +204,7 @@ class Shown(NamedTuple):
     warnings: tuple[str, ...]
 
 
-def show(node: Node, settings: Settings) -> Shown:
+def show(node: NodeAccess, settings: Settings) -> Shown:
     """Return the live mappings. No cluster is read."""
     observed = observe(node)
     remembered = observed.remembered

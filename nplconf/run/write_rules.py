@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nplconf.model import Change, Failure, Family, PortMapping, RuleKey, in_plan_order
-from nplconf.node import Node
+from nplconf.node import NodeAccess
 from nplconf.rules import Goal
 from nplconf.run import reasons
 from nplconf.run.decision import Decision
@@ -80,7 +80,7 @@ def write(
     goal: RuleSet,
     decision: Decision,
     observed: Observed,
-    node: Node,
+    node: NodeAccess,
     found: Mapping[Family, Any],
     families: Collection[Family],
 ) -> Written:
@@ -117,7 +117,7 @@ def take_back(
     rest: Iterable[PortMapping],
     decision: Decision,
     observed: Observed,
-    node: Node,
+    node: NodeAccess,
     found: Mapping[Family, Any],
 ) -> Written:
     """Remove rules that this run has made or left. The next run tries again, as their Services still ask for them.

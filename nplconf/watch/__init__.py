@@ -4,8 +4,8 @@
     source    one thread per resource: list, then watch; events go into the mirror
     mirror    the cluster as the events describe it, as far as it is followed: pure, equal to a fresh list
     pace      when to run, how long to wait after a failure: pure
-    cluster   the mirror behind the `Cluster` seam; patches and Events go to the API server
-    node      the node behind the `Node` seam, with what may be kept in memory between two full readings
+    cluster   the mirror behind the interface `Cluster`; patches and Events go to the API server
+    node      the node behind the interface `NodeAccess`, with what may be kept in memory between two full readings
     drift     the kernel's notifications of changed rules
     loop      waits, runs, reports; decides nothing
     files     whether a file that a run depends on was edited; the last good value that was made from it

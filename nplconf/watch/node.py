@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping
-from nplconf.node import Node
+from nplconf.node import NodeAccess
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.antrea import Antrea, Chain
@@ -45,14 +45,14 @@ class Known:
 
 
 class RememberedNode:
-    """A `Node` over another one, which keeps what `Known` lists.
+    """A `NodeAccess` over another one, which keeps what `Known` lists.
 
     Args:
         node: the machine.
         state_file: where its `save` writes.
     """
 
-    def __init__(self, node: Node, state_file: Path) -> None:
+    def __init__(self, node: NodeAccess, state_file: Path) -> None:
         self._node = node
         self._state_file = state_file
         self._in_run = self._written = False
@@ -66,25 +66,25 @@ class RememberedNode:
 
     @property
     def backend(self) -> Backend:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return self._node.backend
 
     @property
     def rules(self) -> RuleBackend[Any]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return self._node.rules
 
     @property
     def boot(self) -> str:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return self._node.boot
 
     def now(self) -> float:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return self._node.now()
 
     def load(self) -> Loaded:
-        """See `Node`. Another run's file makes everything be read again."""
+        """See `NodeAccess`. Another run's file makes everything be read again."""
         found = self._identity()
         if self.known.loaded is None or found != self._file:
             self.forget()
@@ -92,7 +92,7 @@ class RememberedNode:
         return self.known.loaded
 
     def save(self, state: State, before: str) -> str:
-        """See `Node`. The first state of a run is written at once, the last one by who calls `end_run`.
+        """See `NodeAccess`. The first state of a run is written at once, the last one by who calls `end_run`.
 
         The first one has every new number, and is on the disk before a rule or an annotation changes. The later ones
         say that the run has ended, and which Events were created. A run that is killed before that is written is like
@@ -123,26 +123,26 @@ class RememberedNode:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def holds(self) -> Holds:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return self._node.holds()
 
     def routes(self) -> Routes:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return self._node.routes()
 
     def addresses(self) -> frozenset[str]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return self._node.addresses()
 
     def read(self, *, whole: bool = False) -> Reading[Any]:
-        """See `Node`. A reading of which a part failed is not kept."""
+        """See `NodeAccess`. A reading of which a part failed is not kept."""
         self.load()  # before the rules: another run may have changed both
         if self.known.reading is None or whole or self.known.reading.unreadable:
             self.known.reading = self._node.read(whole=whole)
         return self.known.reading
 
     def sync(self, goal: Goal[Any]) -> Synced[Any]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         before, self.known.reading = self.known.reading, None
         synced = self._node.sync(goal)
         if before and not synced.errors:
@@ -150,30 +150,30 @@ class RememberedNode:
         return synced
 
     def foreign(self, found: Mapping[Family, Any]) -> tuple[ForeignRule, ...]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         if self.known.foreign is None:
             self.known.foreign = self._node.foreign(found)
         return self.known.foreign
 
     def antrea(self) -> Antrea:
-        """See `Node`."""
+        """See `NodeAccess`."""
         if self.known.antrea is None:
             self.known.antrea = self._node.antrea()
         return self.known.antrea
 
     def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         self.known.antrea = self.known.foreign = None
         return self._node.remove_antrea(chains)
 
     def leftovers(self) -> Mapping[Backend, tuple[Family, ...]]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         if self.known.leftovers is None:
             self.known.leftovers = self._node.leftovers()
         return self.known.leftovers
 
     def clear_leftovers(self, leftovers: Mapping[Backend, Sequence[Family]]) -> tuple[Failure, ...]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         self.known.leftovers = None
         return self._node.clear_leftovers(leftovers)
 
@@ -185,5 +185,5 @@ class RememberedNode:
         *,
         everything: bool,
     ) -> tuple[Failure, ...]:
-        """See `Node`."""
+        """See `NodeAccess`."""
         return self._node.flush_flows(changes, live, addresses, everything=everything)

@@ -191,7 +191,7 @@ def test_attempts_after_failures_do_not_pile_up(mocker: MockerFixture) -> None:
     timers = [mocker.Mock() for _ in range(3)]
     mocker.patch("threading.Timer", side_effect=timers)
     output = mocker.Mock(write=mocker.Mock(return_value=False))
-    job = backends.Job(output, mocker.Mock(), mocker.Mock(), 30)
+    job = backends.FollowJob(output, mocker.Mock(), mocker.Mock(), 30)
     for _ in range(3):
         assert job.run(frozenset({"resync"})) == "the last attempt failed"
     assert [timer.cancel.called for timer in timers] == [True, True, False]

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from nplconf.cli.commands.demo import DemoError, testbed
 from nplconf.cli.commands.demo.chapters import play
-from nplconf.cli.commands.demo.cluster import Cluster
+from nplconf.cli.commands.demo.cluster import DemoCluster
 from nplconf.cli.commands.demo.transcript import Transcript
 from nplconf.errors import UnavailableError
 
@@ -118,7 +118,7 @@ def test_an_interrupted_demo_removes_everything(number: signal.Signals, chapter:
 
 @pytest.mark.kernel
 def test_a_false_claim_fails_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Cluster, "stop_asking", lambda _self, _service: None)
+    monkeypatch.setattr(DemoCluster, "stop_asking", lambda _self, _service: None)
     with pytest.raises(DemoError, match="one entry is left"), testbed.built("auto") as built:
         play(built, Transcript.on_stdout("never", 0))
     assert left_by(os.getpid()) == []

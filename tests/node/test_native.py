@@ -8,7 +8,7 @@ from pytest_mock import MockerFixture
 from nplconf.errors import UnavailableError
 from nplconf.model import PortRange
 from nplconf.node import libnftables, native, nft
-from nplconf.rules.native import Base
+from nplconf.rules.native import BaseChain
 
 RANGE = PortRange(61000, 62000)
 LISTED = """table ip nat {
@@ -46,7 +46,7 @@ table ip6 mine {
 
 
 def test_only_native_nat_chains_up_to_a_priority_come_first() -> None:
-    mine, firewalld = Base("ip6", "mine", "pre"), Base("inet", "firewalld", "nat_PREROUTING")
+    mine, firewalld = BaseChain("ip6", "mine", "pre"), BaseChain("inet", "firewalld", "nat_PREROUTING")
     assert list(native.bases(LISTED, native.DSTNAT)) == [mine]
     output = firewalld._replace(chain="nat_OUTPUT", local=True)
     assert list(native.bases(LISTED, native.OWN)) == [firewalld, output, mine]

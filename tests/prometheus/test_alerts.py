@@ -14,7 +14,7 @@ import yaml
 from nplconf.model import FINDING_KINDS
 from nplconf.node.counters import Counters
 from nplconf.output import metrics
-from nplconf.output.metrics import Counts, Run
+from nplconf.output.metrics import Counts, RunMetrics
 from nplconf.watch.hub import Hub
 from nplconf.watch.mirror import Mirror
 from nplconf.watch.server import Metrics
@@ -67,7 +67,7 @@ def rules() -> list[dict[str, Any]]:
 
 def exported() -> str:
     counts = Counts(dict.fromkeys(("live", "planned", "failed", "stale"), 1), 1, {}, {})
-    return metrics.text(Run(0, 1.0, 1.0, 1.0, 1001, "nft", counts, Counters()))
+    return metrics.text(RunMetrics(0, 1.0, 1.0, 1.0, 1001, "nft", counts, Counters()))
 
 
 def test_prometheus_takes_the_file_and_each_alert_fires_when_it_is_to() -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from worlds import mapping, pod, ref
 
-from nplconf.model import Condition, Pending, Skipped
-from nplconf.publish.conditions import Requested, condition, due
+from nplconf.model import Condition, Pending, PortMapping, Skipped
+from nplconf.publish.conditions import PodRequests, condition, due
 
 GATED = pod(gated=True)
 ROW = mapping()
@@ -16,7 +16,12 @@ def skipped(reason: str) -> Skipped:
     return Skipped("shop/web-0", 8080, "tcp", "shop/web", reason, "why")
 
 
-def of(asked: Requested, there: tuple = (ROW,), waiting: tuple = (), ips: tuple = ("10.244.3.17",)) -> tuple[str, str]:  # type: ignore[type-arg]
+def of(
+    asked: PodRequests,
+    there: tuple[PortMapping, ...] = (ROW,),
+    waiting: tuple[PortMapping, ...] = (),
+    ips: tuple[str, ...] = ("10.244.3.17",),
+) -> tuple[str, str]:
     found = condition(replace(GATED, ips=ips), asked, there, waiting)
     assert found.message
     return found.status, found.reason
@@ -39,26 +44,26 @@ def of(asked: Requested, there: tuple = (ROW,), waiting: tuple = (), ips: tuple 
 def test_what_is_skipped_for_good_opens_the_gate_and_what_may_pass_does_not(
     reason: str, expected: tuple[str, str]
 ) -> None:
-    assert of(Requested(skipped=(skipped(reason),))) == expected
+    assert of(PodRequests(skipped=(skipped(reason),))) == expected
 
 
 def test_a_pod_without_any_address_is_not_skipped_for_good() -> None:
-    assert of(Requested(skipped=(skipped("pod-ip-missing"),)), ips=()) == ("False", "NotYetPublished")
+    assert of(PodRequests(skipped=(skipped("pod-ip-missing"),)), ips=()) == ("False", "NotYetPublished")
 
 
 def test_every_mapping_must_be_in_place() -> None:
     rows = (ROW, mapping(61045, pod_port=9000))
-    assert of(Requested(rows), there=(ROW,)) == ("False", "Degraded")
-    assert of(Requested(rows), there=rows) == ("True", "Published")
-    assert of(Requested(rows), there=rows, waiting=(ROW,)) == ("False", "NotYetPublished")
+    assert of(PodRequests(rows), there=(ROW,)) == ("False", "Degraded")
+    assert of(PodRequests(rows), there=rows) == ("True", "Published")
+    assert of(PodRequests(rows), there=rows, waiting=(ROW,)) == ("False", "NotYetPublished")
 
 
 def test_nothing_asks_for_the_pod() -> None:
-    assert of(Requested()) == ("True", "NothingToPublish")
+    assert of(PodRequests()) == ("True", "NothingToPublish")
 
 
 def test_a_port_that_waits_for_a_review_keeps_the_gate_closed() -> None:
-    assert of(Requested(pending=(Pending(ref(), 9000, "tcp"),))) == ("False", "NotReviewed")
+    assert of(PodRequests(pending=(Pending(ref(), 9000, "tcp"),))) == ("False", "NotReviewed")
 
 
 def test_it_is_written_for_pods_with_the_gate_alone_and_never_set_back() -> None:
@@ -71,7 +76,7 @@ def test_it_is_written_for_pods_with_the_gate_alone_and_never_set_back() -> None
         (replace(GATED, condition=closed), True),
         (replace(GATED, condition=Condition("True", "Published", "old")), False),
     ]:
-        assert bool(due([one], {one.ref: Requested((ROW,))}, (), ())) == expected
+        assert bool(due([one], {one.ref: PodRequests((ROW,))}, (), ())) == expected
 
 
 def test_a_condition_that_is_already_right_is_not_written() -> None:

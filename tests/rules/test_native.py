@@ -6,10 +6,10 @@ import pytest
 
 from nplconf.model import PortRange
 from nplconf.rules.foreign import Network
-from nplconf.rules.native import Base, Taking, taking
+from nplconf.rules.native import BaseChain, Taking, taking
 
 RANGE = PortRange(61000, 61009)
-BASE = Base("ip", "t", "pre")
+BASE = BaseChain("ip", "t", "pre")
 DNAT = {"dnat": {"addr": "10.0.0.5", "port": 80}}
 COUNTER = {"counter": {"packets": 1, "bytes": 2}}
 
@@ -27,7 +27,7 @@ FIB = {"fib": {"result": "type", "flags": ["daddr"]}}
 IIF = {"meta": {"key": "iifname"}}
 
 
-def walked(*rules: list[dict[str, Any]], base: Base = BASE, **known: Any) -> Taking:
+def walked(*rules: list[dict[str, Any]], base: BaseChain = BASE, **known: Any) -> Taking:
     return taking({"chain pre": rules} | {name.replace("_", " ", 1): v for name, v in known.items()}, base, RANGE)
 
 
@@ -132,7 +132,7 @@ def test_a_loop_of_chains_ends() -> None:
 
 # --- in base chains of iptables-nft, which cannot list native rules ---------------------------------------------------
 
-OWN = Base("ip", "nat", "pre", until="NPLCONF")
+OWN = BaseChain("ip", "nat", "pre", until="NPLCONF")
 NATIVE = [is_(DPORT, 61004), DNAT]
 JUMP: list[dict[str, Any]] = [COUNTER, {"jump": {"target": "NPLCONF"}}]
 

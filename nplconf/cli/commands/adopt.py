@@ -12,7 +12,7 @@ from nplconf.cli.worlds import open_cluster, open_node, worlds
 from nplconf.cluster import Cluster
 from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import UsageError
-from nplconf.node import Node
+from nplconf.node import NodeAccess
 from nplconf.output import data, structured, table
 from nplconf.run.adopt import Adoption, adopt, preview
 from nplconf.run.adoption import Adopted, Verdict
@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         return _check(settings)
     found: list[Adoption] = []
 
-    def carried_out(cluster: Cluster, node: Node, settings: Settings, bounds: Bounds) -> Result:
+    def carried_out(cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bounds) -> Result:
         found.append(adopt(cluster, node, settings, bounds))
         return found[0].result or Result(found[0].decision)
 

@@ -11,7 +11,7 @@ from nplconf.cli.worlds import Worlds, worlds
 from nplconf.cluster import Cluster
 from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import BadConfigError, BadDataError, NplconfError
-from nplconf.node import Node, datapath, reported, state
+from nplconf.node import NodeAccess, datapath, reported, state
 from nplconf.node.lock import locked
 from nplconf.output import data, structured, table
 from nplconf.run.decision import Bounds, Decision
@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace, settings: Settings, worlds: Worlds) -> R
     return carry_out(settings, worlds, lambda: plans.bounds(arguments.plan, settings, exact=settings.exact))
 
 
-Run = Callable[[Cluster, Node, Settings, Bounds], Result]
+Run = Callable[[Cluster, NodeAccess, Settings, Bounds], Result]
 
 
 def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds], run: Run = apply) -> Result:
@@ -84,7 +84,7 @@ def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds], 
         return run(worlds.cluster(), node, settings, given)
 
 
-def _keep_last(node: Node, worlds: Worlds, settings: Settings, why: BadDataError) -> None:
+def _keep_last(node: NodeAccess, worlds: Worlds, settings: Settings, why: BadDataError) -> None:
     """Restore the node to the last good plan. An unreadable plan requests no change."""
     try:
         result = _kept(node, worlds, settings, str(why))
@@ -99,7 +99,7 @@ def _keep_last(node: Node, worlds: Worlds, settings: Settings, why: BadDataError
     say.each(say.error, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in result.failures))
 
 
-def _kept(node: Node, worlds: Worlds, settings: Settings, why: str) -> Result | None:
+def _kept(node: NodeAccess, worlds: Worlds, settings: Settings, why: str) -> Result | None:
     if settings.no_cluster:
         return heal_to_last(node, settings, why)
     try:

@@ -185,18 +185,18 @@ def _follow(output: Output, settings: Settings) -> None:
         hub = Hub(Mirror.of_cluster(), debounce=pace.FOR_RELOADS)
         if settings.cluster_state:
             files.notice(lambda: settings.cluster_state, hub.edited)
-            job = Job(output, hub, lambda: _snapshot(settings), settings.resync)
+            job = FollowJob(output, hub, lambda: _snapshot(settings), settings.resync)
         else:
             from nplconf.cluster.api.client import ApiCluster
             from nplconf.watch import source
 
             source.start(hub, ApiCluster(settings.kubeconfig, say.warning).credentials(), {})
             hub.first_lists(FIRST_LISTS_SECONDS)
-            job = Job(output, hub, hub.snapshot, settings.resync)
+            job = FollowJob(output, hub, hub.snapshot, settings.resync)
         loop.follow(hub, job, stop)
 
 
-class Job:
+class FollowJob:
     """One run of --follow. While the cluster cannot be read, the last list stays.
 
     Args:

@@ -27,7 +27,7 @@ _WINDOWS = "the node runs Windows, which has no iptables: it gets no plan"
 
 
 @dataclass(slots=True)
-class Outcome:
+class RenderedNodes:
     """The nodes by the result for their files."""
 
     unchanged: list[str] = field(default_factory=list)
@@ -44,7 +44,7 @@ def run(directory: str, settings: Settings, *, prune: bool) -> int:
     )
     with _reading(settings):
         cluster = open_cluster(settings).snapshot(None)
-    outcome = Outcome()
+    outcome = RenderedNodes()
     if prune and not cluster.nodes:
         message = "the cluster state has no Node: no plan is removed, and none is written"
         outcome.failures.append(Failure("prune", directory, message))
@@ -66,7 +66,7 @@ def _make(directory: str) -> None:
         raise PermissionDeniedError(f"{directory}: cannot be made: {err.strerror}") from err
 
 
-def _render(renderer: Renderer, directory: Path, outcome: Outcome) -> None:
+def _render(renderer: Renderer, directory: Path, outcome: RenderedNodes) -> None:
     name = renderer.node.name
     if renderer.node.windows:
         outcome.windows.append(name)
@@ -90,7 +90,7 @@ def _render(renderer: Renderer, directory: Path, outcome: Outcome) -> None:
         outcome.written.append(name)
 
 
-def _prune(directory: Path, nodes: set[str], outcome: Outcome) -> None:
+def _prune(directory: Path, nodes: set[str], outcome: RenderedNodes) -> None:
     """Remove the plans of nodes that no longer exist, and no other file."""
     for path in sorted(directory.glob("*.yaml")):
         name = path.stem
@@ -116,7 +116,7 @@ def _is_plan_of(path: Path, name: str) -> bool:
     return isinstance(metadata, dict) and metadata.get("node") == name
 
 
-def _report(outcome: Outcome, settings: Settings) -> None:
+def _report(outcome: RenderedNodes, settings: Settings) -> None:
     for failure in outcome.failures:
         say.error(f"{failure.subject}: {failure.message}")
     for name in outcome.windows:

@@ -9,16 +9,16 @@ from nplconf.rules.grammar import BITS4, BITS6, IPV4, IPV6, PORT
 from nplconf.rules.owner import SAFE
 
 
-class Entry(NamedTuple):
+class Element(NamedTuple):
     """The parts of an element beside its key: in a map `to` is `ADDRESS . PORT`, and `comment` is the owner tag."""
 
     to: str = ""
     comment: str = ""
 
 
-Elements = Mapping[str, Entry]
+Elements = Mapping[str, Element]
 """The elements of one set or map by key, each key as nft prints it."""
-MEMBER = Entry()
+MEMBER = Element()
 """An element of a set, which is only its key."""
 
 _ATOM = rf"(?:{IPV4}(?:/{BITS4})?|{IPV6}(?:/{BITS6})?|{PORT}(?:-{PORT})?)"
@@ -29,7 +29,7 @@ _SEPARATOR = re.compile(r",\s+")
 _READ = re.compile(rf'(?:{_ELEMENT}|(?P<other>(?:[^",]|"[^"\n]*")+))(?:,\s+|\Z)')
 
 
-def to_text(key: str, entry: Entry) -> str:
+def to_text(key: str, entry: Element) -> str:
     """Return an element as nft reads it.
 
     Raises:
@@ -54,20 +54,20 @@ def parse(text: str) -> tuple[Elements, bool]:
 
 
 @lru_cache(maxsize=1 << 17)
-def _element(text: str) -> tuple[str, Entry] | None:
+def _element(text: str) -> tuple[str, Element] | None:
     """Parse one element; None for any other text. Cached: each table is read twice in a run."""
     match = _WRITTEN.fullmatch(text)
     if match is None:
         return None
     key, comment, to = match.groups()
-    return key, Entry(to, comment) if to else MEMBER
+    return key, Element(to, comment) if to else MEMBER
 
 
 def _among_others(text: str) -> tuple[Elements, bool]:
     """Parse as `parse`, if a comment may contain a separator. An element begins where a complete one before it ends."""
-    found: dict[str, Entry] = {}
+    found: dict[str, Element] = {}
     for match in _READ.finditer(text):
         key, comment, to, _ = match.groups()
         if key is not None:
-            found[key] = Entry(to, comment) if to else MEMBER
+            found[key] = Element(to, comment) if to else MEMBER
     return found, True

@@ -17,7 +17,7 @@ from nplconf.model import (
 )
 from nplconf.rules import HOST, owner
 from nplconf.rules.nftables import frame, table
-from nplconf.rules.nftables.element import MEMBER, Elements, Entry
+from nplconf.rules.nftables.element import MEMBER, Element, Elements
 from nplconf.rules.nftables.frame import TABLE
 from nplconf.rules.nftables.table import NftTable
 
@@ -33,7 +33,7 @@ def build(
     family: Family,
 ) -> NftTable:
     """See `RuleBackend`."""
-    sets: dict[str, dict[str, Entry]] = {name: {} for name in table.names(family)}
+    sets: dict[str, dict[str, Element]] = {name: {} for name in table.names(family)}
     span = str(ports.first) if len(ports) == 1 else f"{ports.first}-{ports.last}"
     sets[frame.addresses(family)] = dict.fromkeys(addresses, MEMBER)
     sets[frame.published(family)] = dict.fromkeys((f"{address} . {span}" for address in addresses), MEMBER)
@@ -46,11 +46,11 @@ def build(
     return NftTable(frame.frame(), sets)
 
 
-def _add(sets: dict[str, dict[str, Entry]], mapping: PortMapping) -> None:
+def _add(sets: dict[str, dict[str, Element]], mapping: PortMapping) -> None:
     port, protocol, family = str(mapping.node_port), mapping.protocol, mapping.family
     tag = owner.tag(mapping.pod, mapping.pod_port)
     name = frame.restricted if mapping.source_ranges else frame.ports
-    sets[name(protocol, family)][port] = Entry(f"{mapping.pod_ip} . {mapping.pod_port}", tag)
+    sets[name(protocol, family)][port] = Element(f"{mapping.pod_ip} . {mapping.pod_port}", tag)
     if not mapping.source_ranges:
         return
     allowed = sets[frame.sources(protocol, family)]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.rules.nftables.element import MEMBER, Entry, key_to_text, parse, to_text
+from nplconf.rules.nftables.element import MEMBER, Element, key_to_text, parse, to_text
 
-ROW = Entry("10.244.3.17 . 8080", "nplconf:shop/web-0:8080:u1")
+ROW = Element("10.244.3.17 . 8080", "nplconf:shop/web-0:8080:u1")
 LISTED = '61000 comment "nplconf:shop/web-0:8080:u1" : 10.244.3.17 . 8080'
 PRINTED = [
     ("61000", ROW),
@@ -27,7 +27,7 @@ def test_an_element_of_a_map_has_its_owner_in_the_comment() -> None:
 
 
 @pytest.mark.parametrize(("key", "entry"), PRINTED)
-def test_what_is_written_is_read_alike(key: str, entry: Entry) -> None:
+def test_what_is_written_is_read_alike(key: str, entry: Element) -> None:
     assert parse(to_text(key, entry)) == ({key: entry}, False)
 
 
@@ -81,7 +81,7 @@ def test_no_list_whatever_makes_reading_fail(parts: list[str]) -> None:
         ("", MEMBER),
     ],
 )
-def test_a_value_outside_the_grammar_is_never_written(key: str, entry: Entry) -> None:
+def test_a_value_outside_the_grammar_is_never_written(key: str, entry: Element) -> None:
     with pytest.raises(ValueError, match="not an element"):
         to_text(key, entry)
 
@@ -94,9 +94,9 @@ def test_the_key_of_a_deletion_is_held_to_the_same_grammar() -> None:
 
 @given(
     st.text("0123456789.:/- af\n", max_size=20),
-    st.builds(Entry, st.text("0123456789.:abcdef \n", max_size=20), st.text(max_size=8)),
+    st.builds(Element, st.text("0123456789.:abcdef \n", max_size=20), st.text(max_size=8)),
 )
-def test_whatever_is_written_is_one_line_and_reads_as_the_same_value(key: str, entry: Entry) -> None:
+def test_whatever_is_written_is_one_line_and_reads_as_the_same_value(key: str, entry: Element) -> None:
     try:
         text = to_text(key, entry)
     except ValueError:

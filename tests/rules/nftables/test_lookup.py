@@ -10,7 +10,7 @@ from nplconf.model import FAMILIES, PROTOCOLS, Family, LiveRule, PortMapping, Po
 from nplconf.rules import owner
 from nplconf.rules.masquerade import Route
 from nplconf.rules.nftables import lookup
-from nplconf.rules.nftables.element import MEMBER, Entry
+from nplconf.rules.nftables.element import MEMBER, Element
 from nplconf.rules.nftables.frame import frame
 from nplconf.rules.nftables.table import NftTable
 
@@ -23,7 +23,7 @@ def there(family: Family = "IPv4", *rows: PortMapping) -> NftTable:
     return found(*(rows or (OPEN, LIMITED)))[family]
 
 
-def with_set(table: NftTable, name: str, **changed: Entry | None) -> NftTable:
+def with_set(table: NftTable, name: str, **changed: Element | None) -> NftTable:
     """A table in which some elements of a set are others, or gone (None)."""
     elements = {**table.sets[name], **{key.removeprefix("_"): entry for key, entry in changed.items()}}
     return replace(table, sets={**table.sets, name: {key: entry for key, entry in elements.items() if entry}})
@@ -80,7 +80,7 @@ def test_only_the_rules_of_certain_ports_are_read() -> None:
 
 
 def test_a_port_that_is_in_both_maps_is_listed_twice() -> None:
-    both = with_set(there(), "tcp-ipv4-restricted", _61001=Entry("10.9.9.9 . 80", "nplconf:a/b:80:u"))
+    both = with_set(there(), "tcp-ipv4-restricted", _61001=Element("10.9.9.9 . 80", "nplconf:a/b:80:u"))
     assert [rule.key.node_port for rule in lookup.live(both, "IPv4")] == [61001, 61001, 61002]
 
 
@@ -124,7 +124,7 @@ def test_nothing_is_reached_at_an_address_that_is_not_in_the_set() -> None:
 
 
 def test_a_mapping_is_reached_with_exactly_its_element() -> None:
-    other = Entry("10.9.9.9 . 8080", owner.tag(OPEN.pod, 8080))
+    other = Element("10.9.9.9 . 8080", owner.tag(OPEN.pod, 8080))
     assert reached(with_set(there(), "tcp-ipv4", _61001=other)) == {61002}
     assert reached(with_set(there(), "tcp-ipv4", _61001=None)) == {61002}
 
@@ -135,11 +135,11 @@ def test_a_mapping_is_reached_with_exactly_its_element() -> None:
         ("tcp-ipv4-sources", {"10.0.0.0/8 . 61002": None}),
         ("tcp-ipv4-sources", {"0.0.0.0/0 . 61002": MEMBER}),
         ("tcp-ipv4-restricted", {"_61002": None}),
-        ("tcp-ipv4", {"_61002": Entry("10.9.9.9 . 80", "nplconf:a/b:80:u")}),
+        ("tcp-ipv4", {"_61002": Element("10.9.9.9 . 80", "nplconf:a/b:80:u")}),
     ],
 )
 def test_a_restricted_mapping_is_reached_from_its_sources_and_no_others(
-    name: str, changed: dict[str, Entry | None]
+    name: str, changed: dict[str, Element | None]
 ) -> None:
     elements = with_set(there(), name, **{key: entry for key, entry in changed.items() if key.startswith("_")})
     sets = {**elements.sets[name], **{key: entry for key, entry in changed.items() if not key.startswith("_")}}

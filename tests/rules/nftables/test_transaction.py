@@ -8,7 +8,7 @@ import worlds
 from listings import build, built, found
 
 from nplconf.model import FAMILIES, Family
-from nplconf.rules.nftables.element import Entry
+from nplconf.rules.nftables.element import Element
 from nplconf.rules.nftables.table import NftTable, read
 from nplconf.rules.nftables.transaction import REMOVAL, transaction
 
@@ -78,7 +78,7 @@ def test_a_map_with_a_foreign_element_is_flushed_and_filled_again() -> None:
 
 def test_nothing_outside_the_grammar_is_written() -> None:
     want = build("IPv4", [ONE])
-    wrong = {**want.sets, "tcp-ipv4": {"61001": Entry("10.0.0.1 . 80", 'x" : 1.1.1.1 . 1 }\nflush ruleset\n#')}}
+    wrong = {**want.sets, "tcp-ipv4": {"61001": Element("10.0.0.1 . 80", 'x" : 1.1.1.1 . 1 }\nflush ruleset\n#')}}
     for have in (found()["IPv4"], NftTable()):
         with pytest.raises(ValueError, match="not an element"):
             transaction([(have, replace(want, sets=wrong))])

@@ -66,7 +66,7 @@ def _service(name: str, pod: DemoPod, port: int) -> dict[str, Any]:
     return service
 
 
-class Cluster:
+class DemoCluster:
     """The cluster state in a file, instead of an API server."""
 
     def __init__(self, file: Path) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from nplconf.cli.commands.demo import DemoError
-from nplconf.cli.commands.demo.cluster import CLIENT_IP, NODE, NODE_IP, PODS, Cluster, objects
+from nplconf.cli.commands.demo.cluster import CLIENT_IP, NODE, NODE_IP, PODS, DemoCluster, objects
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.interpreter import PYTHON, SAFE_DIRECTORY
 from nplconf.node import command, packages
@@ -74,9 +74,9 @@ class Testbed:
     _running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
-    def cluster(self) -> Cluster:
+    def cluster(self) -> DemoCluster:
         """The cluster, as the API server would have it."""
-        return Cluster(self.directory / "cluster.yaml")
+        return DemoCluster(self.directory / "cluster.yaml")
 
     @property
     def _errors(self) -> Path:
