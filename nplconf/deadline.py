@@ -21,7 +21,7 @@ from nplconf.errors import StoppedError
 SECONDS = 50.0
 """For a whole run, including the wait for the lock of another one. nplconf.service ends it after 60."""
 LAST = 2.0
-"""Seconds for the current step after the run was told to stop."""
+"""Seconds for the current step after the run must stop."""
 LOOK = 0.1
 """Seconds between two checks, in long waits, whether the run must stop."""
 

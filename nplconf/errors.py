@@ -48,7 +48,7 @@ class PermissionDeniedError(NplconfError):
 
 
 class StoppedError(NplconfError):
-    """The run was told to stop, which is no fault. The exit code is that of the signal: 128 + SIGTERM."""
+    """The run got a signal to stop, which is no fault. The exit code is that of the signal: 128 + SIGTERM."""
 
     exit_code = 143
 

@@ -1,6 +1,6 @@
 """Whether a filter table lets a new, translated packet from outside through to a Pod.
 
-Not every condition of a rule can be told from here (protocols, ports, marks, sets, sources). A rule that accepts under
+Not every condition of a rule can be judged here (protocols, ports, marks, sets, sources). A rule that accepts under
 such a condition, or leads past what comes after it, may let packets to Pods pass: where a rule or policy that drops
 everything comes after it, the outcome is "maybe". A rule that drops under such a condition is taken to be meant for
 other packets. "drop" is the outcome only where nothing could let the packet through.

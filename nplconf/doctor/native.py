@@ -1,6 +1,6 @@
 """Whether chains of nftables itself let a new, translated packet through to a Pod, as far as their rules tell. Pure.
 
-As in `nplconf.doctor.forward`, a rule with a condition that cannot be told is "maybe".
+As in `nplconf.doctor.forward`, a rule with a condition that cannot be judged is "maybe".
 """
 
 from collections.abc import Iterable, Mapping

@@ -52,6 +52,7 @@ def judge(name: Name) -> Judge:
     """
 
     def judged(document: Document, path: Path) -> tuple[Problem, ...]:
+        """Return the problems of the list at `path`, if there are many."""
         value: Any = document.value
         for step in path:
             value = value[step]

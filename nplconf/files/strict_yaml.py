@@ -141,9 +141,7 @@ def load(text: str, *, source: str, limits: Limits | None = None, judge: Judge |
 
 
 PARSER_TOO_DEEP = "exceeded maximum nesting depth"
-"""The error of newer libyaml for a thousand brackets. It comes before the first event, because the parser looks for a
-key.
-"""
+"""The error of newer libyaml for a thousand brackets. It comes before the first event: the parser looks for a key."""
 _SHOWN = 60
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,60}")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]*")

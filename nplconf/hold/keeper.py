@@ -6,7 +6,7 @@ descriptors, whatever the range. The daemon is a fork, so a restart needs no new
 
 A keeper that starts beside another one, as in a rolling update with `maxSurge`, asks it at `SOCKET.keeper` to hand
 over. The predecessor ends its daemon, sends its file descriptors (SCM_RIGHTS), and keeps its own copies until it is
-told to end. So each port is held by one of the two at every moment. The open connection proves that the successor runs:
+stopped. So each port is held by one of the two at every moment. The open connection proves that the successor runs:
 when it closes, the predecessor starts its daemon again. A successor of the successor gets the connections to all
 predecessors, so that none of them resumes when the one in the middle ends.
 

@@ -123,7 +123,7 @@ class Beside:
         saved = [line for family in worlds.BOTH for line in self.node.rules(family) if "NPLCONF" not in line]
         return [*saved, *(line for table in tables for line in table.stdout.splitlines())]
 
-    def settled(self) -> list[str]:
+    def converged(self) -> list[str]:
         """The same once kube-proxy writes no more: each family has its own turn."""
         found: list[str] = []
         until = time.monotonic() + 30
@@ -187,7 +187,7 @@ def beside(area: Area, tmp_path: Path, mode: str, backend: str) -> Iterator[Besi
 
 
 def test_mappings_and_services_work_side_by_side_through_changes_and_restarts(beside: Beside) -> None:
-    before = beside.settled()
+    before = beside.converged()
     assert len(before) > 20
     assert beside.node.apply().code == 0
     assert beside.theirs() == before

@@ -384,7 +384,7 @@ V4_AND_V6 = Forwarding(
             {"last_success": LastSuccess(None, ever=True, timer=True)},
             "systemctl start nplconf.service || journalctl -u nplconf.service -n 50",
         ),
-        ("config", {"config": (Fault("one", "mend one"), Fault("two", "mend two"))}, "mend one"),
+        ("config", {"config": (Fault("one", "fix one"), Fault("two", "fix two"))}, "fix one"),
         (
             "service-node-ports",
             {"cluster": claiming(("a/b", "nodePort", 8), ("web/front", "nodePort", 61500), ("c/d", "nodePort", 61501))},

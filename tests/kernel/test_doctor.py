@@ -164,7 +164,7 @@ def test_without_root_there_is_only_one_message(served: World) -> None:
 def test_forwarding_switched_off(served: World) -> None:
     sysctl(served.node, "net.ipv4.ip_forward", 0)
     assert named(served) == {"ip-forward": "fail"}
-    mend(served, "ip-forward")
+    fix(served, "ip-forward")
 
 
 def test_a_strict_rp_filter_where_answers_leave_by_another_device(served: World) -> None:
@@ -174,7 +174,7 @@ def test_a_strict_rp_filter_where_answers_leave_by_another_device(served: World)
     sysctl(served.node, "net.ipv4.conf.client.rp_filter", 1)
     assert named(served) == {"ip-forward": "warn"}
     assert "rp_filter=1 on client" in str(checks(served)["ip-forward"]["message"])
-    mend(served, "ip-forward")
+    fix(served, "ip-forward")
 
 
 def test_a_strict_rp_filter_where_answers_go_back_the_same_way(served: World) -> None:
@@ -193,7 +193,7 @@ def test_a_firewall_that_drops_what_is_forwarded(served: World, kind: str) -> No
     for family in ("iptables", "ip6tables"):
         served.run(f"{family}-{kind}", "-P", "FORWARD", "DROP")
     assert named(served) == {"forward-policy": "fail"}
-    mend(served, "forward-policy")
+    fix(served, "forward-policy")
 
 
 def test_a_firewall_of_nftables_itself(served: World) -> None:
@@ -201,7 +201,7 @@ def test_a_firewall_of_nftables_itself(served: World) -> None:
         chain = f"{family} fw pass {{ type filter hook forward priority 0; policy drop; }}"
         served.run("nft", f"add table {family} fw; add chain {chain}")
     assert named(served) == {"forward-policy": "fail"}
-    mend(served, "forward-policy")
+    fix(served, "forward-policy")
 
 
 @pytest.mark.parametrize(("base", "status"), [("PREROUTING", "fail"), ("OUTPUT", "warn")])
@@ -211,10 +211,10 @@ def test_a_foreign_rule_that_takes_a_port(served: World, base: str, status: str)
     )
     served.restore(f"*nat\n-I {base} 1 -p tcp -m tcp --dport {number} -j DNAT --to-destination 10.244.3.1:22\nCOMMIT\n")
     assert named(served) == {"forward-policy": status}
-    mend(served, "forward-policy")
+    fix(served, "forward-policy")
 
 
-def mend(node: World, check: str) -> None:
+def fix(node: World, check: str) -> None:
     """Do as the check says; nothing is wrong then."""
     assert node.run("sh", "-c", str(checks(node)[check]["fix"])).returncode == 0
     assert named(node) == {}
@@ -226,7 +226,7 @@ def test_route_localnet(served: World) -> None:
         for device in ("all", "eth0.7", "lo"):
             Path("/proc/sys/net/ipv4/conf", device, "route_localnet").write_text("1")
     assert named(served) == {"route-localnet": "warn"}
-    mend(served, "route-localnet")
+    fix(served, "route-localnet")
     sysctl(served.node, "net.ipv4.conf.all.route_localnet", 1)
     guard = "-A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -j DROP"
     served.restore(f"*filter\n:KUBE-FIREWALL - [0:0]\n{guard}\nCOMMIT\n")
@@ -249,7 +249,7 @@ def test_an_antrea_agent_with_nodeportlocal_and_what_it_leaves(served: World, tm
     with antrea.agent(tmp_path, served.node):
         assert named(served) == {"antrea": "fail"}
     assert named(served) == {"antrea": "warn"}
-    mend(served, "antrea")
+    fix(served, "antrea")
     assert not any("ANTREA" in rule for rule in served.rules(family))
 
 
@@ -393,7 +393,7 @@ def test_a_state_directory_that_other_users_can_open(served: World, mode: int) -
     done = served.apply()
     assert "blocks every run. Fix: chown root:" in done.stderr
     assert named(served) == {"state-dir": "fail"}
-    mend(served, "state-dir")
+    fix(served, "state-dir")
     assert "blocks every run" not in served.apply().stderr
 
 
@@ -401,7 +401,7 @@ def test_a_state_directory_of_another_user(served: World) -> None:
     os.chown(served.directory / "state", 65534, 65534)
     assert named(served) == {"state-dir": "fail"}
     assert "belongs to user 65534" in str(checks(served)["state-dir"]["message"])
-    mend(served, "state-dir")
+    fix(served, "state-dir")
 
 
 def test_a_name_that_no_node_has_is_fixed_by_the_closest_one(served: World) -> None:

@@ -95,9 +95,11 @@ def test_what_other_commands_list_becomes_a_table_of_any_length() -> None:
 
 
 def test_names_in_a_list_are_text_and_nothing_else() -> None:
-    text = markdown.listing({"ok": False, "problems": [{"file": "a|b<i>\n", "line": 0, "fix": None}], "mend": ["x"]})
+    text = markdown.listing(
+        {"ok": False, "problems": [{"file": "a|b<i>\n", "line": 0, "fix": None}], "commands": ["x"]}
+    )
     assert "| <code>a&#124;b&#60;i&#62;&#92;x0a</code> | 0 |  |" in text
-    assert "## Mend (1)" in text
+    assert "## Commands (1)" in text
 
 
 ROW = document.mapping_to_data(plans.mapping(via="hostPort"))

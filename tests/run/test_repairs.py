@@ -20,7 +20,7 @@ def repaired(result: Result) -> list[tuple[str, str]]:
     return [(c.reason, c.mapping.pod.name) for c in result.done if c.action == "repair"]
 
 
-def settled() -> World:
+def synced() -> World:
     world = World(*many(3), service())
     world.apply()
     assert world.apply().done == ()
@@ -47,7 +47,7 @@ def redirect(world: World, to: str) -> None:
 
 
 def test_flushed_rules_are_repaired_and_nothing_is_new() -> None:
-    world = settled()
+    world = synced()
     tables = dict(world.node.tables)
     world.node.tables["IPv4"] = EMPTY
     result = world.apply()
@@ -58,7 +58,7 @@ def test_flushed_rules_are_repaired_and_nothing_is_new() -> None:
 
 
 def test_rules_that_are_in_another_backend_move_and_are_no_repair() -> None:
-    world = settled()
+    world = synced()
     world.node.tables, world.node.other = dict.fromkeys(world.node.tables, EMPTY), dict(world.node.tables)
     result = world.apply()
     assert {(c.action, c.reason) for c in result.done} == {("add", "backend-changed")}
@@ -67,7 +67,7 @@ def test_rules_that_are_in_another_backend_move_and_are_no_repair() -> None:
 
 
 def test_a_flushed_dispatch_chain_is_a_repair_of_every_mapping_behind_it() -> None:
-    world = settled()
+    world = synced()
     without(world, "NPLCONF-TCP")
     result = world.apply()
     assert {reason for reason, _ in repaired(result)} == {"dispatch-changed"}
@@ -77,14 +77,14 @@ def test_a_flushed_dispatch_chain_is_a_repair_of_every_mapping_behind_it() -> No
 
 
 def test_a_jump_that_is_gone_is_a_repair_of_every_mapping() -> None:
-    world = settled()
+    world = synced()
     table = world.node.tables["IPv4"]
     world.node.tables["IPv4"] = replace(table, bases={**table.bases, "PREROUTING": EMPTY.bases["PREROUTING"]})
     assert {reason for reason, _ in repaired(world.apply())} == {"jump-changed"}
 
 
 def test_a_rule_that_leads_elsewhere_is_repaired_and_a_pod_that_moved_is_a_change() -> None:
-    world = settled()
+    world = synced()
     redirect(world, "10.9.9.9:80")
     assert [reason for reason, _ in repaired(world.apply())] == ["rule-changed"]
     world.pods(*(replace(p, ips=("10.244.3.77",)) if i == 0 else p for i, p in enumerate(world.cluster.state.pods)))
@@ -94,7 +94,7 @@ def test_a_rule_that_leads_elsewhere_is_repaired_and_a_pod_that_moved_is_a_chang
 
 @pytest.mark.parametrize("text", [None, "[]", '[{"podPort":8080,"nodeIP":"6.6.6.6","nodePort":61001}]'])
 def test_an_annotation_that_somebody_changed_is_repaired(text: str | None) -> None:
-    world = settled()
+    world = synced()
     world.pods(*(replace(p, annotation=text) if p.ref.name == "web-1" else p for p in world.cluster.state.pods))
     result = world.apply()
     assert repaired(result) == [("annotation-changed", "web-1")]
@@ -103,7 +103,7 @@ def test_an_annotation_that_somebody_changed_is_repaired(text: str | None) -> No
 
 
 def test_an_annotation_that_cannot_be_written_is_no_repair_that_was_done() -> None:
-    world = settled()
+    world = synced()
     world.pods(*(replace(p, annotation="[]") if p.ref.name == "web-1" else p for p in world.cluster.state.pods))
     world.cluster.refuses = {"web-1"}
     result = world.apply()
@@ -134,7 +134,7 @@ def test_a_cluster_that_is_only_read_has_no_annotation_to_repair(monkeypatch: py
 
 @pytest.mark.parametrize("text", [None, "[]"])
 def test_an_annotation_that_is_only_reported_is_no_repair_after_runs_that_wrote_it(text: str | None) -> None:
-    world = settled()
+    world = synced()
     world.cluster.writable = False
     world.pods(*(replace(p, annotation=text) for p in world.cluster.state.pods))
     seen = review(world.cluster, world.node, SETTINGS)
@@ -152,21 +152,21 @@ def test_what_a_run_did_not_get_in_place_is_new_when_it_comes() -> None:
 
 
 def test_what_a_killed_run_left_undone_is_no_repair() -> None:
-    world = settled()
+    world = synced()
     world.node.tables["IPv4"] = EMPTY
     world.node.state = replace(world.node.state, writing=True)
     assert {(c.action, c.reason) for c in world.apply().done} == {("add", "new")}
 
 
 def test_after_a_reboot_every_rule_is_new() -> None:
-    world = settled()
+    world = synced()
     world.node.tables["IPv4"] = EMPTY
     world.node.boot = "boot-2"
     assert {(c.action, c.reason) for c in world.apply().done} == {("add", "new")}
 
 
 def test_another_address_of_the_node_is_no_damage() -> None:
-    world = settled()
+    world = synced()
     node = world.cluster.state.nodes[0]
     world.change(nodes=(replace(node, addresses=(("InternalIP", "10.0.0.99"),)),))
     result = world.apply()
@@ -175,7 +175,7 @@ def test_another_address_of_the_node_is_no_damage() -> None:
 
 
 def test_without_the_api_a_flushed_node_is_repaired() -> None:
-    world = settled()
+    world = synced()
     world.node.tables["IPv4"] = EMPTY
     world.cluster.error = UnavailableError("API server: connection refused")
     result = world.apply()

@@ -1,7 +1,7 @@
 """Check `forward-policy`: no firewall of the node drops packets to Pods, and no foreign rule takes them.
 
 Where a mapping is live the kernel is asked: a traced packet to it says which rule drops it. Where that cannot be done,
-the rules are read as text. A rule whose conditions cannot be told from the text is a warning then, never "ok".
+the rules are read as text. A rule whose conditions cannot be judged is a warning then, never "ok".
 """
 
 from collections.abc import Iterable, Mapping, Sequence
