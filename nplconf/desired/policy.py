@@ -217,8 +217,8 @@ def _all(ports: PortRange) -> frozenset[int]:
 
 
 def _taken(pin: Pin, others: Mapping[int, str]) -> Refusal:
-    whose = others.get(pin.node_port, "not to be had on the node")
-    return Refusal("pin-taken", f"the pinned number {pin.node_port} is {whose}", pin.rule)
+    whose = others.get(pin.node_port, "not available on the node")
+    return Refusal("pin-taken", f"the pinned port {pin.node_port} is {whose}", pin.rule)
 
 
 def _full(ranges: tuple[Reserved, ...], port_range: PortRange) -> Refusal:

@@ -132,7 +132,7 @@ def _not_had(row: PortMapping, now: PortMapping, others: Mapping[int, str]) -> s
 
 
 def _whose(row: PortMapping, others: Mapping[int, str]) -> str:
-    return f"number {row.node_port} is {others.get(row.node_port, 'not to be had')}"
+    return f"port {row.node_port} is {others.get(row.node_port, 'not available')}"
 
 
 def _pending(unknown: Iterable[PortMapping], reviewed: Plan) -> tuple[Pending, ...]:

@@ -50,14 +50,14 @@ def _unused(name: str, number: int, facts: Facts) -> Explanation:
     """Return the answer about a port of the range without a mapping."""
     taken = [t for t in facts.observed.holds.taken if t.number == number]
     if taken:
-        who = next((t.by for t in taken if t.by), "a process that /proc does not tell")
+        who = next((t.by for t in taken if t.by), "an unknown process")
         protocols = " and ".join(dict.fromkeys(t.protocol for t in taken))
         return Explanation(
             f"{name} is taken: {who} has it ({protocols})", tuple(of_reservations(number, facts)), (who_has(number),)
         )
     reserved = tuple(of_reservations(number, facts))
     if others := _others(number, facts):
-        return Explanation(f"{name} is not mapped: its number is somebody else's", (*others, *reserved))
+        return Explanation(f"{name} is not mapped: another program or Service uses the port", (*others, *reserved))
     for cool in cooling_now(facts):
         if cool.number == number:
             return Explanation(f"{name} is free for its last owner only", (cools(cool, facts), *reserved))

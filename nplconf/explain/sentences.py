@@ -40,7 +40,7 @@ def _target(mapping: PortMapping) -> str:
 
 def whose(mapping: PortMapping) -> str:
     """Return namespace/name:podPort."""
-    return f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "nobody that its rule names"
+    return f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "an unknown owner"
 
 
 def _life(mapping: PortMapping, facts: Facts) -> str:
@@ -118,7 +118,7 @@ def of_pins(kind: Literal["pod", "service"], key: str, facts: Facts) -> Iterator
     """Yield a sentence per port that the policy pins to a Pod or a Service."""
     for pin in facts.policy.pins if facts.policy else ():
         if (pin.kind, pin.subject) == (kind, key):
-            yield f"the policy pins its port {pin.pod_port} to number {pin.node_port} [{pin.rule}]"
+            yield f"the policy pins its port {pin.pod_port} to node port {pin.node_port} [{pin.rule}]"
 
 
 def of_reservations(number: int, facts: Facts) -> Iterator[str]:

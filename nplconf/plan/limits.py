@@ -123,7 +123,7 @@ def beside(
         if owner == row.owner:
             rows.append(row)
         else:
-            why = f"number {row.node_port} is still in use by {owner.pod}:{owner.port}, whose rule stays for now"
+            why = f"port {row.node_port} is still in use by {owner.pod}:{owner.port}, whose rule stays for now"
             failures.append(Failure("number", row.subject, why, refused=True))
     return tuple(sorted(rows, key=in_plan_order)), tuple(failures)
 

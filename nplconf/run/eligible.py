@@ -64,11 +64,11 @@ def _held(
 
 def _not_held(row: PortMapping, holds: Holds, options: Options) -> str:
     if not holds.available:
-        return f"number {row.node_port} is not let in: {holds.message}"
+        return f"port {row.node_port} gets no new mapping: {holds.message}"
     if row.protocol not in holds.protocols:
         why = f"this kernel has no {row.protocol.upper()} sockets, or the hold daemon runs without --{row.protocol}"
-        return f"number {row.node_port} is not held for {row.protocol}: {why}; nplconf doctor says which"
+        return f"port {row.node_port} is not held for {row.protocol}: {why}; nplconf doctor says which"
     taken = [t for t in holds.taken if t.number == row.node_port]
     if taken:
-        return f"number {row.node_port} is taken by {next((t.by for t in taken if t.by), 'an unknown process')}"
-    return f"number {row.node_port} is not held: the daemon at {options.hold_socket} holds other numbers"
+        return f"port {row.node_port} is taken by {next((t.by for t in taken if t.by), 'an unknown process')}"
+    return f"port {row.node_port} is not held: the daemon at {options.hold_socket} holds other ports"

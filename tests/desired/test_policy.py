@@ -102,10 +102,10 @@ def test_a_pin_whose_number_is_taken_is_skipped_and_not_moved() -> None:
 def test_a_pin_that_is_taken_names_who_has_its_number() -> None:
     other = service("lb", node_port=61080, enabled=False)
     (row,) = rendered(Policy(pins=(pod_pin(61080),)), PODS[0], service(), other).skipped
-    assert row.message == "the pinned number 61080 is a nodePort of Service shop/lb"
+    assert row.message == "the pinned port 61080 is a nodePort of Service shop/lb"
     taken = Previous(taken=frozenset({61080}))
     (row,) = rendered(Policy(pins=(pod_pin(61080),)), PODS[0], service(), past=taken).skipped
-    assert row.message == "the pinned number 61080 is not to be had on the node"
+    assert row.message == "the pinned port 61080 is not available on the node"
 
 
 def test_a_services_pin_goes_to_the_pod_that_has_it_else_to_the_first_by_name() -> None:

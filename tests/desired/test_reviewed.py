@@ -102,7 +102,7 @@ def test_a_number_that_another_program_has_now_fails_its_row_and_moves_nothing()
     assert found.plan.mappings == ()
     ((row, why),) = found.refused
     assert row == REVIEWED.mappings[0]
-    assert why == "number 61044 is a nodePort of Service shop/lb"
+    assert why == "port 61044 is a nodePort of Service shop/lb"
     assert found.pending == (), "it was reviewed"
 
 
@@ -110,7 +110,7 @@ def test_a_number_that_another_program_has_fails_its_row_also_where_no_other_is_
     other = service("lb", node_port=61044, enabled=False)
     state = cluster(node(), pod(), service(), other)
     found = resolve(replace(REVIEWED, port_range=ONE), state, node(), Desired(ONE))
-    assert [why for _, why in found.refused] == ["number 61044 is a nodePort of Service shop/lb"]
+    assert [why for _, why in found.refused] == ["port 61044 is a nodePort of Service shop/lb"]
 
 
 def test_a_number_that_is_a_pods_host_port_now_fails_its_row_and_says_whose() -> None:
@@ -121,7 +121,7 @@ def test_a_number_that_is_a_pods_host_port_now_fails_its_row_and_says_whose() ->
 
 def test_a_number_outside_the_range_of_the_node_is_not_available() -> None:
     ((_, why),) = resolved(plan(mapping(50000)), pod(), service()).refused
-    assert why == "number 50000 is not to be had"
+    assert why == "port 50000 is not available"
 
 
 def test_the_range_is_the_reviewed_one() -> None:

@@ -55,7 +55,7 @@ def test_all_that_is_missing_is_named_with_what_stands_in_the_way() -> None:
         "Pod shop/web-0 on worker-1 is not fully mapped",
         (
             "  tcp/61512 -> shop/web-0:8080 at 10.244.3.17 for shop/web: rule missing, hold missing, annotation missing"
-            "; number 61512 is not let in: there is none"
+            "; port 61512 gets no new mapping: there is none"
         ),
         "  Fix: systemctl start nplconf-hold.service",
         APPLY,
@@ -211,7 +211,7 @@ def test_a_number_that_passes_from_one_pod_to_another_is_explained_for_both() ->
     ]
     assert asked("shop/web-1", known)[1:] == [
         rows[1],
-        "  the policy pins its port 8080 to number 61044 [spec.pins[0]]",
+        "  the policy pins its port 8080 to node port 61044 [spec.pins[0]]",
         APPLY,
     ]
 
@@ -219,8 +219,8 @@ def test_a_number_that_passes_from_one_pod_to_another_is_explained_for_both() ->
 def test_a_rule_that_names_nobody_is_for_nobody() -> None:
     nameless = LIVE._replace(pod=worlds.ref("", "", ""), pod_ip="10.244.3.9")
     assert asked("tcp/61044", facts(at=nodes.observed(nameless))) == [
-        "tcp/61044 is for nobody that its rule names",
-        f"  tcp/61044 -> nobody that its rule names at 10.244.3.9: {STRAY}",
+        "tcp/61044 is for an unknown owner",
+        f"  tcp/61044 -> an unknown owner at 10.244.3.9: {STRAY}",
         APPLY,
     ]
 
@@ -229,7 +229,7 @@ def test_a_rule_that_names_nobody_is_for_nobody() -> None:
     ("taken", "who"),
     [
         ([("tcp", ""), ("udp", "y[2]")], "y[2] has it (tcp and udp)"),
-        ([("udp", "")], "a process that /proc does not tell has it (udp)"),
+        ([("udp", "")], "an unknown process has it (udp)"),
     ],
 )
 def test_a_taken_number_names_whom_proc_tells(taken: list[tuple[worlds.Protocol, str]], who: str) -> None:
@@ -253,7 +253,7 @@ def test_what_the_policy_keeps_is_reported_whoever_has_the_number_now() -> None:
     owner = pod("b", ports=[ContainerPort(1, host_port=61909)], labels={})
     known = facts(owner, at=nodes.observed(cooling=[cool], holds=NO_DAEMON), bounds=Bounds(policy=BANK))
     assert asked("tcp/61909", known) == [
-        "tcp/61909 is not mapped: its number is somebody else's",
+        "tcp/61909 is not mapped: another program or Service uses the port",
         "  it is a hostPort of Pod shop/b",
         KEPT,
     ]

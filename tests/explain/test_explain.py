@@ -192,7 +192,7 @@ PINS = Policy(pins=(Pin("pod", "shop/web-0", 8080, NUMBER, 0), Pin("service", "s
 
 def test_a_pin_is_named_for_its_subject_and_its_number_also_while_that_is_absent() -> None:
     known = facts(bounds=Bounds(policy=PINS), at=nodes.observed())
-    assert "the policy pins its port 8080 to number 61044 [spec.pins[0]]" in asked("shop/web-0", known)[1]
+    assert "the policy pins its port 8080 to node port 61044 [spec.pins[0]]" in asked("shop/web-0", known)[1]
     lines = asked("tcp/61044", known)
     assert lines[0] == "tcp/61044 is not mapped, and not free for everybody"
     assert "the policy pins it to pod shop/web-0, port 8080 [spec.pins[0]]" in lines[1]

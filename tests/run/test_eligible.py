@@ -13,16 +13,16 @@ REVIEWED = planned(mapping(61044))
 @pytest.mark.parametrize(
     ("holds", "message"),
     [
-        (Holds(available=False, message="nobody answers"), "number 61044 is not let in: nobody answers"),
-        (Holds(True, (RANGE,), (Taken(61044, "tcp", "nginx[7]"),)), "number 61044 is taken by nginx[7]"),
+        (Holds(available=False, message="nobody answers"), "port 61044 gets no new mapping: nobody answers"),
+        (Holds(True, (RANGE,), (Taken(61044, "tcp", "nginx[7]"),)), "port 61044 is taken by nginx[7]"),
         (
             Holds(True, (RANGE,), (Taken(61045, "tcp", "other[8]"), Taken(61044, "udp"), Taken(61044, "tcp", "x[9]"))),
-            "number 61044 is taken by x[9]",
+            "port 61044 is taken by x[9]",
         ),
-        (Holds(True, (RANGE,), (Taken(61044, "udp"),)), "number 61044 is taken by an unknown process"),
+        (Holds(True, (RANGE,), (Taken(61044, "udp"),)), "port 61044 is taken by an unknown process"),
         (
             Holds(True, (PortRange(61000, 61010),)),
-            "number 61044 is not held: the daemon at /run/nplconf/hold.sock holds other numbers",
+            "port 61044 is not held: the daemon at /run/nplconf/hold.sock holds other ports",
         ),
     ],
 )

@@ -99,7 +99,7 @@ def test_exactly_also_minds_a_number_that_another_program_has() -> None:
     world.run("web-0", "web-1", services=(service(), service("lb", node_port=61000, enabled=False)))
     result = world.apply(exact=True)
     assert result.exit_code == 3
-    assert [f.message for f in result.failures] == ["number 61000 is a nodePort of Service shop/lb"]
+    assert [f.message for f in result.failures] == ["port 61000 is a nodePort of Service shop/lb"]
     assert world.journal == []
 
 
