@@ -7,6 +7,7 @@ is a member. Both ignore the protocol.
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple, Protocol
 
 from nplconf.model import Pod
@@ -30,8 +31,13 @@ class Reader(Protocol):
 
 def entries(pod: Pod) -> set[Member]:
     """Return what the annotation of a Pod publishes."""
-    rows = json.loads(pod.annotation or "[]")
-    return {Member(pod.ref.name, row["podPort"], row["nodeIP"], row["nodePort"]) for row in rows}
+    return set(_entries(pod.ref.name, pod.annotation or "[]"))
+
+
+@cache
+def _entries(name: str, annotation: str) -> frozenset[Member]:
+    rows = json.loads(annotation)
+    return frozenset(Member(name, row["podPort"], row["nodeIP"], row["nodePort"]) for row in rows)
 
 
 def is_endpoint(pod: Pod) -> bool:

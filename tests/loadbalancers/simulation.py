@@ -26,7 +26,9 @@ WATCH = 0.05
 WRITE = 0.02
 """Seconds that one write takes: a transaction, or the patches of a run."""
 START = 60.0
-"""When the event of a story happens. Until then the first Pods have become available."""
+"""When the event of a story happens, or later where the first Pods need longer."""
+QUIET = 30.0
+"""Seconds in which every load balancer has learned what there is."""
 DOWN = 5.0
 """How long nplconf is down in a story that restarts it."""
 LIMIT = 3000.0
@@ -174,8 +176,8 @@ def simulate(story: Story, mode: Mode, shape: Shape, settings: Settings = SETTIN
     for machine in machines.values():
         _takes_time(made, machine.node, "sync")
     made.change_cluster()
-    made.run_until(START)
-    assert deployment.is_done(made.deployment, START), made.deployment
+    made.run_until(START - QUIET)
+    finish(made)
     return made
 
 
@@ -238,10 +240,11 @@ EVENTS: Mapping[Kind, Callable[[Simulation], Deployment]] = {
 def play(story: Story, mode: Mode, shape: Shape, settings: Settings = SETTINGS, phase: float = 0.0) -> Played:
     """Play a story to its end. See `simulate`."""
     now = simulate(story, mode, shape, settings, phase)
+    began = now.now
     now.deployment = EVENTS[story.kind](now)
     now.change_cluster()
     finish(now)
-    return Played(tuple(now.frames), START, now.now)
+    return Played(tuple(now.frames), began, now.now)
 
 
 def finish(now: Simulation) -> None:
@@ -249,4 +252,4 @@ def finish(now: Simulation) -> None:
     while not deployment.is_done(now.deployment, now.now):
         now.run_until(now.now + 5)
         assert now.now < LIMIT, now.deployment
-    now.run_until(now.now + 30)
+    now.run_until(now.now + QUIET)
