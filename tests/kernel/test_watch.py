@@ -135,6 +135,9 @@ STARTS = {
     "an address without a port": (("--listen", "127.0.0.1"), 64),
     "a resync without an end": (("--resync", "0"), 64),
     "--write-back to an API server": (("--write-back", "/tmp/none"), 64),
+    "a cluster file that is missing": (("--cluster-state", "/nowhere"), 65),
+    "a state directory that cannot be made": (("--cluster-state", __file__, "--state-dir", "/proc/none/state"), 77),
+    "a cluster file that is a directory": (("--cluster-state", "/"), 65),
 }
 
 
@@ -144,7 +147,7 @@ def test_where_it_cannot_start_it_ends_as_apply_does(
 ) -> None:
     monkeypatch.delenv("KUBECONFIG", raising=False)
     options = ("--node", worlds.NODE, "--state-dir", str(node.directory / "state"), "--no-hold")
-    done = node.run(sys.executable, "-m", "nplconf", "watch", *words, *options, timeout=20)
+    done = node.run(sys.executable, "-m", "nplconf", "watch", *options, *words, timeout=20)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
 

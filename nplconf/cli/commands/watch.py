@@ -10,6 +10,7 @@ from nplconf.cli.job import WatchJob
 from nplconf.cluster import Cluster
 from nplconf.errors import UsageError
 from nplconf.node import datapath
+from nplconf.node.state import make_directory
 from nplconf.settings import Settings
 from nplconf.watch.drift import Monitor
 from nplconf.watch.files import notice
@@ -50,8 +51,13 @@ def _check(arguments: argparse.Namespace, settings: Settings) -> None:
         raise UsageError("watch reads its files again and again: it takes no - (stdin)")
     if settings.write_back and not settings.cluster_state:
         raise UsageError("--write-back needs --cluster-state: an API server is written to anyway")
+    if settings.cluster_state:
+        from nplconf.cluster.file.dump import refuse_unreadable
+
+        refuse_unreadable(settings.cluster_state)
     if not settings.force:
         datapath.refuse_bypass()
+    make_directory(settings.state_dir)
 
 
 def _follows_api(settings: Settings) -> bool:

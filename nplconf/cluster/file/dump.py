@@ -214,6 +214,15 @@ def _opened(name: str) -> "BufferedReader[Any]":
     return os.fdopen(descriptor, "rb")
 
 
+def refuse_unreadable(files: Sequence[str]) -> None:
+    """Raise BadDataError if one of the files is missing or cannot be opened."""
+    for name in files:
+        try:
+            _opened(name).close()
+        except (OSError, ValueError) as error:
+            raise BadDataError(f"{_shown(name)}: {_reason(error)}") from None
+
+
 def _bounded(file: BinaryIO, name: str) -> bytes:
     """Return the content of a file that is not JSON, up to the limit for YAML."""
     data = file.read(formats.YAML_BYTES + 1)
