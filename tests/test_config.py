@@ -73,7 +73,7 @@ def test_a_missing_file_sets_nothing_unless_it_was_asked_for(tmp_path: Path) -> 
         read(path)
 
 
-def test_a_file_that_cannot_be_read_is_an_error_even_when_nobody_asked_for_it(tmp_path: Path) -> None:
+def test_the_default_config_file_is_an_error_if_it_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(BadConfigError, match="directory"):
         read(str(tmp_path), required=False)
     (tmp_path / "large").write_text("#" * (1024 * 1024 + 1))

@@ -194,8 +194,9 @@ def _of_annotations(
 
 
 def unserved(chains: Iterable[Chain], wanted: Iterable[PortMapping], there: set[RuleKey]) -> tuple[str, ...]:
-    """Return the wanted mappings that the chains serve and nplconf does not yet: removal of the chains would cut
-    them off.
+    """Return the wanted mappings that the chains serve and nplconf does not yet.
+
+    Removing the chains would interrupt them.
     """
     led = {(r.number, r.family, r.protocol, r.address, r.port) for chain in chains for r in chain.rules}
     rows = (m for m in wanted if m.via == "dnat" and (*m.key, m.pod_ip, m.pod_port) in led)

@@ -64,7 +64,7 @@ def test_a_node_that_is_not_there_is_missing_from_the_snapshot(cluster: ApiClust
 
 @pytest.mark.parametrize("path", [PODS, SERVICES, NODES])
 @pytest.mark.parametrize("code", [429, 503])
-def test_a_busy_server_is_asked_again_when_it_says(
+def test_a_busy_server_is_asked_again_after_its_retry_after(
     cluster: ApiCluster, area: Area, proxy: Proxy, path: str, code: int
 ) -> None:
     proxy.fail(faultproxy.answers(code, "busy", "text/plain", Retry_After="1"), path)

@@ -328,7 +328,7 @@ def test_a_pods_owner_does_not_set_the_annotation(guarded: Area, tenant: str) ->
     assert guarded.annotation() is None
 
 
-def test_nobody_creates_a_pod_with_the_annotation(guarded: Area, tenant: str) -> None:
+def test_creating_a_pod_with_the_annotation_is_denied(guarded: Area, tenant: str) -> None:
     raw = worlds.raw_pod(namespace=guarded.namespace, on=guarded.node, annotations={worlds.ANNOTATION: "[]"})
     raw["metadata"].pop("uid")
 
@@ -422,7 +422,7 @@ def test_a_kubelet_writes_to_no_other_nodes_pod(kubelet: tuple[Area, tuple[Path,
     assert area.annotation() is None
 
 
-def test_with_the_kubelets_policy_nobody_else_writes_the_annotation(
+def test_with_the_kubelets_policy_all_others_are_denied_the_annotation(
     kubelet: tuple[Area, tuple[Path, Path]],
 ) -> None:
     area, _ = kubelet

@@ -21,12 +21,12 @@ def kinds(*objects: Pod | Service) -> list[str]:
 NAMED = worlds.service(ports=[("http", "TCP")])
 
 
-def test_nothing_is_said_of_a_plain_service() -> None:
+def test_a_plain_service_gives_no_warning() -> None:
     assert kinds(worlds.service(), pod("web-0"), pod("web-1", number=61002)) == []
     assert kinds(NAMED, pod("web-0", ContainerPort(8080, "http"))) == []
 
 
-def test_a_name_that_stands_for_different_numbers() -> None:
+def test_a_port_name_with_different_numbers() -> None:
     pods = [pod(f"web-{i}", ContainerPort(8080 + i, "http"), number=61001 + i) for i in range(2)]
     assert kinds(NAMED, *pods) == ["named-port-differs"]
 

@@ -78,7 +78,7 @@ def test_only_the_plans_that_change_are_written(repository: Repository) -> None:
     assert repository.out == after["worker-2"][0]
 
 
-def test_a_plan_that_says_the_same_in_other_bytes_gets_those_of_render(repository: Repository) -> None:
+def test_an_equal_plan_in_other_bytes_is_written_again(repository: Repository) -> None:
     repository.render()
     path = repository.plans / "worker-1.yaml"
     text = path.read_text()

@@ -31,7 +31,7 @@ def test_a_closed_stream_is_no_reason_to_fail(render: str, closed: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_what_is_said_to_a_closed_stderr_is_no_result() -> None:
+def test_messages_to_a_closed_stderr_do_not_reach_stdout() -> None:
     done = shell("validate --no-such-option 2>&-")
     assert (done.returncode, done.stdout) == (64, "")
 

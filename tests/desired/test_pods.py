@@ -188,7 +188,7 @@ def test_pods_on_the_host_network_share_the_nodes_address_without_conflict() -> 
     assert shared_addresses(pods) == frozenset()
 
 
-def test_a_pod_that_lists_its_address_twice_shares_it_with_nobody() -> None:
+def test_a_pod_that_lists_its_address_twice_does_not_share_it() -> None:
     assert shared_addresses([worlds.pod(ips=["10.244.3.17", "10.244.3.17"])]) == frozenset()
 
 

@@ -163,7 +163,7 @@ def test_a_services_pin_goes_to_the_first_by_name_whatever_the_order_and_though_
     assert list(pinned(asking, policy, had((OWNERS[3], 61081), (OWNERS[2], 61081)))) == [OWNERS[2]]
 
 
-def test_a_services_pin_that_is_taken_costs_nobody_the_number_that_it_has() -> None:
+def test_a_taken_pin_of_a_service_moves_no_port() -> None:
     asking = {owner: {"shop/web"} for owner in reversed(OWNERS)}
     past = had((OWNERS[0], 61300), (OWNERS[1], 61081))
     assert list(pinned(asking, Policy(pins=(service_pin(61081),)), past, {61081})) == [OWNERS[1]]

@@ -96,7 +96,7 @@ def test_an_earlier_cooling_number_is_taken_back_when_the_later_is_not_available
     assert given_numbers(A, past=past) == {A: 61001}
 
 
-def test_a_cooling_number_is_for_nobody_else_while_another_is_free() -> None:
+def test_a_cooling_port_is_given_to_no_other_pod_while_another_is_free() -> None:
     past = Previous(cooling=(cooling(61000, D), cooling(61001, D), cooling(61003, D)))
     assert given_numbers(A, past=past) == {A: 61002}
 
@@ -263,7 +263,7 @@ def test_numbers_are_unique_free_and_the_same_in_any_order(
 
 
 @given(st.lists(OWNERS, unique=True), st.frozensets(NUMBERS, max_size=3), PASTS)
-def test_somebody_goes_without_only_when_its_namespace_can_have_no_number(
+def test_a_pod_gets_no_port_only_if_its_namespace_can_have_none(
     owners: list[PodPort], avoid: frozenset[int], past: Previous
 ) -> None:
     found = allocate(dict.fromkeys(owners), WIDE, avoid, past)
@@ -292,7 +292,7 @@ def test_a_cooling_number_and_a_share_are_kept_to_whatever_the_past(
 
 
 @given(st.lists(OWNERS, unique=True), st.lists(OWNERS, unique=True), PASTS)
-def test_who_stays_keeps_the_number_whoever_comes_and_goes(
+def test_a_pod_that_stays_keeps_its_port_whatever_pods_come_and_go(
     before: list[PodPort], after: list[PodPort], past: Previous
 ) -> None:
     was = allocate(dict.fromkeys(before), WIDE, frozenset(), past).given

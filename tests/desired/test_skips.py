@@ -30,7 +30,7 @@ def test_a_port_that_is_skipped_in_both_families_counts_once() -> None:
     assert rows(row(), row()) == (row(),)
 
 
-def test_rows_that_stand_for_others_are_added_up() -> None:
+def test_the_counts_of_merged_rows_are_added() -> None:
     assert rows(row(9, more=4), row(8)) == (row(8, more=5),)
 
 

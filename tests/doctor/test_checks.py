@@ -462,7 +462,7 @@ def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
         ("last-success", {"last_success": LastSuccess(300.0, ever=True, timer=True)}, "at most 300 s ago"),
     ],
 )
-def test_what_is_well_says_what_was_found(check: str, harmless: dict[str, Any], output: str) -> None:
+def test_an_ok_check_says_what_it_found(check: str, harmless: dict[str, Any], output: str) -> None:
     found = judge(examined(**harmless))[check]
     assert found.status == "ok"
     assert output in found.message

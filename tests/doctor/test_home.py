@@ -45,5 +45,5 @@ def test_a_plugin_that_needs_home_is_named(tmp_path: Path, monkeypatch: pytest.M
     assert found(tmp_path / "k", text, "HOME=/root", monkeypatch) == ""
 
 
-def test_without_a_plugin_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_plugin_nothing_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found(tmp_path / "k", "users:\n- user: {token: exec}\n", "", monkeypatch) == ""

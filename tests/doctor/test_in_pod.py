@@ -42,7 +42,7 @@ def test_a_fix_names_nothing_that_a_container_has_not(check: str, fix: str, expe
     assert not NOT_THERE.search(found.fix)
 
 
-def test_what_is_well_stays_as_it_is() -> None:
+def test_ok_checks_are_unchanged() -> None:
     assert adapted("hold", ok("held"), "npl", keeps=True) == ok("held")
 
 

@@ -50,7 +50,7 @@ def test_a_host_port_is_advertised_and_needs_neither_rule_nor_hold() -> None:
     assert asked("shop/web-0", known) == ["Pod shop/web-0 on worker-1 is mapped", line]
 
 
-def test_all_that_is_missing_is_named_with_what_stands_in_the_way() -> None:
+def test_everything_missing_is_named_with_its_obstacle() -> None:
     assert asked("shop/web-0", facts(pod(), service(), at=nodes.observed(holds=NO_DAEMON))) == [
         "Pod shop/web-0 on worker-1 is not fully mapped",
         (
@@ -216,7 +216,7 @@ def test_a_number_that_passes_from_one_pod_to_another_is_explained_for_both() ->
     ]
 
 
-def test_a_rule_that_names_nobody_is_for_nobody() -> None:
+def test_a_rule_without_owner_is_explained_as_that() -> None:
     nameless = LIVE._replace(pod=worlds.ref("", "", ""), pod_ip="10.244.3.9")
     assert asked("tcp/61044", facts(at=nodes.observed(nameless))) == [
         "tcp/61044 is for an unknown owner",
@@ -248,7 +248,7 @@ BANK = Policy(pins=(Pin("pod", "a/b", 80, 61500, 0),), ranges=(Reserved("bank", 
 KEPT = "  the policy keeps 61900-61999 free for namespace bank [spec.ranges[0]]"
 
 
-def test_what_the_policy_keeps_is_reported_whoever_has_the_number_now() -> None:
+def test_a_reserved_port_is_reported_whatever_its_present_owner() -> None:
     cool = Cooling(61907, PodPort("bank/old", 80), nodes.NOW)
     owner = pod("b", ports=[ContainerPort(1, host_port=61909)], labels={})
     known = facts(owner, at=nodes.observed(cooling=[cool], holds=NO_DAEMON), bounds=Bounds(policy=BANK))
@@ -309,7 +309,7 @@ def test_a_value_of_the_annotation_that_is_not_exactly_true_is_shown(value: str,
     assert "kubectl annotate service -n shop web" in asked("svc/shop/web", facts(wrong))[1]
 
 
-def test_a_pod_that_is_being_deleted_is_said_to_be_terminating() -> None:
+def test_the_answer_says_that_a_deleted_pod_is_terminating() -> None:
     lines = asked("shop/web-0", facts(replace(pod(), terminating=True), service()))
     assert lines[1] == "  it is Terminating: it was deleted, and its containers have not ended yet"
 
@@ -321,7 +321,7 @@ def test_a_pod_that_is_being_deleted_is_said_to_be_terminating() -> None:
         (Condition("False", "RangeFull", "no number is free"), "RangeFull: no number is free"),
     ],
 )
-def test_a_readiness_gate_that_is_not_met_is_said_with_its_reason(condition: Condition | None, output: str) -> None:
+def test_an_unmet_readiness_gate_is_explained_with_its_reason(condition: Condition | None, output: str) -> None:
     gated = replace(MAPPED, gated=True, condition=condition)
     (_, first, *_) = asked("shop/web-0", facts(gated, service()))
     assert first == f"  its readiness gate nplconf.io/published is not met: {output}"

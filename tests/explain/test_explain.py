@@ -37,7 +37,7 @@ def test_names_are_read_as_what_they_name(text: str, what: What) -> None:
     assert (type(found), found) == (type(what), what)
 
 
-def test_a_number_that_is_none_is_said_to_be_none() -> None:
+def test_an_invalid_port_is_named_as_invalid() -> None:
     with pytest.raises(ValueError, match="'65536' is no port number"):
         parse("tcp/65536")
 
@@ -112,7 +112,7 @@ def test_a_port_that_cannot_be_mapped_names_the_reason() -> None:
     assert "protocol-unsupported" in lines[1]
 
 
-def test_a_pod_on_another_node_is_said_to_be_there() -> None:
+def test_the_answer_names_the_other_node_of_a_pod() -> None:
     state = ClusterState((worlds.node(),), (), (), None, {"shop/web-0": "worker-2"})
     lines = asked("shop/web-0", facts(state=state, at=nodes.observed()))
     assert "no such Pod" in lines[0]
@@ -126,7 +126,7 @@ def test_a_rule_of_a_pod_that_is_gone_is_found_by_its_name_and_number() -> None:
         assert lines[-1] == "  Fix: nplconf apply"
 
 
-def test_what_does_not_exist_is_said_not_to() -> None:
+def test_the_answer_says_what_does_not_exist() -> None:
     assert "no such Pod" in asked("shop/nobody", facts())[0]
     assert "no such Service" in asked("svc/shop/nothing", facts())[0]
 
@@ -135,7 +135,7 @@ def test_a_free_number_is_free() -> None:
     assert asked("tcp/61000", facts()) == ["tcp/61000 is free"]
 
 
-def test_a_number_outside_the_range_is_said_to_be() -> None:
+def test_the_answer_says_that_a_port_is_outside_the_range() -> None:
     assert "outside --port-range 61000-62000" in asked("tcp/80", facts())[0]
 
 

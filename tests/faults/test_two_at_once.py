@@ -76,7 +76,7 @@ def test_a_run_that_waits_too_long_for_another_changes_nothing_and_reports_busy(
     assert node.apply().counts == (0, 2, 0)
 
 
-def test_who_only_looks_waits_for_nobody(node: Site) -> None:
+def test_read_only_commands_do_not_wait_for_the_lock(node: Site) -> None:
     other = os.open(node.directory / "state", os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(other, fcntl.LOCK_EX)

@@ -95,7 +95,7 @@ def test_an_integer_that_would_make_python_raise_is_a_problem() -> None:
         ('a: "\\ud800"', (1, "", "yaml-syntax")),
     ],
 )
-def test_what_is_not_plain_data_is_a_problem_where_it_stands(text: str, reported: tuple[int, str, str]) -> None:
+def test_anything_but_plain_data_is_a_problem_with_its_line(text: str, reported: tuple[int, str, str]) -> None:
     assert reported in problems(text)
 
 

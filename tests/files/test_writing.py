@@ -67,7 +67,7 @@ def test_standard_output_is_written_to(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(10)
-def test_a_fifo_that_nobody_reads_is_an_error_and_one_that_is_read_is_written_to(tmp_path: Path) -> None:
+def test_a_fifo_without_reader_is_an_error_and_one_with_a_reader_is_written_to(tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     with pytest.raises(OSError, match="No such device"):

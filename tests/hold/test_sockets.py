@@ -173,7 +173,7 @@ sys.stdin.read()
 
 
 @pytest.mark.parametrize("at", ["127.0.0.1", "::1"])
-def test_a_number_that_only_time_wait_has_is_held_and_shared_with_nobody(space: str, tmp_path: Path, at: str) -> None:
+def test_a_port_in_time_wait_only_is_held_exclusively(space: str, tmp_path: Path, at: str) -> None:
     with running(space, CLOSED, at, "alone"), daemon(space, str(tmp_path / "s"), RANGE) as one:
         assert one.ask().taken == ()
         assert json.loads(python(space, INTRUDER, 61003, ",lo")) == []

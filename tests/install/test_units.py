@@ -209,7 +209,7 @@ def test_legacy_iptables_works_under_the_hardening_too(machine: Machine) -> None
 
 
 @pytest.mark.systemd
-def test_the_daemon_holds_as_nobody_in_particular(machine: Machine) -> None:
+def test_the_daemon_runs_as_an_unprivileged_user(machine: Machine) -> None:
     pid = machine.state(HOLD)["MainPID"]
     status = machine.path(f"/proc/{pid}/status").read_text()
     assert "Uid:\t0" not in status

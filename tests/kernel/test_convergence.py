@@ -235,7 +235,7 @@ def test_each_kind_of_damage_is_seen_and_repaired(runs: Runs, harm: Callable[[Li
 # --- what else can happen to a node ----------------------------------------------------------------------------------
 
 
-def test_rules_that_somebody_flushed_come_back(runs: Runs) -> None:
+def test_flushed_rules_are_restored(runs: Runs) -> None:
     before = runs.apply(FULL).in_place
     flush(runs.world)
 

@@ -355,7 +355,7 @@ def test_all_rules_lost_means_refused_and_nothing_hangs(own: Town) -> None:
         assert (outcome, seconds < 1) == ("refused", True), place
 
 
-def test_nobody_else_can_have_a_mapped_number(calm: Town) -> None:
+def test_no_other_program_can_bind_a_mapped_port(calm: Town) -> None:
     number = calm.number("web-1", "tcp")
     with inside(calm.node), pytest.raises(OSError, match="in use"):
         socket.create_server(("0.0.0.0", number))

@@ -46,7 +46,7 @@ def test_a_command_name_cannot_act_on_a_terminal() -> None:
     assert line == f"61003 tcp 'a?[2J?b?[{pid}]'"
 
 
-def test_what_nobody_asks_for_is_not_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_processes_are_not_searched_without_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nplconf.node.owners._inodes", lambda _: pytest.fail("looked"))
     got = Holds(available=True, ranges=(PortRange(1, 9),), taken=(Taken(5, "tcp"), Taken(6, "udp", "nginx[1]")))
     assert named(got, {6, 7}) is got

@@ -120,7 +120,7 @@ def test_a_value_that_cannot_be_is_damage_too_whatever_the_checksum_says(
         assert loaded.warning or harmless, path
 
 
-def test_a_file_that_others_can_write_is_not_trusted(tmp_path: Path) -> None:
+def test_a_file_that_other_users_can_write_is_not_trusted(tmp_path: Path) -> None:
     state.save(str(tmp_path), FULL, "")
     path = tmp_path / state.FILE
     path.chmod(0o620)

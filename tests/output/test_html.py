@@ -32,7 +32,7 @@ def test_every_mapping_has_a_row_also_where_two_share_a_number() -> None:
     assert page.count('id="m61044"') == 1
 
 
-def test_the_page_stands_alone_and_names_the_node() -> None:
+def test_the_page_is_self_contained_and_names_the_node() -> None:
     page = html.page(html.of_plan(plans.plan(plans.mapping())))
     assert page.startswith('<!doctype html>\n<html lang="en">')
     assert "<title>worker-1 · node ports 61000-62000</title>" in page

@@ -14,7 +14,7 @@ from nplconf.settings import Settings
 @pytest.mark.parametrize(
     ("when", "message"), [("always", "\x1b[32m+ one\x1b[0m\n"), ("never", "+ one\n"), ("auto", "+ one\n")]
 )
-def test_who_says_always_gets_colour_wherever_it_goes(
+def test_always_gives_colour_to_any_output(
     environment: dict[str, str],
     when: str,
     message: str,
@@ -40,7 +40,7 @@ def test_the_summary_names_repairs_where_there_are_any(repairs: int, text: str) 
     assert [line.split()[:2] for _, line in table.changes(found.changes)] == [["*", "tcp/61044"]] * repairs
 
 
-def test_what_degrades_a_run_stands_in_its_last_line() -> None:
+def test_the_last_line_names_what_degrades_a_run() -> None:
     counts = {"ok": 1, "failed": 0}
     assert table.recap("worker-1", counts) == ("sum", "worker-1 : ok=1 failed=0")
     assert table.recap("worker-1", counts, ["no daemon"])[1] == "worker-1 : ok=1 failed=0  degraded: no daemon"

@@ -21,7 +21,7 @@ def test_a_time_in_the_future_counts_from_now() -> None:
     assert current([Cooling(61000, A, 5000.0)], now=10.0, period=100, rebooted=False) == (Cooling(61000, A, 10.0),)
 
 
-def test_a_number_that_nobody_has_any_more_is_freed_now() -> None:
+def test_a_port_without_owner_is_released_now() -> None:
     assert freed({A: 61000, B: 61001}, {B: 61001}, (), now=7.0) == (Cooling(61000, A, 7.0),)
 
 

@@ -71,15 +71,15 @@ def test_a_number_that_passes_to_another_pod_is_a_delete_and_an_add() -> None:
     assert actions(found) == [("delete", "gone", 61044), ("add", "new", 61044)]
 
 
-def test_a_rule_that_names_nobody_is_overwritten_where_its_number_is_wanted() -> None:
+def test_a_rule_without_owner_is_overwritten_if_its_port_is_wanted() -> None:
     assert actions(subtract([mapping(pod=NOBODY)], [mapping()])) == [("change", "owner-unknown", 61044)]
 
 
-def test_a_rule_that_names_nobody_is_removed_where_nobody_wants_its_number() -> None:
+def test_a_rule_without_owner_is_removed_if_its_port_is_not_wanted() -> None:
     assert actions(subtract([mapping(pod=NOBODY)], [])) == [("delete", "gone", 61044)]
 
 
-def test_a_rule_that_names_nobody_is_overwritten_by_a_pod_that_moves_to_its_number() -> None:
+def test_a_rule_without_owner_is_overwritten_by_a_pod_that_moves_to_its_port() -> None:
     was = [mapping(61001), mapping(61044, pod=NOBODY)]
     assert actions(subtract(was, [mapping(61044)])) == [("change", "number-moved", 61044)]
 

@@ -42,7 +42,7 @@ def test_a_mapping_of_two_services_is_doubted_when_one_of_them_is_missing() -> N
     assert limit(live, 20, services={"shop/web", "shop/other"}) is None
 
 
-def test_a_mapping_that_nobody_knows_the_service_of_is_doubted() -> None:
+def test_the_removal_of_a_mapping_with_an_unknown_service_is_doubted() -> None:
     assert limit([m._replace(services=()) for m in rows(20)], 20, services={"shop/web"})
 
 
@@ -107,7 +107,7 @@ def test_a_number_that_stays_is_reserved_unless_its_own_pod_port_has_it() -> Non
     assert limits.reserved(stay, plan(mapping(61000))) == {61001}
 
 
-def test_what_stays_stands_among_the_rows_and_its_number_is_for_nobody_else() -> None:
+def test_a_mapping_that_stays_is_a_row_and_its_port_is_given_to_no_other() -> None:
     stay, other = [mapping(61005, pod=ref("p1"))], mapping(61001, pod=ref("p2"))
     taker = mapping(61005, "udp", pod=ref("p3"))
     found, (failure,) = limits.beside((other, taker, mapping(61009)), stay)

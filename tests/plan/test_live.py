@@ -54,7 +54,7 @@ def test_each_family_of_a_pod_port_has_its_own_services() -> None:
     assert found.services == ("shop/b",)
 
 
-def test_an_address_that_nobody_knows_is_empty() -> None:
+def test_an_unknown_address_is_empty() -> None:
     assert live_mappings([rule("")], (), {})[0].node_ip == ""
 
 
@@ -70,7 +70,7 @@ def test_the_owner_of_a_hashed_tag_is_found_among_the_known() -> None:
     assert found.pod == long
 
 
-def test_a_forged_or_missing_tag_names_nobody() -> None:
+def test_a_forged_or_missing_tag_has_no_owner() -> None:
     tags = ["", "nplconf:#" + "0" * 64, "nplconf:shop", "hello"]
     assert {m.pod for m in live_mappings(map(rule, tags), (), {})} == {NOBODY}
 

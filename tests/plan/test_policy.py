@@ -94,7 +94,7 @@ def test_deny_wins_and_names_its_pattern() -> None:
     }
 
 
-def test_an_empty_list_allows_nobody_and_no_list_everybody() -> None:
+def test_an_empty_list_allows_no_namespace_and_a_missing_one_allows_all() -> None:
     assert policy("  namespaces: {allow: []}").denied("shop") == "spec.namespaces.allow"
     assert policy("  namespaces: {deny: []}").denied("shop") is None
 
@@ -121,7 +121,7 @@ def test_in_a_pattern_a_star_alone_is_special(pattern: str, name: str) -> None:
         ("*ab*ba*", "aba", False),
     ],
 )
-def test_the_parts_of_a_pattern_stand_one_behind_the_other(pattern: str, name: str, *, found: bool) -> None:
+def test_the_parts_of_a_pattern_must_follow_in_order(pattern: str, name: str, *, found: bool) -> None:
     assert matches(pattern, name) is found
 
 
@@ -201,7 +201,7 @@ def _range(namespace: str, first: int, last: int) -> str:
         ("  pin: []", ("spec.pin", "unknown-key")),
     ],
 )
-def test_each_fault_is_reported_where_it_stands(spec: str, problem: tuple[str, str]) -> None:
+def test_each_fault_is_reported_with_its_line(spec: str, problem: tuple[str, str]) -> None:
     assert reported(spec) == [problem]
 
 
@@ -251,7 +251,7 @@ def test_a_policy_whose_pins_all_lack_a_key_gets_one_summary() -> None:
 
 @pytest.mark.parametrize("key", ["namespaces", "pins", "ranges", "caps", "sourceRanges"])
 @pytest.mark.parametrize("value", ["5", "null", "a", "[5]", "{a: 5}", "[{}]"])
-def test_a_part_of_any_other_shape_is_a_problem_where_it_stands(key: str, value: str) -> None:
+def test_a_part_of_another_shape_is_a_problem_with_its_line(key: str, value: str) -> None:
     found = reported(f"  {key}: {value}")
     assert found
     assert all(path.startswith(f"spec.{key}") for path, _ in found)

@@ -21,7 +21,7 @@ def test_it_reads_what_the_long_way_reads_or_nothing(written: Plan) -> None:
 
 
 @given(st.data())
-def test_a_text_that_somebody_touched_is_read_the_same_both_ways_or_not_at_all(data: st.DataObject) -> None:
+def test_an_edited_text_is_read_the_same_by_both_readers_or_refused(data: st.DataObject) -> None:
     text = dump(plan(*rows(3), port_range=WIDE))
     at = data.draw(st.integers(0, len(text) - 1))
     for changed in (text[:at] + data.draw(st.sampled_from("0 9a:\n\"'-{}[],.é")) + text[at + 1 :], text[:at]):
@@ -62,7 +62,7 @@ def test_no_rule_of_a_policy_makes_it_the_long_way(rule: str) -> None:
 @pytest.mark.parametrize(
     ("ours", "others"), [("name: web-0", 'name: "web-0"'), ("nodePort: 61044", "nodePort: 61044 "), ("# ", "\n# ")]
 )
-def test_what_says_the_same_in_other_bytes_goes_the_long_way(ours: str, others: str) -> None:
+def test_equal_plans_in_other_bytes_are_left_to_the_slow_reader(ours: str, others: str) -> None:
     text = dump(plan(mapping())).replace(ours, others, 1)
     assert reread(text) is None
     assert load(text, "plan.yaml") == (plan(mapping()), ())

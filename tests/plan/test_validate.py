@@ -183,7 +183,7 @@ def test_a_plan_that_was_cut_off_is_no_plan_unless_only_skipped_rows_went(whole:
         ("spec.mappings[0].sourceRanges", [[], None, "10.0.0.0/8"]),
     ],
 )
-def test_a_value_that_the_schema_does_not_know_is_a_problem_where_it_stands(path: str, values: list[object]) -> None:
+def test_an_unknown_value_is_a_problem_with_its_line(path: str, values: list[object]) -> None:
     steps: list[str | int] = [int(step) if step.isdigit() else step for step in re.findall(r"\w+", path)]
 
     def put(value: object, data: Any) -> None:
@@ -432,7 +432,7 @@ def test_a_pod_does_not_have_the_nodes_address() -> None:
     assert of_rows(mapping(pod_ip="10.10.10.10")) == [("spec.mappings[0].podIP", "pod-ip-of-node")]
 
 
-def test_a_pod_has_one_uid_and_one_address_per_family_and_shares_it_with_nobody() -> None:
+def test_a_pod_has_one_uid_and_its_own_address_per_family() -> None:
     second = mapping(node_port=61045, pod_port=8081)
     twin = second._replace(pod=PodRef("shop", "web-0", "other"))
     assert of_rows(mapping(), twin) == [("spec.mappings[1].pod", "one-pod-one-uid")]

@@ -17,7 +17,7 @@ def denied(*pods: Pod, rows: tuple[PortMapping, ...] = (ROW,)) -> dict[str, Deni
     return denials.added({}, [Failure("publish", p.ref.key, "no", refused=True) for p in pods], pods, rows, now=NOW)
 
 
-def test_a_denial_holds_for_ten_minutes_of_the_clock_that_nobody_sets() -> None:
+def test_a_denial_holds_for_ten_minutes_of_the_boot_time_clock() -> None:
     found = denied(pod())
     assert denials.current(found, [pod()], [ROW], now=NOW + PERIOD - 1) == found
     for other in (NOW + PERIOD, NOW - 1):

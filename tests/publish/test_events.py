@@ -179,7 +179,7 @@ def test_an_annotation_that_could_not_be_changed_is_not_forged() -> None:
     assert reasons(found, worlds.plan(mapping(61045)), output) == ["NodePortMapped"]
 
 
-def test_the_first_run_takes_nobody_for_a_forger() -> None:
+def test_the_first_run_announces_no_forged_annotation() -> None:
     assert reasons(outcome(pod(annotation="Antrea's")), None, {}) == []
 
 

@@ -69,5 +69,5 @@ def test_a_tag_has_only_characters_that_iptables_leaves_alone(pod: PodRef, port:
         "nplconf:#abc",
     ],
 )
-def test_what_is_cut_or_forged_names_nobody(text: str) -> None:
+def test_a_cut_or_forged_tag_has_no_owner(text: str) -> None:
     assert parse(text) is None

@@ -30,7 +30,7 @@ def test_of_split_numbers_that_for_tcp_and_ipv4_stays() -> None:
     assert numbers(left(*rules), [dual]) == {WEB: 61003}
 
 
-def test_an_address_that_two_pods_have_names_nobody_and_neither_does_a_pod_that_has_ended() -> None:
+def test_an_address_of_two_pods_or_of_an_ended_pod_has_no_owner() -> None:
     assert numbers(left(rule(61002)), [pod(), pod("other")]) == {}
     assert numbers(left(rule(61002)), [pod(phase="Succeeded")]) == {}
     assert numbers(left(rule(61002)), [pod(host_network=True)]) == {}

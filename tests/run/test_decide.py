@@ -185,7 +185,7 @@ def test_a_node_that_loses_its_addresses_keeps_those_of_the_last_run() -> None:
     assert ["has no addresses in the cluster" in text for text in found.degraded] == [True]
 
 
-def test_a_node_without_addresses_that_nobody_remembers_changes_nothing_while_a_mapping_is_live() -> None:
+def test_a_node_without_known_addresses_changes_nothing_while_a_mapping_is_live() -> None:
     bare = cluster(node(addresses=[]), pod(), service())
     found = decide(bare, observed(mapping()), SETTINGS)
     assert found.blocked
@@ -237,7 +237,7 @@ def test_a_blocked_run_carries_out_everything_but_the_doubted_removals(gone: int
 
 
 @pytest.mark.parametrize("cool_down", [0, 1800])
-def test_the_number_of_a_mapping_that_stays_is_given_to_nobody(cool_down: int) -> None:
+def test_the_port_of_a_mapping_that_stays_is_given_to_no_other(cool_down: int) -> None:
     tight = PortRange(61000, 61010)
     live = observed(*TEN, state=State(boot="boot-1", plan=planned(*TEN)), holds=Holds(True, (tight,)))
     new = [pod(f"new-{i}", [f"10.244.5.{i}"], labels={"app": "new"}) for i in range(4)]

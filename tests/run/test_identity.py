@@ -57,7 +57,7 @@ def test_a_plan_of_a_former_identity_counts(of: str | None, *, foreign: bool) ->
 # --- whole runs ------------------------------------------------------------------------------------------------------
 
 
-def test_whoever_deletes_the_service_kubernetes_stops_no_node() -> None:
+def test_deleting_the_service_kubernetes_stops_no_node() -> None:
     world = World(*many(3), service())
     reviewed = world.apply().decision.plan
     world.change(identity="made-again")

@@ -446,7 +446,7 @@ def test_a_mass_removal_without_the_service_that_asked_is_blocked() -> None:
     assert world.journal == [], "a second run finds nothing to do"
 
 
-def test_a_user_that_switches_off_its_service_blocks_nobody() -> None:
+def test_a_user_who_switches_a_service_off_blocks_no_run() -> None:
     world = World(*many(12), service())
     world.apply()
     world.change(services=(service(enabled=False),))
@@ -548,7 +548,7 @@ def test_leftovers_stay_in_a_family_that_cannot_be_read() -> None:
     assert [warning for warning in result.warnings if "IPv4" in warning] == []
 
 
-def test_an_annotation_that_nobody_asked_for_is_removed() -> None:
+def test_an_unrequested_annotation_is_removed() -> None:
     forged = pod("forger", ("10.244.3.66",), labels={}, annotation='[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":2}]')
     world = World(forged, service())
     world.apply()

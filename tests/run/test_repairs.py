@@ -93,7 +93,7 @@ def test_a_rule_that_leads_elsewhere_is_repaired_and_a_pod_that_moved_is_a_chang
 
 
 @pytest.mark.parametrize("text", [None, "[]", '[{"podPort":8080,"nodeIP":"6.6.6.6","nodePort":61001}]'])
-def test_an_annotation_that_somebody_changed_is_repaired(text: str | None) -> None:
+def test_an_annotation_that_another_program_changed_is_repaired(text: str | None) -> None:
     world = synced()
     world.pods(*(replace(p, annotation=text) if p.ref.name == "web-1" else p for p in world.cluster.state.pods))
     result = world.apply()

@@ -63,7 +63,7 @@ def test_a_pod_without_a_review_waits_and_that_is_no_failure() -> None:
     assert world.cluster.annotation("web-2") is None
 
 
-def test_nothing_points_at_whoever_has_the_address_of_a_gone_pod_next() -> None:
+def test_no_rule_leads_to_the_next_owner_of_a_gone_pods_address() -> None:
     world = World("web-0", "web-1")
     world.apply()
     heir = replace(PODS["web-2"], ips=PODS["web-0"].ips)

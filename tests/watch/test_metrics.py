@@ -42,7 +42,7 @@ def test_the_metrics_of_the_contract_are_there_from_the_start(metrics: Metrics) 
     assert not [name for name, _ in found if name.endswith("_created")]
 
 
-def test_events_and_lists_are_counted_once_however_often_somebody_asks(metrics: Metrics) -> None:
+def test_events_and_lists_are_counted_once_for_any_number_of_scrapes(metrics: Metrics) -> None:
     metrics._hub.drifted()
     for _ in range(3):
         found = samples(metrics.text())

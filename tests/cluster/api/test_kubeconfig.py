@@ -153,7 +153,7 @@ def test_a_token_file_counts_more_than_a_token(write: Write, tmp_path: Path) -> 
     assert read(write({"token": "old", "tokenFile": "token"})).token == "renewed"
 
 
-def test_a_key_that_needs_a_password_is_bad_configuration_and_nobody_is_asked(write: Write, tmp_path: Path) -> None:
+def test_a_key_that_needs_a_password_is_bad_configuration_without_a_prompt(write: Write, tmp_path: Path) -> None:
     key, certificate = tmp_path / "key", tmp_path / "certificate"
     options = ["-newkey", "rsa:2048", "-subj", "/CN=a", "-passout", "pass:secret"]
     made = ["openssl", "req", "-x509", *options, "-keyout", str(key), "-out", str(certificate)]
@@ -213,7 +213,7 @@ def test_a_plugin_that_gives_nothing_is_unavailable(write: Write, tmp_path: Path
         read(write(plugin(tmp_path, code)))
 
 
-def test_what_a_plugin_says_is_handed_on(write: Write, tmp_path: Path) -> None:
+def test_a_plugins_stderr_is_passed_on(write: Write, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="not logged in"):
         read(write(plugin(tmp_path, "import sys; sys.exit('not logged in')")))
 
@@ -234,7 +234,7 @@ def test_a_plugin_that_hangs_is_ended_with_its_children(
         time.sleep(0.01)
 
 
-def test_a_plugin_that_says_much_is_cut_short(write: Write, tmp_path: Path) -> None:
+def test_a_plugins_long_output_is_cut(write: Write, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError) as caught:
         read(write(plugin(tmp_path, "import sys; sys.exit('x' * 100_000)")))
 

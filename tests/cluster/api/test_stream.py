@@ -64,7 +64,7 @@ def test_a_410_as_an_event_and_as_the_answer_is_a_gap() -> None:
         stream.events()
 
 
-def test_an_error_of_the_server_is_said_with_its_words() -> None:
+def test_an_error_of_the_server_is_reported_with_its_text() -> None:
     with pytest.raises(UnavailableError, match="etcd is away"):
         parsed(line("ERROR", {"code": 500, "message": "etcd is away"}))
 

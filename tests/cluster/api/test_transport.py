@@ -128,7 +128,7 @@ def answer(text: str) -> Serve:
         (answer("HTTP/1.1 200 OK\n" + "a: b\n" * 200), "headers"),
     ],
 )
-def test_what_is_no_whole_answer_is_reported(serving: Callable[[Serve], str], serve: Serve, output: str) -> None:
+def test_an_incomplete_response_is_reported(serving: Callable[[Serve], str], serve: Serve, output: str) -> None:
     assert output in why(Access(server=f"http://{serving(serve)}", source="a test"), seconds=5)
 
 

@@ -35,7 +35,7 @@ def access(**fields: Any) -> Access:
 
 
 @pytest.mark.parametrize("claims", [{"exp": 2000, "iat": 1000}, {"exp": 2000, "nbf": 1000, "iat": 5}, {"exp": 2000.0}])
-def test_a_token_ends_when_it_says(claims: dict[str, Any]) -> None:
+def test_a_token_ends_at_its_expiry(claims: dict[str, Any]) -> None:
     found = validity.of_token(jwt(claims))
 
     assert found == Validity(2000, 1000 if len(claims) > 1 else None, "token")
@@ -44,7 +44,7 @@ def test_a_token_ends_when_it_says(claims: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "token", ["", "opaque", "a.b", "a.b.c", jwt({}), jwt([]), jwt({"exp": "x"}), jwt({"exp": None})]
 )
-def test_a_token_that_says_nothing_has_no_known_end(token: str) -> None:
+def test_an_opaque_token_has_no_known_end(token: str) -> None:
     assert validity.of_token(token) is None
 
 

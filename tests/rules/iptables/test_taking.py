@@ -73,7 +73,7 @@ def test_a_rule_for_other_packets_takes_nothing(rule: str) -> None:
     assert ports(rule) == set()
 
 
-def test_a_destination_is_said_for_whoever_knows_the_addresses_of_the_node() -> None:
+def test_the_destinations_of_a_rule_are_returned() -> None:
     text = "-d 10.10.10.10/32 ! -d 10.0.0.0/8 -p tcp -m tcp --dport 61004 -j DNAT --to-destination 1.2.3.4:5"
     (rule,) = walked(text).rules
     assert rule.destinations == (Network(False, "10.10.10.10/32"), Network(True, "10.0.0.0/8"))

@@ -149,7 +149,7 @@ def test_a_guard_minds_no_other_number_of_its_block() -> None:
     assert deliver(made, packet(61001, "tcp"))
 
 
-def test_every_rule_of_a_guarded_mapping_may_be_written_and_everywhere_is_not_said_as_iptables_does() -> None:
+def test_every_rule_of_a_guarded_mapping_is_valid_and_omits_the_network_of_all_addresses() -> None:
     texts = [
         to_text(rule) for rules in guarded("0.0.0.0/0").chains.values() for rule in rules if isinstance(rule, Rule)
     ]
@@ -317,13 +317,15 @@ def test_an_address_that_no_gate_is_for_reaches_nothing() -> None:
 
 
 @pytest.mark.parametrize("stray", [Unknown("-j LOG"), Rule("RETURN"), None], ids=str)
-def test_an_entry_with_a_stray_rule_or_without_the_loopback_rule_lets_nobody_in(stray: Rule | Unknown | None) -> None:
+def test_nothing_is_in_place_behind_a_stray_rule_or_without_the_loopback_rule(
+    stray: Rule | Unknown | None,
+) -> None:
     want = table(rows((61000, "tcp")))
     entry = want.chains["NPLCONF"][1:] if stray is None else (stray, *want.chains["NPLCONF"])
     assert tree.in_place(damaged(want, NPLCONF=entry), want, "IPv4", "10.10.10.10") == frozenset()
 
 
-def test_a_rule_behind_one_that_nobody_knows_is_not_in_place() -> None:
+def test_a_rule_behind_an_unknown_one_is_not_in_place() -> None:
     want = table(rows((61000, "tcp"), (61100, "tcp")))
     leaf = "NPLCONF-TCP-EE4"
     found = replace(want, chains={**want.chains, leaf: (Unknown("-p tcp -j ACCEPT"), *want.chains[leaf])})

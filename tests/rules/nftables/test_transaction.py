@@ -21,7 +21,7 @@ def pairs(
     return [(have[family], want[family]) for family in want]
 
 
-def test_nothing_is_said_where_nothing_differs() -> None:
+def test_equal_tables_give_an_empty_transaction() -> None:
     assert transaction(pairs(found(ONE, SIX), built(ONE, SIX))) == ""
     assert transaction(()) == ""
     assert transaction(pairs(read(""), dict.fromkeys(FAMILIES, None))) == ""
