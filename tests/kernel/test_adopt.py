@@ -88,6 +88,7 @@ def test_a_chain_left_behind_is_a_finding_of_every_run(node: World, where: str) 
 
 # --- what it left ----------------------------------------------------------------------------------------------------
 
+NODE_IPS = {"IPv4": "10.10.10.10", "IPv6": "fd00:10::10"}
 NUMBERS = {"web": 61777, "dns": 61888}
 SERVED = (("web", "10.244.3.1", 8080, "tcp"), ("dns", "10.244.3.2", 5353, "udp"))
 ANSWERS = [Answer("web", 8080, "10.10.10.77"), Answer("dns", 5353, "10.10.10.77")]
@@ -122,9 +123,9 @@ def asked(node: World) -> list[object]:
 class Clients:
     """A client that connects in a loop while something is done; what it was answered."""
 
-    def __init__(self, node: World) -> None:
+    def __init__(self, node: World, address: str = "10.10.10.10") -> None:
         self.answers: list[Answer | str] = []
-        self._node, self._stop = node, threading.Event()
+        self._node, self._address, self._stop = node, address, threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
     def __enter__(self) -> Self:
@@ -137,7 +138,7 @@ class Clients:
 
     def _ask(self) -> None:
         while not self._stop.is_set():
-            self.answers.append(self._node.ask("client", "10.10.10.10", NUMBERS["web"]))
+            self.answers.append(self._node.ask("client", self._address, NUMBERS["web"]))
 
 
 @pytest.mark.parametrize("where", ["nft", "legacy"])
@@ -161,6 +162,45 @@ def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str)
     assert node.json("adopt").code == 0
     assert node.nplconf("cleanup").returncode == 0
     assert node.dispatched() == set()
+
+
+@pytest.mark.parametrize("where", ["nft", "legacy"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ipv6_is_taken_over_while_clients_go_on(node: World, where: str) -> None:
+    """Both families of one Pod port, and a Pod with an IPv6 address alone."""
+    both = node.routed("web", "10.244.3.1", "fd00:244::1")
+    alone = node.routed("six", "fd00:244::2")
+    ports = {"web": 61777, "six": 61888}
+    services = []
+    for pod, families in ((both, ("IPv4", "IPv6")), (alone, ("IPv6",))):
+        name = pod["metadata"]["name"]
+        rows = [(8080, ports[name], "tcp", family) for family in families]
+        entries = [json.loads(antrea.annotation("2.7", NODE_IPS[row[3]], row))[0] for row in rows]
+        pod["metadata"]["annotations"] = {"nodeportlocal.antrea.io": json.dumps(entries)}
+        services.append(worlds.raw_service(name, [(80, 8080, "TCP")]))
+        services[-1]["spec"] |= {"selector": {"app": name}, "ipFamilies": list(families)}
+    node.write(both, alone, *services)
+    node.restore(antrea.text(antrea.rule(61777, "10.244.3.1", 8080)), backend=where)
+    six = [antrea.rule(61777, "fd00:244::1", 8080), antrea.rule(61888, "fd00:244::2", 8080)]
+    node.restore(antrea.text(*six), "IPv6", backend=where)
+    node.start_hold()
+    with Clients(node, NODE_IPS["IPv6"]) as clients:
+        done = node.json("adopt")
+    assert done.code == 0, done.stderr
+    assert {(a["nodePort"], a["ipFamily"], a["decision"]) for a in done.data["adopted"]} == {
+        (61777, "IPv4", "kept"),
+        (61777, "IPv6", "kept"),
+        (61888, "IPv6", "kept"),
+    }
+    assert set(clients.answers) == {Answer("web", 8080, "fd00:10::77")}
+    assert len(clients.answers) > 20
+    assert [line for line in node.rules("IPv6", backend=where) if "ANTREA" in line] == chain(node, where) == []
+    assert node.ask("client", NODE_IPS["IPv6"], 61888) == Answer("six", 8080, "fd00:10::77")
+    assert node.nplconf("verify").returncode == 0
+    assert node.apply().counts[1:] == (0, 0)
+    assert node.nplconf("cleanup").returncode == 0
+    assert node.dispatched("IPv6") == node.dispatched() == set()
+    assert node.ask("client", NODE_IPS["IPv6"], 61777) == "refused"
 
 
 @pytest.mark.parametrize("version", ["0.13", "1.2", "1.7", "2.7"])
