@@ -34,7 +34,14 @@ def preview(cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Boun
     if seen.decision.unusable:
         return Adoption(seen.decision, ())
     aliases = {m.key for m in seen.decision.aliases}
-    rows = adoption.review(seen.observed.antrea, seen.decision.plan, seen.pods or (), aliases, int(settings.cool_down))
+    rows = adoption.review(
+        seen.observed.antrea,
+        seen.decision.plan,
+        seen.pods or (),
+        {m.key for m in seen.decision.live},
+        aliases,
+        settings.cool_down,
+    )
     return Adoption(seen.decision, rows)
 
 

@@ -26,6 +26,7 @@ from nplconf.model import (
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import NOBODY
 from nplconf.publish import annotation
+from nplconf.publish.annotation import Entry
 from nplconf.rules import foreign
 from nplconf.rules.antrea import Antrea, AntreaRule, Chain
 from nplconf.rules.foreign import ForeignRule
@@ -68,16 +69,44 @@ def _owners(pods: Iterable[Pod]) -> dict[str, PodRef]:
     return {ip: pod.ref for pod in running for ip in pod.ips if count[ip] == 1}
 
 
-def numbers(left: Antrea, pods: Iterable[Pod]) -> dict[PodPort, int]:
-    """Return the node port of each owner by the chains. Of several, TCP counts before UDP, IPv4 before IPv6, then the
-    lowest.
+def served(left: Antrea, rows: Iterable[PortMapping], pods: Iterable[Pod]) -> frozenset[PortMapping]:
+    """Return the rows that a rule of the chains serves and the Pod's annotation names.
+
+    Their entries must stay until nplconf serves them, also while it cannot, as without the hold daemon.
     """
-    owners = _owners(pods) if left.chains else {}
+    if not left.chains:
+        return frozenset()
+    led = {(r.number, r.family, r.protocol, r.address, r.port) for r in left.rules}
+    published = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)}
+    found = (m for m in rows if m.via == "dnat" and (*m.key, m.pod_ip, m.pod_port) in led)
+    return frozenset(m for m in found if (m.pod, annotation.entry(m)) in published)
+
+
+def numbers(left: Antrea, pods: Iterable[Pod]) -> dict[PodPort, int]:
+    """Return the node port of each owner by the chains.
+
+    Of several, one that the Pod's annotation names counts first: no Service may ask for the others any more. Then TCP
+    counts before UDP, IPv4 before IPv6, and the lowest.
+    """
+    pods = tuple(pods) if left.chains else ()
+    owners = _owners(pods)
+    published = {(ip, e.pod_port, e.node_port, e.protocol) for pod in pods for ip, e in _entries(pod)}
+
+    def rank(rule: AntreaRule) -> tuple[bool, int, str, int]:
+        named = (rule.address, rule.port, rule.number, rule.protocol) in published
+        return not named, PROTOCOLS.index(rule.protocol), rule.family, rule.number
+
     found: dict[PodPort, int] = {}
-    for rule in sorted(left.rules, key=lambda r: (PROTOCOLS.index(r.protocol), r.family, r.number)):
+    for rule in sorted(left.rules, key=rank):
         if pod := owners.get(rule.address):
             found.setdefault(PodPort(pod.key, rule.port), rule.number)
     return found
+
+
+def _entries(pod: Pod) -> Iterator[tuple[str, Entry]]:
+    """Yield the entries of a Pod's annotation, each with each address of the Pod."""
+    found = annotation.parse(pod.annotation)
+    yield from ((ip, entry) for ip in pod.ips for entry in found)
 
 
 def owned(left: Antrea, pods: Iterable[Pod]) -> Iterator[tuple[RuleKey, PodPort]]:
@@ -115,7 +144,12 @@ def with_numbers(previous: Previous, left: Antrea, pods: Iterable[Pod], now: flo
 
 
 def review(
-    left: Antrea, plan: Plan, pods: Sequence[Pod], aliases: Collection[RuleKey] = (), period: int = 0
+    left: Antrea,
+    plan: Plan,
+    pods: Sequence[Pod],
+    live: Collection[RuleKey] = (),
+    aliases: Collection[RuleKey] = (),
+    period: int = 0,
 ) -> tuple[Adopted, ...]:
     """Return what becomes of each rule of the chains, and of each entry of an annotation that no rule serves.
 
@@ -123,6 +157,7 @@ def review(
         left: The chains.
         plan: What the node must have.
         pods: This node's Pods.
+        live: The rules of nplconf. The entries that they serve are not Antrea's.
         aliases: The rules whose numbers stay as aliases.
         period: For how many seconds.
 
@@ -134,6 +169,7 @@ def review(
     found = [_of_rule(rule, owners.get(rule.address), plan, rows, why, published) for rule in left.rules]
     found = [_with_alias(a, period) if RuleKey(a.number, a.family, a.protocol) in aliases else a for a in found]
     served = {(a.owner, a.protocol, a.family, a.number) for a in found}
+    served |= {(m.owner, m.protocol, m.family, m.node_port) for m in plan.mappings if m.key in live}
     return tuple(sorted((*found, *_of_annotations(pods, rows, served)), key=lambda a: a[:3]))
 
 

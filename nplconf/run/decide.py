@@ -15,7 +15,7 @@ from nplconf.plan.limits import Blocked, Evidence
 from nplconf.plan.state import State
 from nplconf.publish import life
 from nplconf.rules import foreign
-from nplconf.run import identity, next_state, reasons
+from nplconf.run import adoption, identity, next_state, reasons
 from nplconf.run.aliases import ENDED, NEW, owners
 from nplconf.run.blocked import beside_agent, block_all, nothing, without_addresses, without_node
 from nplconf.run.decision import UNBOUND, Bounds, Decision
@@ -275,7 +275,9 @@ def _publication(inputs: Inputs, made: Target) -> Publication:
     unlisted = {m for m, state in states.items() if not life.is_listed(state, terms, asked=True)}
     form = inputs.options.form
     states |= {**rest, **dict.fromkeys(made.aliases, "alias")}
-    return Publication(made.plan, made.pending, form, states, frozenset((*unlisted, *rest, *made.aliases)))
+    hidden = frozenset((*unlisted, *rest, *made.aliases))
+    served = adoption.served(inputs.observed.antrea, made.plan.mappings, inputs.pods)
+    return Publication(made.plan, made.pending, form, states, hidden, served)
 
 
 def _unreadable(inputs: Inputs, made: Target) -> tuple[Failure, ...]:

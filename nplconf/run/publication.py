@@ -18,6 +18,7 @@ class Publication:
         form: How annotations are written.
         states: The states of the eligible mappings that drain, linger or wait for their Pods' containers.
         unlisted: The eligible mappings that no annotation lists because of their state.
+        served: Mappings whose entries stay although their rules are not in place: Antrea's chain serves them.
 
     """
 
@@ -26,9 +27,12 @@ class Publication:
     form: Form = DEFAULT
     states: Mapping[PortMapping, life.State] = field(default_factory=dict, hash=False)
     unlisted: frozenset[PortMapping] = frozenset()
+    served: frozenset[PortMapping] = frozenset()
 
     def listed(self, rows: tuple[PortMapping, ...]) -> tuple[PortMapping, ...]:
         """Return the rows that annotations list."""
+        if self.served:
+            rows = (*rows, *self.served.difference(rows))
         return tuple(m for m in rows if m not in self.unlisted) if self.unlisted else rows
 
     def patches(self, pods: Iterable[Pod], in_place: tuple[PortMapping, ...]) -> tuple[Patch, ...]:

@@ -159,7 +159,8 @@ def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str)
     published = {name: json.loads(text or "") for name, text in worlds.annotations(node.cluster).items()}
     assert {name: row[0]["nodePort"] for name, row in published.items()} == NUMBERS
     assert node.apply().counts[1:] == (0, 0)
-    assert node.json("adopt").code == 0
+    again = node.json("adopt")
+    assert (again.code, again.data["adopted"]) == (0, [])
     assert node.nplconf("cleanup").returncode == 0
     assert node.dispatched() == set()
 
@@ -297,7 +298,24 @@ def test_what_nplconf_cannot_serve_yet_stays_in_the_chain(node: World) -> None:
     antreas(node)
     before = chain(node, "nft")
     node.hold = True  # and no daemon runs
+    told = worlds.annotations(node.cluster)
+    for command in ("apply", "adopt"):
+        assert node.json(command).code == 69  # nothing could be done
+        assert chain(node, "nft") == before
+        assert asked(node) == ANSWERS
+        assert worlds.annotations(node.cluster) == told
+    node.hold = False
+    assert node.json("adopt").code == 0
+    assert worlds.annotations(node.cluster) == told
+
+
+def test_a_rule_that_nobody_asks_for_moves_no_published_number(node: World) -> None:
+    antreas(node, antrea.rule(61890, "10.244.3.2", 5353, "tcp"))
     done = node.json("adopt")
-    assert done.code == 5
-    assert chain(node, "nft") == before
+    assert {a["nodePort"]: a["decision"] for a in done.data["adopted"]} == {
+        61777: "kept",
+        61888: "kept",
+        61890: "removed",
+    }
     assert asked(node) == ANSWERS
+    assert node.dispatched() == {"61777", "61888"}
