@@ -178,6 +178,12 @@ def started(mode: str) -> Simulation:
     return simulate(rolling(2, 1), MODE[mode], Shape())
 
 
+@pytest.mark.parametrize("mode", ["watch, gate", "timer, gate"])
+def test_a_rule_that_lingers_for_the_latency_is_there_until_the_member_is_removed(mode: str) -> None:
+    assert dead_after_the_service_is_dropped(replace(SETTINGS, linger=3), mode) == 0
+    assert dead_after_the_service_is_dropped(SETTINGS, mode) > 1
+
+
 # --- the models see faults -------------------------------------------------------------------------------------------
 
 
@@ -213,8 +219,8 @@ def test_f5_takes_a_pod_before_it_serves_unless_it_is_published_later() -> None:
     assert lost(F5, Lag(0, 0), mode, Shape(start=5), options(F5)).dead == 0
 
 
-def dead_after_the_service_is_dropped(options: Settings) -> float:
-    now = simulate(rolling(2, 1), MODE["watch, gate"], Shape(), options)
+def dead_after_the_service_is_dropped(options: Settings, mode: str = "watch, gate") -> float:
+    now = simulate(rolling(2, 1), MODE[mode], Shape(), options)
     now.use_services()
     now.run_until(START + 120)
     return judge(Played(tuple(now.frames), START, now.now), Ako, Lag(2, 2)).dead
