@@ -73,7 +73,8 @@ class Hub:
             self.events[resource] += 1
             apply = self.mirror.remove if kind == "DELETED" else self.mirror.update
             if apply(resource, raw):
-                self._notice(resource)
+                # a new Pod has no address yet, and the one that it gets should not wait for the run for this event
+                self._notice(resource, urgent=kind != "ADDED" or not self.mirror.is_unaddressed(resource, raw))
 
     def lost(self, resource: Resource, problem: NplconfError) -> None:
         """Say that the resource cannot be followed at present. The next run raises the problem as its own."""
@@ -106,17 +107,17 @@ class Hub:
         with self._changed:
             self.mirror.annotate(patches)
 
-    def _notice(self, cause: Cause) -> None:
+    def _notice(self, cause: Cause, *, urgent: bool = True) -> None:
         self._causes.add(cause)
-        self._pending = pace.noticed(self._pending, self._clock())
+        self._pending = pace.noticed(self._pending, self._clock(), urgent=urgent)
         self._changed.notify_all()
 
     # --- read by the loop
 
     @property
     def busy(self) -> bool:
-        """Return whether events wait for a run."""
-        return self._pending is not None
+        """Return whether urgent events wait for a run."""
+        return self._pending is not None and self._pending.urgent
 
     def snapshot(self) -> ClusterState:
         """Return the cluster as it is now. Raises the error of a resource that cannot be followed at present."""

@@ -86,6 +86,11 @@ class Mirror:
         self.version += 1
         return True
 
+    def is_unaddressed(self, resource: Resource, raw: Mapping[str, Any]) -> bool:
+        """Return whether an object is a Pod without an address, which no rule can lead to."""
+        value = self.objects[resource].get(_identity(resource, raw)[0])
+        return isinstance(value, Pod) and not value.ips
+
     def annotate(self, patches: Iterable[Patch]) -> None:
         """Take annotations that were written as they are now. The version stays: the run that wrote them knows."""
         pods = self.objects["pods"]

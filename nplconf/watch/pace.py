@@ -32,19 +32,29 @@ FOR_RELOADS = Debounce(quiet=0.05, latest=0.25)
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Events that no run has seen yet: the times of the first and of the last one."""
+    """Events that no run has seen yet.
+
+    Attributes:
+        first: The time of the first one; of the first urgent one where there is one.
+        last: The time of the last one.
+        urgent: Whether one of them can change what is published.
+    """
 
     first: float
     last: float
+    urgent: bool = True
 
     def due(self, debounce: Debounce) -> float:
         """Return when a run must begin."""
-        return min(self.last + debounce.quiet, self.first + debounce.latest)
+        latest = self.first + debounce.latest
+        return min(self.last + debounce.quiet, latest) if self.urgent else latest
 
 
-def noticed(pending: Pending | None, now: float) -> Pending:
+def noticed(pending: Pending | None, now: float, *, urgent: bool = True) -> Pending:
     """Return what is pending after one more event."""
-    return Pending(pending.first if pending else now, now)
+    if pending is None or (urgent and not pending.urgent):
+        return Pending(now, now, urgent)
+    return Pending(pending.first, now) if urgent else pending
 
 
 def next_resync(began: float, period: float, dice: float) -> float:

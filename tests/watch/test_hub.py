@@ -1,5 +1,9 @@
 """The events that wake the loop of watch mode."""
 
+import pytest
+import worlds
+
+from nplconf.watch import pace
 from nplconf.watch.hub import Hub
 from nplconf.watch.mirror import Mirror
 
@@ -55,3 +59,23 @@ def test_what_makes_a_pod_published_makes_a_run_due() -> None:
         found.event("pods", "MODIFIED", raw | {"status": ready})
         clock.now += 1
         assert found.wait(clock.now + 1000) == ({"pods"})
+
+
+def busy(found: Hub) -> bool:
+    return found.busy
+
+
+def test_a_new_pod_without_an_address_waits_for_it_and_an_address_for_nothing() -> None:
+    found, clock = hub()
+    began = clock.now
+    found.event("pods", "ADDED", worlds.raw_pod("web-0", ()))
+    assert not busy(found)
+    clock.now += 0.02
+    assert found.wait(clock.now - 1) == {"pods", "resync"}, "it is not lost when a run is due anyway"
+    found.event("pods", "ADDED", worlds.raw_pod("web-1", ()))
+    clock.now += 0.02
+    found.event("pods", "MODIFIED", worlds.raw_pod("web-1", ("10.244.3.18",)))
+    assert busy(found)
+    clock.now += pace.AT_ONCE.quiet
+    assert found.wait(clock.now + 1000) == {"pods"}
+    assert found.began == pytest.approx(began + 0.04), "what is published began with its address"

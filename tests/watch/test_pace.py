@@ -36,6 +36,22 @@ def test_no_event_waits_longer_than_the_bound(events: list[float]) -> None:
         assert any(at <= run <= at + pace.AT_ONCE.latest + 1e-9 for run in runs)
 
 
+@given(st.lists(st.tuples(st.floats(0, 10), st.booleans()), min_size=1, max_size=50))
+def test_an_event_that_is_not_urgent_delays_no_other_and_waits_twice_the_bound_at_most(
+    events: list[tuple[float, bool]],
+) -> None:
+    pending = None
+    waiting: list[tuple[float, bool]] = []
+    for at, urgent in sorted(events):
+        if pending and at >= (due := pending.due(pace.AT_ONCE)):
+            assert all(due <= came + pace.AT_ONCE.latest * (1 if was_urgent else 2) for came, was_urgent in waiting)
+            pending, waiting = None, []
+        pending = pace.noticed(pending, at, urgent=urgent)
+        waiting.append((at, urgent))
+        if urgent:
+            assert pending.due(pace.AT_ONCE) <= at + pace.AT_ONCE.quiet
+
+
 def test_nodes_that_start_together_resync_apart() -> None:
     assert pace.next_resync(0, 30, 0.0) == 27
     assert pace.next_resync(0, 30, 1.0) == 33
