@@ -6,6 +6,7 @@ it sets no end to a plugin that hangs, and it leaves keys in temporary files.
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ LONGEST_MESSAGE = 500
 """Characters of a plugin's stderr in a message."""
 SHORTEST_SECRET = 4
 """Characters. Shorter values would black out parts of words, and protect nothing."""
+SHORTEST_PART = 8
+"""Characters of a part of a value. Shorter parts are mostly ordinary words."""
 PUBLIC = ("apiVersion", "command", "interactiveMode", "installHint", "provideClusterInfo")
 """Keys whose values a message may quote."""
 
@@ -52,11 +55,15 @@ def ask(files: Sequence[str], source: str, user: Mapping[str, Any]) -> dict[str,
 
 
 def _redacted(message: str, user: Mapping[str, Any]) -> str:
-    """Replace each value of a user, the longest first: a plugin may print its own environment."""
-    hidden = {" ".join(value.split()) for value in _values(user)}
+    """Replace each value of a user, the longest first: a plugin may print its own environment.
+
+    Of a value such as `--token=SECRET` or a shell command, a plugin may print the secret part alone.
+    """
+    values = {" ".join(value.split()) for value in _values(user)}
+    parts = {part for value in values for part in re.split(r"[\s='\";,:{}]+", value) if len(part) >= SHORTEST_PART}
+    hidden = parts | {value for value in values if len(value) >= SHORTEST_SECRET}
     for value in sorted(hidden, key=len, reverse=True):
-        if len(value) >= SHORTEST_SECRET:
-            message = message.replace(value, "***")
+        message = message.replace(value, "***")
     return message
 
 

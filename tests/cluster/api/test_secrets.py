@@ -163,6 +163,20 @@ def test_a_plugin_that_prints_its_environment_and_arguments_shows_no_secret(tmp_
     assert CANARY not in str(caught.value)
 
 
+@pytest.mark.parametrize("form", ["--token={}", "login --token '{}'", "TOKEN={}; true", '{{"token":"{}"}}'])
+def test_a_plugin_that_prints_a_part_of_an_argument_shows_no_secret(tmp_path: Path, form: str) -> None:
+    script = tmp_path / "plugin"
+    script.write_text(f"#!/bin/sh\necho cannot log in at host-7 with {secret('part')} >&2\nexit 1\n")
+    script.chmod(0o755)
+    user = {"exec": {**EXEC, "command": str(script), "args": [form.format(secret("part"))]}}
+    path = written(tmp_path / "config", user, {"server": "https://127.0.0.1:1"})
+
+    with pytest.raises(NplconfError, match="cannot log in at host-7") as caught:
+        kubeconfig.read(str(path))
+
+    assert CANARY not in str(caught.value)
+
+
 @pytest.mark.parametrize("variant", USERS)
 @pytest.mark.parametrize("output", ["table", "json"])
 def test_no_output_of_a_command_shows_a_secret(tmp_path: Path, variant: str, output: str) -> None:
