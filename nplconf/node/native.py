@@ -15,8 +15,8 @@ DSTNAT = -100
 """The priority of iptables. At equal priorities the chain registered last comes first, so the order is not reliable."""
 OWN = -80
 """The priority of the table `inet nplconf`."""
-_NOT_NATIVE = {("ip", "nat"), ("ip6", "nat"), ("inet", "nplconf")}
-"""The tables of iptables-nft, and that of nplconf."""
+_NOT_NATIVE = re.compile(r"ip6? nat (PREROUTING|OUTPUT)|inet nplconf \S+")
+"""The base chains of iptables-nft, and those of nplconf. Other chains in table nat are not iptables' own."""
 _TABLE = re.compile(r"table (\S+) (\S+) {")
 _CHAIN = re.compile(r"\tchain (\S+) {")
 _BASE = re.compile(r"\t\ttype nat hook (prerouting|output) priority (-?\d+);")
@@ -44,8 +44,10 @@ def bases(listed: str, last: int) -> Iterator[BaseChain]:
             kind, table = found.groups()
         elif found := _CHAIN.match(line):
             chain = found[1]
-        elif (found := _BASE.match(line)) and int(found[2]) <= last and (kind, table) not in _NOT_NATIVE:
-            yield BaseChain(kind, table, chain, local=found[1] == "output")
+        elif found := _BASE.match(line):
+            native = not _NOT_NATIVE.fullmatch(f"{kind} {table} {chain}")
+            if native and int(found[2]) <= last:
+                yield BaseChain(kind, table, chain, local=found[1] == "output")
 
 
 def taken_in(base: BaseChain, ports: PortRange) -> tuple[ForeignRule, ...]:

@@ -98,6 +98,9 @@ NATIVE = {
     chain nat_PRE_public { jump nat_PRE_public_allow; }
     chain nat_PRE_public_allow { meta nfproto ipv4 tcp dport %d dnat ip to 10.244.3.2:8080; }
 }""",
+    "a chain of its own in table nat": """table ip nat {
+    chain pre { type nat hook prerouting priority -100; tcp dport %d dnat to 10.244.3.2:8080; }
+}""",
     "kube-proxy": """table ip kube-proxy {
     map service-ips { type ipv4_addr . inet_proto . inet_service : verdict
         elements = { 10.10.10.10 . tcp . %d : goto external, 10.96.0.1 . tcp . 443 : goto service } }
@@ -120,6 +123,7 @@ def test_a_native_rule_that_takes_a_port_is_found(served: World, text: str) -> N
     assert all(str(number) in f["message"] and "nft " in f["message"] for f in foreign)
     assert served.apply().code == 5
     assert port(served) is None
+    served.run("nft", "flush", "chain", "ip", "nat", "pre")
     for table in ("ip mine", "inet firewalld", "ip kube-proxy"):
         served.run("nft", "delete", "table", *table.split())
     assert served.apply().code == 0

@@ -16,6 +16,14 @@ LISTED = """table ip nat {
 		type nat hook prerouting priority -100; policy accept;
 	}
 }
+table ip6 nat {
+	chain OUTPUT {
+		type nat hook output priority -100; policy accept;
+	}
+	chain prerouting {
+		type nat hook prerouting priority -100; policy accept;
+	}
+}
 table inet nplconf {
 	chain prerouting {
 		type nat hook prerouting priority -80; policy accept;
@@ -47,9 +55,10 @@ table ip6 mine {
 
 def test_only_native_nat_chains_up_to_a_priority_come_first() -> None:
     mine, firewalld = BaseChain("ip6", "mine", "pre"), BaseChain("inet", "firewalld", "nat_PREROUTING")
-    assert list(native.bases(LISTED, native.DSTNAT)) == [mine]
+    beside_iptables = BaseChain("ip6", "nat", "prerouting")
+    assert list(native.bases(LISTED, native.DSTNAT)) == [beside_iptables, mine]
     output = firewalld._replace(chain="nat_OUTPUT", local=True)
-    assert list(native.bases(LISTED, native.OWN)) == [firewalld, output, mine]
+    assert list(native.bases(LISTED, native.OWN)) == [beside_iptables, firewalld, output, mine]
 
 
 def test_without_an_answer_of_nftables_there_are_none(mocker: MockerFixture) -> None:
