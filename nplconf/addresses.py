@@ -149,3 +149,9 @@ def _ipv6(text: str) -> "IPv6Address | None":
     # an address printed with dots (::ffff:10.0.0.1, ::10.0.0.1) is an IPv4 address, not used on an IPv6 network
     disguised = address.ipv4_mapped or 1 << 16 <= int(address) < 1 << 32
     return None if address.scope_id or disguised else address
+
+
+def clear_caches() -> None:
+    """Drop the parsed addresses. A process that lives long would keep those of each Pod that it ever had."""
+    for cached in (canonical, lenient, _ipv6):
+        cached.cache_clear()

@@ -25,6 +25,7 @@ from nplconf.errors import NplconfError
 from nplconf.output import data
 from nplconf.watch.drift import Monitor
 from nplconf.watch.hub import Cause, Hub
+from nplconf.watch.loop import FULL_COLLECTION
 from nplconf.watch.mirror import Mirror
 
 NOTIFIED_SECONDS = 0.05
@@ -42,7 +43,7 @@ def main() -> None:
     causes: frozenset[Cause] = frozenset({"resync"})
     job: WatchJob | None = None
     clock = time.time
-    for line in sys.stdin:
+    for number, line in enumerate(sys.stdin):
         time.time = functools.partial(_shifted, clock, float(line))
         time.sleep(NOTIFIED_SECONDS)
         try:
@@ -56,7 +57,10 @@ def main() -> None:
         sys.stdout.write(f"{json.dumps(said)}\n")
         sys.stdout.flush()
         # iptables-legacy notifies nobody
-        gc.collect(1)
+        whole = number % FULL_COLLECTION == 0  # as in the loop
+        if whole and job:
+            job.clear_caches()
+        gc.collect(2 if whole else 1)
         causes = frozenset({"resync"} if settings.backend in ("legacy", "iptables-legacy") else {"files"})
 
 

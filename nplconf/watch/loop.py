@@ -20,7 +20,8 @@ LIVENESS_SECONDS = 5.0
 LAST_SECONDS = 0.5
 """How long a step of a run may go on after SIGTERM: the service ends within a second."""
 FULL_COLLECTION = 100
-"""At each so many resyncs the garbage collector looks at all objects, at the others at new ones."""
+"""At each so many resyncs the garbage collector looks at all objects and the caches are cleared, at the others at new
+objects."""
 
 
 class Job(Protocol):
@@ -35,6 +36,9 @@ class Job(Protocol):
 
     def alive(self) -> None:
         """Take a sign of life of the loop."""
+
+    def clear_caches(self) -> None:
+        """Drop what is kept only to save time: texts that were parsed, most of objects that are gone."""
 
 
 class Stop:
@@ -89,7 +93,9 @@ def follow(hub: Hub, job: Job, stop: Stop) -> None:
         if "resync" in causes:
             resync = pace.next_resync(now, job.period, random.random())  # noqa: S311 nothing secret depends on it
             resyncs += 1
-            gc.collect(2 if resyncs % FULL_COLLECTION == 1 else 1)  # `main` switches the collector off
+            if whole := resyncs % FULL_COLLECTION == 1:
+                job.clear_caches()
+            gc.collect(2 if whole else 1)  # `main` switches the collector off
         job.alive()
         notify("WATCHDOG=1")
     notify("STOPPING=1")

@@ -1,7 +1,9 @@
 """What watch mode stores of a node between two runs, and when it writes the state file."""
 
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import worlds
@@ -13,6 +15,7 @@ from nplconf.plan.state import Loaded, State
 from nplconf.rules import Reading
 from nplconf.rules.antrea import Antrea
 from nplconf.rules.foreign import ForeignRule
+from nplconf.rules.iptables import rule
 from nplconf.watch.node import Known, RememberedNode
 
 
@@ -161,3 +164,26 @@ def test_outside_of_a_run_every_state_is_written(tmp_path: Path) -> None:
         kept.save(State(waiting=(waiting,)), "")
         assert node.state.waiting == (waiting,)
     assert kept.end_run() is None
+
+
+# --- caches ----------------------------------------------------------------------------------------------------------
+
+SMALL = 2048
+"""Entries that a cache may keep for ever."""
+
+
+def large_caches() -> list[Any]:
+    """The caches of functions that a module has, unless they are small."""
+    modules = [module for name, module in sys.modules.items() if name.startswith("nplconf.")]
+    found = [value for module in modules for value in vars(module).values() if hasattr(value, "cache_parameters")]
+    return [cached for cached in found if (cached.cache_parameters()["maxsize"] or SMALL) > SMALL]
+
+
+def test_caches_that_grow_with_each_rule_and_address_are_cleared(world: WatchedWorld) -> None:
+    world.event(worlds.raw_pod("web-1", ("10.244.3.18", "fd00::18")), "ADDED")
+    world.run("resync")
+    rule.parse("-p tcp -m tcp --dport 61000 -j RETURN")
+    assert len(large_caches()) >= 5
+    assert any(cached.cache_info().currsize for cached in large_caches())
+    world.job.clear_caches()
+    assert [cached.cache_info().currsize for cached in large_caches()] == [0] * len(large_caches())

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nplconf import addresses
 from nplconf.backends import data, template
 from nplconf.backends.collect import collect
 from nplconf.backends.formats import FORMATS
@@ -214,6 +215,10 @@ class FollowJob:
 
     def alive(self) -> None:
         """See `loop.Job`."""
+
+    def clear_caches(self) -> None:
+        """See `loop.Job`."""
+        addresses.clear_caches()
 
     def run(self, causes: "frozenset[Cause]") -> str:
         """Write once; see `loop.Job`."""

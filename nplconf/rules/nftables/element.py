@@ -71,3 +71,8 @@ def _among_others(text: str) -> tuple[Elements, bool]:
         if key is not None:
             found[key] = Element(to, comment) if to else MEMBER
     return found, True
+
+
+def clear_cache() -> None:
+    """Drop the parsed elements. A process that lives long would keep those of each rule that it ever had."""
+    _element.cache_clear()
