@@ -1,4 +1,4 @@
-"""What a load balancer that reads Services and annotations itself would get wrong, by the rules of AKO and F5 CIS."""
+"""Warnings: what AKO and F5 CIS, which read Services and annotations themselves, would misunderstand."""
 
 from collections.abc import Iterable, Iterator, Sequence
 

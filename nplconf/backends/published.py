@@ -1,4 +1,4 @@
-"""What a Pod's annotation publishes for a Service port.
+"""The entries of a Pod's annotation for a Service port.
 
 Tenants can write annotations. An address that is no machine's on a network (127.0.0.1, link-local, metadata services)
 is left out: a load balancer would send requests to itself or to its cloud.

@@ -106,7 +106,7 @@ def host_ports(pods: Iterable[Pod], addresses: Collection[str]) -> dict[int, str
 
 
 def _is_at(port: ContainerPort, addresses: Collection[str]) -> bool:
-    """Whether a hostPort is at an address of the node: hostIP is unset, unspecified or one of them."""
+    """Return whether a hostPort is at an address of the node: hostIP is unset, unspecified or one of them."""
     if not port.host_ip:
         return True
     address = lenient(port.host_ip)

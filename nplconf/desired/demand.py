@@ -1,4 +1,4 @@
-"""What Services ask of all Pods of a node: requests, bounded by the free node ports, and what is skipped. Pure."""
+"""The demand of Services for all Pods of a node: requests, limited by the free node ports, and skipped ports. Pure."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ SHAPES = 256
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What is asked of all Pods of a node.
+    """The requests for all Pods of a node.
 
     Attributes:
         requests: What may be served.

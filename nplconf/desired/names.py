@@ -1,4 +1,4 @@
-"""Which names may be in a plan, and how other names are shown in messages."""
+"""Names that are valid in a plan, and the form of other names in messages."""
 
 import re
 from functools import lru_cache

@@ -64,7 +64,7 @@ class Offer:
 
 
 class Asked:
-    """What a Service asks of one Pod. unresolved: how many port names no container of the Pod has."""
+    """The ports that a Service requests of one Pod. unresolved: how many port names no container of the Pod has."""
 
     def __init__(self, offer: Offer, numbers: Mapping[Name, int]) -> None:
         self.offer = offer

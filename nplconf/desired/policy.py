@@ -1,4 +1,4 @@
-"""What a policy makes of requests: which it denies, which clients may reach them, which node ports they get. Pure.
+"""The effects of a policy on requests: denials, source ranges, and node ports. Pure.
 
 Every decision is made on sorted input, so the same policy and the same requests in any order give the same plan. A
 refusal carries the path of the rule that decided.

@@ -21,7 +21,7 @@ from nplconf.plan.cooling import Cooling
 
 @dataclass(frozen=True, slots=True)
 class Previous:
-    """What allocation knows beside the cluster.
+    """The input of the allocation beside the cluster.
 
     Attributes:
         numbers: The port of each owner, the most trusted source first: live rules, then the state or the last plan.

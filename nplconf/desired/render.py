@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What the administrator decides.
+    """The administrator's choices.
 
     Attributes:
         port_range: The node ports there are.

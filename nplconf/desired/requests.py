@@ -1,4 +1,4 @@
-"""What the Services ask of one Pod, expanded to requests only as far as a request can be served. Pure.
+"""The requests of Services for one Pod, expanded only as far as they can be served. Pure.
 
 The range has a thousand node ports, and a Service may ask for ten thousand ports of each of a hundred Pods. So the
 ports of a Pod are expanded up to the node ports that are available (`room`) and one more, whose refusal is that of all
@@ -20,7 +20,7 @@ from nplconf.model import PROTOCOLS, ContainerPort, Family, Pod, PodPort, Servic
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who may reach a namespace.
+    """The clients that may reach a namespace.
 
     Attributes:
         denied: Why nobody may.
@@ -63,7 +63,7 @@ class Rest(NamedTuple):
 
 
 class Requested(NamedTuple):
-    """What is asked of one Pod.
+    """The requests for one Pod.
 
     Attributes:
         requests: What may be served.

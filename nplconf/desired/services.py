@@ -1,4 +1,4 @@
-"""Which Services ask for mappings, which of them select a Pod, and which node ports Services use themselves."""
+"""Services that request mappings, the Pods that they select, and the node ports that they use themselves."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What some Services ask of every Pod that has the same container ports, made ready once for all these Pods. Pure.
+"""The requests of Services for all Pods with the same container ports, prepared once for these Pods. Pure.
 
 A node has many Pods and few workloads. Without this, expanding the requests of 10,000 Pods takes three times as long.
 """
@@ -24,7 +24,7 @@ class Place(NamedTuple):
 
 
 class Shape:
-    """What some Services ask of a Pod, as far as it depends on its container ports alone.
+    """The requests of Services for a Pod, as far as they depend only on its container ports.
 
     Attributes:
         asked: What each Service asks.

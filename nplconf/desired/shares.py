@@ -1,4 +1,4 @@
-"""Which owners get one of the free node ports: namespaces take turns, and none exceeds its share. Pure.
+"""The distribution of free node ports: namespaces take turns, and none exceeds its share. Pure.
 
 A port that cools down stays with the namespace that had it, because load balancers still send the old Pod's traffic
 there. Beyond `_FEW` ports it therefore counts against the share: a tenant that restarts its Pods all the time would
@@ -91,7 +91,7 @@ def share_out(waiting: Iterable[PodPort], stock: Stock) -> Shared:
 
 
 class _Turns:
-    """What is left of the stock while namespaces take turns."""
+    """The remaining ports while namespaces take turns."""
 
     def __init__(self, stock: Stock) -> None:
         self.shared = Shared()
@@ -101,7 +101,7 @@ class _Turns:
         self._cooling = {namespace: deque(numbers) for namespace, numbers in stock.cooling.items()}
 
     def over(self, namespace: str) -> bool:
-        """Whether the share alone keeps a namespace from a number."""
+        """Return whether only the share prevents a namespace from getting a port."""
         left = self._free or self._cooling.get(namespace)
         return bool(left) and self._most is not None and self._held[namespace] >= self._most
 

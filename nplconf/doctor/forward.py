@@ -24,7 +24,7 @@ MEANINGLESS = {"--comment", "-m"}
 
 
 class Packet(NamedTuple):
-    """What is known of it; empty where it is not known."""
+    """The known fields of a packet; empty ones are unknown."""
 
     arrives: frozenset[str] = frozenset()
     leaves: str = ""
@@ -40,7 +40,7 @@ class FilterTable:
 
 
 def parse(lines: Iterable[str]) -> FilterTable:
-    """What iptables-save prints of one table."""
+    """Parse the output of iptables-save for one table."""
     chains: dict[str, list[list[str]]] = {}
     policies: dict[str, str] = {}
     for line in lines:
@@ -88,7 +88,7 @@ def _walk(table: FilterTable, chain: str, packet: Packet, depth: int) -> Outcome
 
 
 def _fit(words: Sequence[str], packet: Packet) -> tuple[Fit, str, bool]:
-    """Whether a rule is for the packet, its target, and whether a packet that the target's chain lets go comes back."""
+    """Return whether a rule matches the packet, its target, and whether the packet returns from the target's chain."""
     fits: set[Fit] = set()
     target, comes_back = "", True
     rest = iter(words)
@@ -121,7 +121,7 @@ def _source(value: str, _packet: Packet) -> Fit:
 
 
 def _network(value: str) -> IPv4Network | IPv6Network | None:
-    """None for a mask with holes, which iptables takes."""
+    """Return the network; None for a mask with holes, which iptables accepts."""
     try:
         return ip_network(value)
     except ValueError:

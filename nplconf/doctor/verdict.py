@@ -1,4 +1,4 @@
-"""What a check is, and what it returns."""
+"""The type of a check, and of its result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

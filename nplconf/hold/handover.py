@@ -25,7 +25,7 @@ MOST_LEASES = 16
 
 
 class Goods(NamedTuple):
-    """What is handed over.
+    """The sockets that are handed over.
 
     Attributes:
         leases: Connections to all predecessors. They close when the last process that has them ends.

@@ -1,4 +1,4 @@
-"""What a run decides and what came of it: changes, patches, Events, findings, failures."""
+"""The decisions and results of a run: changes, patches, Events, findings, failures."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args

@@ -89,7 +89,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one node must have. mappings: sorted by `PortMapping.key` (hostPort rows may repeat a key's number)."""
+    """The mappings of one node. mappings: sorted by `PortMapping.key` (hostPort rows may repeat a key's number)."""
 
     node: str
     cluster: str | None

@@ -27,7 +27,7 @@ from nplconf.publish.denials import Denial
 VERSION = 1
 FILE = "state.json"
 MAX_BYTES = 256 << 20
-"""Ten times what a full range of 65,000 numbers takes; what is larger is not ours."""
+"""Ten times the size for a full range of 65,000 ports. A larger file is not from nplconf."""
 
 
 def load(directory: str) -> Loaded:
@@ -86,7 +86,7 @@ def openness(directory: str) -> "Openness | None":
 
 
 class Openness(NamedTuple):
-    """What is wrong with the state directory, and the command that fixes it."""
+    """The fault of the state directory, and the command that fixes it."""
 
     fault: str
     fix: str
@@ -99,7 +99,7 @@ def _word(path: str) -> str:
 
 
 def remove(directory: str) -> None:
-    """Forget everything. What is not ours in the directory stays. Raises OSError."""
+    """Remove the state. Other files in the directory stay. Raises OSError."""
     for name in (FILE, success.FILE, counters.FILE, reported.FILE):
         Path(directory, name).unlink(missing_ok=True)
     writing.sweep(Path(directory))

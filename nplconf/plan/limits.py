@@ -40,7 +40,7 @@ class Blocked:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the snapshot says about the mappings that are live.
+    """The snapshot's evidence about the live mappings.
 
     Attributes:
         running: (namespace/name, IP) of the Pods that run here; None where no cluster was asked: every Pod counts.
@@ -58,11 +58,11 @@ class Evidence:
     accept_empty: bool = False
 
     def runs(self, mapping: PortMapping) -> bool:
-        """Whether the mapping's Pod runs here with that address."""
+        """Return whether the mapping's Pod runs here with that address."""
         return self.running is None or (mapping.pod.key, mapping.pod_ip) in self.running
 
     def doubts(self, mapping: PortMapping) -> bool:
-        """Whether the removal of a mapping is doubted: its Pod runs, and nothing that is there explains the removal.
+        """Return whether the removal of a mapping is doubted: its Pod runs, and no Service or plan explains it.
 
         A Service that is in the snapshot and no longer asks for the mapping explains it. Where the state file does not
         say which Service asked, none does.

@@ -114,7 +114,7 @@ def _says(mapping: PortMapping, rule: LiveRule) -> bool:
 
 
 def _are_same(planned: Sequence[str], live: Sequence[str]) -> bool:
-    """Whether two lists of networks hold the same addresses: nftables has them sorted, and none within another."""
+    """Return whether two lists of networks have the same addresses. nftables sorts and merges them."""
     if planned == live or not planned or not live:
         return planned == live
     from netaddr import cidr_merge

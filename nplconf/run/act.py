@@ -54,14 +54,14 @@ def act(
 
 
 class _FollowUp(NamedTuple):
-    """What followed the rules. replaced: the rules of other backends that were removed."""
+    """The steps after the rules. replaced: the rules of other backends that were removed."""
 
     failures: tuple[Failure, ...]
     replaced: Mapping[Backend, tuple[Family, ...]]
 
 
 class _Removed(NamedTuple):
-    """What came of the removal after publishing. families: those in which an old port was removed."""
+    """The result of the removal after publishing. families: those in which an old port was removed."""
 
     seen: Mapping[Family, Any]
     failures: tuple[Failure, ...] = ()
@@ -69,7 +69,7 @@ class _Removed(NamedTuple):
 
 
 class _Effects(NamedTuple):
-    """What a run has done, step by step. families: those that it has written."""
+    """The effects of a run, step by step. families: those that it has written."""
 
     families: tuple[Family, ...]
     withdrawn: Withdrawn

@@ -1,4 +1,4 @@
-"""What becomes of the rules that an Antrea agent has left: the owner of each, and which node ports stay. Pure.
+"""The decision about the rules that an Antrea agent left: the owner of each, and the node ports that stay. Pure.
 
 The owner of a rule follows from its address and port. A node port that leads to two addresses, or whose address two
 Pods have, has no owner.
@@ -35,7 +35,7 @@ Verdict = Literal["kept", "moved", "withdrawn", "removed"]
 
 
 class Adopted(NamedTuple):
-    """What becomes of one node port of Antrea.
+    """The decision about one node port of Antrea.
 
     Attributes:
         number: The node port.

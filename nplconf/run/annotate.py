@@ -44,7 +44,7 @@ def withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod], old: Col
 
 
 class Published(NamedTuple):
-    """What came of publishing.
+    """The result of publishing.
 
     Attributes:
         in_place: The mappings that are in place and not denied.

@@ -78,7 +78,7 @@ def _live(node: NodeAccess, loaded: Loaded, reading: Reading[Any]) -> tuple[Port
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """What `clean` would remove.
+    """The rules and annotations that `clean` would remove.
 
     Attributes:
         removals: The live mappings.

@@ -1,4 +1,4 @@
-"""What one run is to do, as one value. `decide` makes it, `act` carries it out, `plan` prints it."""
+"""The decision of one run, as one value. `decide` makes it, `act` carries it out, `plan` prints it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What people have reviewed, and what limits the run.
+    """The reviewed plan or the policy that limits the run.
 
     Attributes:
         plan: A reviewed plan. Its rows and ports are binding.
@@ -37,7 +37,7 @@ UNBOUND = Bounds()
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one run is to do.
+    """The decision of one run.
 
     A run is *blocked* if a limit forbids some or all of its changes (exit 4). A row of a reviewed plan that no longer
     holds is *stale* (exit 3). A plan with `--exact` that differs from the cluster in anything is *inexact* (exit 3,

@@ -1,4 +1,4 @@
-"""Which rows of a plan may be in force: those whose port is held and whose annotation was not denied."""
+"""The eligible rows of a plan: those whose port is held and whose annotation was not denied."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""What is wrong on the node beside the mappings themselves."""
+"""Findings: faults on the node that concern no single mapping."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

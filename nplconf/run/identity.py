@@ -1,4 +1,4 @@
-"""Which cluster this node belongs to, and whether a snapshot or a plan is of that cluster.
+"""The cluster that this node belongs to, and whether a snapshot or a plan is of that cluster.
 
 A cluster is known by two UIDs: that of the Service default/kubernetes and that of the Node object. If one of them is
 unchanged it is the same cluster. The API server makes that Service again with another UID when somebody deletes it or

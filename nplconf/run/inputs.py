@@ -1,4 +1,4 @@
-"""What every step of a decision reads."""
+"""The input of every step of a decision."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What annotations and conditions must say about the mappings that are in place."""
+"""The wanted annotations and conditions for the mappings in place."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from nplconf.publish.annotation import DEFAULT, Form
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What a run knows about annotations before it writes rules.
+    """The state of annotations before a run writes rules.
 
     Attributes:
         plan: The plan, whose rows and skipped ports explain a Pod's condition.

@@ -44,7 +44,7 @@ def observe(node: NodeAccess) -> Observed:
 
 
 class Review(NamedTuple):
-    """What `apply` would do now.
+    """The actions that `apply` would take now.
 
     Attributes:
         decision: What it would do.

@@ -1,4 +1,4 @@
-"""What a node must have: the plan of the cluster or of a review, and live mappings that stay although nothing asks."""
+"""The target of a node: the plan of the cluster or of a review, and live mappings that stay without a request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from nplconf.run.observed import previous_of
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a node must have.
+    """The wanted state of a node.
 
     Attributes:
         plan: What the cluster (or the reviewed plan) asks for.

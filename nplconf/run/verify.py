@@ -115,7 +115,7 @@ def _extra(decision: Decision) -> tuple[Change, ...]:
 
 
 def _annotated(mapping: PortMapping, entries: set[Entry]) -> Fact:
-    """Whether the annotation has the entry of a mapping that it must list."""
+    """Return whether the annotation has the entry of a mapping that it must list."""
     want = annotation.entry(mapping)
     if want in entries:
         return "ok"
@@ -124,7 +124,7 @@ def _annotated(mapping: PortMapping, entries: set[Entry]) -> Fact:
 
 
 def _unlisted(mapping: PortMapping, published: Published) -> Fact:
-    """Whether the annotation has the entry of a mapping that it must not list."""
+    """Return whether the annotation has the entry of a mapping that it must not list."""
     return "extra" if annotation.entry(mapping) in published.get(mapping.pod, set()) else "na"
 
 

@@ -29,7 +29,7 @@ class RuleSet(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What came of a step. seen: the rules of each family as they were read last."""
+    """The result of a step. seen: the rules of each family as they were read last."""
 
     seen: Mapping[Family, Any]
     failures: tuple[Failure, ...] = ()
@@ -49,7 +49,7 @@ def old_ports(decision: Decision) -> tuple[PortMapping, ...]:
 
 
 def _is_move(change: Change, was: PortMapping) -> bool:
-    """Whether a mapping leads to the same port of the same Pod at another node port now."""
+    """Return whether a live mapping leads to the same Pod port from another node port."""
     return change.reason == reasons.DOUBLED if change.action == "delete" else was.key != change.mapping.key
 
 

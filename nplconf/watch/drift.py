@@ -32,7 +32,7 @@ BUFFER = 4 << 20
 
 
 class Message(NamedTuple):
-    """What one notification says. sender: a netlink port. table, chain: "" where it names none."""
+    """The content of one notification. sender: a netlink port. table, chain: "" where it names none."""
 
     kind: int
     sender: int

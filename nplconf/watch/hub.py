@@ -1,4 +1,4 @@
-"""What the threads of watch mode share: the mirror, whether it can be trusted, and the causes of the next run."""
+"""The state that the threads of watch mode share: the mirror, its reliability, and the causes of the next run."""
 
 import threading
 import time

@@ -25,7 +25,7 @@ objects."""
 
 
 class Job(Protocol):
-    """What the loop carries out."""
+    """The job that the loop carries out."""
 
     @property
     def period(self) -> float:

@@ -1,4 +1,4 @@
-"""What watch mode counts, beside the metrics of each run."""
+"""The counters of watch mode, beside the metrics of each run."""
 
 import time
 from collections.abc import Callable, Mapping

@@ -24,7 +24,7 @@ _Identity = tuple[int, int, int] | None
 
 @dataclass(slots=True)
 class Known:
-    """What is kept of the node between two runs. None: read it when it is needed.
+    """The facts of the node that are stored between two runs. None: read it when it is needed.
 
     Attributes:
         reading: the rules, as they were read last. Each sync replaces what it wrote by what it read afterwards. The

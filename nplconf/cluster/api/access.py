@@ -1,4 +1,4 @@
-"""What a request to an API server needs to know: the server, and the credentials for it.
+"""The access to an API server: its address, and the credentials for it.
 
 No message of this module quotes a value of a kubeconfig: a token in the wrong field would reach the journal.
 """

@@ -68,7 +68,7 @@ def _redacted(message: str, user: Mapping[str, Any]) -> str:
 
 
 def _values(found: object) -> Iterator[str]:
-    """All scalars as text, except those of public keys and the names of environment variables."""
+    """Return all scalars as text, except those of public keys and the names of environment variables."""
     if isinstance(found, dict):
         for key, value in found.items():
             if key not in PUBLIC and not (key == "name" and "value" in found):

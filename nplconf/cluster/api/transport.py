@@ -169,7 +169,7 @@ class Transport:
         self._connection = None
 
     def send(self, method: str, path: str, deadline: Deadline, data: bytes | None = None, **headers: str) -> Reply:
-        """One request and its answer. headers: `Content_Type` for Content-Type.
+        """Send one request and return its response. headers: `Content_Type` for Content-Type.
 
         Raises UnavailableError; then the next request opens a new connection.
         """

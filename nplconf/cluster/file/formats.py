@@ -22,7 +22,7 @@ YAML_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         source: The name of the file, for errors.

@@ -1,4 +1,4 @@
-"""What an API server makes of a patch of a Pod's annotation: a JSON merge patch that carries metadata.uid."""
+"""Apply a patch of a Pod's annotation as an API server would: a JSON merge patch with metadata.uid."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -35,7 +35,7 @@ class Drop(NamedTuple):
 
 
 class Kernel(NamedTuple):
-    """What the kernel answered: the families that were asked, and the packets that did not arrive."""
+    """The kernel's answer: the families that were probed, and the packets that did not arrive."""
 
     asked: frozenset[Family] = frozenset()
     drops: tuple[Drop, ...] = ()

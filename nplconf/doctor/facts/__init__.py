@@ -38,7 +38,7 @@ class Fault(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What the command line gives to the readers.
+    """The input of the readers from the command line.
 
     units: path -> text of the files that this nplconf would install. faults: of the configuration. lost: whether
     options of the configuration are wrong, so that the settings are not what the administrator wants. salvaged:

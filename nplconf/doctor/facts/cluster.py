@@ -1,4 +1,4 @@
-"""What the cluster says: permissions, the snapshot, the Pods of this node."""
+"""Facts from the cluster: permissions, the snapshot, the Pods of this node."""
 
 import os
 import shlex
@@ -14,7 +14,7 @@ from nplconf.settings import Settings
 
 
 class Answers(NamedTuple):
-    """What the cluster answered, each part by itself."""
+    """The cluster's answers, each separately."""
 
     snapshot: ClusterState | Unknown
     rights: tuple[Right, ...] | Unknown

@@ -32,7 +32,7 @@ _FORWARDS = re.compile(r"forward|postrouting", re.IGNORECASE)
 
 
 class Dropping(NamedTuple):
-    """What drops a packet: its place ("ip filter FORWARD", "iptables-legacy (IPv4), table filter, chain FORWARD").
+    """The place that drops a packet ("ip filter FORWARD", "iptables-legacy (IPv4), table filter, chain FORWARD").
 
     rule: its text. fix: the command that lets packets to Pods pass.
     """

@@ -1,4 +1,4 @@
-"""What the hold daemon says."""
+"""Facts from the hold daemon."""
 
 from nplconf.doctor.facts import LOST, Facts, Unknown, is_closed
 from nplconf.doctor.facts.units import Units, units

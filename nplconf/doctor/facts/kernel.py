@@ -1,4 +1,4 @@
-"""What the kernel says of itself: capabilities of this process, sysctls, routes."""
+"""Facts from the kernel: capabilities of this process, sysctls, routes."""
 
 import contextlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What iptables says: the live mappings, the filter tables, and whether it answers at all."""
+"""Facts from the backend: the live mappings, the filter tables, and whether it answers at all."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple

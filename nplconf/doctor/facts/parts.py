@@ -1,4 +1,4 @@
-"""What iptables needs of the machine beside its programs: kernel modules, IPv6, its lock file."""
+"""The parts of the machine that iptables needs beside its programs: kernel modules, IPv6, its lock file."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What becomes of a packet to a live mapping: the kernel is asked, by a traced packet of each family and protocol.
+"""The path of a packet to a live mapping, from the kernel's trace of one packet for each family and protocol.
 
 The packet is given to the device that clients' packets come in by (`nplconf.node.injection`). A table of nftables that
 exists for this moment traces it, and drops it after everything else: no Pod sees it, and no connection is recorded.

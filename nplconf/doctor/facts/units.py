@@ -1,4 +1,4 @@
-"""What systemd says: the installed units, and what it keeps for the hold daemon."""
+"""Facts from systemd: the installed units, and the sockets that it stores for the hold daemon."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
