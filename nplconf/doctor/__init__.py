@@ -22,8 +22,8 @@ from nplconf.errors import NplconfError
 
 
 def judge(facts: Facts) -> Mapping[str, Verdict]:
-    """Return the verdict of every check, by its name."""
-    return {check.name: _judge(check, facts) for check in every()}
+    """Return the verdict of every check that applies, by its name."""
+    return {check.name: _judge(check, facts) for check in every() if check.applies(facts.settings)}
 
 
 def _judge(check: Check, facts: Facts) -> Verdict:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from nplconf.doctor.facts import Facts, Unknown
+from nplconf.settings import Settings
 
 Status = Literal["ok", "warn", "fail"]
 NOT_CHECKED = "not checked"
@@ -25,12 +26,26 @@ class Verdict:
         return not self.message.startswith(NOT_CHECKED)
 
 
+def always(_: Settings) -> bool:
+    """Apply whatever the settings are."""
+    return True
+
+
 class Check(NamedTuple):
-    """One check of `nplconf doctor`. name: as users see it. order: its position in the output, lowest first."""
+    """One check of `nplconf doctor`.
+
+    Attributes:
+        name: As users see it.
+        order: Its position in the output, lowest first.
+        judge: What returns the verdict.
+        applies: Whether the check is made at all with these settings.
+
+    """
 
     name: str
     order: int
     judge: Callable[[Facts], Verdict]
+    applies: Callable[[Settings], bool] = always
 
 
 def ok(message: str) -> Verdict:

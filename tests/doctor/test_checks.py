@@ -204,8 +204,13 @@ def test_the_checks_are_in_the_documented_order() -> None:
     assert [check.name for check in every()] == [
         *("backend", "backend-leftovers", "capabilities", "ip-forward", "forward-policy", "route-localnet"),
         *("port-range", "hold", "hold-store", "sctp", "units", "last-success", "config", "service-node-ports"),
-        *("api-rights", "credentials", "antrea", "datapath", "node-name", "state-dir"),
+        *("api-rights", "antrea", "datapath", "node-name", "credentials", "state-dir"),
     ]
+
+
+def test_a_check_of_an_option_that_is_off_is_not_made() -> None:
+    assert "sctp" not in judge(examined())
+    assert "sctp" in judge(examined(sctp=True))
 
 
 def test_a_check_is_added_by_one_module_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -455,7 +460,6 @@ def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
     [
         ("antrea", {}, "no Antrea agent with NodePortLocal"),
         ("port-range", {"port_range": PortRange(1024, 1024)}, "1024-1024 lies outside"),
-        ("sctp", {"sctp_sockets": False}, "SCTP ports are not mapped (sctp)"),
         ("sctp", {"sctp": True, "no_hold": True}, "has SCTP sockets"),
         ("sctp", {"sctp": True, "holds": Holds(True, (RANGE,), protocols=PROTOCOLS)}, "has SCTP sockets"),
         ("backend", {"iptables": Iptables(("nft",), "nft", None, {})}, "nft installed, nft configured"),

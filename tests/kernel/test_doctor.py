@@ -64,7 +64,7 @@ def checks(node: World, *arguments: str) -> dict[str, dict[str, str | None]]:
     done = node.json("doctor", *arguments)
     assert list(done.data) == ["node", "ok", "checks"]
     found = {str(check.pop("check")): check for check in done.data["checks"]}
-    assert list(found) == [check.name for check in every()]
+    assert list(found) == [check.name for check in every() if check.name != "sctp"]
     failed = any(check["status"] == "fail" for check in found.values())
     assert (done.code, done.data["ok"]) == ((5, False) if failed else (0, True))
     return found

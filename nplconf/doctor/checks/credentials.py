@@ -58,4 +58,4 @@ def _lasting(found: Used) -> Verdict:
     return ok(f"the {known.what} expires on {end}")
 
 
-CHECKS = (Check("credentials", 145, credentials),)
+CHECKS = (Check("credentials", 180, credentials),)

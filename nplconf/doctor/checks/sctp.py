@@ -17,8 +17,6 @@ LOAD = "modprobe sctp && echo sctp > /etc/modules-load.d/nplconf-sctp.conf"
 
 def sctp(facts: Facts) -> Verdict:
     """SCTP ports can be held. Without a held socket no SCTP mapping is made."""
-    if not facts.settings.sctp:
-        return ok("not used: SCTP ports are not mapped (sctp)")
     if not facts.read(sockets):
         return fail("this kernel has no SCTP sockets: SCTP ports cannot be held, and are not mapped", LOAD)
     if facts.settings.no_hold:
@@ -31,4 +29,4 @@ def sctp(facts: Facts) -> Verdict:
     return ok("this kernel has SCTP sockets")
 
 
-CHECKS = (Check("sctp", 95, sctp),)
+CHECKS = (Check("sctp", 95, sctp, applies=lambda settings: settings.sctp),)
