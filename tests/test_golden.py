@@ -22,7 +22,7 @@ from shims import PROGRAMS, Call, Shims
 from worlds import NODE, annotations
 
 from nplconf.cluster.file.dump import FileCluster
-from nplconf.model import ANNOTATION, FAMILIES, PROTOCOLS, Backend, Family, Holds, LiveRule, PortRange, Taken
+from nplconf.model import ANNOTATION, FAMILIES, PROTOCOLS, Family, Holds, LiveRule, PortRange, Taken
 from nplconf.plan import document
 from nplconf.plan.state import Loaded, State
 from nplconf.rules.iptables import tree
@@ -37,6 +37,7 @@ from nplconf.rules.nftables.transaction import transaction as to_nft
 from nplconf.run.decide import decide
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
+from nplconf.run.write_rules import old_ports
 from nplconf.settings import DEFAULT_RANGE, Settings
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -144,8 +145,15 @@ def test_a_world_comes_out_as_it_did(name: str, request: pytest.FixtureRequest) 
 
 
 @pytest.fixture
-def kernel(tmp_path: Path, backend: Backend) -> Iterator[World]:
+def kernel(tmp_path: Path, backend: str) -> Iterator[World]:
     """A node without anything around it."""
+    with bare(tmp_path, backend) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def bare(tmp_path: Path, backend: str) -> Iterator[World]:
+    """A node without anything around it, which records the calls of the programs that change rules."""
     with spaces() as places:
         places.add("node")
         made = World(places, None, tmp_path, backend)  # type: ignore[arg-type]
@@ -195,7 +203,10 @@ def test_a_real_kernel_gets_the_same_rules_and_then_no_more_changes(kernel: Worl
         again = kernel.apply(*options)
 
     assert applied.code == 0, applied.stderr
-    if kernel.backend == "nftables":
+    if old_ports(decided(given, given.observed())):
+        assert len(writes) == 2, "the old port goes once the new one is published"
+        same_rules(kernel, given)
+    elif kernel.backend == "nftables":
         text = (given.directory / NFT).read_text()
         assert [call.text for call in writes] == ([text] if text else [])
     else:
@@ -213,6 +224,21 @@ def same_restores(kernel: World, given: Given, writes: Iterable[Call]) -> None:
     wanted = {family: (given.directory / f"restore-{family}.txt").read_text() for family in FAMILIES}
     programs = {"IPv4": f"iptables-{kernel.backend}-restore", "IPv6": f"ip6tables-{kernel.backend}-restore"}
     assert {call.line.split()[0]: call.text for call in writes} == {programs[f]: t for f, t in wanted.items() if t}
+
+
+def same_rules(kernel: World, given: Given) -> None:
+    """The rules are those that the written text makes of the world as it was before the run."""
+    directory = kernel.directory / "expected"
+    directory.mkdir()
+    with bare(directory, kernel.backend) as expected:
+        become(expected, given)
+        if kernel.backend == "nftables":
+            expected.nft((given.directory / NFT).read_text())
+        else:
+            for family in FAMILIES:
+                expected.restore((given.directory / f"restore-{family}.txt").read_text(), family)
+        for family in FAMILIES:
+            assert kernel.ours(family) == expected.ours(family)
 
 
 @contextlib.contextmanager
