@@ -20,7 +20,7 @@ def test_one_command_prints_every_figure_beside_what_it_is_compared_with_and_lea
     found = tmp_path / "figures.json"
     command = [sys.executable, "-m", "bench", "--scale", "100", "--runs", "1", "--json", str(found)]
 
-    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=False, timeout=240)
 
     assert done.returncode == 0, done.stderr
     figures = json.loads(found.read_text())["figures"]
