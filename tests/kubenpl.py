@@ -1,7 +1,6 @@
 """nplconf on a real node, installed and run as an operator does it, and the results that its users see."""
 
 import contextlib
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from booted import BOOT_ID, SAME_BOOT
 from echo import Answer
 from kubenode import KubeNode, condition
 from netns import CLIENT
+from repeating import repeated
 
 from nplconf.publish import annotation
 from nplconf.publish.annotation import Entry
@@ -143,16 +143,6 @@ class Traffic:
 @contextlib.contextmanager
 def traffic(workload: Workload) -> Iterator[Traffic]:
     """Ask in a thread until the body ends."""
-    made, stopped = Traffic(workload), threading.Event()
-
-    def ask() -> None:
-        while not stopped.wait(0.1):
-            made.ask()
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
+    made = Traffic(workload)
+    with repeated(made.ask, 0.1):
         yield made
-    finally:
-        stopped.set()
-        thread.join()

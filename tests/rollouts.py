@@ -5,7 +5,6 @@ preStop for longer than that, as the page on load balancers recommends.
 """
 
 import contextlib
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ import workloads
 from echo import Answer
 from kubenode import KubeNode, condition
 from kubenpl import Workload
+from repeating import repeated
 
 from nplconf.model import GATE
 from nplconf.publish.annotation import Entry
@@ -32,11 +32,20 @@ class LoadBalancer:
     answered: set[str] = field(default_factory=set)
     lost: list[str] = field(default_factory=list)
     requests: int = 0
+    looked: float = 0.0
+    """When it looked up its members last, by the monotonic clock."""
+
+    def step(self) -> None:
+        """Look up the members where it is time, and send requests."""
+        if time.monotonic() - self.looked >= LOOKUP:
+            self.look_up()
+        self.request()
 
     def look_up(self) -> None:
         """Take the Pods that are there now as members."""
         ready = {raw["metadata"]["name"] for raw in self.workload.pods() if condition(raw, "Ready")}
         self.members = [entry for pod, entries in self.workload.entries().items() if pod in ready for entry in entries]
+        self.looked = time.monotonic()
 
     def request(self) -> None:
         """Send one request to each member."""
@@ -54,24 +63,10 @@ class LoadBalancer:
 @contextlib.contextmanager
 def balanced(workload: Workload) -> Iterator[LoadBalancer]:
     """Send requests until the body ends."""
-    made, stopped = LoadBalancer(workload), threading.Event()
+    made = LoadBalancer(workload)
     made.look_up()
-
-    def run() -> None:
-        looked = time.monotonic()
-        while not stopped.wait(0.05):
-            if time.monotonic() - looked >= LOOKUP:
-                made.look_up()
-                looked = time.monotonic()
-            made.request()
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
+    with repeated(made.step, 0.05):
         yield made
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def gated(node: KubeNode, namespace: str) -> Workload:

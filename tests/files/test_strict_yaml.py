@@ -253,8 +253,8 @@ def test_the_first_rows_of_a_long_list_are_judged_before_the_rest_is_read() -> N
     document = load("a:\n  b:\n" + "    - x: 1\n" * 20_000, source="f", judge=judge)
     assert judged == [(("a", "b"), 500)]
     assert not document.complete
-    told = [(problem.line, problem.path, problem.rule) for problem in document.problems]
-    assert told == [(4, "a.b[1]", "wrong"), (1, "", "too-many-problems")]
+    found = [(problem.line, problem.path, problem.rule) for problem in document.problems]
+    assert found == [(4, "a.b[1]", "wrong"), (1, "", "too-many-problems")]
 
 
 def test_a_long_list_that_is_judged_well_is_read_to_its_end() -> None:

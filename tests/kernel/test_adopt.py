@@ -1,16 +1,17 @@
 """A node that ran Antrea's NodePortLocal: beside an agent nothing is changed, and its leftovers are taken over."""
 
+import contextlib
 import json
 import socket
-import threading
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Self
 
 import antrea
 import pytest
 import worlds
 from echo import Answer
 from netns import BACKENDS, World, inside
+from repeating import repeated
 
 pytestmark = [pytest.mark.kernel, pytest.mark.antrea]
 ASKED = ("apply", "plan")
@@ -120,25 +121,12 @@ def asked(node: World) -> list[object]:
     return [node.ask("client", "10.10.10.10", NUMBERS[name], protocol=p) for name, _, _, p in SERVED]
 
 
-class Clients:
-    """A client that connects in a loop while something is done; what it was answered."""
-
-    def __init__(self, node: World, address: str = "10.10.10.10") -> None:
-        self.answers: list[Answer | str] = []
-        self._node, self._address, self._stop = node, address, threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _ask(self) -> None:
-        while not self._stop.is_set():
-            self.answers.append(self._node.ask("client", self._address, NUMBERS["web"]))
+@contextlib.contextmanager
+def asking(node: World, address: str = "10.10.10.10") -> Iterator[list[Answer | str]]:
+    """A client that connects in a loop until the body ends; its answers."""
+    answers: list[Answer | str] = []
+    with repeated(lambda: answers.append(node.ask("client", address, NUMBERS["web"]))):
+        yield answers
 
 
 @pytest.mark.parametrize("where", ["nft", "legacy"])
@@ -147,13 +135,13 @@ def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str)
     antreas(node, where=where)
     node.start_hold()
     assert asked(node) == ANSWERS
-    with Clients(node) as clients:
+    with asking(node) as answers:
         done = node.json("adopt")
     assert done.code == 0, done.stderr
     assert [(a["nodePort"], a["decision"]) for a in done.data["adopted"]] == [(61777, "kept"), (61888, "kept")]
     assert chain(node, where) == []
-    assert set(clients.answers) == {ANSWERS[0]}
-    assert len(clients.answers) > 20
+    assert set(answers) == {ANSWERS[0]}
+    assert len(answers) > 20
     assert asked(node) == ANSWERS
     assert node.nplconf("verify").returncode == 0
     published = {name: json.loads(text or "") for name, text in worlds.annotations(node.cluster).items()}
@@ -185,7 +173,7 @@ def test_ipv6_is_taken_over_while_clients_go_on(node: World, where: str) -> None
     six = [antrea.rule(61777, "fd00:244::1", 8080), antrea.rule(61888, "fd00:244::2", 8080)]
     node.restore(antrea.text(*six), "IPv6", backend=where)
     node.start_hold()
-    with Clients(node, NODE_IPS["IPv6"]) as clients:
+    with asking(node, NODE_IPS["IPv6"]) as answers:
         done = node.json("adopt")
     assert done.code == 0, done.stderr
     assert {(a["nodePort"], a["ipFamily"], a["decision"]) for a in done.data["adopted"]} == {
@@ -193,8 +181,8 @@ def test_ipv6_is_taken_over_while_clients_go_on(node: World, where: str) -> None
         (61777, "IPv6", "kept"),
         (61888, "IPv6", "kept"),
     }
-    assert set(clients.answers) == {Answer("web", 8080, "fd00:10::77")}
-    assert len(clients.answers) > 20
+    assert set(answers) == {Answer("web", 8080, "fd00:10::77")}
+    assert len(answers) > 20
     assert [line for line in node.rules("IPv6", backend=where) if "ANTREA" in line] == chain(node, where) == []
     assert node.ask("client", NODE_IPS["IPv6"], 61888) == Answer("six", 8080, "fd00:10::77")
     assert node.nplconf("verify").returncode == 0
@@ -298,15 +286,15 @@ def test_what_nplconf_cannot_serve_yet_stays_in_the_chain(node: World) -> None:
     antreas(node)
     before = chain(node, "nft")
     node.hold = True  # and no daemon runs
-    told = worlds.annotations(node.cluster)
+    published = worlds.annotations(node.cluster)
     for command in ("apply", "adopt"):
         assert node.json(command).code == 69  # nothing could be done
         assert chain(node, "nft") == before
         assert asked(node) == ANSWERS
-        assert worlds.annotations(node.cluster) == told
+        assert worlds.annotations(node.cluster) == published
     node.hold = False
     assert node.json("adopt").code == 0
-    assert worlds.annotations(node.cluster) == told
+    assert worlds.annotations(node.cluster) == published
 
 
 def test_a_rule_that_nobody_asks_for_moves_no_published_number(node: World) -> None:

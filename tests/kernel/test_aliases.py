@@ -1,14 +1,17 @@
 """Two numbers for one Pod port, as Antrea gave them: the second one serves its clients for the cool-down."""
 
+import contextlib
 import json
-import threading
-from typing import Any, Self
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import antrea
 import pytest
 import worlds
 from echo import Answer
 from netns import World
+from repeating import repeated
 
 pytestmark = [pytest.mark.kernel, pytest.mark.antrea]
 NODE_IP = {"IPv4": "10.10.10.10", "IPv6": "fd00:10::10"}
@@ -48,33 +51,32 @@ def asked(node: World, number: int, protocol: str, family: str) -> Answer | str:
     return node.ask("client", NODE_IP[family], number, protocol=protocol)
 
 
+@dataclass
 class Client:
-    """A client of one number that asks in a loop; what it was answered."""
+    """A client of one number: how often it asked, and its different answers."""
 
-    def __init__(self, node: World, place: tuple[int, str, str]) -> None:
-        self.answers: set[Answer | str] = set()
-        self.count = 0
-        self._node, self._place, self._stop = node, place, threading.Event()
-        self._thread = threading.Thread(target=self._ask)
+    node: World
+    place: tuple[int, str, str]
+    answers: set[Answer | str] = field(default_factory=set)
+    count: int = 0
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def ask(self) -> None:
+        self.answers.add(asked(self.node, *self.place))
+        self.count += 1
 
-    def __exit__(self, *_error: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
-    def _ask(self) -> None:
-        while not self._stop.is_set():
-            self.answers.add(asked(self._node, *self._place))
-            self.count += 1
+@contextlib.contextmanager
+def asking(node: World, place: tuple[int, str, str]) -> Iterator[Client]:
+    """A client that asks in a loop until the body ends."""
+    client = Client(node, place)
+    with repeated(client.ask):
+        yield client
 
 
 @pytest.fixture
 def adopted(node: World) -> World:
     """The node after the takeover, during which a client of each alias lost nothing."""
-    with Client(node, ALIASES[0]) as one, Client(node, ALIASES[1]) as other:
+    with asking(node, ALIASES[0]) as one, asking(node, ALIASES[1]) as other:
         done = node.json("adopt")
     assert done.code == 0, done.stderr
     for client in (one, other):

@@ -6,7 +6,6 @@ import json
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from kube_binaries import say
 from kubenode import KubeNode
 from kubenpl import Workload
 from netns import inside
+from repeating import repeated
 
 pytestmark = pytest.mark.cluster
 INTRUDER = Path(__file__).parents[1] / "intruder.py"
@@ -111,20 +111,13 @@ def nobody_gets_a_number(node: KubeNode, until: Path) -> Iterator[None]:
 def requests(web: Workload) -> Iterator[list[Answer | str]]:
     """Ask each published port again and again; the answers. A request is lost when it has none after 20 s."""
     seen: list[Answer | str] = []
-    stopped = threading.Event()
     entries = [entry for found in web.entries().values() for entry in found]
 
     def ask() -> None:
-        while not stopped.wait(0.05):
-            seen.extend(web.node.client(entry.node_port, entry.node_ip, 20) for entry in entries)
+        seen.extend(web.node.client(entry.node_port, entry.node_ip, 20) for entry in entries)
 
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
+    with repeated(ask, 0.05):
         yield seen
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def test_a_deployment_is_published_and_reached(daemonset: float, node: KubeNode, web: Workload) -> None:

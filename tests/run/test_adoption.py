@@ -88,26 +88,26 @@ def test_flows_through_a_number_that_leads_nowhere_are_ended() -> None:
 
 
 def test_of_split_numbers_the_one_that_the_annotation_names_stays() -> None:
-    told = '[{"podPort":8080,"nodeIP":"10.10.10.10","nodePort":61005,"protocol":"udp"}]'
-    assert numbers(left(rule(61002), rule(61005, "udp")), [pod(annotation=told)]) == {WEB: 61005}
+    published = '[{"podPort":8080,"nodeIP":"10.10.10.10","nodePort":61005,"protocol":"udp"}]'
+    assert numbers(left(rule(61002), rule(61005, "udp")), [pod(annotation=published)]) == {WEB: 61005}
     other = '[{"podPort":8080,"nodeIP":"10.10.10.10","nodePort":61006,"protocol":"udp"}]'
     assert numbers(left(rule(61002), rule(61005, "udp")), [pod(annotation=other)]) == {WEB: 61002}
 
 
 def test_an_entry_that_the_chain_serves_stays_and_another_one_does_not() -> None:
-    told = (
+    published = (
         '[{"podPort":8080,"nodeIP":"10.10.10.10","nodePort":61002},'
         '{"podPort":8080,"nodeIP":"10.10.10.10","nodePort":61004,"protocol":"udp"}]'
     )
     rows = [mapping(61002), mapping(61002, pod_port=81), mapping(61004, "udp")]
     chain = left(rule(61002), rule(61004, "udp", address="10.1.1.1"))
-    assert served(chain, rows, [pod(annotation=told)]) == {rows[0]}
-    assert served(chain, rows, [pod()]) == served(Antrea(), rows, [pod(annotation=told)]) == frozenset()
+    assert served(chain, rows, [pod(annotation=published)]) == {rows[0]}
+    assert served(chain, rows, [pod()]) == served(Antrea(), rows, [pod(annotation=published)]) == frozenset()
 
 
 def test_entries_that_nplconf_serves_are_not_antreas() -> None:
-    told = '[{"podPort":8080,"nodeIP":"10.10.10.10","nodePort":61002}]'
+    published = '[{"podPort":8080,"nodeIP":"10.10.10.10","nodePort":61002}]'
     row = mapping(61002)
-    assert review(Antrea(), plan(row), [pod(annotation=told)], live={row.key}) == ()
-    (lost,) = review(Antrea(), plan(row), [pod(annotation=told)])
+    assert review(Antrea(), plan(row), [pod(annotation=published)], live={row.key}) == ()
+    (lost,) = review(Antrea(), plan(row), [pod(annotation=published)])
     assert lost.message == "its rule was lost; it is made again"

@@ -1,18 +1,19 @@
 """The hold daemon ends in every possible way. No port is released, and traffic goes on."""
 
+import contextlib
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
 import pytest
 from booted import HOLD, Booted, booted
 from echo import Answer
 from machine import ENVIRONMENT
+from repeating import repeated
 
 pytestmark = pytest.mark.systemd
 INTRUDER = Path(__file__).parents[1] / "intruder.py"
@@ -26,30 +27,28 @@ def node() -> Iterator[Booted]:
         yield made
 
 
+@dataclass
 class Client:
-    """Asks one number again and again, from another machine, a connection each time."""
+    """A client of one number: how often it asked, a connection each time, and what failed."""
 
-    def __init__(self, node: Booted, number: int) -> None:
-        self.asked, self.failed = 0, list[str]()
-        self._node, self._number = node, number
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
+    node: Booted
+    number: int
+    asked: int = 0
+    failed: list[str] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
+    def ask(self) -> None:
+        answer = self.node.ask(self.number)
+        self.asked += 1
+        if not isinstance(answer, Answer):
+            self.failed.append(answer)
 
-    def __exit__(self, *_error: object) -> None:
-        self._stop.set()
-        self._thread.join()
 
-    def _ask(self) -> None:
-        while not self._stop.is_set():
-            answer = self._node.ask(self._number)
-            self.asked += 1
-            if not isinstance(answer, Answer):
-                self.failed.append(answer)
-            time.sleep(0.002)
+@contextlib.contextmanager
+def asking(node: Booted, number: int) -> Iterator[Client]:
+    """A client on another machine that asks again and again until the body ends."""
+    client = Client(node, number)
+    with repeated(client.ask, 0.002):
+        yield client
 
 
 def on(node: Booted, *argv: str) -> "subprocess.Popen[str]":
@@ -77,7 +76,7 @@ touch /run/enough
 
 def test_killed_in_a_loop_it_never_loses_a_number_and_traffic_never_stops(node: Booted) -> None:
     number = next(iter(node.numbers().values()))
-    with Client(node, number) as client, intruder(node) as thief, on(node, "sh", "-c", KILLER) as killer:
+    with asking(node, number) as client, intruder(node) as thief, on(node, "sh", "-c", KILLER) as killer:
         assert killer.wait(timeout=120) == 0
         found = json.loads(thief.communicate(timeout=60)[0])
     assert found["ways"] == 80
