@@ -43,7 +43,7 @@ def parse(text: str, file: str) -> dict[str, object]:
     wrong = [(problem.line, problem.path, problem.message) for problem in document.problems]
     wrong += [(document.line(path), show_path(path), message) for path, message in faults]
     if wrong:
-        raise BadConfigError(f"{escaped(file)}: {_told(sorted(wrong))}")
+        raise BadConfigError(f"{escaped(file)}: {_in_lines(sorted(wrong))}")
     return found
 
 
@@ -84,7 +84,7 @@ def _options(document: Document) -> tuple[dict[str, object], list[tuple[Path, st
     return found, faults
 
 
-def _told(wrong: list[tuple[int, str, str]]) -> str:
+def _in_lines(wrong: list[tuple[int, str, str]]) -> str:
     lines = [f"line {line}: {path}: {message}" if path else f"line {line}: {message}" for line, path, message in wrong]
     more = [f"{len(lines) - _MOST} more"] if len(lines) > _MOST else []
     return "; ".join(lines[:_MOST] + more)

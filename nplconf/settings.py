@@ -135,12 +135,10 @@ class Settings:
     exact: bool = field(
         default=False,
         metadata=described(
-            SWITCH,
-            _PLAN,
-            ("plan", *APPLY),
+            SWITCH, _PLAN, ("plan", *APPLY),
             "With a PLAN: change nothing when the cluster differs from it in anything.",
         ),
-    )
+    )  # fmt: skip
     policy: str | None = field(
         default=None,
         metadata=described(
@@ -248,12 +246,10 @@ class Settings:
     resync: int = field(
         default=30,
         metadata=described(
-            PERIOD,
-            _NODE,
-            ("watch", *FOLLOWED),
+            PERIOD, _NODE, ("watch", *FOLLOWED),
             "How often watch reads the whole node, and backends its file, without any event.",
         ),
-    )
+    )  # fmt: skip
     listen: str | None = field(
         default=None,
         metadata=described(ADDRESS, _NODE, ("watch",), "Serve /metrics, /healthz and /readyz at ADDRESS:PORT."),
@@ -261,12 +257,10 @@ class Settings:
     force: bool = field(
         default=False,
         metadata=described(
-            SWITCH,
-            _NODE,
-            (*APPLY, "plan", "hold", "install-units"),
+            SWITCH, _NODE, (*APPLY, "plan", "hold", "install-units"),
             "Go on although the node's datapath bypasses netfilter, or an Antrea agent works here.",
         ),
-    )
+    )  # fmt: skip
     # limits
     max_delete: int = field(
         default=50,

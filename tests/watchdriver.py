@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nplconf import deadline
-from nplconf.cli import options, say
+from nplconf.cli import messages, options
 from nplconf.cli.inputs import Inputs
 from nplconf.cli.job import WatchJob
 from nplconf.cli.main import parser_of
@@ -37,7 +37,7 @@ def main() -> None:
     gc.disable()
     arguments, _ = parser_of("watch").parse_known_args(sys.argv[1:])
     settings = options.resolve(vars(arguments), os.environ)
-    say.configure(settings)
+    messages.configure(settings)
     hub = Hub(Mirror({}))
     Monitor(hub.drifted).start()
     causes: frozenset[Cause] = frozenset({"resync"})
@@ -51,7 +51,7 @@ def main() -> None:
             with deadline.limited():
                 said = _run(job, causes | _waiting(hub))
         except NplconfError as err:
-            say.error(str(err))
+            messages.error(str(err))
             said = {"code": err.exit_code, "data": {}}
         sys.stderr.flush()
         sys.stdout.write(f"{json.dumps(said)}\n")

@@ -35,8 +35,8 @@ def lint(
 
 def _enabled(service: Service) -> Iterator[Lint]:
     if service.enabled_value is not None and not service.enabled and label(service.namespace) and label(service.name):
-        said = f'nodeportlocal.antrea.io/enabled is {service.enabled_value}, not "true"'
-        yield Lint("enabled-not-true", service.key, f"{said}: the Service is not served, but F5 CIS takes it as on")
+        fact = f'nodeportlocal.antrea.io/enabled is {service.enabled_value}, not "true"'
+        yield Lint("enabled-not-true", service.key, f"{fact}: the Service is not served, but F5 CIS takes it as on")
 
 
 def _named(service: Service, port: ServicePort, name: str, pods: Iterable[Pod]) -> Iterator[Lint]:

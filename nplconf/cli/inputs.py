@@ -8,7 +8,7 @@ import argparse
 import os
 from dataclasses import replace
 
-from nplconf.cli import options, plans, say
+from nplconf.cli import messages, options, plans
 from nplconf.errors import NplconfError
 from nplconf.run.decision import Bounds
 from nplconf.settings import Settings
@@ -59,7 +59,8 @@ class Inputs:
         found = options.resolve({name: value for name, value in self._given.items() if value is not None}, os.environ)
         first = {name: getattr(self._first, name) for name in FIXED}
         if edited := [name for name, value in first.items() if getattr(found, name) != value]:
-            say.warning(f"{found.config}: {', '.join(edited)}: a change takes effect when nplconf watch is restarted")
+            names = ", ".join(edited)
+            messages.warning(f"{found.config}: {names}: a change takes effect when nplconf watch is restarted")
         return replace(found, **first)
 
     def _bounding(self) -> tuple[str, ...]:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nplconf import addresses
-from nplconf.cli import record, say
+from nplconf.cli import messages, record
+from nplconf.cli.access import Access, open_cluster
 from nplconf.cli.commands import apply
 from nplconf.cli.inputs import Inputs
-from nplconf.cli.worlds import Worlds, open_cluster
 from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError, StoppedError
 from nplconf.node import NodeAccess
@@ -72,10 +72,10 @@ class WatchJob:
         except StoppedError:
             raise
         except NplconfError as err:
-            say.error(str(err))
+            messages.error(str(err))
             return f"the last run failed: {err}"
         except Exception as err:  # noqa: BLE001 one run that fails must not end the service
-            say.unexpected(err)
+            messages.unexpected(err)
             return "the last run failed"
 
     def _recorded(self, causes: frozenset[Cause]) -> tuple[Result, int]:
@@ -84,13 +84,13 @@ class WatchJob:
             self._node = self._opened()
             if self._metrics:
                 self._metrics.read_now()
-        worlds = Worlds(lambda: self._node, lambda: self._cluster or open_cluster(settings))
+        access = Access(lambda: self._node, lambda: self._cluster or open_cluster(settings))
         publish = self._metrics.take if self._metrics else None
-        return record.recorded(settings, worlds, lambda: self._carried_out(worlds), publish)
+        return record.recorded(settings, access, lambda: self._carried_out(access), publish)
 
-    def _carried_out(self, worlds: Worlds) -> Result:
+    def _carried_out(self, access: Access) -> Result:
         try:
-            result = apply.carry_out(self._inputs.settings, worlds, self._inputs.bounds, self._applied)
+            result = apply.carry_out(self._inputs.settings, access, self._inputs.bounds, self._applied)
         except Exception:
             self._node.forget()
             raise

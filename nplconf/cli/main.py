@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from nplconf.cli import options, say, streams
+from nplconf.cli import messages, options, streams
 from nplconf.errors import NplconfError, UsageError
 from nplconf.files.strict_yaml import shown
 from nplconf.spelling import suggestion
@@ -111,13 +111,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     streams.open_missing()
     streams.show_anything()
-    say.prepare(words, os.environ)
+    messages.prepare(words, os.environ)
     # A run creates many values and ends: the search for cycles among them would take longer than reading them.
     gc.disable()
     try:
         return _run(words)
     except NplconfError as err:
-        say.error(str(err))
+        messages.error(str(err))
         return err.exit_code
     except BrokenPipeError:
         # `| head` reads no more
@@ -126,14 +126,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except RecursionError:
-        say.error("the input is nested too deeply")
+        messages.error("the input is nested too deeply")
         return 65
     except Exception as err:  # noqa: BLE001 an operator needs no traceback; --verbose shows it
         if isinstance(err, OSError) and streams.refused(err):
             streams.silence(sys.stdout)
-            say.error(f"stdout: cannot be written: {err.strerror}")
+            messages.error(f"stdout: cannot be written: {err.strerror}")
         else:
-            say.unexpected(err)
+            messages.unexpected(err)
         return 1
 
 
@@ -150,7 +150,7 @@ def _run(words: list[str]) -> int:
         raise options.unknown(further, parser.flags())
     resolve = getattr(module, "resolve", options.resolve)
     settings = resolve(vars(arguments), os.environ)
-    say.configure(settings)
+    messages.configure(settings)
     result: int = module.run(arguments, settings)
     sys.stdout.flush()
     return result

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nplconf.characters import escaped
-from nplconf.cli import say
+from nplconf.cli import messages
 from nplconf.desired.names import subdomain
 from nplconf.errors import BadConfigError, BadDataError
 from nplconf.model import Plan
@@ -73,7 +73,7 @@ def read(path: str) -> Plan:
 
 def _good(document: Document | None, problems: "Sequence[Problem]", path: str) -> Document:
     lines = (f"{one.file}:{one.line}: {one.path}: {one.message} [{one.rule}]" for one in problems)
-    say.each(say.error, lines)
+    messages.each(messages.error, lines)
     if document is None or problems:
         many = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise BadDataError(f"{escaped(path)}: {many}: nothing is taken from it")

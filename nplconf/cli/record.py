@@ -8,9 +8,8 @@ from functools import partial
 from math import nan
 from pathlib import Path
 
-from nplconf.cli import say
-from nplconf.cli.worlds import Worlds
-from nplconf.cli.worlds import worlds as worlds_of
+from nplconf.cli import messages
+from nplconf.cli.access import Access, access_to
 from nplconf.errors import BadDataError, NplconfError
 from nplconf.files import writing
 from nplconf.files.reading import read_text
@@ -29,7 +28,7 @@ Publish = Callable[[Callable[[], str]], None]
 
 def recorded(
     settings: Settings,
-    worlds: Worlds,
+    access: Access,
     run: Callable[[], Result],
     publish: Publish | None = None,
 ) -> tuple[Result, int]:
@@ -37,7 +36,7 @@ def recorded(
 
     Args:
         settings: Those of the run.
-        worlds: The cluster and the node.
+        access: The cluster and the node.
         run: Carries it out.
         publish: Takes the metrics.
     """
@@ -45,12 +44,12 @@ def recorded(
     try:
         result = run()
     except Exception as err:
-        _write_metrics(settings, worlds, getattr(err, "exit_code", 1), began, publish=publish)
+        _write_metrics(settings, access, getattr(err, "exit_code", 1), began, publish=publish)
         raise
     code = result.exit_code
     if completed(result):
         code = code or _note(settings)
-    problem = _write_metrics(settings, worlds, code, began, result, publish)
+    problem = _write_metrics(settings, access, code, began, result, publish)
     if problem:
         result = replace(result, failures=(*result.failures, problem))
     return result, code or result.exit_code
@@ -64,7 +63,7 @@ def completed(result: Result) -> bool:
 
 def failed(settings: Settings, code: int) -> None:
     """Record a run that could not begin."""
-    _write_metrics(settings, worlds_of(settings), code, time.monotonic())
+    _write_metrics(settings, access_to(settings), code, time.monotonic())
 
 
 def _note(settings: Settings) -> int:
@@ -73,7 +72,7 @@ def _note(settings: Settings) -> int:
     try:
         success.note(settings.state_dir, now)
     except OSError as err:
-        say.error(
+        messages.error(
             f"{settings.state_dir}: cannot be written ({err.strerror}): the run succeeded, but its time is not recorded"
         )
         return 5
@@ -82,7 +81,7 @@ def _note(settings: Settings) -> int:
 
 def _write_metrics(
     settings: Settings,
-    worlds: Worlds,
+    access: Access,
     code: int,
     began: float,
     result: Result | None = None,
@@ -99,8 +98,8 @@ def _write_metrics(
         succeeded=now if well else _last_success(settings, now),
         seconds=time.monotonic() - began,
         range_ports=len(settings.port_range),
-        backend=_backend(settings, worlds),
-        counts=metrics.counted(result) if result else _rules_alone(worlds),
+        backend=_backend(settings, access),
+        counts=metrics.counted(result) if result else _rules_alone(access),
         counters=_count(settings, code, result),
         expiry=_expiry(settings),
     )
@@ -116,7 +115,7 @@ def _write(textfile: str, text: str, result: Result | None) -> Failure | None:
     except OSError as err:
         message = f"the metrics cannot be written: {err.strerror}"
         if result is None:
-            say.error(f"{textfile}: {message}")
+            messages.error(f"{textfile}: {message}")
         return Failure("metrics", textfile, message)
     return None
 
@@ -127,8 +126,8 @@ def _expiry(settings: Settings) -> float:
         return nan
     from nplconf.cluster.api import credentials, validity
 
-    access = credentials.used()
-    known = validity.of(access) if access else None
+    credential = credentials.used()
+    known = validity.of(credential) if credential else None
     return known.ends if known else nan
 
 
@@ -154,17 +153,17 @@ def _last_success(settings: Settings, now: float) -> float:
     return max(last.when if last else 0.0, before if before <= now else 0.0)
 
 
-def _backend(settings: Settings, worlds: Worlds) -> str:
+def _backend(settings: Settings, access: Access) -> str:
     try:
-        return worlds.node().backend
+        return access.node().backend
     except NplconfError:
         return settings.backend
 
 
-def _rules_alone(worlds: Worlds) -> Counts:
+def _rules_alone(access: Access) -> Counts:
     """Return the counts of the kernel's rules after a failed run; NaN if no family can be read."""
     try:
-        node = worlds.node()
+        node = access.node()
         found = node.read().found
     except NplconfError:
         found = {}

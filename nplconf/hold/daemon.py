@@ -80,7 +80,7 @@ def main(
         holding = Holding(port_range, protocols)
         kept = _hold(holding, inherited.named(store.NAME))
         with handed[0] if handed else entrance.listening(socket_path) as listener:
-            say(summary(holding))
+            log(summary(holding))
             notify.notify("READY=1", f"STATUS={summary(holding)}")
             if keeper:
                 keeper.lifeline.sendall(READY)
@@ -114,9 +114,9 @@ def _hold(holding: Holding, returned: Sequence[int]) -> Store | None:
         fresh.add(holding.fds())
         if fresh.entrust():
             return fresh
-        say("the sockets are not kept for a restart: systemd gives no answer")
+        log("the sockets are not kept for a restart: systemd gives no answer")
     except OSError as error:
-        say(f"not all sockets are kept for a restart: {error}")
+        log(f"not all sockets are kept for a restart: {error}")
     return None
 
 
@@ -128,10 +128,10 @@ def _taken_over(holding: Holding, returned: Sequence[int]) -> Store | None:
         try:
             kept.take_over(holding.adopt)
         except OSError as error:
-            say(f"not all that systemd kept can be used: {error}")
+            log(f"not all that systemd kept can be used: {error}")
             kept.close()
         else:
-            say(f"{holding.count()} sockets were kept through the restart")
+            log(f"{holding.count()} sockets were kept through the restart")
             return kept
     store.forget()  # its sockets would block the binds that follow
     return None
@@ -149,7 +149,7 @@ def summary(holding: Holding) -> str:
     return f"{line}; not held: {', '.join(taken[:NAMED])}{more}"
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """Print one line on stderr."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"nplconf hold: {line}\n")
@@ -287,8 +287,8 @@ class Server:
             if self._queue:
                 self._queue.add(new)
         except OSError as error:
-            say(f"{len(new)} sockets are not kept for a restart: {error}")
-        say(summary(self._holding))
+            log(f"{len(new)} sockets are not kept for a restart: {error}")
+        log(summary(self._holding))
         notify.notify(f"STATUS={summary(self._holding)}")
 
     def _drop_late(self) -> None:

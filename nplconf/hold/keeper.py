@@ -154,10 +154,10 @@ class Keeper:
             given = daemon.FromKeeper(Inherited(fds, ("", store.NAME, store.NAME)), lifeline)
             code = daemon.main(self._range, self._path, given, self._protocols)
         except NplconfError as error:
-            daemon.say(str(error))
+            daemon.log(str(error))
             code = error.exit_code
         except Exception as error:  # noqa: BLE001 the keeper starts another one
-            daemon.say(f"unexpected {type(error).__name__}: {error}")
+            daemon.log(f"unexpected {type(error).__name__}: {error}")
         finally:
             sys.stderr.flush()
             os._exit(code)
@@ -175,14 +175,14 @@ class Keeper:
         if not was_ready:
             self._failed += 1
             time.sleep(RESTART_SECONDS)
-        daemon.say(f"the daemon ended ({_reason(code)}); the sockets stay held, another one starts")
+        daemon.log(f"the daemon ended ({_reason(code)}); the sockets stay held, another one starts")
         if self._failed >= TRIES:
             self._give_up_queue()
         self._start()
         return code
 
     def _give_up_queue(self) -> None:
-        daemon.say(f"{TRIES} daemons ended before they were ready: the sockets are released and bound anew")
+        daemon.log(f"{TRIES} daemons ended before they were ready: the sockets are released and bound anew")
         self._goods.tail.close()
         self._goods.head.close()
         self._goods = Goods(self._goods.listener, self._goods.entrance, *Store.new().ends, self._goods.leases)
@@ -221,20 +221,20 @@ class Keeper:
                 self._stop_child()
                 handover.send(sock, self._goods)
             except OSError as error:
-                daemon.say(f"no handover: {error}")
+                daemon.log(f"no handover: {error}")
                 if not self._child:
                     self._start()
                 return
             undo.pop_all()
         self._successor = sock
-        daemon.say("handed over to a new keeper")
+        daemon.log("handed over to a new keeper")
 
     def _watch_successor(self) -> None:
         """Start the daemon again when the successor has ended."""
         if self._successor and not _received(self._successor):
             self._successor.close()
             self._successor = None
-            daemon.say("the new keeper has ended: the sockets stay held, the daemon starts again")
+            daemon.log("the new keeper has ended: the sockets stay held, the daemon starts again")
             self._start()
 
 

@@ -123,7 +123,7 @@ def _text(state: State) -> str:
             "cooling": [[c.number, c.owner.pod, c.owner.port, c.freed_at] for c in state.cooling],
             "denials": dict(state.denials),
             "emptySeen": state.empty_seen,
-            "said": dict(state.said),
+            "said": dict(state.announced),
             "unasked": dict(state.unasked),
             "unserved": state.unserved,
             "waiting": state.waiting,
@@ -159,7 +159,7 @@ def _parse(text: str) -> State:
         plan=_plan(json.loads(plan)),
         cooling=tuple(_cooling(*row) for row in data["cooling"]),
         empty_seen=_is(bool, data["emptySeen"]),
-        said={subject: _is(str, reason) for subject, reason in data["said"].items()},
+        announced={subject: _is(str, reason) for subject, reason in data["said"].items()},
         addresses={_family(family): _texts(found) for family, found in data["addresses"].items()},
         writing=_is(bool, data["writing"]),
         # keys that older versions did not write

@@ -38,7 +38,7 @@ class State:
         plan: The last good plan.
         cooling: Every released port with its last owner, even after its time, since the owner may come back.
         empty_seen: The last run saw no Pod on this node.
-        said: The announced Events, subject -> reason, so that none is posted twice.
+        announced: The announced Events, subject -> reason, so that none is posted twice.
         addresses: The node's addresses that rules match.
         unserved: Mappings of the plan that the run could not bring into place.
         annotations: namespace/name of a Pod -> digest of the annotation that the run left on it.
@@ -56,7 +56,7 @@ class State:
     plan: Plan | None = None
     cooling: tuple[Cooling, ...] = ()
     empty_seen: bool = False
-    said: Mapping[str, str] = field(default_factory=dict, hash=False)
+    announced: Mapping[str, str] = field(default_factory=dict, hash=False)
     addresses: Mapping[Family, tuple[str, ...]] = field(default_factory=dict, hash=False)
     unserved: tuple[RuleKey, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict, hash=False)

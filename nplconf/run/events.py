@@ -25,10 +25,10 @@ def create_events(outcome: Outcome, cluster: Cluster, node: NodeAccess, next_sta
         last: The plan of the run before.
 
     """
-    events, after, waiting = due(outcome, last, next_state.said, next_state.waiting)
+    events, after, waiting = due(outcome, last, next_state.announced, next_state.waiting)
     later = cluster.post_events(events, outcome.plan.node) if events else ()
-    said = unannounced(after, next_state.said, later)
+    announced = unannounced(after, next_state.announced, later)
     waiting = (*(event.topic for event in later), *waiting)[:WAITING]
-    if (said, waiting) != (next_state.said, next_state.waiting):
+    if (announced, waiting) != (next_state.announced, next_state.waiting):
         with contextlib.suppress(OSError):
-            node.save(replace(next_state, writing=False, said=said, waiting=waiting), "")
+            node.save(replace(next_state, writing=False, announced=announced, waiting=waiting), "")

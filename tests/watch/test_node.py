@@ -123,7 +123,7 @@ def test_a_new_number_is_saved_before_its_rule_and_the_end_of_the_run_after_its_
     kinds = [line.split()[0:2] if line.startswith("save") else line.split()[0] for line in saves(world)]
     assert kinds == [["save", "writing"], "write", "patch", ["save"]]
     assert not world.node.state.writing
-    assert any("web-1" in topic for topic in world.node.state.said)
+    assert any("web-1" in topic for topic in world.node.state.announced)
 
 
 def test_a_run_without_a_change_writes_nothing(world: WatchedWorld) -> None:

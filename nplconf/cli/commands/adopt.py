@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from nplconf.characters import escaped
-from nplconf.cli import plans, record, say
+from nplconf.cli import messages, plans, record
+from nplconf.cli.access import access_to, open_cluster, open_node
 from nplconf.cli.commands import apply as apply_command
 from nplconf.cli.commands import plan as plan_command
-from nplconf.cli.worlds import open_cluster, open_node, worlds
 from nplconf.cluster import Cluster
 from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import UsageError
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         found.append(adopt(cluster, node, settings, bounds))
         return found[0].result or Result(found[0].decision)
 
-    both = worlds(settings)
+    both = access_to(settings)
     with limited() as this, ended_by_sigterm(this):
         result, code = record.recorded(
             settings,
@@ -56,16 +56,16 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
             table.write(_lines(found[0].rows), settings)
         apply_command.report(result, settings)
     else:
-        plan_command.say_blocked(result.decision)
+        plan_command.report_blocked(result.decision)
         _print(data.apply(result), found[0].rows, settings)
-        say.each(say.error, (f"{f.step}: {f.subject}: {f.message}" for f in result.failures))
+        messages.each(messages.error, (f"{f.step}: {f.subject}: {f.message}" for f in result.failures))
     return code
 
 
 def _check(settings: Settings) -> int:
     bounds = plans.bounds(None, settings, exact=settings.exact)
     found = preview(open_cluster(settings), open_node(settings), settings, bounds)
-    plan_command.say_blocked(found.decision)
+    plan_command.report_blocked(found.decision)
     if settings.output == "table":
         table.write([*_lines(found.rows), ("sum", _total(found.rows, settings))], settings)
     else:

@@ -5,9 +5,9 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nplconf.cli import options, plans, record, say
+from nplconf.cli import messages, options, plans, record
+from nplconf.cli.access import Access, access_to
 from nplconf.cli.commands import plan as plan_command
-from nplconf.cli.worlds import Worlds, worlds
 from nplconf.cluster import Cluster
 from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import BadConfigError, BadDataError, NplconfError
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Carry out one run under the node's lock, and return its exit code."""
     if arguments.check:
         return plan_command.run(arguments, settings)
-    both = worlds(settings)
+    both = access_to(settings)
     with limited() as this, ended_by_sigterm(this):
         result, code = record.recorded(settings, both, lambda: _run(arguments, settings, both))
     report(result, settings)
@@ -48,20 +48,20 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         raise
 
 
-def _run(arguments: argparse.Namespace, settings: Settings, worlds: Worlds) -> Result:
+def _run(arguments: argparse.Namespace, settings: Settings, access: Access) -> Result:
     plan_command.check(arguments, settings)
-    return carry_out(settings, worlds, lambda: plans.bounds(arguments.plan, settings, exact=settings.exact))
+    return carry_out(settings, access, lambda: plans.bounds(arguments.plan, settings, exact=settings.exact))
 
 
 Run = Callable[[Cluster, NodeAccess, Settings, Bounds], Result]
 
 
-def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds], run: Run = apply) -> Result:
+def carry_out(settings: Settings, access: Access, bounds: Callable[[], Bounds], run: Run = apply) -> Result:
     """Carry out one run under the node's lock.
 
     Args:
         settings: Those of this run.
-        worlds: The cluster and the node.
+        access: The cluster and the node.
         bounds: Reads the plan or the policy; called under the lock. If it raises BadDataError, the node is restored
             to the last good plan, and the error is raised again.
         run: The function that carries out a run with a cluster.
@@ -71,39 +71,39 @@ def carry_out(settings: Settings, worlds: Worlds, bounds: Callable[[], Bounds], 
     state.make_directory(settings.state_dir)
     with contextlib.suppress(OSError):
         if found := state.openness(settings.state_dir):
-            say.warning(f"{found.fault}. Fix: {found.fix}")
+            messages.warning(f"{found.fault}. Fix: {found.fix}")
     with locked(settings.state_dir):
-        node = worlds.node()
+        node = access.node()
         try:
             given = bounds()
         except BadDataError as err:
-            _keep_last(node, worlds, settings, err)
+            _keep_last(node, access, settings, err)
             raise
         if given.plan and settings.no_cluster:
             return apply_plan(node, settings, given.plan)
-        return run(worlds.cluster(), node, settings, given)
+        return run(access.cluster(), node, settings, given)
 
 
-def _keep_last(node: NodeAccess, worlds: Worlds, settings: Settings, why: BadDataError) -> None:
+def _keep_last(node: NodeAccess, access: Access, settings: Settings, why: BadDataError) -> None:
     """Restore the node to the last good plan. An unreadable plan requests no change."""
     try:
-        result = _kept(node, worlds, settings, str(why))
+        result = _kept(node, access, settings, str(why))
     except NplconfError as err:
-        say.error(f"nothing was changed: {err}")
+        messages.error(f"nothing was changed: {err}")
         return
     if result is None:
-        say.error("nothing was changed: no plan was applied since this boot that the node could be repaired to")
+        messages.error("nothing was changed: no plan was applied since this boot that the node could be repaired to")
         return
     for message in (*result.warnings, *result.degraded):
-        say.warning(message)
-    say.each(say.error, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in result.failures))
+        messages.warning(message)
+    messages.failures(messages.error, result.failures)
 
 
-def _kept(node: NodeAccess, worlds: Worlds, settings: Settings, why: str) -> Result | None:
+def _kept(node: NodeAccess, access: Access, settings: Settings, why: str) -> Result | None:
     if settings.no_cluster:
         return heal_to_last(node, settings, why)
     try:
-        cluster = worlds.cluster()
+        cluster = access.cluster()
     except NplconfError:
         return heal_to_last(node, settings, why)
     return keep_last(cluster, node, settings, why)
@@ -114,15 +114,15 @@ def report(result: Result, settings: Settings) -> None:
     decision = result.decision
     plan_command.say_figures(decision)
     if settings.no_hold and not settings.quiet:
-        say.warning("--no-hold: nothing keeps other programs from the node ports in use")
+        messages.warning("--no-hold: nothing keeps other programs from the node ports in use")
     for message in result.warnings:
-        say.warning(message)
-    if settings.quiet and say.to_journal():
+        messages.warning(message)
+    if settings.quiet and messages.to_journal():
         _log_lasting(decision, settings)
     else:
-        plan_command.say_blocked(decision)
+        plan_command.report_blocked(decision)
     for message in result.degraded:
-        say.error(message)
+        messages.error(message)
     if settings.output != "table":
         print(structured.review(data.apply(result), settings.output), end="")
     elif not settings.quiet:
@@ -136,7 +136,7 @@ def _log_lasting(decision: Decision, settings: Settings) -> None:
     why = plan_command.why_blocked(decision)
     rows = [text.removeprefix("! ") for _, text in table.stale(decision.stale)]
     for message in reported.new(settings.state_dir, [*filter(None, [why]), *rows]):
-        (say.error if message == why else say.warning)(message)
+        (messages.error if message == why else messages.warning)(message)
 
 
 def _lines(result: Result) -> list[table.Line]:
@@ -159,5 +159,5 @@ def _log(result: Result, settings: Settings) -> None:
     """Log one record per changed mapping and per failure."""
     if settings.quiet:
         for change in result.done:
-            say.notice(f"{change.action} {table.change(change)}", **data.change_record(change))
-    say.each(say.error, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in result.failures))
+            messages.notice(f"{change.action} {table.change(change)}", **data.change_record(change))
+    messages.failures(messages.error, result.failures)

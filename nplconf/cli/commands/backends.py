@@ -12,7 +12,7 @@ from nplconf.backends.collect import collect
 from nplconf.backends.formats import FORMATS
 from nplconf.backends.model import Wanted
 from nplconf.characters import escaped
-from nplconf.cli import say
+from nplconf.cli import messages
 from nplconf.cli.files import write_output
 from nplconf.deadline import current
 from nplconf.desired.names import label
@@ -89,7 +89,7 @@ class Output:
             self._print(text)
             return True
         if write_output(self._out, text):
-            say.notice(f"{self._out}: {sum(len(row.backends) for row in found.services)} backends")
+            messages.notice(f"{self._out}: {sum(len(row.backends) for row in found.services)} backends")
             self._due = bool(self._command)
         self._due = self._due and not self._run()
         return not self._due
@@ -106,9 +106,9 @@ class Output:
             return
         service = next((s for s in cluster.services if s.key == wanted.key), None)
         if service is None:
-            say.info(f"there is no Service {wanted.key}")
+            messages.info(f"there is no Service {wanted.key}")
         elif not service.enabled:
-            say.info(f'Service {wanted.key} has no annotation nodeportlocal.antrea.io/enabled: "true"')
+            messages.info(f'Service {wanted.key} has no annotation nodeportlocal.antrea.io/enabled: "true"')
 
     def _run(self) -> bool:
         """Run the command. Return whether it succeeded."""
@@ -118,12 +118,12 @@ class Output:
         try:
             done = command.run(*self._command, deadline=COMMAND_SECONDS)
         except UnavailableError as err:
-            say.error(f"on change: {err}")
+            messages.error(f"on change: {err}")
             return False
         if done.code:
-            say.error(f"on change: {name}: {done.complaint}")
+            messages.error(f"on change: {name}: {done.complaint}")
             return False
-        say.info(f"on change: {name}: done")
+        messages.info(f"on change: {name}: done")
         return True
 
 
@@ -172,7 +172,7 @@ def _snapshot(settings: Settings) -> ClusterState:
     from nplconf.watch.mirror import Mirror
 
     mirror = Mirror.of_cluster()
-    source.fill(mirror, ApiCluster(settings.kubeconfig, say.warning).credentials())
+    source.fill(mirror, ApiCluster(settings.kubeconfig, messages.warning).credentials())
     return mirror.state()
 
 
@@ -191,7 +191,7 @@ def _follow(output: Output, settings: Settings) -> None:
             from nplconf.cluster.api.client import ApiCluster
             from nplconf.watch import source
 
-            source.start(hub, ApiCluster(settings.kubeconfig, say.warning).credentials(), {})
+            source.start(hub, ApiCluster(settings.kubeconfig, messages.warning).credentials(), {})
             hub.first_lists(FIRST_LISTS_SECONDS)
             job = FollowJob(output, hub, hub.snapshot, settings.resync)
         loop.follow(hub, job, stop)
@@ -222,13 +222,13 @@ class FollowJob:
 
     def run(self, causes: "frozenset[Cause]") -> str:
         """Write once; see `loop.Job`."""
-        say.info(f"looking at the cluster: {', '.join(sorted(causes))}")
+        messages.info(f"looking at the cluster: {', '.join(sorted(causes))}")
         try:
             done = self._output.write(self._snapshot())
         except StoppedError:
             raise
         except NplconfError as err:
-            say.error(f"{err}; the last list stays as it is")
+            messages.error(f"{err}; the last list stays as it is")
             done = False
         if done:
             self._failures = 0

@@ -3,8 +3,8 @@
 import argparse
 from collections.abc import Iterable
 
-from nplconf.cli import say
-from nplconf.cli.worlds import open_cluster, open_node
+from nplconf.cli import messages
+from nplconf.cli.access import open_cluster, open_node
 from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError
 from nplconf.model import Failure
@@ -55,13 +55,13 @@ def annotations(settings: Settings) -> str:
 
 def say_failures(failures: Iterable[Failure]) -> None:
     """Log each failure."""
-    say.each(say.error, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in failures))
+    messages.failures(messages.error, failures)
 
 
 def _cluster(settings: Settings) -> tuple[Cluster | None, tuple[Failure, ...]]:
     """Return (cluster, error). The cluster is None with --no-cluster, or if it cannot be opened."""
     if settings.no_cluster:
-        say.warning("--no-cluster: the annotations of Pods are left as they are")
+        messages.warning("--no-cluster: the annotations of Pods are left as they are")
         return None, ()
     try:
         return open_cluster(settings), ()

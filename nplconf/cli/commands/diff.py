@@ -2,8 +2,8 @@
 
 import argparse
 
-from nplconf.cli import plans, say
-from nplconf.cli.worlds import open_node
+from nplconf.cli import messages, plans
+from nplconf.cli.access import open_node
 from nplconf.model import Plan
 from nplconf.output import data, structured, table
 from nplconf.plan.diff import Diff, compare, diff
@@ -40,5 +40,5 @@ def _from_node(plan: Plan, settings: Settings) -> Diff:
     shown = show(open_node(settings), settings)
     live, warnings = [m for m in shown.mappings if m.key not in shown.aliases], shown.warnings
     for message in warnings:
-        say.warning(message)
+        messages.warning(message)
     return diff(live, plan.mappings, why_add=lambda _: "new", why_delete=lambda _: "gone")

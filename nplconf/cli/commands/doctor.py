@@ -10,8 +10,8 @@ from typing import Any
 from nplconf import config, doctor
 from nplconf.characters import escaped
 from nplconf.cli import options, plans
+from nplconf.cli.access import open_cluster, open_node
 from nplconf.cli.commands import install_units
-from nplconf.cli.worlds import open_cluster, open_node
 from nplconf.doctor.facts import Facts, Fault, Sources, is_closed
 from nplconf.doctor.facts.units import differing
 from nplconf.doctor.verdict import Verdict

@@ -4,7 +4,7 @@ import argparse
 
 from nplconf.characters import escaped
 from nplconf.cli import plans
-from nplconf.cli.worlds import look
+from nplconf.cli.access import look
 from nplconf.errors import UsageError
 from nplconf.explain import FORMS, Explanation, Facts, explain, parse
 from nplconf.output import structured, table

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from nplconf.cli import say
+from nplconf.cli import messages
 from nplconf.cli.commands.hold import refuse_beside_agent
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.install import systemd, units
@@ -37,9 +37,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if arguments.now and not settings.force:
         refuse_beside_agent()  # the daemon's unit cannot see other processes
     if settings.config != CONFIG:
-        say.warning(f"the units read {CONFIG}, not {settings.config}")
+        messages.warning(f"the units read {CONFIG}, not {settings.config}")
     for path in systemd.unreadable(systemd.runs_from(called())):
-        say.warning(f"{path}: only root may read it, and the hold daemon is not root: chmod -R go+rX {path}")
+        messages.warning(f"{path}: only root may read it, and the hold daemon is not root: chmod -R go+rX {path}")
     before = frozenset(path for path in units.PATHS if Path(path).exists())
     changed = systemd.write(wanted(settings, called()))
     if settings.state_dir != DEFAULT_STATE:

@@ -2,9 +2,9 @@
 
 import argparse
 
-from nplconf.cli import plans, say
+from nplconf.cli import messages, plans
+from nplconf.cli.access import preview
 from nplconf.cli.files import write_output
-from nplconf.cli.worlds import preview
 from nplconf.errors import UsageError
 from nplconf.output import data, structured, table
 from nplconf.plan import document
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     check(arguments, settings)
     decision, observed, *_ = preview(settings, plans.bounds(arguments.plan, settings, exact=settings.exact))
     for warning in filter(None, (observed.loaded.warning, *decision.warnings, *decision.degraded)):
-        say.warning(warning)
+        messages.warning(warning)
     say_figures(decision)
     _report(decision, settings)
     save(decision, arguments.out)
@@ -52,13 +52,13 @@ def say_figures(decision: Decision) -> None:
     """With --verbose, log the figures that the decision is based on."""
     plan = decision.plan
     asked = f"{len(plan.mappings)} mappings are asked for, {len(plan.skipped)} are skipped"
-    say.info(f"{asked}, {len(decision.live)} are live, {len(decision.diff.changes)} differ")
+    messages.info(f"{asked}, {len(decision.live)} are live, {len(decision.diff.changes)} differ")
 
 
-def say_blocked(decision: Decision) -> None:
+def report_blocked(decision: Decision) -> None:
     """Log why a run changes nothing, or not everything."""
     if message := why_blocked(decision):
-        say.error(message)
+        messages.error(message)
 
 
 def why_blocked(decision: Decision) -> str:
@@ -71,8 +71,8 @@ def why_blocked(decision: Decision) -> str:
 
 
 def _report(decision: Decision, settings: Settings) -> None:
-    say_blocked(decision)
-    say.each(say.warning, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in decision.failures))
+    report_blocked(decision)
+    messages.failures(messages.warning, decision.failures)
     if settings.output == "table":
         table.write(_lines(decision), settings)
     else:

@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from nplconf.cli import plans
+from nplconf.cli.access import open_cluster
 from nplconf.cli.files import write_output
-from nplconf.cli.worlds import open_cluster
 from nplconf.desired import node_name
 from nplconf.desired.names import subdomain
 from nplconf.desired.ports import Previous

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nplconf.characters import escaped
-from nplconf.cli import plans, say
+from nplconf.cli import messages, plans
+from nplconf.cli.access import open_cluster
 from nplconf.cli.files import write_output
-from nplconf.cli.worlds import open_cluster
 from nplconf.desired.names import subdomain
 from nplconf.desired.ports import Previous
 from nplconf.desired.render import Desired, Renderer, each_node
@@ -118,9 +118,9 @@ def _is_plan_of(path: Path, name: str) -> bool:
 
 def _report(outcome: RenderedNodes, settings: Settings) -> None:
     for failure in outcome.failures:
-        say.error(f"{failure.subject}: {failure.message}")
+        messages.error(f"{failure.subject}: {failure.message}")
     for name in outcome.windows:
-        say.warning(f"{name}: {_WINDOWS}")
+        messages.warning(f"{name}: {_WINDOWS}")
     count = len(outcome.unchanged) + len(outcome.written)
     if settings.output == "table":
         lines = [("add", f"+ {escaped(name)}") for name in outcome.written]

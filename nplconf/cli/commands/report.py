@@ -3,8 +3,8 @@
 import argparse
 
 from nplconf.cli import plans
+from nplconf.cli.access import look
 from nplconf.cli.files import write_output
-from nplconf.cli.worlds import look
 from nplconf.output import html
 from nplconf.plan.live import numbers
 from nplconf.run.observed import Observed, previous_of

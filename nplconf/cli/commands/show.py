@@ -3,8 +3,8 @@
 import argparse
 from typing import Any
 
-from nplconf.cli import say
-from nplconf.cli.worlds import open_node
+from nplconf.cli import messages
+from nplconf.cli.access import open_node
 from nplconf.model import PortMapping
 from nplconf.output import structured, table
 from nplconf.plan.document import mapping_to_data
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Print the rules from the kernel, with details from the state file."""
     shown = show(open_node(settings), settings)
     for message in shown.warnings:
-        say.warning(message)
+        messages.warning(message)
     if settings.output == "table":
         table.write(table.columns(COLUMNS, (_row(m, shown) for m in shown.mappings)), settings)
     else:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from nplconf.cli import say
+from nplconf.cli import messages
 from nplconf.cli.commands.cleanup import annotations, clean_up, say_failures
 from nplconf.errors import NplconfError, PermissionDeniedError
 from nplconf.install import reserved, systemd, units
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         settings = replace(settings, no_cluster=True)
     left = list(_take_away(settings, purge=arguments.purge))
     if not left:
-        say.notice(annotations(settings))
+        messages.notice(annotations(settings))
     say_failures(left)
     kept = [path for path in _places(settings) if Path(path).exists()]
     if settings.output == "table":

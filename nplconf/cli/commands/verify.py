@@ -2,8 +2,8 @@
 
 import argparse
 
-from nplconf.cli import plans, say
-from nplconf.cli.worlds import look
+from nplconf.cli import messages, plans
+from nplconf.cli.access import look
 from nplconf.output import data, structured, table
 from nplconf.plan.document import mapping_to_data
 from nplconf.run.verify import Row, Verified, verify
@@ -22,9 +22,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     decision = seen.decision
     found = verify(decision, seen.observed, seen.pods, no_hold=settings.no_hold)
     if seen.observed.loaded.warning:
-        say.warning(seen.observed.loaded.warning)
+        messages.warning(seen.observed.loaded.warning)
     if decision.blocked and decision.unusable:
-        say.error(decision.blocked.message)
+        messages.error(decision.blocked.message)
         found = Verified((), (), comparable=False)
     if settings.output == "table":
         table.write(_lines(found), settings)

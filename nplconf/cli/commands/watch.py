@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from nplconf.cli import say
+from nplconf.cli import messages
 from nplconf.cli.commands import plan as plan_command
 from nplconf.cli.inputs import Inputs
 from nplconf.cli.job import WatchJob
@@ -70,7 +70,7 @@ def _followed(hub: Hub, settings: Settings) -> Cluster:
     from nplconf.watch import source
     from nplconf.watch.cluster import WatchedCluster
 
-    api = ApiCluster(settings.kubeconfig, say.warning)
+    api = ApiCluster(settings.kubeconfig, messages.warning)
     source.start(hub, api.credentials(), source.of_node(settings.node))
     return WatchedCluster(hub, api)
 

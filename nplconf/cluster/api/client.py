@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # only doctor pays for it
 
 READ_SECONDS = 15.0
 WRITE_SECONDS = 15.0
-TELL_SECONDS = 5.0
+EVENT_SECONDS = 5.0
 OTHER_NODES = 100
 """Nodes that are read when none has the wanted name: they are 10 to 20 kB each."""
 IN_FLIGHT = 4
@@ -143,8 +143,8 @@ class ApiCluster:
 
     def post_events(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:
         """See `Cluster`."""
-        with Deadline(TELL_SECONDS) as deadline:
-            later = self._all(events, lambda session, event: not _told(session, event, node, deadline))
+        with Deadline(EVENT_SECONDS) as deadline:
+            later = self._all(events, lambda session, event: not _posted(session, event, node, deadline))
         return tuple(event for event, failed in zip(events, later, strict=True) if failed)
 
     # --- rights
@@ -193,7 +193,7 @@ def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | No
     return Failure(publishing.STEP, patch.pod.key, message)
 
 
-def _told(session: Session, event: Event, node: str, deadline: Deadline) -> bool:
+def _posted(session: Session, event: Event, node: str, deadline: Deadline) -> bool:
     try:
         data = posting.body(event, node, time.time())
         reply = session.ask("POST", posting.path(event), deadline, data, Content_Type="application/json")

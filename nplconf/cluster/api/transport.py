@@ -32,7 +32,6 @@ SILENCE_SECONDS = 6.0
 LARGEST = 256 << 20
 """Bytes of one response on the wire: five times an uncompressed list of 50,000 Services."""
 HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip", "User-Agent": f"nplconf/{__version__}"}
-
 WATCH_HEADERS = {**HEADERS, "Accept-Encoding": "identity"}
 """Uncompressed: a compressor would delay events until its block is full."""
 

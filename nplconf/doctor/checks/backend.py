@@ -61,8 +61,8 @@ def backend(facts: Facts) -> Verdict:  # noqa: PLR0911 - one return for each thi
     if parts := facts.read(missing_parts):
         return fail("; ".join(part.message for part in parts), parts[0].fix)
     if found.unreadable:
-        said = "; ".join(dict.fromkeys(found.unreadable.values()))
-        return fail(said, "modprobe -a nf_tables nft_compat ip_tables ip6_tables")
+        reasons = "; ".join(dict.fromkeys(found.unreadable.values()))
+        return fail(reasons, "modprobe -a nf_tables nft_compat ip_tables ip6_tables")
     if found.native:
         return _native(found.native)
     if found.hinted and found.configured not in ("auto", "nftables", found.hinted):

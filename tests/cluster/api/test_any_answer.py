@@ -73,7 +73,7 @@ def cluster(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     path = tmp_path_factory.mktemp("any") / "kubeconfig"
     worlds.kubeconfig(path, {"token": "t"}, server=f"http://127.0.0.1:{server.listener.getsockname()[1]}")
     with pytest.MonkeyPatch.context() as patched:
-        for name in ("READ_SECONDS", "WRITE_SECONDS", "TELL_SECONDS"):
+        for name in ("READ_SECONDS", "WRITE_SECONDS", "EVENT_SECONDS"):
             patched.setattr(client, name, 0.5)
         patched.setattr(session, "PAUSES", (0.001,))
         found = ApiCluster(str(path), lambda _message: None)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from nplconf.cli import say
+from nplconf.cli import messages
 from nplconf.cluster import Cluster
 from nplconf.errors import UsageError
 from nplconf.node.linux import LinuxNode
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from nplconf.run.reconcile import Review
 
 
-class Worlds(NamedTuple):
+class Access(NamedTuple):
     """The functions that open the cluster and the node. Each is opened once, when needed: some runs need no cluster."""
 
     node: "Callable[[], NodeAccess]"
     cluster: Callable[[], Cluster]
 
 
-def worlds(settings: Settings) -> Worlds:
+def access_to(settings: Settings) -> Access:
     """Return the functions for one run."""
-    return Worlds(functools.cache(lambda: open_node(settings)), functools.cache(lambda: open_cluster(settings)))
+    return Access(functools.cache(lambda: open_node(settings)), functools.cache(lambda: open_cluster(settings)))
 
 
 def open_cluster(settings: Settings) -> Cluster:
@@ -34,20 +34,20 @@ def open_cluster(settings: Settings) -> Cluster:
     if settings.cluster_state:
         from nplconf.cluster.file.dump import FileCluster
 
-        say.info(f"cluster state: {', '.join(settings.cluster_state)}")
+        messages.info(f"cluster state: {', '.join(settings.cluster_state)}")
         return FileCluster(settings.cluster_state, settings.write_back)
     if settings.write_back:
         raise UsageError("--write-back needs --cluster-state: an API server is written to anyway")
     from nplconf.cluster.api.client import ApiCluster
 
-    say.info("cluster state: the API server's")
-    return ApiCluster(settings.kubeconfig, say.info if settings.quiet else say.warning)
+    messages.info("cluster state: the API server's")
+    return ApiCluster(settings.kubeconfig, messages.info if settings.quiet else messages.warning)
 
 
 def open_node(settings: Settings) -> LinuxNode:
     """Open this machine. Nothing is read yet, except to choose the backend."""
     node = LinuxNode.open(settings)
-    say.info(f"node {settings.node}: {node.backend}, range {settings.port_range}, state in {settings.state_dir}")
+    messages.info(f"node {settings.node}: {node.backend}, range {settings.port_range}, state in {settings.state_dir}")
     return node
 
 

@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 
 from nplconf.characters import escaped
 from nplconf.cli import streams
+from nplconf.model import Failure
 from nplconf.settings import Settings
 
 MOST = 100
@@ -25,15 +26,15 @@ def prepare(words: Sequence[str], environ: Mapping[str, str]) -> None:
     given += [word.removeprefix("--log-format=") for word in words if word.startswith("--log-format=")]
     form = given[-1] if given else environ.get("NPLCONF_LOG_FORMAT")
     verbose = not {"-v", "--verbose"}.isdisjoint(words) or environ.get("NPLCONF_VERBOSE") in ("1", "true")
-    _speak("json" if form == "json" else "text", verbose=verbose)
+    _set("json" if form == "json" else "text", verbose=verbose)
 
 
 def configure(settings: Settings) -> None:
     """Configure messages from the settings."""
-    _speak(settings.log_format, verbose=settings.verbose)
+    _set(settings.log_format, verbose=settings.verbose)
 
 
-def _speak(form: str, *, verbose: bool) -> None:
+def _set(form: str, *, verbose: bool) -> None:
     global _format, _verbose
     _format, _verbose = form, verbose
 
@@ -43,13 +44,18 @@ def error(message: str, **fields: object) -> None:
     _write("error", message, fields)
 
 
-def each(say: Callable[[str], None], messages: Iterable[str]) -> None:
+def each(report: Callable[[str], None], texts: Iterable[str]) -> None:
     """Report the first hundred messages and the number of the others: tenants may cause any number in each run."""
-    there = iter(messages)
+    there = iter(texts)
     for message in islice(there, MOST):
-        say(message)
+        report(message)
     if rest := sum(1 for _ in there):
-        say(f"and {rest:,} more")
+        report(f"and {rest:,} more")
+
+
+def failures(report: Callable[[str], None], failed: Iterable[Failure]) -> None:
+    """Report what failed, each with its step and its subject."""
+    each(report, (f"{failure.step}: {failure.subject}: {failure.message}" for failure in failed))
 
 
 def warning(message: str, **fields: object) -> None:
