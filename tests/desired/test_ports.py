@@ -1,13 +1,13 @@
 """The allocation of node ports."""
 
 import json
-import time
 from collections import Counter
 from dataclasses import replace
 from random import Random
 
 import pytest
 import worlds
+from cputime import assert_below
 from hypothesis import given
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
@@ -302,15 +302,15 @@ def test_a_pod_that_stays_keeps_its_port_whatever_pods_come_and_go(
 
 def test_a_nearly_full_range_of_ten_thousand_is_filled_in_linear_time() -> None:
     owners = dict.fromkeys(PodPort(f"shop/web-{i}", 80) for i in range(10_000))
-    started = time.process_time()
-    numbers = allocate(owners, PortRange(50000, 59999), frozenset(), Previous()).given
+    span = PortRange(50000, 59999)
+    numbers = allocate(owners, span, frozenset(), Previous()).given
     assert sorted(numbers.values()) == list(range(50000, 60000))
-    assert time.process_time() - started < 0.5
+    assert_below(0.5, lambda: allocate(owners, span, frozenset(), Previous()))
 
 
 def test_ten_thousand_names_that_hash_to_one_number_are_served_as_fast(mocker: MockerFixture) -> None:
     mocker.patch("nplconf.desired.ports.preferred", return_value=50000)
     owners = dict.fromkeys(PodPort(f"shop/web-{i}", 80) for i in range(10_000))
-    started = time.process_time()
-    assert len(allocate(owners, PortRange(50000, 59999), frozenset(), Previous()).given) == 10_000
-    assert time.process_time() - started < 0.5
+    span = PortRange(50000, 59999)
+    assert len(allocate(owners, span, frozenset(), Previous()).given) == 10_000
+    assert_below(0.5, lambda: allocate(owners, span, frozenset(), Previous()))
