@@ -14,7 +14,7 @@ from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Backend, Family, IptablesKind
 from nplconf.node import command, libnftables, packages
 
-PROXY = frozenset(("table ip kube-proxy", "table ip6 kube-proxy"))
+PROXY = frozenset(("ip kube-proxy", "ip6 kube-proxy"))
 HINTS = ("KUBE-IPTABLES-HINT", "KUBE-KUBELET-CANARY")
 DEADLINE = 10.0
 NAMES_FILES: dict[Family, str] = {"IPv4": "/proc/net/ip_tables_names", "IPv6": "/proc/net/ip6_tables_names"}
@@ -79,7 +79,7 @@ def choose() -> Backend:
 def proxied_by_nftables() -> bool:
     """Return whether the table of kube-proxy's nftables mode exists."""
     try:
-        return not PROXY.isdisjoint(libnftables.ask("list tables\n").splitlines())
+        return not PROXY.isdisjoint(libnftables.tables())
     except (UnavailableError, PermissionDeniedError):
         return False
 

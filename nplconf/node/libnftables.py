@@ -139,6 +139,23 @@ def ask(question: str) -> str:
     return done.text
 
 
+def tables(family: str = "") -> frozenset[str]:
+    """Return the tables, each as "FAMILY NAME". family: only those of an nftables family.
+
+    The chains are listed with them, and no element: for `list tables` the library reads every element of every set,
+    which takes 0.08 s with 10,000 mappings.
+
+    Raises:
+        UnavailableError: There is no answer.
+        PermissionDeniedError: The process may not use nftables.
+    """
+    # the second command prints something on a node without tables too
+    listed = ask(f"list chains {family}\ndescribe tcp dport\n")
+    if not listed:
+        raise UnavailableError("nftables: nft prints nothing, so it is broken")
+    return frozenset(re.findall(r"^table (\S+ \S+) {", listed, re.MULTILINE))
+
+
 def chains(family: Family, table: str) -> tuple[str, ...] | None:
     """Return the names of the chains in a table of one family, including iptables-nft's; None if unknown.
 

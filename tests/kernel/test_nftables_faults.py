@@ -2,6 +2,8 @@
 
 import resource
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from worlds import annotations
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.node import libnftables
+from nplconf.node.backend import proxied_by_nftables
 from nplconf.node.nftables import NftablesDriver
 from nplconf.publish import annotation
 
@@ -203,6 +206,29 @@ def test_the_buffers_of_the_library_are_freed(node: World) -> None:
             libnftables.ask(listed)
     grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown < 2000, "KiB, of 200 times 30 KiB of text"
+
+
+def _processor(call: Callable[[], object]) -> float:
+    """The processor time of a call, the best of five."""
+
+    def once() -> float:
+        start = time.process_time()
+        call()
+        return time.process_time() - start
+
+    return min(once() for _ in range(5))
+
+
+@pytest.mark.parametrize("table", ["inet other", "ip kube-proxy"])
+def test_the_elements_of_foreign_tables_are_not_read(node: World, table: str) -> None:
+    """The library reads every element of every set for some commands that print none, such as `list tables`."""
+    with inside(node.node):
+        declared = f"add table {table}\nadd set {table} s {{ type inet_service; }}\n"
+        elements = ",\n".join(map(str, range(1, 20000)))
+        assert libnftables.run(f"{declared}add element {table} s {{ {elements} }}\n").code == 0
+        all_elements = _processor(lambda: libnftables.ask("list tables\n"))
+        assert _processor(NftablesDriver().read) < all_elements / 5
+        assert _processor(proxied_by_nftables) < all_elements / 5
 
 
 def test_without_a_socket_the_library_is_not_called_as_it_would_end_the_process(
