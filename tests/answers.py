@@ -3,7 +3,7 @@
 import nodes
 import worlds
 
-from nplconf.explain import Facts, explain, parse
+from nplconf.explain import ExplainFacts, explain, parse
 from nplconf.model import ClusterState, Node, Pod, Service
 from nplconf.publish import annotation
 from nplconf.run.decide import decide
@@ -22,17 +22,17 @@ def facts(
     at: Observed | None = None,
     state: ClusterState | None = None,
     bounds: Bounds = UNBOUND,
-) -> Facts:
+) -> ExplainFacts:
     settings = Settings(node=worlds.NODE, policy="policy.yaml")
     cluster = state or worlds.cluster(worlds.node(), *objects)
     seen = at or nodes.observed(LIVE)
     decision = decide(cluster, seen, settings, bounds)
     here = tuple(p for p in cluster.pods if p.node == worlds.NODE)
     verified = verify(decision, seen, here, no_hold=False)
-    return Facts(cluster, seen, decision, verified, settings, bounds.policy)
+    return ExplainFacts(cluster, seen, decision, verified, settings, bounds.policy)
 
 
-def asked(what: str, known: Facts) -> list[str]:
+def asked(what: str, known: ExplainFacts) -> list[str]:
     lines = explain(parse(what), known).lines()
     assert 1 <= len(lines) <= 15
     return lines

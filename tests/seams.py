@@ -25,7 +25,7 @@ from nplconf.model import (
 )
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
-from nplconf.rules.antrea import Antrea, Chain
+from nplconf.rules.antrea import Antrea, AntreaChain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.iptables import tree
 from nplconf.rules.iptables.table import NatTable, read
@@ -163,7 +163,7 @@ class FakeNode:
     def antrea(self) -> Antrea:
         return self.left
 
-    def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
+    def remove_antrea(self, chains: Sequence[AntreaChain]) -> tuple[Failure, ...]:
         self.journal += [f"remove {chain.place}" for chain in chains]
         self.left = self.left._replace(chains=tuple(c for c in self.left.chains if c not in chains))
         return ()

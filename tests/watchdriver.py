@@ -18,7 +18,7 @@ from typing import Any
 
 from nplconf import deadline
 from nplconf.cli import messages, options
-from nplconf.cli.inputs import Inputs
+from nplconf.cli.inputs import FollowedInputs
 from nplconf.cli.job import WatchJob
 from nplconf.cli.main import parser_of
 from nplconf.errors import NplconfError
@@ -47,7 +47,7 @@ def main() -> None:
         time.time = functools.partial(_shifted, clock, float(line))
         time.sleep(NOTIFIED_SECONDS)
         try:
-            job = job or WatchJob(Inputs(arguments, settings), hub)
+            job = job or WatchJob(FollowedInputs(arguments, settings), hub)
             with deadline.limited():
                 said = _run(job, causes | _waiting(hub))
         except NplconfError as err:

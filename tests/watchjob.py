@@ -11,7 +11,7 @@ import pytest
 import worlds
 from seams import FakeCluster, FakeNode
 
-from nplconf.cli.inputs import Inputs
+from nplconf.cli.inputs import FollowedInputs
 from nplconf.cli.job import WatchJob
 from nplconf.cli.options import resolve
 from nplconf.node.linux import LinuxNode
@@ -58,7 +58,7 @@ class WatchedWorld:
         self.cluster = WatchedCluster(self.hub, self.written)
         monkeypatch.setattr(LinuxNode, "open", lambda *_: self.node)
         given = argparse.Namespace(plan=None, config=str(config))
-        self.job = WatchJob(Inputs(given, resolve(vars(given), {})), self.hub, self.cluster)
+        self.job = WatchJob(FollowedInputs(given, resolve(vars(given), {})), self.hub, self.cluster)
         for resource in self.hub.mirror.objects:
             self.hub.replace(resource, [worlds.raw_node()] if resource == "nodes" else [])
 

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import cast
 
 from nplconf.backends import lint
-from nplconf.backends.model import Backend, Collected, ServiceBackends, Wanted, Withdrawn
+from nplconf.backends.model import Backend, Collected, ServiceBackends, Wanted, WithdrawnPod
 from nplconf.backends.published import entries, pod_port
 from nplconf.desired.names import invalid_part, protocol_of, subdomain
 from nplconf.desired.services import select, selecting
@@ -61,11 +61,11 @@ def _rows(service: Service, pods: Iterable[Pod], protocols: Collection[Protocol]
     ports = {(p.port, protocol_of(p)): p for p in service.ports if p.port and protocol_of(p) in protocols}
     for (number, protocol), port in ports.items():
         backends: list[Backend] = []
-        withdrawn: list[Withdrawn] = []
+        withdrawn: list[WithdrawnPod] = []
         for pod in pods:
             published = list(entries(service, port, pod))
             if _is_withdrawn(pod) and pod_port(port, pod):
-                withdrawn.append(Withdrawn(pod.ref, _node(pod)))
+                withdrawn.append(WithdrawnPod(pod.ref, _node(pod)))
             if pod.terminating or pod.ready:
                 backends += (_backend(pod, entry) for entry in published)
         place = (service.namespace, service.name, number, cast("Protocol", protocol))

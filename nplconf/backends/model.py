@@ -35,7 +35,7 @@ class Backend(NamedTuple):
     draining: bool
 
 
-class Withdrawn(NamedTuple):
+class WithdrawnPod(NamedTuple):
     """A draining Pod whose annotation is withdrawn already: it still serves, but its address is not published."""
 
     pod: PodRef
@@ -51,7 +51,7 @@ class ServiceBackends(NamedTuple):
     protocol: Protocol
     target: int | str | None = None
     backends: tuple[Backend, ...] = ()
-    withdrawn: tuple[Withdrawn, ...] = ()
+    withdrawn: tuple[WithdrawnPod, ...] = ()
 
 
 class Lint(NamedTuple):

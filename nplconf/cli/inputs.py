@@ -18,7 +18,7 @@ FIXED = ("node", "cluster_state", "write_back", "no_cluster", "kubeconfig", "lis
 """Options that cannot change while the process runs."""
 
 
-class Inputs:
+class FollowedInputs:
     """The settings and bounds of the next run.
 
     Args:

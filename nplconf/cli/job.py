@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from nplconf import addresses
 from nplconf.cli import messages, record
-from nplconf.cli.access import Access, open_cluster
 from nplconf.cli.commands import apply
-from nplconf.cli.inputs import Inputs
+from nplconf.cli.connections import Connections, open_cluster
+from nplconf.cli.inputs import FollowedInputs
 from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError, StoppedError
 from nplconf.node import NodeAccess
@@ -40,7 +40,7 @@ class WatchJob:
 
     def __init__(
         self,
-        inputs: Inputs,
+        inputs: FollowedInputs,
         hub: Hub,
         cluster: Cluster | None = None,
         metrics: "Metrics | None" = None,
@@ -84,13 +84,13 @@ class WatchJob:
             self._node = self._opened()
             if self._metrics:
                 self._metrics.read_now()
-        access = Access(lambda: self._node, lambda: self._cluster or open_cluster(settings))
+        connections = Connections(lambda: self._node, lambda: self._cluster or open_cluster(settings))
         publish = self._metrics.take if self._metrics else None
-        return record.recorded(settings, access, lambda: self._carried_out(access), publish)
+        return record.recorded(settings, connections, lambda: self._carried_out(connections), publish)
 
-    def _carried_out(self, access: Access) -> Result:
+    def _carried_out(self, connections: Connections) -> Result:
         try:
-            result = apply.carry_out(self._inputs.settings, access, self._inputs.bounds, self._applied)
+            result = apply.carry_out(self._inputs.settings, connections, self._inputs.bounds, self._applied)
         except Exception:
             self._node.forget()
             raise

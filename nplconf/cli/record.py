@@ -9,7 +9,7 @@ from math import nan
 from pathlib import Path
 
 from nplconf.cli import messages
-from nplconf.cli.access import Access, access_to
+from nplconf.cli.connections import Connections, connect
 from nplconf.errors import BadDataError, NplconfError
 from nplconf.files import writing
 from nplconf.files.reading import read_text
@@ -28,7 +28,7 @@ Publish = Callable[[Callable[[], str]], None]
 
 def recorded(
     settings: Settings,
-    access: Access,
+    connections: Connections,
     run: Callable[[], Result],
     publish: Publish | None = None,
 ) -> tuple[Result, int]:
@@ -36,7 +36,7 @@ def recorded(
 
     Args:
         settings: Those of the run.
-        access: The cluster and the node.
+        connections: The cluster and the node.
         run: Carries it out.
         publish: Takes the metrics.
     """
@@ -44,12 +44,12 @@ def recorded(
     try:
         result = run()
     except Exception as err:
-        _write_metrics(settings, access, getattr(err, "exit_code", 1), began, publish=publish)
+        _write_metrics(settings, connections, getattr(err, "exit_code", 1), began, publish=publish)
         raise
     code = result.exit_code
     if completed(result):
         code = code or _note(settings)
-    problem = _write_metrics(settings, access, code, began, result, publish)
+    problem = _write_metrics(settings, connections, code, began, result, publish)
     if problem:
         result = replace(result, failures=(*result.failures, problem))
     return result, code or result.exit_code
@@ -63,7 +63,7 @@ def completed(result: Result) -> bool:
 
 def failed(settings: Settings, code: int) -> None:
     """Record a run that could not begin."""
-    _write_metrics(settings, access_to(settings), code, time.monotonic())
+    _write_metrics(settings, connect(settings), code, time.monotonic())
 
 
 def _note(settings: Settings) -> int:
@@ -81,7 +81,7 @@ def _note(settings: Settings) -> int:
 
 def _write_metrics(
     settings: Settings,
-    access: Access,
+    connections: Connections,
     code: int,
     began: float,
     result: Result | None = None,
@@ -98,8 +98,8 @@ def _write_metrics(
         succeeded=now if well else _last_success(settings, now),
         seconds=time.monotonic() - began,
         range_ports=len(settings.port_range),
-        backend=_backend(settings, access),
-        counts=metrics.counted(result) if result else _rules_alone(access),
+        backend=_backend(settings, connections),
+        counts=metrics.counted(result) if result else _rules_alone(connections),
         counters=_count(settings, code, result),
         expiry=_expiry(settings),
     )
@@ -153,17 +153,17 @@ def _last_success(settings: Settings, now: float) -> float:
     return max(last.when if last else 0.0, before if before <= now else 0.0)
 
 
-def _backend(settings: Settings, access: Access) -> str:
+def _backend(settings: Settings, connections: Connections) -> str:
     try:
-        return access.node().backend
+        return connections.node().backend
     except NplconfError:
         return settings.backend
 
 
-def _rules_alone(access: Access) -> Counts:
+def _rules_alone(connections: Connections) -> Counts:
     """Return the counts of the kernel's rules after a failed run; NaN if no family can be read."""
     try:
-        node = access.node()
+        node = connections.node()
         found = node.read().found
     except NplconfError:
         found = {}

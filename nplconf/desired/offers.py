@@ -14,7 +14,7 @@ from nplconf.desired.names import protocol_of
 from nplconf.model import USUAL_PROTOCOLS, ContainerPort, Protocol, Service, ServicePort
 
 
-class Target(NamedTuple):
+class RequestedPort(NamedTuple):
     """A port of a Pod that a Service asks for."""
 
     port: int
@@ -34,13 +34,13 @@ class Offer:
         self.key = service.key
 
     @cached_property
-    def targets(self) -> tuple[Target, ...]:
+    def targets(self) -> tuple[RequestedPort, ...]:
         """The ports given by number, sorted."""
         found = {(port.target, protocol_of(port)) for port in self.service.ports if isinstance(port.target, int)}
-        return tuple(sorted(Target(*cast("Target", pair)) for pair in found if pair[1] in self.protocols))
+        return tuple(sorted(RequestedPort(*cast("RequestedPort", pair)) for pair in found if pair[1] in self.protocols))
 
     @cached_property
-    def target_set(self) -> frozenset[Target]:
+    def target_set(self) -> frozenset[RequestedPort]:
         """The same as a set."""
         return frozenset(self.targets)
 
@@ -70,7 +70,7 @@ class Asked:
         self.offer = offer
         few: Collection[Name] = numbers if len(numbers) < len(offer.names) else offer.names
         resolved = {name for name in few if name in numbers and name in offer.names}
-        self._named = {Target(numbers[name], cast("Protocol", name[1])) for name in resolved} - offer.target_set
+        self._named = {RequestedPort(numbers[name], cast("Protocol", name[1])) for name in resolved} - offer.target_set
         self._numbers = numbers
         self.unresolved = len(offer.names) - len(resolved)
 
@@ -80,10 +80,10 @@ class Asked:
     def __contains__(self, target: object) -> bool:
         return target in self.offer.target_set or target in self._named
 
-    def __iter__(self) -> Iterator[Target]:
+    def __iter__(self) -> Iterator[RequestedPort]:
         return merge(self.offer.targets, sorted(self._named))
 
-    def first(self) -> tuple[Target, ...]:
+    def first(self) -> tuple[RequestedPort, ...]:
         """Return the first target, if there is one."""
         return tuple(islice(self, 1))
 

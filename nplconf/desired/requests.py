@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from nplconf.addresses import canonical
 from nplconf.desired.names import protocol_of, shown
-from nplconf.desired.offers import Asked, Offer, Target, named_numbers
+from nplconf.desired.offers import Asked, Offer, RequestedPort, named_numbers
 from nplconf.desired.pods import HOST_NETWORK, PortRequest, Refusal, Site, addresses, unservable
 from nplconf.desired.shapes import HostPorts, Place, Shape, families, places
 from nplconf.model import PROTOCOLS, ContainerPort, Family, Pod, PodPort, ServicePort, Skipped
@@ -57,7 +57,7 @@ class Rest(NamedTuple):
     """Ports that were not expanded. like: the owner whose refusal is theirs; first: the first of them."""
 
     service: str
-    first: Target
+    first: RequestedPort
     more: int
     like: PodPort
 
@@ -270,13 +270,13 @@ def _requests(
     return found
 
 
-def _expanded(asked: Asked, chosen: _Chosen) -> Iterator[Target]:
+def _expanded(asked: Asked, chosen: _Chosen) -> Iterator[RequestedPort]:
     if chosen.ports is None:
         yield from asked
         return
     for port in chosen.ports:
         for protocol in PROTOCOLS:
-            if (target := Target(port, protocol)) in asked:
+            if (target := RequestedPort(port, protocol)) in asked:
                 yield target
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
-from nplconf.desired.offers import Asked, Offer, Target, named_numbers
+from nplconf.desired.offers import Asked, Offer, RequestedPort, named_numbers
 from nplconf.model import FAMILIES, ContainerPort, Family, Protocol
 
 HostPorts = Mapping[tuple[int, str], list[ContainerPort]]
@@ -65,7 +65,7 @@ def families(offer: Offer) -> tuple[Family, ...]:
     return tuple(family for family in FAMILIES if family in offer.service.families)
 
 
-def places(targets: Iterable[tuple[Offer, Iterable[Target]]], reached: Iterable[Family]) -> tuple[Place, ...]:
+def places(targets: Iterable[tuple[Offer, Iterable[RequestedPort]]], reached: Iterable[Family]) -> tuple[Place, ...]:
     """Return these targets of each Service, in the families in which a Pod is reached."""
     there = frozenset(reached)
     services: dict[tuple[int, Protocol, Family], set[str]] = {}

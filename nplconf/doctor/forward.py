@@ -23,7 +23,7 @@ MEANINGLESS = {"--comment", "-m"}
 """Options that decide nothing about who matches; each has one argument."""
 
 
-class Packet(NamedTuple):
+class ForwardedPacket(NamedTuple):
     """The known fields of a packet; empty ones are unknown."""
 
     arrives: frozenset[str] = frozenset()
@@ -60,7 +60,7 @@ def _words(line: str) -> list[str]:
         return line.split()
 
 
-def verdict(table: FilterTable, packet: Packet) -> Outcome:
+def verdict(table: FilterTable, packet: ForwardedPacket) -> Outcome:
     """accept, drop, or maybe: what becomes of the packet in FORWARD. A node without that table lets everything pass."""
     outcome = _walk(table, "FORWARD", packet, DEPTH)
     if outcome in ("accept", "drop", "maybe"):
@@ -69,7 +69,7 @@ def verdict(table: FilterTable, packet: Packet) -> Outcome:
     return "accept" if passes else "maybe" if outcome == "perhaps" else "drop"
 
 
-def _walk(table: FilterTable, chain: str, packet: Packet, depth: int) -> Outcome:
+def _walk(table: FilterTable, chain: str, packet: ForwardedPacket, depth: int) -> Outcome:
     """The outcome of a chain; "return" when it leaves the packet to its caller."""
     perhaps = past = False
     for words in table.chains.get(chain, ()) if depth else ():
@@ -87,7 +87,7 @@ def _walk(table: FilterTable, chain: str, packet: Packet, depth: int) -> Outcome
     return "perhaps" if perhaps else "return"
 
 
-def _fit(words: Sequence[str], packet: Packet) -> tuple[Fit, str, bool]:
+def _fit(words: Sequence[str], packet: ForwardedPacket) -> tuple[Fit, str, bool]:
     """Return whether a rule matches the packet, its target, and whether the packet returns from the target's chain."""
     fits: set[Fit] = set()
     target, comes_back = "", True
@@ -110,12 +110,12 @@ def _turned(fit: Fit, *, turned: bool) -> Fit:
     return {"yes": "no", "no": "yes", "maybe": "maybe"}[fit] if turned else fit  # type: ignore[return-value]
 
 
-def _destination(value: str, packet: Packet) -> Fit:
+def _destination(value: str, packet: ForwardedPacket) -> Fit:
     network = _network(value)
     return _yes(ip_address(packet.goes_to) in network) if network and packet.goes_to else "maybe"
 
 
-def _source(value: str, _packet: Packet) -> Fit:
+def _source(value: str, _packet: ForwardedPacket) -> Fit:
     network = _network(value)
     return "yes" if network and network.prefixlen == 0 else "maybe"
 
@@ -128,16 +128,16 @@ def _network(value: str) -> IPv4Network | IPv6Network | None:
         return None
 
 
-def _arrives(value: str, packet: Packet) -> Fit:
+def _arrives(value: str, packet: ForwardedPacket) -> Fit:
     fits = {_device(value, name) for name in packet.arrives}
     return _yes(fits.pop()) if len(fits) == 1 else "maybe"
 
 
-def _leaves(value: str, packet: Packet) -> Fit:
+def _leaves(value: str, packet: ForwardedPacket) -> Fit:
     return _yes(_device(value, packet.leaves)) if packet.leaves else "maybe"
 
 
-def _state(value: str, _packet: Packet) -> Fit:
+def _state(value: str, _packet: ForwardedPacket) -> Fit:
     return _yes(not STATES.isdisjoint(value.split(",")))
 
 

@@ -18,7 +18,7 @@ PLAIN = frozenset(("counter", "log", "meta_set"))
 """Statements that decide nothing."""
 
 
-class Chain(NamedTuple):
+class ForwardChain(NamedTuple):
     """A base chain that forwarded packets pass. place: "inet fw forward"."""
 
     place: str
@@ -29,7 +29,7 @@ class Chain(NamedTuple):
 Rules = Mapping[tuple[str, str, str], list[list[dict[str, Any]]]]
 
 
-def chains(listed: Iterable[Mapping[str, Any]]) -> tuple[Chain, ...]:
+def chains(listed: Iterable[Mapping[str, Any]]) -> tuple[ForwardChain, ...]:
     """Return the base chains of a ruleset as `nft --json list ruleset` prints it, and what each does."""
     rules: dict[tuple[str, str, str], list[list[dict[str, Any]]]] = {}
     bases: list[Mapping[str, Any]] = []
@@ -49,14 +49,14 @@ def _of_iptables(chain: Mapping[str, Any], rules: Rules) -> bool:
     return all(any("counter" in part for part in rule) for rule in found)
 
 
-def _judged(chain: Mapping[str, Any], rules: Rules) -> Chain:
+def _judged(chain: Mapping[str, Any], rules: Rules) -> ForwardChain:
     key = (chain["family"], chain["table"], chain["name"])
     outcome = _walk(key, rules, chain["hook"], DEPTH)
     if outcome == "continue":
         outcome = "drop" if chain.get("policy") == "drop" else "accept"
     elif outcome == "maybe" and chain.get("policy") != "drop" and not _any_drop(key, rules):
         outcome = "accept"
-    return Chain(" ".join(key), SPAN.get(chain["family"], frozenset(FAMILIES)), outcome)
+    return ForwardChain(" ".join(key), SPAN.get(chain["family"], frozenset(FAMILIES)), outcome)
 
 
 def _any_drop(key: tuple[str, str, str], rules: Rules) -> bool:

@@ -2,12 +2,33 @@
 
 from nplconf.explain.numbers import of_number
 from nplconf.explain.objects import of_pod, of_service
-from nplconf.explain.question import FORMS, LINES, Explanation, Facts, NodePort, PodName, ServiceName, What, parse
+from nplconf.explain.question import (
+    FORMS,
+    LINES,
+    ExplainFacts,
+    Explanation,
+    NodePort,
+    PodName,
+    ServiceName,
+    What,
+    parse,
+)
 
-__all__ = ["FORMS", "LINES", "Explanation", "Facts", "NodePort", "PodName", "ServiceName", "What", "explain", "parse"]
+__all__ = [
+    "FORMS",
+    "LINES",
+    "ExplainFacts",
+    "Explanation",
+    "NodePort",
+    "PodName",
+    "ServiceName",
+    "What",
+    "explain",
+    "parse",
+]
 
 
-def explain(what: What, facts: Facts) -> Explanation:
+def explain(what: What, facts: ExplainFacts) -> Explanation:
     """Return the answer about a Pod, a Service or a node port, also for one that does not exist."""
     if isinstance(what, PodName):
         found = of_pod(what.key, facts)

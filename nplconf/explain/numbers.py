@@ -3,7 +3,7 @@
 from nplconf.desired import claims
 from nplconf.desired.pods import running
 from nplconf.desired.render import find_node
-from nplconf.explain.question import Explanation, Facts, NodePort
+from nplconf.explain.question import ExplainFacts, Explanation, NodePort
 from nplconf.explain.sentences import (
     cooling_now,
     cools,
@@ -20,7 +20,7 @@ from nplconf.lists import listed
 from nplconf.run.verify import Row
 
 
-def of_number(asked: NodePort, facts: Facts) -> Explanation:
+def of_number(asked: NodePort, facts: ExplainFacts) -> Explanation:
     """Return the answer for one protocol; all protocols of a Pod port share the node port."""
     name = f"{asked.protocol}/{asked.number}"
     rows = [row for row in facts.verified.rows if row.mapping.node_port == asked.number]
@@ -46,7 +46,7 @@ def of_number(asked: NodePort, facts: Facts) -> Explanation:
     return _unused(name, asked.number, facts)
 
 
-def _unused(name: str, number: int, facts: Facts) -> Explanation:
+def _unused(name: str, number: int, facts: ExplainFacts) -> Explanation:
     """Return the answer about a port of the range without a mapping."""
     taken = [t for t in facts.observed.holds.taken if t.number == number]
     if taken:
@@ -72,7 +72,7 @@ def _owners(rows: list[Row]) -> str:
     return listed(dict.fromkeys(whose(row.mapping) for row in rows))
 
 
-def _others(number: int, facts: Facts) -> list[str]:
+def _others(number: int, facts: ExplainFacts) -> list[str]:
     """Yield what claims a port of the node without a mapping: hostPorts and Services."""
     node = find_node(facts.cluster, facts.node)
     if node is None:

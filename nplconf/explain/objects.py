@@ -1,7 +1,7 @@
 """Answers about a Pod or a Service: why it is or is not mapped."""
 
 from nplconf.desired.pods import running
-from nplconf.explain.question import Explanation, Facts
+from nplconf.explain.question import ExplainFacts, Explanation
 from nplconf.explain.sentences import (
     cooling_now,
     cools,
@@ -20,7 +20,7 @@ from nplconf.model import ENABLED, Pod, Service
 from nplconf.run.verify import Row
 
 
-def of_pod(key: str, facts: Facts) -> Explanation:
+def of_pod(key: str, facts: ExplainFacts) -> Explanation:
     """Return the answer about a Pod. key: namespace/name."""
     rows = [row for row in facts.verified.rows if row.mapping.pod.key == key]
     pod = next((p for p in running(facts.cluster.pods, facts.node) if p.ref.key == key), None)
@@ -44,7 +44,7 @@ def _ending(pod: Pod) -> list[str]:
     return ["it is Terminating: it was deleted, and its containers have not ended yet"] if pod.terminating else []
 
 
-def _no_pod(key: str, rows: list[Row], facts: Facts) -> Explanation:
+def _no_pod(key: str, rows: list[Row], facts: ExplainFacts) -> Explanation:
     reasons = []
     where = facts.cluster.elsewhere.get(key)
     if where:
@@ -61,7 +61,7 @@ def _no_pod(key: str, rows: list[Row], facts: Facts) -> Explanation:
     return Explanation(f"no such Pod runs on {facts.node}: {key}", tuple(reasons), tuple(commands))
 
 
-def _unselected(pod: Pod, facts: Facts) -> tuple[str, list[str]]:
+def _unselected(pod: Pod, facts: ExplainFacts) -> tuple[str, list[str]]:
     """Return why no Service asks for a Pod, and the commands that change it."""
     near = [s for s in facts.cluster.services if s.selector and s.namespace == pod.ref.namespace and _selects(s, pod)]
     if not near:
@@ -89,7 +89,7 @@ def _asking(service: Service) -> str:
 # --- a Service -------------------------------------------------------------------------------------------------------
 
 
-def of_service(key: str, facts: Facts) -> Explanation:
+def of_service(key: str, facts: ExplainFacts) -> Explanation:
     """Return the answer about a Service. key: namespace/name."""
     service = next((s for s in facts.cluster.services if s.key == key), None)
     rows = [row for row in facts.verified.rows if key in row.mapping.services]

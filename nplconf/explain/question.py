@@ -42,7 +42,7 @@ What = PodName | ServiceName | NodePort
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ExplainFacts:
     """The cluster and the node as they were read, and what a run would decide."""
 
     cluster: ClusterState

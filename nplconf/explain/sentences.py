@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Literal
 
-from nplconf.explain.question import Facts
+from nplconf.explain.question import ExplainFacts
 from nplconf.lists import listed
 from nplconf.model import GATE, Change, Pod, PortMapping, Skipped, Stale
 from nplconf.plan import cooling
@@ -12,7 +12,7 @@ from nplconf.plan.cooling import Cooling
 from nplconf.run.verify import Row
 
 
-def of_rows(rows: Iterable[Row], facts: Facts) -> Iterator[str]:
+def of_rows(rows: Iterable[Row], facts: ExplainFacts) -> Iterator[str]:
     """Yield a sentence per mapping: whether rule, hold and annotation are in place, and what apply does with it."""
     failed = {f.subject: f.message for f in facts.decision.failures}
     for row in rows:
@@ -43,7 +43,7 @@ def whose(mapping: PortMapping) -> str:
     return f"{mapping.pod.key}:{mapping.pod_port}" if mapping.pod.name else "an unknown owner"
 
 
-def _life(mapping: PortMapping, facts: Facts) -> str:
+def _life(mapping: PortMapping, facts: ExplainFacts) -> str:
     """Say why a mapping that has a rule is not in the annotation; "" for one that is to be there."""
     state = facts.decision.publication.states.get(mapping)
     if state == "draining" and mapping not in facts.decision.publication.unlisted:
@@ -64,7 +64,7 @@ def _state(row: Row, change: Change | None, life: str) -> str:
     return "its own hostPort, advertised" if row.mapping.via == "hostPort" else "rule, hold and annotation are in place"
 
 
-def _change(mapping: PortMapping, facts: Facts) -> Change | None:
+def _change(mapping: PortMapping, facts: ExplainFacts) -> Change | None:
     """Return what the next run does with a mapping."""
     changes = (
         c for c in facts.decision.diff.changes if c.mapping.key == mapping.key and c.mapping.pod.key == mapping.pod.key
@@ -91,7 +91,7 @@ def of_skipped(skipped: Iterable[Skipped]) -> Iterator[str]:
         yield f"{where} of {row.service} is skipped: {row.reason}: {row.message}{rule}"
 
 
-def of_waiting(key: str, facts: Facts) -> Iterator[str]:
+def of_waiting(key: str, facts: ExplainFacts) -> Iterator[str]:
     """Yield a sentence per Pod port that waits for a review."""
     decision = facts.decision
     yield from of_stale(stale for stale in decision.stale if stale.mapping.pod.key == key)
@@ -114,14 +114,14 @@ def of_gate(pod: Pod) -> Iterator[str]:
         yield f"its readiness gate {GATE} is not met: {state}"
 
 
-def of_pins(kind: Literal["pod", "service"], key: str, facts: Facts) -> Iterator[str]:
+def of_pins(kind: Literal["pod", "service"], key: str, facts: ExplainFacts) -> Iterator[str]:
     """Yield a sentence per port that the policy pins to a Pod or a Service."""
     for pin in facts.policy.pins if facts.policy else ():
         if (pin.kind, pin.subject) == (kind, key):
             yield f"the policy pins its port {pin.pod_port} to node port {pin.node_port} [{pin.rule}]"
 
 
-def of_reservations(number: int, facts: Facts) -> Iterator[str]:
+def of_reservations(number: int, facts: ExplainFacts) -> Iterator[str]:
     """Yield a sentence per policy entry that reserves a port."""
     for pin in facts.policy.pins if facts.policy else ():
         if pin.node_port == number:
@@ -131,14 +131,14 @@ def of_reservations(number: int, facts: Facts) -> Iterator[str]:
             yield f"the policy keeps {reserved.ports} free for namespace {reserved.namespace} [{reserved.rule}]"
 
 
-def cooling_now(facts: Facts) -> tuple[Cooling, ...]:
+def cooling_now(facts: ExplainFacts) -> tuple[Cooling, ...]:
     """Return the ports that cool down now."""
     observed, settings = facts.observed, facts.settings
     rebooted = observed.state.boot != observed.boot
     return cooling.current(observed.state.cooling, now=observed.now, period=settings.cool_down, rebooted=rebooted)
 
 
-def cools(cool: Cooling, facts: Facts) -> str:
+def cools(cool: Cooling, facts: ExplainFacts) -> str:
     """Return the sentence about a port that cools down: for which owner, and how long."""
     left = facts.settings.cool_down - (facts.observed.now - cool.freed_at)
     return f"{cool.number} cools down for {cool.owner.pod}:{cool.owner.port}, {max(1, round(left))} s more"
@@ -147,7 +147,7 @@ def cools(cool: Cooling, facts: Facts) -> str:
 # --- commands -------------------------------------------------------------------------------------------------------
 
 
-def fixes(rows: Iterable[Row], facts: Facts) -> list[str]:
+def fixes(rows: Iterable[Row], facts: ExplainFacts) -> list[str]:
     """Return the commands that fix these rows, none if they are in place."""
     rows = tuple(rows)
     held = (fix_hold(row.mapping.node_port, facts) for row in rows if row.hold == "missing")
@@ -156,12 +156,12 @@ def fixes(rows: Iterable[Row], facts: Facts) -> list[str]:
     return [*dict.fromkeys(chain.from_iterable(held)), *(["nplconf apply"] if wrong else [])]
 
 
-def fix_hold(number: int, facts: Facts) -> list[str]:
+def fix_hold(number: int, facts: ExplainFacts) -> list[str]:
     """Return the commands for a port that is not held. If the daemon runs, another process has the port."""
     return [who_has(number)] if facts.observed.holds.available else ["systemctl start nplconf-hold.service"]
 
 
-def fix_policy(skipped: Iterable[Skipped], facts: Facts) -> list[str]:
+def fix_policy(skipped: Iterable[Skipped], facts: ExplainFacts) -> list[str]:
     """Return the commands that edit the policy rules behind skipped rows."""
     rules = dict.fromkeys(row.rule for row in skipped if row.rule)
     return [f"change {listed(rules)} in {facts.settings.policy}, and have it reviewed"] if rules else []
@@ -172,6 +172,6 @@ def who_has(number: int) -> str:
     return f"ss -antup 'sport = :{number}'"
 
 
-def new_plan(facts: Facts) -> str:
+def new_plan(facts: ExplainFacts) -> str:
     """Return the command that writes a new plan for review."""
     return f"nplconf render --node {facts.node} --out {facts.node}.yaml, and have it reviewed"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping, PortRange
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, R, Reading, RuleBackend, Synced
-from nplconf.rules.antrea import Antrea, Chain
+from nplconf.rules.antrea import Antrea, AntreaChain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 
@@ -117,7 +117,7 @@ class NodeAccess(Protocol):
     def antrea(self) -> Antrea:
         """Return what exists of Antrea's NodePortLocal on this node. Never raises."""
 
-    def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
+    def remove_antrea(self, chains: Sequence[AntreaChain]) -> tuple[Failure, ...]:
         """Remove chains that an Antrea agent left behind, and the jumps to them. Return the failures."""
 
     def leftovers(self) -> Mapping[Backend, tuple[Family, ...]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from nplconf.errors import NplconfError
 from nplconf.model import FAMILIES, Failure, Family, IptablesKind
 from nplconf.node import backend, command, iptables, libnftables, owners
-from nplconf.rules.antrea import AGENT, BASES, CHAIN, Antrea, Chain, read
+from nplconf.rules.antrea import AGENT, BASES, CHAIN, Antrea, AntreaChain, read
 
 CONFIG = "etc/antrea/antrea-agent.conf"
 """The agent's configuration file, as a path in the agent's file system."""
@@ -94,7 +94,7 @@ def _text(path: str) -> bytes:
         os.close(handle)
 
 
-def sockets(left: Iterable[Chain]) -> tuple[str, ...]:
+def sockets(left: Iterable[AntreaChain]) -> tuple[str, ...]:
     """Return the TCP sockets that listen on ports of these chains, each with its process.
 
     UDP sockets are left out: those of the hold daemon look the same.
@@ -106,13 +106,13 @@ def sockets(left: Iterable[Chain]) -> tuple[str, ...]:
 # --- the chain -------------------------------------------------------------------------------------------------------
 
 
-def chains() -> tuple[Chain, ...]:
+def chains() -> tuple[AntreaChain, ...]:
     """Return the Antrea chain of each installed iptables and family, where it exists."""
     places = ((kind, family) for kind in backend.installed() for family in FAMILIES)
     return tuple(chain for place in places if (chain := _chain(*place)))
 
 
-def _chain(kind: IptablesKind, family: Family) -> Chain | None:
+def _chain(kind: IptablesKind, family: Family) -> AntreaChain | None:
     with contextlib.suppress(NplconfError):
         if _may_be_there(kind, family):
             question = "\n".join(("*nat", *(f"-S {name}" for name in (CHAIN, *BASES)), "COMMIT", ""))
@@ -130,7 +130,7 @@ def _may_be_there(kind: IptablesKind, family: Family) -> bool:
     return names is None or CHAIN in names
 
 
-def remove(left: Iterable[Chain]) -> tuple[Failure, ...]:
+def remove(left: Iterable[AntreaChain]) -> tuple[Failure, ...]:
     """Remove chains and the jumps to them, in one transaction each. Return the failures.
 
     Raises:
@@ -139,7 +139,7 @@ def remove(left: Iterable[Chain]) -> tuple[Failure, ...]:
     return tuple(failure for chain in left for failure in _remove(chain))
 
 
-def _remove(chain: Chain) -> Iterator[Failure]:
+def _remove(chain: AntreaChain) -> Iterator[Failure]:
     jumps = (f"-D {jump}" for jump in chain.jumps)
     text = "\n".join(("*nat", f":{CHAIN} - [0:0]", *jumps, f"-X {CHAIN}", "COMMIT", ""))
     done = iptables.write(chain.family, chain.kind, text)

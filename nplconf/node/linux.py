@@ -14,7 +14,7 @@ from nplconf.node.iptables import IptablesDriver
 from nplconf.node.nftables import NftablesDriver
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
-from nplconf.rules.antrea import Antrea, Chain
+from nplconf.rules.antrea import Antrea, AntreaChain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 from nplconf.settings import Settings
@@ -106,7 +106,7 @@ class LinuxNode:
         """See `NodeAccess`."""
         return antrea.found()
 
-    def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
+    def remove_antrea(self, chains: Sequence[AntreaChain]) -> tuple[Failure, ...]:
         """See `NodeAccess`."""
         return antrea.remove(chains)
 

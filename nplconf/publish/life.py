@@ -28,7 +28,7 @@ class Terms(NamedTuple):
     linger: float = 0.0
 
 
-class Facts(NamedTuple):
+class MappingFacts(NamedTuple):
     """The facts about one mapping.
 
     Attributes:
@@ -46,7 +46,7 @@ class Facts(NamedTuple):
     since: float = 0.0
 
 
-def state(facts: Facts, terms: Terms, now: float) -> State:
+def state(facts: MappingFacts, terms: Terms, now: float) -> State:
     """Return the state of a mapping. now: seconds of the boot-time clock."""
     pod = facts.pod
     if pod is None or pod.terminated or (facts.denied and not facts.asked):
@@ -112,7 +112,7 @@ def unasked(
         pod = by_ref.get(mapping.pod)
         began = min(since.get(name(mapping), now), now)
         here = pod if pod and mapping.pod_ip in pod.ips else None
-        found = state(Facts(here, asked=False, denied=denied, since=began), terms, now)
+        found = state(MappingFacts(here, asked=False, denied=denied, since=began), terms, now)
         if found != "ended":
             states[mapping] = found
         if found == "lingering":
@@ -126,7 +126,7 @@ def asked_for(rows: Iterable[PortMapping], pods: Iterable[Pod], terms: Terms, no
     if not special:
         return {}
     there = ((row, special[row.pod]) for row in rows if row.pod in special)
-    return {row: state(Facts(pod, asked=True), terms, now) for row, pod in there}
+    return {row: state(MappingFacts(pod, asked=True), terms, now) for row, pod in there}
 
 
 def next_end(since: Mapping[str, float], terms: Terms, now: float) -> float | None:

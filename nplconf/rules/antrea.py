@@ -35,7 +35,7 @@ class AntreaRule(NamedTuple):
         return f"{self.protocol}{six}/{self.number} to {address}:{self.port}"
 
 
-class Chain(NamedTuple):
+class AntreaChain(NamedTuple):
     """The Antrea chain of one kind of iptables and family.
 
     Attributes:
@@ -67,7 +67,7 @@ class Antrea(NamedTuple):
 
     processes: tuple[str, ...] = ()
     sockets: tuple[str, ...] = ()
-    chains: tuple[Chain, ...] = ()
+    chains: tuple[AntreaChain, ...] = ()
 
     @property
     def lives(self) -> bool:
@@ -87,13 +87,13 @@ class Antrea(NamedTuple):
         return tuple(sorted({rule for chain in self.chains for rule in chain.rules}))
 
 
-def read(kind: IptablesKind, family: Family, listing: str) -> Chain | None:
+def read(kind: IptablesKind, family: Family, listing: str) -> AntreaChain | None:
     """Parse the chain from the output of `iptables -S` or `iptables-save`; None if it is missing."""
     if not any(line.startswith((f"-N {CHAIN}", f":{CHAIN} ")) for line in listing.splitlines()):
         return None
     found = rules_of(listing)
     known = {text: _rule(parse(text), family) for text in found.get(CHAIN, ())}
-    return Chain(
+    return AntreaChain(
         kind,
         family,
         rules=tuple(sorted({rule for rule in known.values() if rule})),
@@ -138,12 +138,12 @@ def live_agent(found: Antrea) -> str:
     )
 
 
-def findings(chains: Iterable[Chain], ports: PortRange) -> tuple[Finding, ...]:
+def findings(chains: Iterable[AntreaChain], ports: PortRange) -> tuple[Finding, ...]:
     """Return one finding for each chain that an agent left behind."""
     return tuple(Finding("foreign", chain.place, _left(chain, ports)) for chain in chains)
 
 
-def _left(chain: Chain, ports: PortRange) -> str:
+def _left(chain: AntreaChain, ports: PortRange) -> str:
     outside = sum(rule.number not in ports for rule in chain.rules)
     count = f"{len(chain.rules) + len(chain.unknown)} rule{'s' * (len(chain.rules) + len(chain.unknown) != 1)}"
     beyond = f" ({outside} outside {ports})" if outside else ""

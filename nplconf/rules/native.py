@@ -39,14 +39,14 @@ class BaseChain(NamedTuple):
     until: str = ""
 
 
-class Taking(NamedTuple):
+class NativeTaking(NamedTuple):
     """The result of a walk. unknown: what must be read for an answer, as in `Known`."""
 
     rules: tuple[ForeignRule, ...]
     unknown: frozenset[str]
 
 
-def taking(known: Known, base: BaseChain, ports: PortRange) -> Taking:
+def taking(known: Known, base: BaseChain, ports: PortRange) -> NativeTaking:
     """Return the rules that take packets to a port range, starting from a base chain.
 
     Args:
@@ -62,7 +62,7 @@ def taking(known: Known, base: BaseChain, ports: PortRange) -> Taking:
             walk.chain(base.chain, to(ports), 0)
             found += walk.found
             unknown |= walk.unknown
-    return Taking(tuple(found), frozenset(unknown))
+    return NativeTaking(tuple(found), frozenset(unknown))
 
 
 class _Walk:

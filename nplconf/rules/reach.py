@@ -7,7 +7,7 @@ from nplconf.model import PROTOCOLS, PortRange, Protocol
 from nplconf.rules.foreign import Network
 
 
-class Ports(NamedTuple):
+class PortSpan(NamedTuple):
     """Some ports of one protocol, both ends included."""
 
     protocol: Protocol
@@ -25,7 +25,7 @@ class Reach(NamedTuple):
         named: A rule has matched these ports by number.
     """
 
-    ports: tuple[Ports, ...]
+    ports: tuple[PortSpan, ...]
     destinations: tuple[Network, ...] = ()
     sure: bool = True
     named: bool = False
@@ -33,7 +33,7 @@ class Reach(NamedTuple):
 
 def to(ports: PortRange) -> Reach:
     """Return all packets to a port range, of any protocol."""
-    return Reach(tuple(Ports(protocol, ports.first, ports.last) for protocol in PROTOCOLS))
+    return Reach(tuple(PortSpan(protocol, ports.first, ports.last) for protocol in PROTOCOLS))
 
 
 def only(reach: Reach, protocol: str) -> Reach:
@@ -44,7 +44,7 @@ def only(reach: Reach, protocol: str) -> Reach:
 def within(reach: Reach, spans: Iterable[tuple[int, int]]) -> Reach:
     """Return the packets to ports of these spans."""
     hit = (
-        Ports(ports.protocol, max(ports.first, first), min(ports.last, last))
+        PortSpan(ports.protocol, max(ports.first, first), min(ports.last, last))
         for first, last in spans
         for ports in reach.ports
         if max(ports.first, first) <= min(ports.last, last)
@@ -56,7 +56,7 @@ def outside(reach: Reach, spans: Iterable[tuple[int, int]]) -> Reach:
     """Return the packets to ports outside these spans."""
     left = reach.ports
     for first, last in spans:
-        left = tuple(rest for ports in left for rest in minus(ports, Ports(ports.protocol, first, last)))
+        left = tuple(rest for ports in left for rest in minus(ports, PortSpan(ports.protocol, first, last)))
     return reach._replace(ports=left)
 
 
@@ -70,7 +70,7 @@ def without(reach: Reach, taken: Reach) -> Reach:
     return reach._replace(ports=tuple(left))
 
 
-def minus(ports: Ports, gone: Ports) -> Iterator[Ports]:
+def minus(ports: PortSpan, gone: PortSpan) -> Iterator[PortSpan]:
     """Yield the parts of some ports that remain without others."""
     if ports.protocol != gone.protocol or gone.last < ports.first or ports.last < gone.first:
         yield ports

@@ -28,7 +28,7 @@ from nplconf.plan.live import NOBODY
 from nplconf.publish import annotation
 from nplconf.publish.annotation import Entry
 from nplconf.rules import foreign
-from nplconf.rules.antrea import Antrea, AntreaRule, Chain
+from nplconf.rules.antrea import Antrea, AntreaChain, AntreaRule
 from nplconf.rules.foreign import ForeignRule
 
 Verdict = Literal["kept", "moved", "withdrawn", "removed"]
@@ -229,7 +229,7 @@ def _of_annotations(
 # --- before the chains go --------------------------------------------------------------------------------------------
 
 
-def unserved(chains: Iterable[Chain], wanted: Iterable[PortMapping], there: set[RuleKey]) -> tuple[str, ...]:
+def unserved(chains: Iterable[AntreaChain], wanted: Iterable[PortMapping], there: set[RuleKey]) -> tuple[str, ...]:
     """Return the wanted mappings that the chains serve and nplconf does not yet.
 
     Removing the chains would interrupt them.
@@ -239,7 +239,7 @@ def unserved(chains: Iterable[Chain], wanted: Iterable[PortMapping], there: set[
     return tuple(m.subject for m in rows if m.key not in there)
 
 
-def not_removed(chains: Iterable[Chain], subjects: Sequence[str]) -> tuple[Failure, ...]:
+def not_removed(chains: Iterable[AntreaChain], subjects: Sequence[str]) -> tuple[Failure, ...]:
     """Return the failures of a removal that would cut mappings off."""
     names = ", ".join(subjects[: foreign.NAMED])
     more = f" and {len(subjects) - foreign.NAMED} more" if len(subjects) > foreign.NAMED else ""
@@ -247,18 +247,18 @@ def not_removed(chains: Iterable[Chain], subjects: Sequence[str]) -> tuple[Failu
     return tuple(Failure("adopt", chain.place, why) for chain in chains)
 
 
-def foreign_rules(chains: Iterable[Chain]) -> tuple[ForeignRule, ...]:
+def foreign_rules(chains: Iterable[AntreaChain]) -> tuple[ForeignRule, ...]:
     """Return the rules of the chains as foreign rules that come first."""
     return tuple(_foreign(rule, chain) for chain in chains for rule in chain.rules)
 
 
-def _foreign(rule: AntreaRule, chain: Chain) -> ForeignRule:
+def _foreign(rule: AntreaRule, chain: AntreaChain) -> ForeignRule:
     address = f"[{rule.address}]" if rule.family == "IPv6" else rule.address
     place = (rule.family, rule.protocol, rule.number, rule.number, chain.place)
     return ForeignRule(*place, str(rule), (), f"{address}:{rule.port}")
 
 
-def removals(chains: Iterable[Chain], wanted: Iterable[PortMapping]) -> tuple[Change, ...]:
+def removals(chains: Iterable[AntreaChain], wanted: Iterable[PortMapping]) -> tuple[Change, ...]:
     """Return the removal of each rule whose node port leads nowhere afterwards, so that its flows are flushed."""
     keys = {m.key for m in wanted}
     rules = {

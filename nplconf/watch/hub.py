@@ -39,7 +39,7 @@ class Hub:
             resource: UnavailableError(f"{resource} have not been listed yet") for resource in mirror.objects
         }
         self._unlisted = set(mirror.objects)
-        self._pending: pace.Pending | None = None
+        self._pending: pace.PendingEvents | None = None
         self.began: float | None = None
         """When the first event came that the last run was for; None for a resync."""
         self._causes: set[Cause] = set()

@@ -15,7 +15,7 @@ from nplconf.model import Backend, Change, Failure, Family, Holds, PortMapping
 from nplconf.node import NodeAccess
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
-from nplconf.rules.antrea import Antrea, Chain
+from nplconf.rules.antrea import Antrea, AntreaChain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 
@@ -161,7 +161,7 @@ class RememberedNode:
             self.known.antrea = self._node.antrea()
         return self.known.antrea
 
-    def remove_antrea(self, chains: Sequence[Chain]) -> tuple[Failure, ...]:
+    def remove_antrea(self, chains: Sequence[AntreaChain]) -> tuple[Failure, ...]:
         """See `NodeAccess`."""
         self.known.antrea = self.known.foreign = None
         return self._node.remove_antrea(chains)

@@ -31,7 +31,7 @@ FOR_RELOADS = Debounce(quiet=0.05, latest=0.25)
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingEvents:
     """Events that no run has seen yet.
 
     Attributes:
@@ -50,11 +50,11 @@ class Pending:
         return min(self.last + debounce.quiet, latest) if self.urgent else latest
 
 
-def noticed(pending: Pending | None, now: float, *, urgent: bool = True) -> Pending:
+def noticed(pending: PendingEvents | None, now: float, *, urgent: bool = True) -> PendingEvents:
     """Return what is pending after one more event."""
     if pending is None or (urgent and not pending.urgent):
-        return Pending(now, now, urgent)
-    return Pending(pending.first, now) if urgent else pending
+        return PendingEvents(now, now, urgent)
+    return PendingEvents(pending.first, now) if urgent else pending
 
 
 def next_resync(began: float, period: float, dice: float) -> float:

@@ -8,7 +8,7 @@ import worlds
 
 from nplconf.backends.data import document
 from nplconf.backends.formats import FORMATS, HEADER
-from nplconf.backends.model import Backend, Collected, ServiceBackends, Withdrawn
+from nplconf.backends.model import Backend, Collected, ServiceBackends, WithdrawnPod
 
 
 def backend(name: str, address: str = "10.10.10.10", number: int = 61001, *, draining: bool = False) -> Backend:
@@ -26,7 +26,7 @@ FOUND = Collected(
             "tcp",
             "http",
             (backend("web-0"), backend("web-1", "fd00:10::10", 61002, draining=True)),
-            (Withdrawn(worlds.ref("web-2"), "worker-2"),),
+            (WithdrawnPod(worlds.ref("web-2"), "worker-2"),),
         ),
         ServiceBackends("shop", "web", 80, "udp", 53, (backend("web-0", number=61003),)),
         ServiceBackends("shop", "web-s", 80, "sctp", 53, (backend("web-0", number=61004),)),

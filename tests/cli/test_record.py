@@ -16,7 +16,7 @@ from shims import Shims
 
 from nplconf import __version__, errors
 from nplconf.cli import record
-from nplconf.cli.access import access_to
+from nplconf.cli.connections import connect
 from nplconf.cluster.api import credentials
 from nplconf.errors import UnavailableError
 from nplconf.model import ACTIONS, FINDING_KINDS
@@ -152,7 +152,7 @@ def test_however_a_run_ends_the_metrics_say_so(node: Node, error: type[Exception
 
     settings = Settings(node="worker-1", state_dir="/nowhere", textfile=str(node.file))
     with inside(node.world.node), pytest.raises(error):
-        record.recorded(settings, access_to(settings), run)
+        record.recorded(settings, connect(settings), run)
     found = node.metrics()
     assert {name for name, _ in found} == NAMES
     assert found["last_run_exit_status", ()] == getattr(error, "exit_code", 1)
@@ -297,5 +297,5 @@ def test_the_end_of_the_credentials_is_a_metric(node: Node) -> None:
 
     settings = Settings(node="worker-1", state_dir="/nowhere", textfile=str(node.file))
     with inside(node.world.node), pytest.raises(UnavailableError):
-        record.recorded(settings, access_to(settings), run)
+        record.recorded(settings, connect(settings), run)
     assert node.metrics()[name] == 1999999999

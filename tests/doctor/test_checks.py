@@ -21,7 +21,7 @@ from nplconf.doctor.checks.datapath import bypass
 from nplconf.doctor.checks.forward_policy import Drop, Forwarding, Kernel, forwarding, kernel
 from nplconf.doctor.checks.ip_forward import Filtered, filtered, forwards, unrouted
 from nplconf.doctor.checks.last_success import LastSuccess, last_good_run
-from nplconf.doctor.checks.port_range import Ports, ports
+from nplconf.doctor.checks.port_range import KernelPorts, ports
 from nplconf.doctor.checks.route_localnet import devices
 from nplconf.doctor.checks.sctp import sockets
 from nplconf.doctor.checks.state_dir import openable
@@ -32,8 +32,8 @@ from nplconf.doctor.facts.holds import holds
 from nplconf.doctor.facts.kernel import missing_capabilities
 from nplconf.doctor.facts.netfilter import Filter, Live, diverting, filters, live
 from nplconf.doctor.facts.parts import missing_parts
-from nplconf.doctor.facts.units import Store, Unit, Units, store, units
-from nplconf.doctor.native import Chain, Outcome
+from nplconf.doctor.facts.units import StoredSockets, Unit, Units, store, units
+from nplconf.doctor.native import ForwardChain, Outcome
 from nplconf.doctor.verdict import Verdict
 from nplconf.errors import UnavailableError
 from nplconf.model import FAMILIES, PROTOCOLS, Holds, LiveRule, PortRange, Right, RuleKey, Service, Taken
@@ -47,7 +47,7 @@ from nplconf.rules.foreign import ForeignRule
 from nplconf.settings import CONFIG, Settings
 
 RANGE = PortRange(61000, 62000)
-LEFT = predecessor.Chain("nft", "IPv4")
+LEFT = predecessor.AntreaChain("nft", "IPv4")
 INSTALL, RESTART = "nplconf install-units --now", "systemctl restart nplconf-hold.service"
 RUNNING = Unit("loaded", "enabled", "active", reload=False)
 ABSENT = Unit("not-found", "", "inactive", reload=False)
@@ -73,9 +73,9 @@ READERS: Mapping[str, tuple[Callable[[Facts], Any], Any]] = {
     "filtered": (filtered, ()),
     "unrouted": (unrouted, ()),
     "route_localnet": (devices, ()),
-    "ports": (ports, Ports(PortRange(32768, 60999), (), 1024)),
+    "ports": (ports, KernelPorts(PortRange(32768, 60999), (), 1024)),
     "holds": (holds, Holds(available=True, ranges=(RANGE,))),
-    "store": (store, Store(812, 2)),
+    "store": (store, StoredSockets(812, 2)),
     "sctp_sockets": (sockets, True),
     "units": (units, Units((), (), STATES)),
     "last_success": (last_good_run, LastSuccess(12.0, ever=True, timer=True)),
@@ -97,7 +97,7 @@ def examined(**broken: Any) -> Facts:
         broken["filters"] = tables if isinstance(tables, Unknown) else tables.filters
     known = {reader: broken.pop(name, healthy) for name, (reader, healthy) in READERS.items()}
     assert not broken
-    sources = reading.Sources(cluster=unread, node=unread, units=unread)
+    sources = reading.FactSources(cluster=unread, node=unread, units=unread)
     return Facts(Settings("worker-1", **options), sources, known)
 
 
@@ -125,8 +125,8 @@ def dropping() -> Forwarding:
     return FORWARD._replace(filters=(Filter("iptables-legacy", "IPv6", (":FORWARD DROP [0:0]",)),))
 
 
-def native(place: str, outcome: Outcome = "drop") -> Chain:
-    return Chain(place, frozenset({"IPv4"}), outcome)
+def native(place: str, outcome: Outcome = "drop") -> ForwardChain:
+    return ForwardChain(place, frozenset({"IPv4"}), outcome)
 
 
 OTHERS = Answers(worlds.cluster(worlds.node("worker-1.example.com")), RIGHTS)
@@ -160,16 +160,16 @@ BROKEN: list[tuple[str, str, dict[str, Any], str]] = [
     ("forward-policy", "fail", {"diverting": (TAKING,)}, "tcp/61044 (IPv4): a foreign rule takes the packets"),
     ("forward-policy", "warn", {"diverting": (TAKING._replace(local=True),)}, "what this node sends to itself"),
     ("route-localnet", "warn", {"route_localnet": ("all",)}, "127.0.0.1"),
-    ("port-range", "warn", {"ports": Ports(PortRange(32768, 61099), (), 1024)}, "100 ports"),
-    ("port-range", "warn", {"ports": Ports(PortRange(1024, 65535), (PortRange(61000, 61999),), 1024)}, "1 ports"),
+    ("port-range", "warn", {"ports": KernelPorts(PortRange(32768, 61099), (), 1024)}, "100 ports"),
+    ("port-range", "warn", {"ports": KernelPorts(PortRange(1024, 65535), (PortRange(61000, 61999),), 1024)}, "1 ports"),
     ("hold", "fail", {"holds": Holds(available=False, message="there is none")}, "there is none"),
     ("hold", "fail", {"holds": Holds(available=True, ranges=(PortRange(61000, 61999),))}, "1 ports"),
     ("hold", "warn", {"holds": Holds(True, (RANGE,), (Taken(61001, "tcp", "nginx[7]"),))}, "61001/tcp by nginx[7]"),
     ("hold", "fail", {"holds": Holds(True, (RANGE,), (Taken(61044, "udp"),))}, "61044/udp by an unknown process"),
     ("sctp", "fail", {"sctp": True, "sctp_sockets": False}, "this kernel has no SCTP sockets"),
     ("sctp", "fail", {"sctp": True}, "the hold daemon runs without sctp"),
-    ("hold-store", "fail", {"store": Store(812, 0)}, "0 of 2"),
-    ("hold-store", "warn", {"store": Store(0, 0)}, "systemd did not start it"),
+    ("hold-store", "fail", {"store": StoredSockets(812, 0)}, "0 of 2"),
+    ("hold-store", "warn", {"store": StoredSockets(0, 0)}, "systemd did not start it"),
     ("units", "warn", {"units": Unknown("systemd does not run here")}, "systemd does not run here"),
     ("units", "warn", {"units": Units(("/a",), (), dict.fromkeys(STATES, ABSENT))}, "not installed"),
     ("units", "warn", {"units": Units(("/a",), ("/b",), STATES)}, "/a, /b"),
@@ -268,9 +268,9 @@ def unchecked(found: Mapping[str, Verdict]) -> list[str]:
     "harmless",
     [
         {"route_localnet": ("all",), "forwarding": FORWARD._replace(filters=(LOCALNET,))},
-        {"ports": Ports(PortRange(1024, 65535), (RANGE,), 1024)},
+        {"ports": KernelPorts(PortRange(1024, 65535), (RANGE,), 1024)},
         {"datapath": Datapath("Cilium's eBPF host routing", False)},
-        {"no_hold": True, "holds": Holds(available=False), "store": Store(0, 0)},
+        {"no_hold": True, "holds": Holds(available=False), "store": StoredSockets(0, 0)},
         {"units": unit("nplconf-hold.service", active="activating")},
         {"iptables": Iptables(("nft",), "auto", None, {})},
     ],

@@ -5,7 +5,7 @@ from typing import Any
 from pytest_mock import MockerFixture
 
 from nplconf.doctor.checks.backend import iptables
-from nplconf.doctor.facts import Facts, Sources
+from nplconf.doctor.facts import Facts, FactSources
 from nplconf.doctor.facts.kernel import missing_capabilities
 from nplconf.doctor.facts.netfilter import Live, live
 from nplconf.errors import UnavailableError
@@ -17,7 +17,7 @@ from nplconf.settings import Settings
 
 
 def facts_of(node: Any) -> Facts:
-    sources = Sources(cluster=node, node=lambda: node, units=dict)
+    sources = FactSources(cluster=node, node=lambda: node, units=dict)
     return Facts(Settings("worker-1"), sources, {missing_capabilities: frozenset()})
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from nplconf.doctor.forward import Packet, parse, verdict
+from nplconf.doctor.forward import ForwardedPacket, parse, verdict
 
-PACKET = Packet(frozenset({"eth0"}), "cni0", "10.244.3.7")
+PACKET = ForwardedPacket(frozenset({"eth0"}), "cni0", "10.244.3.7")
 DOCKER = """\
 :FORWARD DROP [0:0]
 :DOCKER - [0:0]
@@ -64,8 +64,10 @@ def test_drop_is_reported_only_where_nothing_could_let_it_through(rules: str, ou
 
 
 def test_of_a_packet_that_nothing_is_known_of_only_the_policy_is_sure() -> None:
-    assert verdict(parse((DOCKER + "-A FORWARD -d 10.244.0.0/16 -j ACCEPT\n").splitlines()), Packet()) == "maybe"
-    assert verdict(parse([":FORWARD DROP [0:0]"]), Packet()) == "drop"
+    assert (
+        verdict(parse((DOCKER + "-A FORWARD -d 10.244.0.0/16 -j ACCEPT\n").splitlines()), ForwardedPacket()) == "maybe"
+    )
+    assert verdict(parse([":FORWARD DROP [0:0]"]), ForwardedPacket()) == "drop"
 
 
 @pytest.mark.parametrize("option", ["-d", "-s", "! -s"])
@@ -76,12 +78,12 @@ def test_a_mask_with_holes_is_a_condition_that_cannot_be_judged(option: str) -> 
 
 def test_a_packet_that_comes_by_one_of_two_devices_may_be_meant_by_a_rule_for_one() -> None:
     rules = parse([":FORWARD DROP [0:0]", "-A FORWARD -i eth0 -j ACCEPT"])
-    assert verdict(rules, Packet(frozenset({"eth0", "wlan0"}))) == "maybe"
-    assert verdict(rules, Packet(frozenset({"eth1", "wlan0"}))) == "drop"
+    assert verdict(rules, ForwardedPacket(frozenset({"eth0", "wlan0"}))) == "maybe"
+    assert verdict(rules, ForwardedPacket(frozenset({"eth1", "wlan0"}))) == "drop"
 
 
 def test_a_packet_of_which_the_way_out_is_not_known_may_be_meant() -> None:
-    assert verdict(parse([":FORWARD DROP [0:0]", "-A FORWARD -o cni0 -j ACCEPT"]), Packet()) == "maybe"
+    assert verdict(parse([":FORWARD DROP [0:0]", "-A FORWARD -o cni0 -j ACCEPT"]), ForwardedPacket()) == "maybe"
 
 
 GUARD = ":FORWARD ACCEPT [0:0]\n:GUARD - [0:0]\n:ZONE - [0:0]\n-A FORWARD -j GUARD\n"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nplconf.doctor.checks import api_rights
-from nplconf.doctor.facts import Facts, Sources
+from nplconf.doctor.facts import Facts, FactSources
 from nplconf.doctor.facts.cluster import UNREAD, Answers, answers
 from nplconf.errors import BadConfigError
 from nplconf.install import systemd
@@ -30,7 +30,7 @@ def found(path: Path, text: str, environment: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(systemd, "runs", lambda: True)
     monkeypatch.setattr(systemd, "properties", lambda *_: {"LoadState": "loaded", "Environment": environment})
     cluster: Any = Plugin
-    sources = Sources(cluster=cluster, node=cluster, units=dict)
+    sources = FactSources(cluster=cluster, node=cluster, units=dict)
     facts = Facts(Settings("worker-1", kubeconfig=str(path)), sources, {answers: Answers(UNREAD, ())})
     why = api_rights.needs_home(facts)
     assert os.environ["HOME"] == "/root"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nplconf.doctor.facts import Facts, Sources, Unknown
+from nplconf.doctor.facts import Facts, FactSources, Unknown
 from nplconf.doctor.facts.pod import pod
 from nplconf.doctor.in_pod import FIXES, KEPT, adapted
 from nplconf.doctor.verdict import Verdict, fail, ok, unchecked, warn
@@ -71,7 +71,7 @@ def test_a_store_that_was_not_looked_at_is_not_called_well() -> None:
 
 
 def test_a_pod_is_known_by_its_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    sources = Sources(cluster=dict, node=dict, units=dict)  # type: ignore[arg-type]
+    sources = FactSources(cluster=dict, node=dict, units=dict)  # type: ignore[arg-type]
     facts = Facts(Settings("worker-1", hold_socket=str(tmp_path / "s")), sources)
     monkeypatch.setattr(systemd, "runs", lambda: False)
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nplconf.doctor.facts import Facts, Sources, parts
+from nplconf.doctor.facts import Facts, FactSources, parts
 from nplconf.doctor.facts.netfilter import Live, live, node
 from nplconf.node import command
 from nplconf.settings import Settings
@@ -19,7 +19,7 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def facts_of(backend: str, unreadable: Any = None) -> Facts:
-    sources: Any = Sources(cluster=dict, node=dict, units=dict)  # type: ignore[arg-type]
+    sources: Any = FactSources(cluster=dict, node=dict, units=dict)  # type: ignore[arg-type]
     known = {node: SimpleNamespace(backend=backend), live: Live((), unreadable or {})}
     return Facts(Settings("worker-1"), sources, known)
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from inmemory import SETTINGS, World
 from worlds import pod, service
 
-from nplconf.explain.question import Facts
+from nplconf.explain.question import ExplainFacts
 from nplconf.explain.sentences import of_rows
 from nplconf.run.decide import decide
 from nplconf.run.reconcile import observe
@@ -17,7 +17,9 @@ def output(world: World, settings: Settings = SETTINGS) -> str:
     observed = observe(world.node)
     decision = decide(world.cluster.state, observed, settings)
     found = verify(decision, observed, world.cluster.state.pods, no_hold=False)
-    facts = Facts(verified=found, decision=decision, observed=observed, cluster=world.cluster.state, settings=settings)
+    facts = ExplainFacts(
+        verified=found, decision=decision, observed=observed, cluster=world.cluster.state, settings=settings
+    )
     (line,) = of_rows(found.rows, facts)
     return line
 

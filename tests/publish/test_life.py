@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 from worlds import mapping, pod
 
-from nplconf.publish.life import Facts, State, Terms, asked_for, is_listed, name, next_end, state, unasked, waits
+from nplconf.publish.life import MappingFacts, State, Terms, asked_for, is_listed, name, next_end, state, unasked, waits
 
 RUNS = pod()
 DELETED = pod(terminating=True)
@@ -18,30 +18,30 @@ ROW = mapping()
 @pytest.mark.parametrize("gone", GONE)
 @pytest.mark.parametrize("asked", [True, False])
 def test_nothing_leads_to_a_pod_that_has_ended(gone: None, asked: bool) -> None:  # noqa: FBT001
-    assert state(Facts(gone, asked), Terms(linger=60), 0) == "ended"
+    assert state(MappingFacts(gone, asked), Terms(linger=60), 0) == "ended"
 
 
 @pytest.mark.parametrize(
     ("facts", "expected"),
     [
-        (Facts(RUNS, asked=True, there=False), "wanted"),
-        (Facts(RUNS, asked=True), "published"),
-        (Facts(DELETED, asked=True), "draining"),
-        (Facts(DELETED, asked=False), "draining"),
-        (Facts(DELETED, asked=False, denied=True), "ended"),
-        (Facts(RUNS, asked=False, since=90), "lingering"),
-        (Facts(RUNS, asked=False, since=70), "ended"),
-        (Facts(RUNS, asked=False, since=90, denied=True), "ended"),
+        (MappingFacts(RUNS, asked=True, there=False), "wanted"),
+        (MappingFacts(RUNS, asked=True), "published"),
+        (MappingFacts(DELETED, asked=True), "draining"),
+        (MappingFacts(DELETED, asked=False), "draining"),
+        (MappingFacts(DELETED, asked=False, denied=True), "ended"),
+        (MappingFacts(RUNS, asked=False, since=90), "lingering"),
+        (MappingFacts(RUNS, asked=False, since=70), "ended"),
+        (MappingFacts(RUNS, asked=False, since=90, denied=True), "ended"),
     ],
 )
-def test_each_state(facts: Facts, expected: State) -> None:
+def test_each_state(facts: MappingFacts, expected: State) -> None:
     assert state(facts, Terms(linger=30), 100) == expected
 
 
 def test_a_pod_is_published_the_first_time_its_containers_are_ready_and_stays_so() -> None:
     terms = Terms(publish_when="containers-ready")
     assert waits(RUNS, terms)
-    assert state(Facts(RUNS, asked=True), terms, 0) == "in-place"
+    assert state(MappingFacts(RUNS, asked=True), terms, 0) == "in-place"
     assert not waits(replace(RUNS, containers_ready=True), terms)
     assert not waits(replace(RUNS, annotation="[]"), terms)
     assert not waits(RUNS, Terms())
@@ -82,5 +82,5 @@ def test_a_listed_mapping_always_has_a_rule() -> None:
     flags = [True, False]
     for one, asked, there, denied, when in itertools.product(pods, flags, flags, flags, ("terminating", "gone")):
         terms = Terms("gone" if when == "gone" else "terminating", linger=10)
-        found = state(Facts(one, asked, there, denied, 0), terms, 5)
+        found = state(MappingFacts(one, asked, there, denied, 0), terms, 5)
         assert not (is_listed(found, terms, asked=asked) and found in ("ended", "wanted"))

@@ -5,13 +5,13 @@ import pytest
 from antrea import CHAIN
 
 from nplconf.model import PortRange
-from nplconf.rules.antrea import Antrea, AntreaRule, Chain, findings, live_agent, read
+from nplconf.rules.antrea import Antrea, AntreaChain, AntreaRule, findings, live_agent, read
 
 
 @pytest.mark.parametrize("version", antrea.JUMPS)
 def test_the_rules_and_jumps_of_every_version(version: str) -> None:
     chain = read("nft", "IPv4", antrea.text(antrea.rule(61002, "10.244.3.17", 8080), version=version))
-    assert chain == Chain(
+    assert chain == AntreaChain(
         "nft",
         "IPv4",
         rules=(AntreaRule(61002, "IPv4", "tcp", "10.244.3.17", 8080),),
@@ -50,7 +50,7 @@ def test_no_chain_and_a_jump_alone_are_nothing() -> None:
 
 
 def test_an_agent_lives_by_its_process_or_by_its_sockets() -> None:
-    left = Chain("nft", "IPv4", (AntreaRule(61002, "IPv4", "tcp", "10.244.3.17", 8080),))
+    left = AntreaChain("nft", "IPv4", (AntreaRule(61002, "IPv4", "tcp", "10.244.3.17", 8080),))
     assert live_agent(Antrea(chains=(left,))) == ""
     assert "antrea-agent[812]" in live_agent(Antrea(("antrea-agent[812]",)))
     assert "listening at tcp/61002 (x[7])" in live_agent(Antrea((), ("tcp/61002 (x[7])",), (left,)))
@@ -64,7 +64,7 @@ def test_many_sockets_are_counted() -> None:
 
 
 def test_a_chain_that_was_left_behind_is_a_finding_until_it_is_gone() -> None:
-    left = Chain("nft", "IPv4", (AntreaRule(40000, "IPv4", "tcp", "10.244.3.17", 8080),))
+    left = AntreaChain("nft", "IPv4", (AntreaRule(40000, "IPv4", "tcp", "10.244.3.17", 8080),))
     (finding,) = findings([left], PortRange(61000, 62000))
     assert (finding.kind, finding.subject) == ("foreign", f"iptables-nft IPv4 {CHAIN}")
     assert "1 rule (1 outside 61000-62000)" in finding.message

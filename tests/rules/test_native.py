@@ -6,7 +6,7 @@ import pytest
 
 from nplconf.model import PortRange
 from nplconf.rules.foreign import Network
-from nplconf.rules.native import BaseChain, Taking, taking
+from nplconf.rules.native import BaseChain, NativeTaking, taking
 
 RANGE = PortRange(61000, 61009)
 BASE = BaseChain("ip", "t", "pre")
@@ -27,7 +27,7 @@ FIB = {"fib": {"result": "type", "flags": ["daddr"]}}
 IIF = {"meta": {"key": "iifname"}}
 
 
-def walked(*rules: list[dict[str, Any]], base: BaseChain = BASE, **known: Any) -> Taking:
+def walked(*rules: list[dict[str, Any]], base: BaseChain = BASE, **known: Any) -> NativeTaking:
     return taking({"chain pre": rules} | {name.replace("_", " ", 1): v for name, v in known.items()}, base, RANGE)
 
 
@@ -127,7 +127,7 @@ def test_what_is_given_back_first_is_not_taken() -> None:
 
 
 def test_a_loop_of_chains_ends() -> None:
-    assert walked([{"jump": {"target": "pre"}}]) == Taking((), frozenset())
+    assert walked([{"jump": {"target": "pre"}}]) == NativeTaking((), frozenset())
 
 
 # --- in base chains of iptables-nft, which cannot list native rules ---------------------------------------------------
@@ -141,7 +141,7 @@ JUMP: list[dict[str, Any]] = [COUNTER, {"jump": {"target": "NPLCONF"}}]
 def test_what_ends_a_base_chain_before_the_jump_takes_packets(rule: list[dict[str, Any]]) -> None:
     found = walked(rule, JUMP, base=OWN).rules
     assert {(r.protocol, r.first, r.place) for r in found} == {("tcp", 61004, "nft ip nat pre")}
-    assert walked(JUMP, rule, base=OWN) == Taking((), frozenset())
+    assert walked(JUMP, rule, base=OWN) == NativeTaking((), frozenset())
 
 
 def test_in_a_base_chain_without_the_jump_only_a_translation_takes_packets() -> None:

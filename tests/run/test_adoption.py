@@ -4,7 +4,7 @@ from worlds import mapping, plan, pod
 
 from nplconf.desired.ports import Previous
 from nplconf.model import PodPort, RuleKey
-from nplconf.rules.antrea import Antrea, AntreaRule, Chain
+from nplconf.rules.antrea import Antrea, AntreaChain, AntreaRule
 from nplconf.run.adoption import numbers, removals, review, served, unserved, with_numbers
 
 WEB = PodPort("shop/web-0", 8080)
@@ -12,7 +12,7 @@ IP = "10.244.3.17"
 
 
 def left(*rules: AntreaRule) -> Antrea:
-    return Antrea(chains=(Chain("nft", "IPv4", rules),))
+    return Antrea(chains=(AntreaChain("nft", "IPv4", rules),))
 
 
 def rule(number: int, protocol: str = "tcp", address: str = IP, port: int = 8080) -> AntreaRule:

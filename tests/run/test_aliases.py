@@ -10,7 +10,7 @@ from worlds import plan as planned
 
 from nplconf.model import Holds, PodPort, PortMapping, PortRange, RuleKey, Taken
 from nplconf.plan.state import Alias, State
-from nplconf.rules.antrea import Antrea, AntreaRule, Chain
+from nplconf.rules.antrea import Antrea, AntreaChain, AntreaRule
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
 
@@ -26,7 +26,7 @@ KEY = SECOND.key
 def chains(*rules: tuple[int, str, str]) -> Antrea:
     ips = {"IPv4": "10.244.3.17", "IPv6": "fd00:244::17"}
     found = tuple(AntreaRule(n, f, p, ips[f], 8080) for n, p, f in rules)  # type: ignore[arg-type]
-    return Antrea(chains=(Chain("nft", "IPv4", found),))
+    return Antrea(chains=(AntreaChain("nft", "IPv4", found),))
 
 
 SPLIT = chains((61005, "tcp", "IPv4"), (61001, "udp", "IPv4"), (61003, "tcp", "IPv6"))

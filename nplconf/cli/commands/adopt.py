@@ -6,9 +6,9 @@ from typing import Any
 
 from nplconf.characters import escaped
 from nplconf.cli import messages, plans, record
-from nplconf.cli.access import access_to, open_cluster, open_node
 from nplconf.cli.commands import apply as apply_command
 from nplconf.cli.commands import plan as plan_command
+from nplconf.cli.connections import connect, open_cluster, open_node
 from nplconf.cluster import Cluster
 from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import UsageError
@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         found.append(adopt(cluster, node, settings, bounds))
         return found[0].result or Result(found[0].decision)
 
-    both = access_to(settings)
+    both = connect(settings)
     with limited() as this, ended_by_sigterm(this):
         result, code = record.recorded(
             settings,

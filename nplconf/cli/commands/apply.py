@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nplconf.cli import messages, options, plans, record
-from nplconf.cli.access import Access, access_to
 from nplconf.cli.commands import plan as plan_command
+from nplconf.cli.connections import Connections, connect
 from nplconf.cluster import Cluster
 from nplconf.deadline import ended_by_sigterm, limited
 from nplconf.errors import BadConfigError, BadDataError, NplconfError
@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Carry out one run under the node's lock, and return its exit code."""
     if arguments.check:
         return plan_command.run(arguments, settings)
-    both = access_to(settings)
+    both = connect(settings)
     with limited() as this, ended_by_sigterm(this):
         result, code = record.recorded(settings, both, lambda: _run(arguments, settings, both))
     report(result, settings)
@@ -48,20 +48,20 @@ def resolve(given: Mapping[str, Any], environ: Mapping[str, str]) -> Settings:
         raise
 
 
-def _run(arguments: argparse.Namespace, settings: Settings, access: Access) -> Result:
+def _run(arguments: argparse.Namespace, settings: Settings, connections: Connections) -> Result:
     plan_command.check(arguments, settings)
-    return carry_out(settings, access, lambda: plans.bounds(arguments.plan, settings, exact=settings.exact))
+    return carry_out(settings, connections, lambda: plans.bounds(arguments.plan, settings, exact=settings.exact))
 
 
 Run = Callable[[Cluster, NodeAccess, Settings, Bounds], Result]
 
 
-def carry_out(settings: Settings, access: Access, bounds: Callable[[], Bounds], run: Run = apply) -> Result:
+def carry_out(settings: Settings, connections: Connections, bounds: Callable[[], Bounds], run: Run = apply) -> Result:
     """Carry out one run under the node's lock.
 
     Args:
         settings: Those of this run.
-        access: The cluster and the node.
+        connections: The cluster and the node.
         bounds: Reads the plan or the policy; called under the lock. If it raises BadDataError, the node is restored
             to the last good plan, and the error is raised again.
         run: The function that carries out a run with a cluster.
@@ -73,21 +73,21 @@ def carry_out(settings: Settings, access: Access, bounds: Callable[[], Bounds], 
         if found := state.openness(settings.state_dir):
             messages.warning(f"{found.fault}. Fix: {found.fix}")
     with locked(settings.state_dir):
-        node = access.node()
+        node = connections.node()
         try:
             given = bounds()
         except BadDataError as err:
-            _keep_last(node, access, settings, err)
+            _keep_last(node, connections, settings, err)
             raise
         if given.plan and settings.no_cluster:
             return apply_plan(node, settings, given.plan)
-        return run(access.cluster(), node, settings, given)
+        return run(connections.cluster(), node, settings, given)
 
 
-def _keep_last(node: NodeAccess, access: Access, settings: Settings, why: BadDataError) -> None:
+def _keep_last(node: NodeAccess, connections: Connections, settings: Settings, why: BadDataError) -> None:
     """Restore the node to the last good plan. An unreadable plan requests no change."""
     try:
-        result = _kept(node, access, settings, str(why))
+        result = _kept(node, connections, settings, str(why))
     except NplconfError as err:
         messages.error(f"nothing was changed: {err}")
         return
@@ -99,11 +99,11 @@ def _keep_last(node: NodeAccess, access: Access, settings: Settings, why: BadDat
     messages.failures(messages.error, result.failures)
 
 
-def _kept(node: NodeAccess, access: Access, settings: Settings, why: str) -> Result | None:
+def _kept(node: NodeAccess, connections: Connections, settings: Settings, why: str) -> Result | None:
     if settings.no_cluster:
         return heal_to_last(node, settings, why)
     try:
-        cluster = access.cluster()
+        cluster = connections.cluster()
     except NplconfError:
         return heal_to_last(node, settings, why)
     return keep_last(cluster, node, settings, why)

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable
 
 from nplconf.cli import messages
-from nplconf.cli.access import open_cluster, open_node
+from nplconf.cli.connections import open_cluster, open_node
 from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError
 from nplconf.model import Failure

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 
 def _ports(settings: Settings) -> Iterator[str]:
     """Yield the live node ports in the form that `explain` accepts."""
-    from nplconf.cli.access import open_node
+    from nplconf.cli.connections import open_node
     from nplconf.run.reconcile import show
 
     with suppress(NplconfError, OSError):

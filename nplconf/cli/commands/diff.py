@@ -3,7 +3,7 @@
 import argparse
 
 from nplconf.cli import messages, plans
-from nplconf.cli.access import open_node
+from nplconf.cli.connections import open_node
 from nplconf.model import Plan
 from nplconf.output import data, structured, table
 from nplconf.plan.diff import Diff, compare, diff

@@ -10,9 +10,9 @@ from typing import Any
 from nplconf import config, doctor
 from nplconf.characters import escaped
 from nplconf.cli import options, plans
-from nplconf.cli.access import open_cluster, open_node
 from nplconf.cli.commands import install_units
-from nplconf.doctor.facts import Facts, Fault, Sources, is_closed
+from nplconf.cli.connections import open_cluster, open_node
+from nplconf.doctor.facts import Facts, FactSources, Fault, is_closed
 from nplconf.doctor.facts.units import differing
 from nplconf.doctor.verdict import Verdict
 from nplconf.errors import BadConfigError, NplconfError
@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
 # --- what the checks are given ---------------------------------------------------------------------------------------
 
 
-def _sources(arguments: argparse.Namespace, settings: Settings) -> Sources:
+def _sources(arguments: argparse.Namespace, settings: Settings) -> FactSources:
     wrong = tuple(_wrong_options(arguments, settings))
-    return Sources(
+    return FactSources(
         cluster=lambda: open_cluster(settings),
         node=lambda: open_node(settings),
         units=lambda: _wanted(settings),

@@ -4,9 +4,9 @@ import argparse
 
 from nplconf.characters import escaped
 from nplconf.cli import plans
-from nplconf.cli.access import look
+from nplconf.cli.connections import look
 from nplconf.errors import UsageError
-from nplconf.explain import FORMS, Explanation, Facts, explain, parse
+from nplconf.explain import FORMS, ExplainFacts, Explanation, explain, parse
 from nplconf.output import structured, table
 from nplconf.run.verify import verify
 from nplconf.settings import Settings
@@ -33,7 +33,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         found = Explanation(f"nothing is known of {arguments.what}: {seen.decision.blocked.message}")
     else:
         verified = verify(seen.decision, seen.observed, seen.pods, no_hold=settings.no_hold)
-        found = explain(what, Facts(seen.cluster, seen.observed, seen.decision, verified, settings, bounds.policy))
+        facts = ExplainFacts(seen.cluster, seen.observed, seen.decision, verified, settings, bounds.policy)
+        found = explain(what, facts)
     if settings.output == "table":
         table.write(_lines(found), settings)
     else:

@@ -3,7 +3,7 @@
 import argparse
 
 from nplconf.cli import messages, plans
-from nplconf.cli.access import preview
+from nplconf.cli.connections import preview
 from nplconf.cli.files import write_output
 from nplconf.errors import UsageError
 from nplconf.output import data, structured, table

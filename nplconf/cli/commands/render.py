@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from nplconf.cli import plans
-from nplconf.cli.access import open_cluster
+from nplconf.cli.connections import open_cluster
 from nplconf.cli.files import write_output
 from nplconf.desired import node_name
 from nplconf.desired.names import subdomain

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nplconf.characters import escaped
 from nplconf.cli import messages, plans
-from nplconf.cli.access import open_cluster
+from nplconf.cli.connections import open_cluster
 from nplconf.cli.files import write_output
 from nplconf.desired.names import subdomain
 from nplconf.desired.ports import Previous

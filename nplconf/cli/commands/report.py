@@ -3,7 +3,7 @@
 import argparse
 
 from nplconf.cli import plans
-from nplconf.cli.access import look
+from nplconf.cli.connections import look
 from nplconf.cli.files import write_output
 from nplconf.output import html
 from nplconf.plan.live import numbers

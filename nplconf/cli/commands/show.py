@@ -4,7 +4,7 @@ import argparse
 from typing import Any
 
 from nplconf.cli import messages
-from nplconf.cli.access import open_node
+from nplconf.cli.connections import open_node
 from nplconf.model import PortMapping
 from nplconf.output import structured, table
 from nplconf.plan.document import mapping_to_data

@@ -3,7 +3,7 @@
 import argparse
 
 from nplconf.cli import messages, plans
-from nplconf.cli.access import look
+from nplconf.cli.connections import look
 from nplconf.output import data, structured, table
 from nplconf.plan.document import mapping_to_data
 from nplconf.run.verify import Row, Verified, verify

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from nplconf.cli import messages
 from nplconf.cli.commands import plan as plan_command
-from nplconf.cli.inputs import Inputs
+from nplconf.cli.inputs import FollowedInputs
 from nplconf.cli.job import WatchJob
 from nplconf.cluster import Cluster
 from nplconf.errors import UsageError
@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Follow the cluster and the node until SIGTERM. Raises as `apply` if it cannot start."""
     _check(arguments, settings)
     with stoppable() as stop:
-        inputs = Inputs(arguments, settings)
+        inputs = FollowedInputs(arguments, settings)
         hub = Hub(Mirror.of_node(settings.node) if _follows_api(settings) else Mirror({}))
         cluster = _followed(hub, settings) if _follows_api(settings) else None
         job = WatchJob(inputs, hub, cluster, _served(hub, settings))

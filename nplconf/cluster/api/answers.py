@@ -25,7 +25,7 @@ class InvalidResponseError(UnavailableError):
     """A response that is not from an API server, or is incomplete."""
 
 
-class Refusal(NamedTuple):
+class ApiRefusal(NamedTuple):
     """A `Status`. reason: one word ("NotFound"); causes: the fields it names; kind: of the resource ("pods")."""
 
     message: str
@@ -34,7 +34,7 @@ class Refusal(NamedTuple):
     kind: str
 
 
-def refusal(reply: Reply) -> Refusal | None:
+def refusal(reply: Reply) -> ApiRefusal | None:
     """Return the Status of a response, None if it has none: then another program answered."""
     try:
         raw = whole(reply, "Status")
@@ -44,7 +44,7 @@ def refusal(reply: Reply) -> Refusal | None:
     details = details if isinstance(details, dict) else {}
     causes = details.get("causes")
     fields = (c.get("field") for c in causes if isinstance(c, dict)) if isinstance(causes, list) else ()
-    return Refusal(
+    return ApiRefusal(
         message=_text(raw.get("message")),
         reason=_text(raw.get("reason")),
         causes=tuple(field for field in fields if isinstance(field, str)),

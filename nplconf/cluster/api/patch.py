@@ -3,7 +3,7 @@
 import json
 from urllib.parse import quote
 
-from nplconf.cluster.api.answers import InvalidResponseError, Refusal, decoded, refusal
+from nplconf.cluster.api.answers import ApiRefusal, InvalidResponseError, decoded, refusal
 from nplconf.cluster.api.transport import Reply
 from nplconf.cluster.conditions import condition
 from nplconf.model import ANNOTATION, Failure, Patch
@@ -68,22 +68,22 @@ def _confirmed(reply: Reply, patch: Patch) -> Failure | None:
     return None
 
 
-def _replaced(answer: Refusal) -> bool:
+def _replaced(answer: ApiRefusal) -> bool:
     """Return whether the Pod has another UID now: 422 with a cause, on some servers 409 about a precondition."""
     return "metadata.uid" in answer.causes or (answer.reason == "Conflict" and "uid" in answer.message.lower())
 
 
-def _denied(status: int, answer: Refusal) -> bool:
+def _denied(status: int, answer: ApiRefusal) -> bool:
     """Return whether this Pod's patch is denied: by a policy, a webhook, or the size of its other annotations."""
     return status in (400, 403, 422) and not _unentitled(status, answer)
 
 
-def _unentitled(status: int, answer: Refusal) -> bool:
+def _unentitled(status: int, answer: ApiRefusal) -> bool:
     """Return whether the right to patch is missing for all Pods, recognised by the authorizers' message."""
     return status == 403 and 'cannot patch resource "pods/status"' in answer.message
 
 
-def _explained(status: int, answer: Refusal) -> str:
+def _explained(status: int, answer: ApiRefusal) -> str:
     if "metadata.annotations" in answer.causes:
         return f"the Pod's annotations would be too long: {answer.message}"
     if _unentitled(status, answer):

@@ -8,7 +8,7 @@ from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked, warn
 from nplconf.model import LiveRule
 from nplconf.node import antrea as machine
 from nplconf.node import backend
-from nplconf.rules.antrea import CHAIN, DISABLE, Antrea, Chain
+from nplconf.rules.antrea import CHAIN, DISABLE, Antrea, AntreaChain
 
 
 def agent(facts: Facts) -> Antrea | Unknown:
@@ -45,7 +45,7 @@ def _leads(rule: LiveRule) -> tuple[int, str, str, str, int]:
     return *rule.key, rule.pod_ip, rule.pod_port
 
 
-def _removal(chain: Chain) -> list[str]:
+def _removal(chain: AntreaChain) -> list[str]:
     """Return one command for each jump to the chain, and two for the chain itself."""
     call = f"{backend.program(chain.family, chain.kind, 'save').removesuffix('-save')} -t nat"
     return [*(f"{call} -D {_for_a_shell(jump)}" for jump in chain.jumps), f"{call} -F {CHAIN}", f"{call} -X {CHAIN}"]

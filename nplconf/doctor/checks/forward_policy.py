@@ -14,7 +14,7 @@ from nplconf.doctor.facts.dropping import Dropping, by_legacy, by_step
 from nplconf.doctor.facts.kernel import device_of_route
 from nplconf.doctor.facts.netfilter import Filter, diverting, filters
 from nplconf.doctor.facts.probe import Probed, probes
-from nplconf.doctor.native import Chain, chains
+from nplconf.doctor.native import ForwardChain, chains
 from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked, warn
 from nplconf.model import FAMILIES, Family
 from nplconf.node import nft
@@ -68,7 +68,7 @@ class Forwarding(NamedTuple):
     """
 
     filters: tuple[Filter, ...]
-    native: tuple[Chain, ...]
+    native: tuple[ForwardChain, ...]
     uplinks: frozenset[str]
     pods: Mapping[Family, tuple[str, str]]
 
@@ -156,7 +156,7 @@ def _accept(tables: Iterable[Filter]) -> str:
 
 def _verdict(table: Filter, found: Forwarding) -> forward.Outcome:
     address, device = found.pods.get(table.family, ("", ""))
-    return forward.verdict(forward.parse(table.lines), forward.Packet(found.uplinks, device, address))
+    return forward.verdict(forward.parse(table.lines), forward.ForwardedPacket(found.uplinks, device, address))
 
 
 CHECKS = (Check("forward-policy", 50, forward_policy),)

@@ -3,7 +3,7 @@
 from nplconf.doctor.facts import Facts, Unknown
 from nplconf.doctor.facts.holds import holds
 from nplconf.doctor.facts.netfilter import live
-from nplconf.doctor.facts.units import HOLD, INSTALL, Store, store, units
+from nplconf.doctor.facts.units import HOLD, INSTALL, StoredSockets, store, units
 from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked, warn
 from nplconf.model import Holds, PortRange, Taken
 
@@ -65,7 +65,7 @@ def hold_store(facts: Facts) -> Verdict:
     return _stored(facts.read(store))
 
 
-def _stored(found: Store | Unknown) -> Verdict:
+def _stored(found: StoredSockets | Unknown) -> Verdict:
     if isinstance(found, Unknown):
         return warn(f"the sockets of the hold daemon do not survive a crash: {found.why}", INSTALL)
     if not found.pid:

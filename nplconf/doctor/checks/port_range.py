@@ -10,7 +10,7 @@ from nplconf.install import reserved
 from nplconf.model import PortRange
 
 
-class Ports(NamedTuple):
+class KernelPorts(NamedTuple):
     """Ports of the kernel. outgoing: for connections. reserved: not used for them. unprivileged: from here on."""
 
     outgoing: PortRange
@@ -18,13 +18,13 @@ class Ports(NamedTuple):
     unprivileged: int
 
 
-def ports(_facts: Facts) -> Ports:
+def ports(_facts: Facts) -> KernelPorts:
     """Return the kernel's own use of ports."""
     first, last = map(int, sysctl("ipv4/ip_local_port_range").split())
     listed: tuple[PortRange, ...] = ()
     with contextlib.suppress(OSError):
         listed = reserved.read()
-    return Ports(PortRange(first, last), listed, int(sysctl("ipv4/ip_unprivileged_port_start") or 1024))
+    return KernelPorts(PortRange(first, last), listed, int(sysctl("ipv4/ip_unprivileged_port_start") or 1024))
 
 
 def port_range(facts: Facts) -> Verdict:

@@ -37,7 +37,7 @@ class Fault(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
+class FactSources:
     """The input of the readers from the command line.
 
     units: path -> text of the files that this nplconf would install. faults: of the configuration. lost: whether
@@ -57,7 +57,7 @@ class Facts:
     """The facts of one examination. settings: the options of the command."""
 
     def __init__(
-        self, settings: Settings, sources: Sources, known: Mapping[Callable[..., Any], object] | None = None
+        self, settings: Settings, sources: FactSources, known: Mapping[Callable[..., Any], object] | None = None
     ) -> None:
         """Start with facts that are known already (by their reader)."""
         self.settings = settings

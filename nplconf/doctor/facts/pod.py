@@ -11,14 +11,14 @@ from nplconf.install import systemd
 NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 
-class Pod(NamedTuple):
+class OwnPod(NamedTuple):
     """The Pod around this process. keeps: whether the hold daemon has a keeper."""
 
     namespace: str
     keeps: bool
 
 
-def pod(facts: Facts) -> Pod | None:
+def pod(facts: Facts) -> OwnPod | None:
     """Return the Pod; None on a node."""
     if not os.environ.get("KUBERNETES_SERVICE_HOST") or systemd.runs():
         return None
@@ -26,4 +26,4 @@ def pod(facts: Facts) -> Pod | None:
         namespace = Path(NAMESPACE).read_text("utf-8").strip()
     except OSError:
         namespace = "nplconf"
-    return Pod(namespace, Path(facts.settings.hold_socket + SUFFIX).is_socket())
+    return OwnPod(namespace, Path(facts.settings.hold_socket + SUFFIX).is_socket())

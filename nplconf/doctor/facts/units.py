@@ -44,7 +44,7 @@ class Units(NamedTuple):
         return not self.missing or any(unit.load != "not-found" for unit in self.states.values())
 
 
-class Store(NamedTuple):
+class StoredSockets(NamedTuple):
     """The hold daemon as systemd sees it: its process (0: none), and how many entries are stored for it."""
 
     pid: int
@@ -90,12 +90,12 @@ def _unit(name: str) -> Unit:
     return Unit(load, enabled, active, found.get("NeedDaemonReload") == "yes")
 
 
-def store(_facts: Facts) -> Store | Unknown:
+def store(_facts: Facts) -> StoredSockets | Unknown:
     """Return what systemd stores for the hold daemon."""
     if not systemd.runs():
         return Unknown("systemd does not run here")
     try:
         found = systemd.properties(HOLD, "MainPID", "NFileDescriptorStore")
-        return Store(int(found.get("MainPID", 0)), int(found.get("NFileDescriptorStore", 0)))
+        return StoredSockets(int(found.get("MainPID", 0)), int(found.get("NFileDescriptorStore", 0)))
     except (NplconfError, ValueError) as err:
         return Unknown(str(err))

@@ -41,7 +41,7 @@ class Rule(NamedTuple):
     to: str = ""
 
 
-class Unknown(NamedTuple):
+class ForeignText(NamedTuple):
     """A rule in a chain of nplconf that nplconf would never write. It equals no wanted rule, so it is replaced."""
 
     text: str
@@ -69,11 +69,11 @@ _RULE = re.compile(
 
 
 @lru_cache(maxsize=1 << 17)
-def parse(text: str) -> Rule | Unknown:
+def parse(text: str) -> Rule | ForeignText:
     """Parse the part of a line after `-A CHAIN ` in iptables' output. Cached: each table is read twice in a run."""
     match = _RULE.fullmatch(text)
     if match is None:
-        return Unknown(text)
+        return ForeignText(text)
     source, destination, protocol, ports, local, original, at, _, comment, verb, chain, end, keep, to = match.groups("")
     target, goto = chain or end or keep or "DNAT", verb == "g"
     return Rule(target, goto, source, destination, protocol, ports, bool(local), original, at, comment, to)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from nplconf.rules.iptables.match import QUOTED, bare
-from nplconf.rules.iptables.rule import CHAIN, Rule, Unknown, parse
+from nplconf.rules.iptables.rule import CHAIN, ForeignText, Rule, parse
 
 ENTRY = "NPLCONF"
 POST = "NPLCONF-POST"
@@ -53,7 +53,7 @@ class NatTable:
         bases: The base chains, by name.
     """
 
-    chains: Mapping[str, tuple[Rule | Unknown, ...]] = field(default_factory=dict, hash=False)
+    chains: Mapping[str, tuple[Rule | ForeignText, ...]] = field(default_factory=dict, hash=False)
     bases: Mapping[str, Base] = field(default_factory=dict, hash=False)
 
     @property
@@ -69,7 +69,7 @@ _SERVICES = re.compile(r" -[jg] KUBE-SERVICES(?: |\Z)")
 
 def read(text: str) -> NatTable:
     """Parse the output of `iptables -S` or `iptables-save`. Lines that do not concern nplconf are ignored."""
-    chains: dict[str, list[Rule | Unknown]] = {}
+    chains: dict[str, list[Rule | ForeignText]] = {}
     bases: dict[str, list[str]] = {name: [] for name in BASES}
     for line in _lines(text):
         if line.startswith("-A "):

@@ -22,11 +22,11 @@ from nplconf.model import (
 )
 from nplconf.rules import EVERYWHERE, HOST, owner
 from nplconf.rules.iptables import masquerade
-from nplconf.rules.iptables.rule import Rule, Unknown, span
+from nplconf.rules.iptables.rule import ForeignText, Rule, span
 from nplconf.rules.iptables.table import ENTRY, INDEX, JUMPS, POST, NatTable, jumps
 
 LOOPBACK: dict[Family, str] = {"IPv4": "127.0.0.0/8", "IPv6": "::1/128"}
-Rules = tuple[Rule | Unknown, ...]
+Rules = tuple[Rule | ForeignText, ...]
 
 
 def build(
@@ -217,7 +217,7 @@ def _comes_to(rule: Rule, chain: Rules) -> bool:
     for other in chain:
         if other == rule:
             return True
-        if isinstance(other, Unknown):
+        if isinstance(other, ForeignText):
             return False  # an unknown rule may take any packet
         begin, end = _ends(other.ports)
         if begin <= last and first <= end:
@@ -271,7 +271,7 @@ def _chain_findings(found: Mapping[str, Rules], want: Mapping[str, Rules], famil
             yield Finding("dispatch", f"{family} {name}", "the chain is missing")
         elif name not in want:
             yield Finding("dispatch", f"{family} {name}", "the chain leads to no mapping")
-        elif any(isinstance(rule, Unknown) for rule in found[name]):
+        elif any(isinstance(rule, ForeignText) for rule in found[name]):
             yield Finding("dispatch", f"{family} {name}", "the chain has a rule that nplconf did not write")
         elif _ways(found[name]) != _ways(want[name]):
             yield Finding("dispatch", f"{family} {name}", CHANGED)

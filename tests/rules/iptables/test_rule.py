@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.rules.iptables.rule import Rule, Unknown, parse, to_text
+from nplconf.rules.iptables.rule import ForeignText, Rule, parse, to_text
 
 LEAF = (
     '-p tcp -m tcp --dport 61000 -m comment --comment "nplconf:shop/web-0:80:u1" -j DNAT --to-destination 10.0.0.1:80'
@@ -66,7 +66,7 @@ def test_quotes_around_a_comment_make_no_difference() -> None:
     ],
 )
 def test_what_we_would_not_write_is_unknown_and_kept_as_it_is(text: str) -> None:
-    assert parse(text) == Unknown(text)
+    assert parse(text) == ForeignText(text)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.rules.iptables.rule import Rule, Unknown
+from nplconf.rules.iptables.rule import ForeignText, Rule
 from nplconf.rules.iptables.table import INDEX, NatTable, linked, read
 
 JUMP = "-A PREROUTING -j NPLCONF"
@@ -40,7 +40,7 @@ def test_save_and_list_say_the_same() -> None:
 
 def test_a_rule_of_nplconf_that_is_not_in_the_grammar_is_unknown() -> None:
     text = "-p tcp -m tcp --dport 61000 -m limit --limit 1/sec -j DNAT --to-destination 10.0.0.1:80"
-    assert dump(f"-A NPLCONF-TCP {text}").chains["NPLCONF-TCP"] == (Unknown(text),)
+    assert dump(f"-A NPLCONF-TCP {text}").chains["NPLCONF-TCP"] == (ForeignText(text),)
 
 
 def test_a_jump_behind_the_services_is_right() -> None:
@@ -152,7 +152,7 @@ def test_a_way_into_our_chains_from_input_is_foreign() -> None:
 @given(st.text(alphabet=st.sampled_from('-AjgpNPLCONF:"\\ \n\ttcp0123456789/.[]\x00\x1b\u2028'), max_size=300))
 def test_no_text_makes_reading_fail(text: str) -> None:
     for rules in read(text).chains.values():
-        assert all(isinstance(rule, Rule | Unknown) for rule in rules)
+        assert all(isinstance(rule, Rule | ForeignText) for rule in rules)
 
 
 def test_the_rules_of_others_that_will_stand_before_the_jump_are_kept_as_text() -> None:

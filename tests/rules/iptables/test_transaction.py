@@ -10,7 +10,7 @@ from packets import Kernel
 
 from nplconf.model import PortMapping, PortRange
 from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.rule import Rule, Unknown
+from nplconf.rules.iptables.rule import ForeignText, Rule
 from nplconf.rules.iptables.table import JUMPS, Base, NatTable
 from nplconf.rules.iptables.transaction import transaction
 from nplconf.rules.masquerade import masquerade_sources
@@ -136,7 +136,7 @@ def test_a_chain_of_nplconf_that_nothing_leads_to_is_deleted() -> None:
 
 
 def test_an_unknown_rule_is_never_written_back() -> None:
-    found = replace(table(set()), chains={**table(set()).chains, "NPLCONF-TCP": (Unknown("-j LOG"),)})
+    found = replace(table(set()), chains={**table(set()).chains, "NPLCONF-TCP": (ForeignText("-j LOG"),)})
     text = transaction(table(set()), found)
     assert ":NPLCONF-TCP - [0:0]" in text
     assert "LOG" not in text

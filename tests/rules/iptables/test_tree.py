@@ -10,7 +10,7 @@ from packets import Packet, deliver
 
 from nplconf.model import FAMILIES, Family, PortMapping, PortRange, Protocol, RuleKey
 from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.rule import Rule, Unknown, to_text
+from nplconf.rules.iptables.rule import ForeignText, Rule, to_text
 from nplconf.rules.iptables.table import INDEX, Base, NatTable, linked
 from nplconf.rules.masquerade import masquerade_sources
 
@@ -164,7 +164,7 @@ def test_the_source_ranges_of_a_live_rule_are_read_back() -> None:
 GUARD, SERVED = "NPLCONF-FROM-TCP-EE48", "NPLCONF-TO-TCP-EE48"
 
 
-@pytest.mark.parametrize("guard", [None, (Unknown("-j LOG"),)], ids=["gone", "strange"])
+@pytest.mark.parametrize("guard", [None, (ForeignText("-j LOG"),)], ids=["gone", "strange"])
 def test_a_live_rule_without_the_guard_it_had_is_read_as_having_none(guard: object) -> None:
     (rule,) = tree.live(damaged(guarded("10.0.0.0/8"), **{GUARD: guard}), "IPv4")
     assert rule.source_ranges == ()
@@ -204,10 +204,14 @@ def test_live_rules_are_sorted_whatever_the_order_of_the_chains() -> None:
 
 @pytest.mark.parametrize(
     "stray",
-    [Unknown("-j LOG"), Rule("DNAT", to="10.0.0.1:80"), Rule("DNAT", protocol="tcp", ports="1:9", to="10.0.0.1:80")],
+    [
+        ForeignText("-j LOG"),
+        Rule("DNAT", to="10.0.0.1:80"),
+        Rule("DNAT", protocol="tcp", ports="1:9", to="10.0.0.1:80"),
+    ],
     ids=str,
 )
-def test_a_rule_that_is_for_no_one_number_is_no_live_one(stray: Rule | Unknown) -> None:
+def test_a_rule_that_is_for_no_one_number_is_no_live_one(stray: Rule | ForeignText) -> None:
     assert tree.live(damaged(table([]), **{"NPLCONF-TCP": (stray,)}), "IPv4") == ()
 
 
@@ -256,11 +260,11 @@ def test_a_rule_behind_the_mappings_own_takes_nothing_from_it(stray: Rule) -> No
         (Rule("DNAT", protocol="tcp", ports="61001:61002", to="10.244.9.9:9"), {61000, 61003}),
         (Rule("DNAT", protocol="tcp", ports="1:61000", to="10.244.9.9:9"), {61001, 61002, 61003}),
         (Rule("RETURN", protocol="tcp"), set()),
-        (Unknown("-p tcp -m tcp --dport 1 -j LOG"), set()),
+        (ForeignText("-p tcp -m tcp --dport 1 -j LOG"), set()),
     ],
     ids=str,
 )
-def test_a_rule_in_front_takes_the_numbers_it_is_for_and_no_others(stray: Rule | Unknown, left: set[int]) -> None:
+def test_a_rule_in_front_takes_the_numbers_it_is_for_and_no_others(stray: Rule | ForeignText, left: set[int]) -> None:
     want = table(rows(*((number, "tcp") for number in range(61000, 61004))))
     leaf = "NPLCONF-TCP-EE4"
     found = damaged(want, **{leaf: (stray, *reversed(want.chains[leaf]))})
@@ -316,9 +320,9 @@ def test_an_address_that_no_gate_is_for_reaches_nothing() -> None:
     assert tree.in_place(want, want, "IPv4", "10.10.10.11") == frozenset()
 
 
-@pytest.mark.parametrize("stray", [Unknown("-j LOG"), Rule("RETURN"), None], ids=str)
+@pytest.mark.parametrize("stray", [ForeignText("-j LOG"), Rule("RETURN"), None], ids=str)
 def test_nothing_is_in_place_behind_a_stray_rule_or_without_the_loopback_rule(
-    stray: Rule | Unknown | None,
+    stray: Rule | ForeignText | None,
 ) -> None:
     want = table(rows((61000, "tcp")))
     entry = want.chains["NPLCONF"][1:] if stray is None else (stray, *want.chains["NPLCONF"])
@@ -328,7 +332,7 @@ def test_nothing_is_in_place_behind_a_stray_rule_or_without_the_loopback_rule(
 def test_a_rule_behind_an_unknown_one_is_not_in_place() -> None:
     want = table(rows((61000, "tcp"), (61100, "tcp")))
     leaf = "NPLCONF-TCP-EE4"
-    found = replace(want, chains={**want.chains, leaf: (Unknown("-p tcp -j ACCEPT"), *want.chains[leaf])})
+    found = replace(want, chains={**want.chains, leaf: (ForeignText("-p tcp -j ACCEPT"), *want.chains[leaf])})
     assert tree.in_place(found, want, "IPv4") == {RuleKey(61100, "IPv4", "tcp")}
 
 
@@ -366,7 +370,7 @@ def test_a_jump_that_is_not_right_is_a_finding(state: str) -> None:
 def test_a_chain_that_is_missing_wrong_or_one_too_many_is_a_finding() -> None:
     want = table(rows((61000, "tcp")))
     wrong = damaged(
-        want, **{"NPLCONF-TCP-E": (), "NPLCONF-UDP": None, "NPLCONF-X": (), "NPLCONF": (Unknown("-j LOG"),)}
+        want, **{"NPLCONF-TCP-E": (), "NPLCONF-UDP": None, "NPLCONF-X": (), "NPLCONF": (ForeignText("-j LOG"),)}
     )
     assert [(f.kind, f.subject, f.message) for f in tree.findings(wrong, want, "IPv4")] == [
         ("dispatch", "IPv4 NPLCONF", "the chain has a rule that nplconf did not write"),

@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from nplconf.run.reconcile import Review
 
 
-class Access(NamedTuple):
+class Connections(NamedTuple):
     """The functions that open the cluster and the node. Each is opened once, when needed: some runs need no cluster."""
 
     node: "Callable[[], NodeAccess]"
     cluster: Callable[[], Cluster]
 
 
-def access_to(settings: Settings) -> Access:
+def connect(settings: Settings) -> Connections:
     """Return the functions for one run."""
-    return Access(functools.cache(lambda: open_node(settings)), functools.cache(lambda: open_cluster(settings)))
+    return Connections(functools.cache(lambda: open_node(settings)), functools.cache(lambda: open_cluster(settings)))
 
 
 def open_cluster(settings: Settings) -> Cluster:
