@@ -9,6 +9,7 @@ import contextlib
 import functools
 import os
 import shutil
+import sys
 from collections.abc import Iterable, Iterator
 
 import hypothesis
@@ -51,6 +52,9 @@ KUBERNETES = ("api", "cluster")
 ONE_WORKER = (*KUBERNETES, "antrea")
 """Markers of tests that run one after the other, whatever their file."""
 
+LONG = 200
+"""Characters of a parameter that are too many for a test's name."""
+
 # A slow machine is no fault, and every run must find the same faults.
 hypothesis.settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("here")
@@ -60,6 +64,9 @@ for name in [n for n in os.environ if n.startswith(("NPLCONF_", "KUBE")) and n !
     del os.environ[name]
 for name in ("NODE_NAME", "NO_COLOR", "FORCE_COLOR", "COLUMNS"):
     os.environ.pop(name, None)
+# Otherwise each process of the tests would compile nplconf again, which takes longer than most commands.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 os.environ["PATH"] += ":/usr/sbin:/sbin"
 
 
@@ -77,6 +84,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         file = item.path.relative_to(item.config.rootpath)
         item.add_marker(pytest.mark.xdist_group(_marked(item, ONE_WORKER) or str(file)))
     items.sort(key=lambda item: bool(_marked(item, KUBERNETES)))
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a test with a long parameter by its length. Workers report each name several times, and some have 100 MB."""
+    return f"{argname}-{len(val)}" if isinstance(val, str | bytes) and len(val) > LONG else None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

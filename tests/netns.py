@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
+import preloaded
 import worlds
 from echo import Answer, Servers, ask
 from shims import Shims
@@ -121,7 +122,7 @@ class World:
     hold: bool = False
     shims: Shims | None = None
     """Programs that stand in for those in /usr/sbin."""
-    daemon: "subprocess.Popen[bytes] | None" = None
+    daemon: "subprocess.Popen[Any] | None" = None
     hidden: Path | None = None
     """A file that programs on the node find empty."""
     run_directory: Path | None = None
@@ -207,8 +208,7 @@ class World:
 
     def start_hold(self, *options: str) -> None:
         """`nplconf hold` on the node; it answers when this returns."""
-        argv = self._inside(sys.executable, "-m", "nplconf", "hold", *self._options(), *options)
-        self.daemon = subprocess.Popen(argv, env=self._environment(), stderr=subprocess.DEVNULL)
+        self.daemon = self.start("hold", *options, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 20
         while not (self.directory / "hold.sock").exists():
             assert self.daemon.poll() is None
@@ -216,10 +216,20 @@ class World:
             time.sleep(0.01)
         self.hold = True
 
+    def start(self, *words: str, **pipes: Any) -> "subprocess.Popen[Any]":
+        """Start a command of nplconf on the node. pipes: of Popen."""
+        space, mounts = self.node, self._mounts()
+        return preloaded.Popen([*words, *self._options()], space, mounts, env=self._environment(), **pipes)
+
+    def process(self, *words: str, **pipes: Any) -> "subprocess.Popen[Any]":
+        """Start a command as an operator does, by a Python of its own."""
+        argv = self._inside(sys.executable, "-m", "nplconf", *words, *self._options())
+        return subprocess.Popen(argv, env=self._environment(), **pipes)
+
     def nplconf(self, command: str, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
         """Run a command on the node, as its operator does."""
-        argv = (sys.executable, "-m", "nplconf", command, *arguments, *self._options())
-        return self.run(*argv, timeout=timeout, shimmed=True)
+        argv = (command, *arguments, *self._options())
+        return preloaded.run(argv, timeout=timeout, space=self.node, mounts=self._mounts(), env=self._environment())
 
     def apply(self, *arguments: str) -> "Applied":
         """Run `nplconf apply -o json`."""
@@ -265,16 +275,24 @@ class World:
 
     def _inside(self, *argv: str) -> list[str]:
         """`ip netns exec` also shows the namespace's own /sys."""
-        enter, mounts = ["ip", "netns", "exec", self.node], []
-        if self.shims:
-            mounts.append(f"mount -t overlay overlay -o lowerdir={self.shims.directory}:/usr/sbin /usr/sbin")
-        if self.hidden:
-            mounts.append(f"mount --bind /dev/null {self.hidden}")
-        if self.run_directory:
-            mounts.append(f"mount --bind {self.run_directory} /run")
+        enter = ["ip", "netns", "exec", self.node]
+        mounts = [
+            f"mount -t {kind} -o {options} {source} {target}" if kind else f"mount --bind {source} {target}"
+            for source, target, kind, options in self._mounts()
+        ]
         if not mounts:
             return [*enter, *argv]
         return [*enter, "unshare", "--mount", "sh", "-c", " && ".join((*mounts, 'exec "$@"')), "sh", *argv]
+
+    def _mounts(self) -> list[preloaded.Mount]:
+        mounts: list[preloaded.Mount] = []
+        if self.shims:
+            mounts.append(("overlay", "/usr/sbin", "overlay", f"lowerdir={self.shims.directory}:/usr/sbin"))
+        if self.hidden:
+            mounts.append(("/dev/null", str(self.hidden), "", ""))
+        if self.run_directory:
+            mounts.append((str(self.run_directory), "/run", "", ""))
+        return mounts
 
     def _environment(self) -> dict[str, str]:
         paths = (ROOT, self.shims.audit) if self.shims else (ROOT,)

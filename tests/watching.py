@@ -18,8 +18,7 @@ DRIVER = Path(__file__).with_name("watchdriver.py")
 @contextlib.contextmanager
 def watching(node: World, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Run `nplconf watch` on the node until the body ends."""
-    argv = node._inside(sys.executable, "-m", "nplconf", "watch", *arguments, *node._options())
-    with subprocess.Popen(argv, env=node._environment(), stderr=subprocess.PIPE, text=True) as process:
+    with node.process("watch", *arguments, stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:

@@ -7,11 +7,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import worlds
 from bench import child
 from netns import World, world
+
+if TYPE_CHECKING:
+    import subprocess
 
 ADDRESS = "10.10.10.10"
 FIRST = 20000
@@ -56,6 +59,10 @@ class Node(World):
         """As an installed nplconf runs: compiled once, with buffered output."""
         plain = {k: v for k, v in World._environment(self).items() if not k.startswith(("PYTHONDONT", "PYTHONUNBUF"))}
         return plain | {"PYTHONPYCACHEPREFIX": str(self.directory / "compiled")}
+
+    def start(self, *words: str, **pipes: Any) -> "subprocess.Popen[Any]":
+        """Start a command by a Python of its own: its memory is measured."""
+        return self.process(*words, **pipes)
 
     def cost(self, *argv: str, text: str = "", out: str = "/dev/null") -> child.Cost:
         """Run a program on the node and measure it."""
