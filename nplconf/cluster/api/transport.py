@@ -6,11 +6,10 @@ every few seconds on every node may take 500 ms and 90 MB in all. http.client al
 needed for a deadline that ends a response arriving byte by byte.
 """
 
-import base64
+import _thread
 import contextlib
 import http.client
 import queue
-import select
 import socket
 import ssl
 import threading
@@ -18,15 +17,15 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from nplconf import __version__
 from nplconf.cluster.api import unpacking
 from nplconf.cluster.api.access import Access
+from nplconf.cluster.api.connection import Connection, is_over, probe_peer
 from nplconf.deadline import LOOK, current
 from nplconf.errors import NplconfError, UnavailableError
 
-CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 6.0
 """A connection without a byte for so long is replaced: one server of several may be dead."""
 LARGEST = 256 << 20
@@ -77,7 +76,8 @@ class Deadline:
         self._sockets: set[socket.socket] = set()
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._await_end, daemon=True).start()
+        # not threading.Thread: its start() waits until the thread runs, up to 9 ms on a busy machine
+        _thread.start_new_thread(self._await_end, ())
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -120,33 +120,6 @@ def _cut(found: socket.socket) -> None:
         socket.socket.shutdown(found, socket.SHUT_RDWR)
 
 
-class Connection(http.client.HTTPConnection):
-    """A connection, through a proxy if there is one, with a TLS name that may differ from the host."""
-
-    def __init__(self, access: Access, context: ssl.SSLContext | None) -> None:
-        target = urlsplit(access.server)
-        port = target.port or (443 if context else 80)
-        hop = urlsplit(access.proxy) if access.proxy else target
-        super().__init__(hop.hostname or "", hop.port or port, timeout=CONNECT_SECONDS)
-        if access.proxy:
-            self.set_tunnel(target.hostname or "", port, _known_to_proxy(hop))
-        self._tls = context
-        self._name = access.server_name or target.hostname
-
-    def connect(self) -> None:
-        """Connect, with TLS if the server has it."""
-        super().connect()
-        if self._tls:
-            self.sock = self._tls.wrap_socket(self.sock, server_hostname=self._name)
-
-
-def _known_to_proxy(hop: SplitResult) -> dict[str, str]:
-    if hop.username is None:
-        return {}
-    words = f"{unquote(hop.username)}:{unquote(hop.password or '')}"
-    return {"Proxy-Authorization": f"Basic {base64.b64encode(words.encode()).decode()}"}
-
-
 class Transport:
     """Requests over one connection that stays open between them. Not thread-safe."""
 
@@ -187,7 +160,7 @@ class Transport:
             raise TimeoutError
         connection = self._opened(deadline)
         given = {name.replace("_", "-"): value for name, value in headers.items()}
-        connection.request(method, self._base + path, data, {**HEADERS, **self._access.headers(), **given})
+        connection.send_at_once(method, self._base + path, data, {**HEADERS, **self._access.headers(), **given})
         with connection.getresponse() as response:
             found = {name.lower(): value for name, value in response.headers.items()}
             packed = _is_packed(found.get("content-encoding", ""))
@@ -217,7 +190,7 @@ class Transport:
                 found = {name.lower(): value for name, value in response.headers.items()}
                 return Reply(response.status, found, _raw(response))
             connection.sock.settimeout(silence)
-            _probe_peer(connection.sock)
+            probe_peer(connection.sock)
         except NplconfError:
             raise
         except Exception as err:  # noqa: BLE001 - as for `send`
@@ -241,29 +214,13 @@ class Transport:
         return f"{self._access.server}{f' through the proxy {hop.hostname}:{hop.port or 80}' if hop.hostname else ''}"
 
     def _opened(self, deadline: Deadline) -> Connection:
-        if self._connection and _is_over(self._connection.sock):
+        if self._connection and is_over(self._connection.sock):
             self.close()
         if self._connection is None:
             self._connection = _connected(Connection(self._access, self._context), deadline)
         self._connection.sock.settimeout(min(deadline.left, SILENCE_SECONDS))
         deadline.watch(self._connection.sock)
         return self._connection
-
-
-def _is_over(sock: socket.socket | None) -> bool:
-    """Return whether the peer has closed an idle connection. An API server does that after 90 s without a request."""
-    if sock is None:
-        return True
-    ready = select.poll()
-    ready.register(sock, select.POLLIN)
-    return bool(ready.poll(0))
-
-
-def _probe_peer(sock: socket.socket) -> None:
-    """Let the kernel notice within half a minute that the other end is gone without a word."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, value in ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3)):
-        sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def _connected(connection: Connection, deadline: Deadline) -> Connection:
