@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from holdstandin import standing_in
-from listings import listing
+from listings import read_back
 from netns import BACKENDS, World, batch, inside, spaces, sysctl
 from shims import PROGRAMS, Call, Shims
 from worlds import NODE, annotations
@@ -73,7 +73,7 @@ class Given:
     def tables(self) -> dict[Family, NftTable]:
         """The table of nftables with the same mappings."""
         live = {family: tree.live(read(self.rules.get(family, "")), family) for family in FAMILIES}
-        return nftables.read(listing(map(_table, FAMILIES, live.values()))) if any(live.values()) else nftables.read("")
+        return read_back(map(_table, FAMILIES, live.values())) if any(live.values()) else nftables.tables({}, {})
 
     def on_nftables(self) -> Observed:
         """The same node on nftables."""
@@ -179,7 +179,7 @@ def become(kernel: World, given: Given) -> None:
         batch(f"-n {kernel.node}", f"link add {bridge} type bridge", f"address add {address} dev {bridge}")
         batch(f"-n {kernel.node}", f"link set {bridge} up")
     if kernel.backend == "nftables":
-        empty = nftables.read("")
+        empty = nftables.tables({}, {})
         text = to_nft([(empty[family], table) for family, table in given.tables().items() if table.frame])
         kernel.nft(text)
         return

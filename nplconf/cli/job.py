@@ -12,11 +12,10 @@ from nplconf.cli.connections import Connections, open_cluster
 from nplconf.cli.inputs import FollowedInputs
 from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError, StoppedError
-from nplconf.node import NodeAccess
+from nplconf.node import NodeAccess, nftsets
 from nplconf.node.linux import LinuxNode
 from nplconf.node.state import FILE
 from nplconf.rules.iptables import rule
-from nplconf.rules.nftables import element
 from nplconf.run import act, reconcile
 from nplconf.run.decision import Bounds
 from nplconf.run.outcome import Result
@@ -62,7 +61,7 @@ class WatchJob:
     def clear_caches(self) -> None:
         """See `Job`. 10,000 changed rules would take 10 MB."""
         addresses.clear_caches()
-        element.clear_cache()
+        nftsets.clear_cache()
         rule.parse.cache_clear()
 
     def run(self, causes: frozenset[Cause]) -> str:

@@ -18,11 +18,13 @@ from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import Family
 from nplconf.node import command
 from nplconf.node.command import Completed
+from nplconf.node.netlink import NETLINK_NETFILTER
 
 LIBRARY = "libnftables.so.1"
 NUMERIC = 1 << 7 | 1 << 8 | 1 << 9
 """Protocols, priorities and symbols as numbers: NFT_CTX_OUTPUT_NUMERIC_PROTO, _PRIO, _SYMBOL."""
-NETLINK_NETFILTER = 12
+TERSE = 1 << 11
+"""No elements: NFT_CTX_OUTPUT_TERSE."""
 DEADLINE = 20.0
 """Seconds for one call of `nft`."""
 PATIENCE = 8.0
@@ -60,26 +62,31 @@ def library() -> ctypes.CDLL | None:
     return loaded
 
 
-def call(loaded: ctypes.CDLL, text: str) -> Completed:
+def call(loaded: ctypes.CDLL, text: str, *, terse: bool = False) -> Completed:
     """Run commands by the library, all changes in one transaction. The result has the form of `nft -n -f -`.
+
+    Args:
+        loaded: The library.
+        text: The commands.
+        terse: Print no elements, as `nft -t`.
 
     Raises:
         UnavailableError: The kernel has no nftables, or the process cannot open a socket.
     """
     _try_socket()
-    with _new_context(loaded) as context:
+    with _new_context(loaded, NUMERIC | TERSE if terse else NUMERIC) as context:
         code = loaded.nft_run_cmd_from_buffer(context, text.encode())
         out, errors = loaded.nft_ctx_get_output_buffer(context), loaded.nft_ctx_get_error_buffer(context)
         return Completed(code, (out or b"").decode(errors="replace"), (errors or b"").decode(errors="replace"))
 
 
 @contextmanager
-def _new_context(loaded: ctypes.CDLL) -> Iterator[int]:
+def _new_context(loaded: ctypes.CDLL, flags: int) -> Iterator[int]:
     context = loaded.nft_ctx_new(0)
     if not context:
         raise UnavailableError(f"{LIBRARY}: no context can be made")
     try:
-        loaded.nft_ctx_output_set_flags(context, NUMERIC)
+        loaded.nft_ctx_output_set_flags(context, flags)
         if loaded.nft_ctx_buffer_output(context) or loaded.nft_ctx_buffer_error(context):
             raise UnavailableError(f"{LIBRARY}: not enough memory for its output")
         yield context
@@ -103,15 +110,19 @@ def installed() -> bool:
     return library() is not None or command.find("nft") is not None
 
 
-def run(text: str) -> Completed:
+def run(text: str, *, terse: bool = False) -> Completed:
     """Run commands by the library, or by `nft` without it. Repeat while a resource is missing.
+
+    Args:
+        text: The commands.
+        terse: Print no elements.
 
     Raises:
         UnavailableError: Neither is installed, or there is no answer.
         PermissionDeniedError: The process may not use nftables.
     """
     end, pause = time.monotonic() + PATIENCE, 0.1
-    while is_busy(done := _run(text)) and time.monotonic() + pause < end:
+    while is_busy(done := _run(text, terse=terse)) and time.monotonic() + pause < end:
         time.sleep(pause)
         pause *= 2
     if done.code and "Operation not permitted" in done.errors:
@@ -119,28 +130,28 @@ def run(text: str) -> Completed:
     return done
 
 
-def _run(text: str) -> Completed:
+def _run(text: str, *, terse: bool) -> Completed:
     loaded = library()
     if loaded is not None:
-        return call(loaded, text)
-    return command.run("nft", "-n", "-f", "-", text=text, deadline=DEADLINE, bound=True)
+        return call(loaded, text, terse=terse)
+    return command.run("nft", "-n", *(("-t",) if terse else ()), "-f", "-", text=text, deadline=DEADLINE, bound=True)
 
 
-def ask(question: str) -> str:
-    """Return what a listing command prints.
+def ask(question: str, *, terse: bool = False) -> str:
+    """Return what a listing command prints. terse: without elements.
 
     Raises:
         UnavailableError: There is no answer.
         PermissionDeniedError: The process may not use nftables.
     """
-    done = run(question)
+    done = run(question, terse=terse)
     if done.code:
         raise UnavailableError(f"nftables: {complaint(done)}")
     return done.text
 
 
-def tables(family: str = "") -> frozenset[str]:
-    """Return the tables, each as "FAMILY NAME". family: only those of an nftables family.
+def tables() -> frozenset[str]:
+    """Return the tables, each as "FAMILY NAME".
 
     The chains are listed with them, and no element: for `list tables` the library reads every element of every set,
     which takes 0.08 s with 10,000 mappings.
@@ -149,11 +160,21 @@ def tables(family: str = "") -> frozenset[str]:
         UnavailableError: There is no answer.
         PermissionDeniedError: The process may not use nftables.
     """
+    return frozenset(re.findall(r"^table (\S+ \S+) {", listed("list chains"), re.MULTILINE))
+
+
+def listed(question: str) -> str:
+    """Return what a listing command prints about tables, which may be nothing. No element is listed.
+
+    Raises:
+        UnavailableError: There is no answer.
+        PermissionDeniedError: The process may not use nftables.
+    """
     # the second command prints something on a node without tables too
-    listed = ask(f"list chains {family}\ndescribe tcp dport\n")
-    if not listed:
+    text = ask(f"{question}\ndescribe tcp dport\n", terse=True)
+    if not text:
         raise UnavailableError("nftables: nft prints nothing, so it is broken")
-    return frozenset(re.findall(r"^table (\S+ \S+) {", listed, re.MULTILINE))
+    return text
 
 
 def chains(family: Family, table: str) -> tuple[str, ...] | None:

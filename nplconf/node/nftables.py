@@ -6,41 +6,60 @@ from dataclasses import dataclass
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, Backend, Family, PortMapping, PortRange
-from nplconf.node import libnftables
+from nplconf.node import libnftables, nftsets
 from nplconf.node.halving import Fault, write_most
+from nplconf.node.netlink import Channel
 from nplconf.rules import Goal, Reading, RuleBackend, Synced
 from nplconf.rules.foreign import ForeignRule
-from nplconf.rules.nftables import lookup
+from nplconf.rules.nftables import lookup, table
 from nplconf.rules.nftables.frame import TABLE
 from nplconf.rules.nftables.lookup import differs
 from nplconf.rules.nftables.table import NftTable
-from nplconf.rules.nftables.table import read as parse
 from nplconf.rules.nftables.transaction import transaction
 
 SYNC = 60.0
 """Seconds for all attempts to sync."""
 NOTHING = "add table inet nplconf-probe\ndelete table inet nplconf-probe\n"
 """A transaction without effect. If it is refused, everything is refused."""
-LISTING = f"list table {TABLE}\n"
+FRAMES = "list ruleset inet"
+"""Without elements. For `list table` the library reads the elements even if it does not print them."""
+READING = 8.0
+"""Seconds in which the table is read again if it changes meanwhile."""
 
 
 # --- the table -------------------------------------------------------------------------------------------------------
 
 
 def read() -> Mapping[Family, NftTable]:
-    """Return the table as each family sees it.
+    """Return the table as each family sees it: the frame as text, and the elements over netlink, of one generation.
 
     Raises:
         UnavailableError: There is no answer.
         PermissionDeniedError: The process may not use nftables.
     """
-    for _ in range(2):  # another program may delete the table between the two calls
-        if TABLE not in libnftables.tables("inet"):
-            return parse("")
-        done = libnftables.run(LISTING)
-        if done.code == 0:
-            return parse(done.text)
-    raise UnavailableError(f"nftables: {libnftables.complaint(done)}")
+    try:
+        with Channel(nftsets.INET, time.monotonic() + READING) as kernel:
+            before = nftsets.generation(kernel)
+            while True:
+                found = _read(kernel)
+                after = nftsets.generation(kernel)
+                if after == before:
+                    return found
+                before = after
+    except TimeoutError as err:
+        raise UnavailableError("nftables: no answer, or the rules change all the time") from err
+    except PermissionError as err:
+        raise PermissionDeniedError(f"nftables: {err.strerror}") from err
+    except OSError as err:
+        raise UnavailableError(f"nftables: {err.strerror or err}") from err
+
+
+def _read(kernel: Channel) -> Mapping[Family, NftTable]:
+    frame = table.frame_of(libnftables.listed(FRAMES))
+    names = (name for family in FAMILIES for name in table.names(family))
+    sets = {name: nftsets.read(kernel, name) for name in names} if frame else {}
+    elements = {name: listed.elements for name, listed in sets.items()}
+    return table.tables(frame, elements, [name for name, listed in sets.items() if listed.foreign])
 
 
 class _Writer:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, Self
 
-from nplconf.node.ctnetlink import HEADER, NETLINK_NETFILTER, attributes
+from nplconf.node.netlink import HEADER, NETLINK_NETFILTER, attributes
 
 GROUP = 9
 """NFNLGRP_NFTRACE."""

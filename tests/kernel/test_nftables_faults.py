@@ -80,7 +80,7 @@ def have(node: World, behaviour: str) -> None:
 def test_where_the_library_is_missing_nft_takes_the_same_text(served: World) -> None:
     assert served.apply().counts == (1, 1, 0)
     calls = served.shims.seen()  # type: ignore[union-attr]
-    assert {call.line for call in calls} == {"nft -n -f -"}
+    assert {call.line for call in calls} == {"nft -n -f -", "nft -n -t -f -"}
     (write,) = (call.text for call in calls if "element" in call.text)
     assert write.startswith("add element inet nplconf tcp-ipv4 {\n")
     assert served.ask("client", NODE_IP, numbers(served)["web-1"]) == Answer("web-1", 8080, CLIENT["IPv4"])

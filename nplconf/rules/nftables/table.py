@@ -1,13 +1,13 @@
-"""The table `inet nplconf` as values, one for each address family, parsed from nft's listing."""
+"""The table `inet nplconf` as values, one for each address family, as the kernel has it or as it must be."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from nplconf.model import FAMILIES, PROTOCOLS, Family
-from nplconf.rules.nftables import element, frame
+from nplconf.rules.nftables import frame
 from nplconf.rules.nftables.element import Elements
-from nplconf.rules.nftables.frame import Frame
+from nplconf.rules.nftables.frame import TABLE, Frame
 
 Sets = Mapping[str, Elements]
 
@@ -41,6 +41,7 @@ class NftTable:
         return not any(self.sets.values()) and not self.unknown and not self.alone
 
 
+_TABLE = re.compile(rf"^table {TABLE} {{.*?^}}", re.MULTILINE | re.DOTALL)
 _HEAD = re.compile(r"^\t([a-z]+) ([^\s{]+) \{$\n?", re.MULTILINE)
 _ELEMENTS = "\t\telements = { "
 
@@ -58,34 +59,43 @@ def names(family: Family) -> tuple[str, ...]:
     )
 
 
-def read(text: str) -> dict[Family, NftTable]:
-    """Return the table as each family sees it, from nft's listing. "": there is no table."""
-    if not text:
-        return {family: NftTable() for family in FAMILIES}
+def frame_of(listed: str) -> Frame:
+    """Return the chains and declarations of the table from nft's listing of a rule set; empty without the table."""
+    table = _TABLE.search(listed)
+    if table is None:
+        return {}
     found: dict[str, tuple[str, ...]] = {}
-    sets: dict[str, Elements] = {}
-    unknown: set[str] = set()
     outside = ""
-    for block in text.split("\n\t}\n"):
+    for block in table[0].split("\n\t}\n"):
         head = _HEAD.search(block)
         outside += block[: head.start()] if head else block
-        if head is None:
-            continue
-        kind, name = head.groups()
-        lines, _, listed = block[head.end() :].partition(_ELEMENTS)
-        if listed:
-            sets[name], other = element.parse(listed.removesuffix(" }"))
-            unknown |= {name} if other else set()
-        found[f"{kind} {name}"] = _lines(lines)
+        if head is not None:
+            kind, name = head.groups()
+            # some versions of nft list elements although they are told not to
+            lines, _, _ = block[head.end() :].partition(_ELEMENTS)
+            found[f"{kind} {name}"] = _lines(lines)
     found[""] = _lines(outside)[1:-1]  # between `table inet nplconf {` and its end
+    return found
+
+
+def tables(found: Frame, sets: Sets, unknown: Collection[str] = ()) -> dict[Family, NftTable]:
+    """Return the table as each family sees it.
+
+    Args:
+        found: Its chains and declarations; empty without a table.
+        sets: The elements of its sets, by name of the set.
+        unknown: The sets with elements that nplconf would never write.
+    """
+    if not found:
+        return {family: NftTable() for family in FAMILIES}
     return {family: _of(family, found, sets, unknown) for family in FAMILIES}
 
 
-def _of(family: Family, found: Frame, sets: Sets, unknown: set[str]) -> NftTable:
+def _of(family: Family, found: Frame, sets: Sets, unknown: Collection[str]) -> NftTable:
     mine = names(family)
     own = {name: sets.get(name, {}) for name in mine}
     rest = {name: sets.get(name, {}) for other in FAMILIES if other != family for name in names(other)}
-    return NftTable(found, own, rest, frozenset(unknown.intersection(mine)))
+    return NftTable(found, own, rest, frozenset(mine).intersection(unknown))
 
 
 def _lines(text: str) -> tuple[str, ...]:

@@ -58,7 +58,8 @@ def _changes(have: NftTable, want: NftTable | None) -> Iterator[str]:
             yield f"flush {'map' if f'map {name}' in frame() else 'set'} {TABLE} {name}\n"
             yield from _add(name, wanted, wanted)
         elif there != wanted:
-            gone = [key for key, entry in there.items() if wanted.get(key) != entry]
+            # sorted: the kernel lists elements in any order
+            gone = sorted((key for key, entry in there.items() if wanted.get(key) != entry), key=lambda k: (len(k), k))
             yield from _command("delete", name, (element.key_to_text(key) for key in gone))
             yield from _add(name, wanted, (key for key, entry in wanted.items() if there.get(key) != entry))
 

@@ -4,11 +4,11 @@ import pytest
 import worlds
 from hypothesis import given
 from hypothesis import strategies as st
-from listings import build, built, found, listing
+from listings import build, built, found, frame_listing, read_back
 
 from nplconf.model import FAMILIES, PROTOCOLS, PortMapping
 from nplconf.rules.nftables.frame import frame
-from nplconf.rules.nftables.table import NftTable, names, read
+from nplconf.rules.nftables.table import NftTable, frame_of, names, tables
 
 RANGES = ("10.0.0.0/8", "192.168.7.1/32", "0.0.0.0/0")
 RANGES6 = ("fd00::/8", "2001:db8::1/128")
@@ -41,15 +41,15 @@ def test_each_family_knows_what_the_other_has() -> None:
 
 
 def test_no_table_is_empty_in_both_families() -> None:
-    assert all(table == NftTable() and table.empty for table in read("").values())
+    assert all(table == NftTable() and table.empty for table in tables({}, {}).values())
 
 
 def test_a_table_without_any_element_is_no_empty_family_so_that_it_is_removed() -> None:
-    assert not any(table.empty for table in read(listing(())).values())
+    assert not any(table.empty for table in read_back(()).values())
 
 
 def test_a_family_is_empty_where_only_the_other_one_has_elements() -> None:
-    there = read(listing([build("IPv6", [])]))
+    there = read_back([build("IPv6", [])])
     assert there["IPv4"].empty
     assert not there["IPv6"].empty
 
@@ -68,17 +68,25 @@ def test_a_family_is_empty_where_only_the_other_one_has_elements() -> None:
     ],
 )
 def test_whatever_else_is_in_the_table_is_seen_at_its_place(old: str, new: str, place: str) -> None:
-    text = listing(built(worlds.mapping()).values())
+    text = frame_listing()
     assert old in text
-    there = read(text.replace(old, new, 1))["IPv4"].frame
+    there = frame_of(text.replace(old, new, 1))
     assert {name for name in there.keys() | frame().keys() if there.get(name) != frame().get(name)} == {place}
 
 
-def test_a_foreign_element_names_its_set_and_hides_no_mapping() -> None:
-    text = listing(built(worlds.mapping(61001), worlds.mapping(61002)).values())
-    there = read(
-        text.replace("\t\telements = { 61001 comment", "\t\telements = { 61000 : 10.9.9.9 . 80, 61001 comment")
-    )
+@pytest.mark.parametrize("around", ["", "table inet firewalld {\n\tchain nplconf {\n\t\taccept\n\t}\n}\n"])
+def test_only_the_table_itself_is_read_of_a_rule_set(around: str) -> None:
+    assert frame_of(around) == {}
+    assert frame_of(f"{around}{frame_listing()}{around}") == frame()
+
+
+def test_elements_that_nft_lists_with_the_frame_are_passed_over() -> None:
+    line = "\t\ttype ipv4_addr\n"
+    listed = frame_listing().replace(line, f"{line}\t\telements = {{ 10.0.0.1,\n\t\t\t     10.0.0.2 }}\n", 1)
+    assert frame_of(listed) == frame()
+
+
+def test_a_set_with_foreign_elements_is_named_in_its_family() -> None:
+    there = tables(frame(), built(worlds.mapping())["IPv4"].sets, ["tcp-ipv4"])
     assert there["IPv4"].unknown == {"tcp-ipv4"}
-    assert set(there["IPv4"].sets["tcp-ipv4"]) == {"61001", "61002"}
     assert there["IPv6"].unknown == frozenset()

@@ -9,7 +9,7 @@ from listings import build, built, found
 
 from nplconf.model import FAMILIES, Family
 from nplconf.rules.nftables.element import Element
-from nplconf.rules.nftables.table import NftTable, read
+from nplconf.rules.nftables.table import NftTable, tables
 from nplconf.rules.nftables.transaction import REMOVAL, transaction
 
 ONE, TWO, SIX = worlds.mapping(61001), worlds.mapping(61002), worlds.mapping(61001, family="IPv6")
@@ -24,7 +24,7 @@ def pairs(
 def test_equal_tables_give_an_empty_transaction() -> None:
     assert transaction(pairs(found(ONE, SIX), built(ONE, SIX))) == ""
     assert transaction(()) == ""
-    assert transaction(pairs(read(""), dict.fromkeys(FAMILIES, None))) == ""
+    assert transaction(pairs(tables({}, {}), dict.fromkeys(FAMILIES, None))) == ""
 
 
 def test_one_more_mapping_is_one_element_in_each_set() -> None:
@@ -74,6 +74,14 @@ def test_a_map_with_a_foreign_element_is_flushed_and_filled_again() -> None:
     text = transaction([(have, build("IPv4", [ONE, TWO]))])
     assert text.startswith("flush map inet nplconf tcp-ipv4\nadd element inet nplconf tcp-ipv4 {\n61001")
     assert "flush set inet nplconf hairpin-ipv4\n" in text
+
+
+def test_deletions_are_sorted_as_the_kernel_lists_elements_in_any_order() -> None:
+    there = found(ONE, TWO, ONE._replace(node_port=9000, pod_ip="10.244.3.9"))["IPv4"]
+    shuffled = {name: dict(reversed(list(elements.items()))) for name, elements in there.sets.items()}
+    text = transaction([(replace(there, sets=shuffled), build("IPv4", []))])
+    assert text == transaction([(there, build("IPv4", []))])
+    assert "delete element inet nplconf tcp-ipv4 {\n9000,\n61001,\n61002\n}\n" in text
 
 
 def test_nothing_outside_the_grammar_is_written() -> None:
