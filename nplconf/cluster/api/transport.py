@@ -226,7 +226,6 @@ class Transport:
 def _connected(connection: Connection, deadline: Deadline) -> Connection:
     """Connect in a thread that is abandoned at the deadline: name resolution and proxies ignore timeouts."""
     outcome: queue.SimpleQueue[Exception | None] = queue.SimpleQueue()
-
     late = threading.Event()
 
     def connect() -> None:
@@ -235,17 +234,19 @@ def _connected(connection: Connection, deadline: Deadline) -> Connection:
             connection.connect()
         except Exception as err:  # noqa: BLE001 - whatever it is, it is raised below
             problem = err
+        outcome.put(problem)
         if problem or late.is_set():
             connection.close()
-        outcome.put(problem)
 
     threading.Thread(target=connect, daemon=True).start()
     try:
         problem = _outcome(outcome, deadline)
     except queue.Empty:
         late.set()
-        if connection.sock:  # a proxy that drips would have it to the end of the process
-            _cut(connection.sock)
+        if (sock := connection.sock) is not None:  # a proxy that drips would have it to the end of the process
+            _cut(sock)
+        if not outcome.empty():  # it connected at the last instant, and may not have seen `late`
+            connection.close()
         raise TimeoutError from None
     if problem:
         raise problem

@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import queue
 import socket
 import struct
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from nplconf.cluster.api import transport
 from nplconf.cluster.api.access import Access
 from nplconf.cluster.api.transport import Deadline, Transport
 from nplconf.deadline import limited
@@ -81,6 +83,27 @@ def test_many_addresses_that_are_silent_do_not_outlive_the_deadline(monkeypatch:
             found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place)] * 20
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
             assert "no answer" in why(Access(server="http://far.example", source="a test"))
+
+
+def test_a_connection_made_at_the_last_instant_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The thread that connects ends after the deadline, and before it is abandoned."""
+    made: list[tuple[socket.socket, threading.Thread]] = []
+    connect = transport.Connection.connect
+
+    def connected(connection: transport.Connection) -> None:
+        connect(connection)
+        made.append((connection.sock, threading.current_thread()))
+
+    def over(outcome: "queue.SimpleQueue[Exception | None]", _: Deadline) -> None:
+        outcome.put(outcome.get(timeout=5))
+        made[0][1].join()
+        raise queue.Empty
+
+    monkeypatch.setattr(transport.Connection, "connect", connected)
+    monkeypatch.setattr(transport, "_outcome", over)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert "silent" in why(Access(server=f"http://127.0.0.1:{listener.getsockname()[1]}", source="a test"))
+    assert [sock.fileno() for sock, _ in made] == [-1]
 
 
 def test_a_proxy_that_drips_does_not_outlive_the_deadline(serving: Callable[[Serve], str]) -> None:
