@@ -4,8 +4,10 @@ A core that runs two threads, or a slower one, takes up to three times the time 
 a processor that does a fixed loop in `LOOP_SECONDS`, and is longer on one that takes longer for the loop.
 """
 
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 LOOP_SECONDS = 0.02
 
@@ -32,3 +34,9 @@ def _loop() -> None:
     found = {}
     for number in range(300_000):
         found[number % 1000] = str(number)
+
+
+def spent_by(pid: int) -> float:
+    """The seconds of processor time that a process that runs has spent; children do not count."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cputime
 import pytest
 from holdspace import ROOT, Daemon, command, daemon, namespace, python, start
 from supervisor import Supervisor
@@ -107,16 +108,20 @@ def test_a_silent_client_delays_no_other_and_is_dropped(one: Daemon) -> None:
 
 def test_a_client_that_does_not_read_delays_no_other(space: str, tmp_path: Path) -> None:
     path = str(tmp_path / "s")
-    wide = PortRange(50000, 58999)
+    wide = PortRange(50000, 53999)
     with daemon(space, str(tmp_path / "first"), wide), daemon(space, path, wide) as second:
-        deaf = socket.socket(socket.AF_UNIX)
+        assert min(_seconds_beside_a_deaf_client(second, 8000) for _ in range(3)) < 1
+
+
+def _seconds_beside_a_deaf_client(asked: Daemon, taken: int) -> float:
+    """Ask while a client, which asked first, does not read its response. The seconds until the own response."""
+    with socket.socket(socket.AF_UNIX) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        deaf.connect(path)
+        deaf.connect(asked.path)
         deaf.sendall(protocol.QUESTION + b"\n")
         began = time.monotonic()
-        assert len(second.ask().taken) == 18000
-        assert time.monotonic() - began < 2
-        deaf.close()
+        assert len(asked.ask().taken) == taken
+        return time.monotonic() - began
 
 
 def test_a_daemon_that_could_bind_nothing_answers_all_the_same(space: str, tmp_path: Path) -> None:
@@ -207,13 +212,12 @@ def test_a_range_beyond_the_open_file_limit_ends_with_78(space: str, tmp_path: P
 
 
 def test_the_default_range_is_held_soon_and_in_little_memory(space: str, tmp_path: Path) -> None:
-    began = time.monotonic()
     with daemon(space, str(tmp_path / "s"), PortRange(61000, 62000)) as it:
-        seconds = time.monotonic() - began
+        seconds = cputime.spent_by(it.process.pid)
         status = Path(f"/proc/{it.process.pid}/status").read_text(encoding="ascii")
         kib = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
     assert kib < 20_000
-    assert seconds < 2  # the aim is 0.1; what is asserted leaves room for a busy machine
+    assert seconds < 1  # 0.1 with the interpreter's start, on an idle machine
 
 
 def test_systemd_hands_over_a_socket_which_is_used_and_left(space: str, tmp_path: Path) -> None:
