@@ -23,9 +23,10 @@ from nplconf.cli.job import WatchJob
 from nplconf.cli.main import parser_of
 from nplconf.errors import NplconfError
 from nplconf.output import data
+from nplconf.watch import memory
 from nplconf.watch.drift import Monitor
 from nplconf.watch.hub import Cause, Hub
-from nplconf.watch.loop import FULL_COLLECTION
+from nplconf.watch.loop import FULL_COLLECTION, clean_up
 from nplconf.watch.mirror import Mirror
 
 NOTIFIED_SECONDS = 0.05
@@ -35,6 +36,7 @@ NOTIFIED_SECONDS = 0.05
 def main() -> None:
     """Run once for each line."""
     gc.disable()
+    memory.limit_heaps()
     arguments, _ = parser_of("watch").parse_known_args(sys.argv[1:])
     settings = options.resolve(vars(arguments), os.environ)
     messages.configure(settings)
@@ -57,10 +59,8 @@ def main() -> None:
         sys.stdout.write(f"{json.dumps(said)}\n")
         sys.stdout.flush()
         # iptables-legacy notifies nobody
-        whole = number % FULL_COLLECTION == 0  # as in the loop
-        if whole and job:
-            job.clear_caches()
-        gc.collect(2 if whole else 1)
+        if job:
+            clean_up(job, whole=number % FULL_COLLECTION == 0)  # as in the loop
         causes = frozenset({"resync"} if settings.backend in ("legacy", "iptables-legacy") else {"files"})
 
 

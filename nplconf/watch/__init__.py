@@ -8,6 +8,7 @@
     node      the node behind the interface `NodeAccess`, with what may be kept in memory between two full readings
     drift     the kernel's notifications of changed rules
     loop      waits, runs, reports; decides nothing
+    memory    what the C library does with freed memory
     files     whether a file that a run depends on was edited; the last good value that was made from it
     metrics   what is counted between runs
     server    /metrics, /healthz, /readyz

@@ -12,7 +12,7 @@ from nplconf import deadline
 from nplconf.deadline import Run
 from nplconf.errors import StoppedError
 from nplconf.hold.notify import notify
-from nplconf.watch import pace
+from nplconf.watch import memory, pace
 from nplconf.watch.hub import Cause, Hub
 
 LIVENESS_SECONDS = 5.0
@@ -93,9 +93,16 @@ def follow(hub: Hub, job: Job, stop: Stop) -> None:
         if "resync" in causes:
             resync = pace.next_resync(now, job.period, random.random())  # noqa: S311 nothing secret depends on it
             resyncs += 1
-            if whole := resyncs % FULL_COLLECTION == 1:
-                job.clear_caches()
-            gc.collect(2 if whole else 1)  # `main` switches the collector off
+            clean_up(job, whole=resyncs % FULL_COLLECTION == 1)
         job.alive()
         notify("WATCHDOG=1")
     notify("STOPPING=1")
+
+
+def clean_up(job: Job, *, whole: bool) -> None:
+    """Free what no run needs any more: garbage, and with `whole` the caches and free pages."""
+    if whole:
+        job.clear_caches()
+    gc.collect(2 if whole else 1)  # `main` switches the collector off
+    if whole:
+        memory.trim()

@@ -12,6 +12,7 @@ from nplconf.errors import UsageError
 from nplconf.node import datapath
 from nplconf.node.state import make_directory
 from nplconf.settings import Settings
+from nplconf.watch import memory
 from nplconf.watch.drift import Monitor
 from nplconf.watch.files import notice
 from nplconf.watch.hub import Hub
@@ -33,6 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace, settings: Settings) -> int:
     """Follow the cluster and the node until SIGTERM. Raises as `apply` if it cannot start."""
     _check(arguments, settings)
+    memory.limit_heaps()
     with stoppable() as stop:
         inputs = FollowedInputs(arguments, settings)
         hub = Hub(Mirror.of_node(settings.node) if _follows_api(settings) else Mirror({}))
