@@ -208,7 +208,7 @@ class World:
 
     def start_hold(self, *options: str) -> None:
         """`nplconf hold` on the node; it answers when this returns."""
-        self.daemon = self.start("hold", *options, stderr=subprocess.DEVNULL)
+        self.daemon = self.start("hold", *self._options(), *options, stderr=subprocess.DEVNULL)
         until = time.monotonic() + 20
         while not (self.directory / "hold.sock").exists():
             assert self.daemon.poll() is None
@@ -218,12 +218,11 @@ class World:
 
     def start(self, *words: str, **pipes: Any) -> "subprocess.Popen[Any]":
         """Start a command of nplconf on the node. pipes: of Popen."""
-        space, mounts = self.node, self._mounts()
-        return preloaded.Popen([*words, *self._options()], space, mounts, env=self._environment(), **pipes)
+        return preloaded.Popen(words, self.node, self._mounts(), env=self._environment(), **pipes)
 
     def process(self, *words: str, **pipes: Any) -> "subprocess.Popen[Any]":
         """Start a command as an operator does, by a Python of its own."""
-        argv = self._inside(sys.executable, "-m", "nplconf", *words, *self._options())
+        argv = self._inside(sys.executable, "-m", "nplconf", *words)
         return subprocess.Popen(argv, env=self._environment(), **pipes)
 
     def nplconf(self, command: str, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":

@@ -18,7 +18,7 @@ DRIVER = Path(__file__).with_name("watchdriver.py")
 @contextlib.contextmanager
 def watching(node: World, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """Run `nplconf watch` on the node until the body ends."""
-    with node.process("watch", *arguments, stderr=subprocess.PIPE, text=True) as process:
+    with node.process("watch", *arguments, *node._options(), stderr=subprocess.PIPE, text=True) as process:
         try:
             yield process
         finally:
