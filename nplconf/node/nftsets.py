@@ -6,7 +6,7 @@ text takes 50 ms to parse. Each kind of set has one pattern for its elements, ma
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
 from socket import AF_INET6, inet_ntoa, inet_ntop
 from typing import NamedTuple
@@ -25,7 +25,6 @@ KEY, DATA, USER_DATA, KEY_END = 1, 2, 6, 10
 VALUE = 1
 COMMENT = 0
 """The type of the comment in the user data, which nft writes."""
-SIZES = {"inet_service": 2, "ipv4_addr": 4, "ipv6_addr": 16}
 
 
 class Listed(NamedTuple):
@@ -83,60 +82,77 @@ def clear_cache() -> None:
 # --- one element -----------------------------------------------------------------------------------------------------
 
 
-class _Layout(NamedTuple):
-    """The form of a set's elements: types of the fields of a key and of a target ("": none), and their pattern."""
+class _Field(NamedTuple):
+    """A type of fields. size: bytes; text: a value as nft prints it, "" for one that nplconf never writes."""
 
-    key: tuple[str, ...]
-    to: tuple[str, ...]
+    size: int
+    text: Callable[[bytes], str]
+
+
+def _port(value: bytes) -> str:
+    return str(value[0] << 8 | value[1])
+
+
+def _ipv6(value: bytes) -> str:
+    text = inet_ntop(AF_INET6, value)
+    return "" if "." in text else text  # with dots it is an IPv4 address
+
+
+_PORT = _Field(2, _port)
+_FIELDS = {"inet_service": _PORT, "ipv4_addr": _Field(4, inet_ntoa), "ipv6_addr": _Field(16, _ipv6)}
+_Fields = tuple[_Field, ...]
+"""One field, or two that are concatenated."""
+
+
+class _Layout(NamedTuple):
+    """The form of a set's elements: the fields of a key and of a target, if it has one, and the pattern."""
+
+    key: _Fields
+    to: _Fields
     pattern: re.Pattern[bytes]
 
 
 @lru_cache(maxsize=1 << 17)
 def _element(name: str, raw: bytes) -> tuple[str, Element] | None:
     """Parse one element; None for a foreign one. Cached: a run that writes reads the table twice."""
-    key_types, to_types, pattern = _layout(name)
-    match = pattern.fullmatch(raw)
+    layout = _layout(name)
+    match = layout.pattern.fullmatch(raw)
     if match is None:
         return None
-    fields = match.groups()
-    count = len(key_types)
-    if to_types:
-        key, to = _text(key_types, fields[:count]), _text(to_types, fields[count:-2])
-        size, comment = fields[-2:]
-        whole = key and to and size[0] == len(comment) + 1
-        return (key, Element(to, comment.decode("ascii"))) if whole else None
-    first, last = fields[:count], fields[count:]
-    key = _text(key_types, first) if last in ((), first, (None,) * count) else _ranges(key_types, first, last)
+    values = match.groups()
+    count = len(layout.key)
+    key = _text(layout.key, values)
+    if layout.to:
+        *_, size, comment = values
+        to = _text(layout.to, values[count:])
+        return (key, Element(to, comment.decode("ascii"))) if to and size[0] == len(comment) + 1 else None
+    last = values[count:]
+    if last and last[0] is not None and last != values[:count]:
+        key = _ranges(layout.key, values, last)
     return (key, MEMBER) if key else None
 
 
-def _text(types: tuple[str, ...], fields: tuple[bytes, ...]) -> str:
-    """Return fields as nft prints them; "" for a value that nplconf never writes."""
-    texts = [_field(kind, field) for kind, field in zip(types, fields, strict=True)]
+def _text(fields: _Fields, values: Sequence[bytes]) -> str:
+    """Return the values of fields as nft prints them; "" if nplconf never writes one of them."""
+    first = fields[0].text(values[0])
+    if len(fields) == 1:
+        return first
+    second = fields[1].text(values[1])
+    return f"{first} . {second}" if first and second else ""
+
+
+def _ranges(fields: _Fields, first: Sequence[bytes], last: Sequence[bytes]) -> str:
+    texts = [_range(*ends) for ends in zip(fields, first, last, strict=False)]
     return " . ".join(texts) if all(texts) else ""
 
 
-def _field(kind: str, value: bytes) -> str:
-    if kind == "inet_service":
-        return str(value[0] << 8 | value[1])
-    if kind == "ipv4_addr":
-        return inet_ntoa(value)
-    text = inet_ntop(AF_INET6, value)
-    return "" if "." in text else text  # with dots it is an IPv4 address
-
-
-def _ranges(types: tuple[str, ...], first: tuple[bytes, ...], last: tuple[bytes, ...]) -> str:
-    texts = [_range(*field) for field in zip(types, first, last, strict=True)]
-    return " . ".join(texts) if all(texts) else ""
-
-
-def _range(kind: str, first: bytes, last: bytes) -> str:
+def _range(field: _Field, first: bytes, last: bytes) -> str:
     """Return a range as nft prints it: of ports FIRST-LAST, of addresses a network; "" if it is no network."""
-    text = _field(kind, first)
+    text = field.text(first)
     if first == last:
         return text
-    if kind == "inet_service":
-        return f"{text}-{_field(kind, last)}"
+    if field is _PORT:
+        return f"{text}-{field.text(last)}"
     low, high = int.from_bytes(first, "big"), int.from_bytes(last, "big")
     host = low ^ high
     if not text or host & (host + 1) or low & host:
@@ -148,7 +164,7 @@ def _range(kind: str, first: bytes, last: bytes) -> str:
 def _layout(name: str) -> _Layout:
     lines = next(lines for place, lines in frame().items() if place in (f"set {name}", f"map {name}"))
     declared = lines[0].removeprefix("type ").partition(" : ")
-    key, to = (tuple(types.split(" . ")) if types else () for types in declared[::2])
+    key, to = (tuple(_FIELDS[kind] for kind in types.split(" . ") if kind) for types in declared[::2])
     pattern = _value(KEY, key)
     if "flags interval" in lines:
         pattern += rb"(?:%s)?" % _value(KEY_END, key)
@@ -158,13 +174,13 @@ def _layout(name: str) -> _Layout:
     return _Layout(key, to, re.compile(pattern, re.DOTALL))
 
 
-def _value(kind: int, types: tuple[str, ...]) -> bytes:
+def _value(kind: int, fields: _Fields) -> bytes:
     """Return the pattern of an attribute with a value. Each field of several is padded to four bytes."""
-    sizes = [SIZES[name] for name in types]
+    sizes = [field.size for field in fields]
     size = sizes[0] if len(sizes) == 1 else sum(map(_padded, sizes))
-    fields = b"".join(rb"(.{%d})\0{%d}" % (n, _padded(n) - n) for n in sizes)
+    values = b"".join(rb"(.{%d})\0{%d}" % (n, _padded(n) - n) for n in sizes)
     inner = ATTRIBUTE.size + size
-    return _header(ATTRIBUTE.size + _padded(inner), kind) + _header(inner, VALUE) + fields
+    return _header(ATTRIBUTE.size + _padded(inner), kind) + _header(inner, VALUE) + values
 
 
 def _header(length: int, kind: int) -> bytes:

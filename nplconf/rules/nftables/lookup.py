@@ -41,21 +41,20 @@ def build(
     for pod_ip, source in sources:
         network = source.removesuffix(HOST[family])
         (hairpin if network == pod_ip else bridged)[f"{network} . {pod_ip}"] = MEMBER
+    open_to_all = {protocol: sets[frame.ports(protocol, family)] for protocol in PROTOCOLS}
+    limited = {protocol: sets[frame.restricted(protocol, family)] for protocol in PROTOCOLS}
     for mapping in sorted(mappings, key=attrgetter("node_port")):
-        _add(sets, mapping)
+        chosen = limited if mapping.source_ranges else open_to_all
+        to, tag = f"{mapping.pod_ip} . {mapping.pod_port}", owner.tag(mapping.pod, mapping.pod_port)
+        chosen[mapping.protocol][str(mapping.node_port)] = Element(to, tag)
+        if mapping.source_ranges:
+            sets[frame.sources(mapping.protocol, family)].update(_sources(mapping))
     return NftTable(frame.frame(), sets)
 
 
-def _add(sets: dict[str, dict[str, Element]], mapping: PortMapping) -> None:
-    port, protocol, family = str(mapping.node_port), mapping.protocol, mapping.family
-    tag = owner.tag(mapping.pod, mapping.pod_port)
-    name = frame.restricted if mapping.source_ranges else frame.ports
-    sets[name(protocol, family)][port] = Element(f"{mapping.pod_ip} . {mapping.pod_port}", tag)
-    if not mapping.source_ranges:
-        return
-    allowed = sets[frame.sources(protocol, family)]
-    for network in _disjoint(mapping.source_ranges):
-        allowed[f"{network.removesuffix(HOST[family])} . {port}"] = MEMBER
+def _sources(mapping: PortMapping) -> Elements:
+    networks = (network.removesuffix(HOST[mapping.family]) for network in _disjoint(mapping.source_ranges))
+    return {f"{network} . {mapping.node_port}": MEMBER for network in networks}
 
 
 def _disjoint(networks: Sequence[str]) -> Sequence[str]:
