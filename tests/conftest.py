@@ -5,12 +5,15 @@ fails and says what to install: a skipped test could hide a broken build. Withou
 "not kernel and not api and not systemd and not cluster and not browser"`.
 """
 
+import compileall
 import contextlib
 import functools
+import gc
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import hypothesis
 import kube_binaries
@@ -52,6 +55,7 @@ KUBERNETES = ("api", "cluster")
 ONE_WORKER = (*KUBERNETES, "antrea")
 """Markers of tests that run one after the other, whatever their file."""
 
+ROOT = Path(__file__).parent.parent
 LONG = 200
 """Characters of a parameter that are too many for a test's name."""
 
@@ -91,8 +95,16 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     return f"{argname}-{len(val)}" if isinstance(val, str | bytes) and len(val) > LONG else None
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compile nplconf once: processes in a booted machine read the result but cannot save theirs."""
+    if not hasattr(config, "workerinput"):
+        compileall.compile_dir(ROOT / "nplconf", quiet=1)
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Build the Kubernetes programs while tests run that do not need them."""
+    """Build the Kubernetes programs while tests run that do not need them; the collected tests stay until the end."""
+    gc.collect()
+    gc.freeze()  # otherwise each full garbage collection visits them
     if not session.config.option.collectonly and any(map(_builds, session.items)):
         session.config.add_cleanup(kube_binaries.start_build())
 

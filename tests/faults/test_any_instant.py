@@ -21,6 +21,8 @@ from netns import BACKENDS, world
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
 RUNS = 100
 """Interrupted runs on each backend, for each signal."""
+PAUSE = 0.02
+"""Seconds between two rounds of a client that uses all that is published. It takes processor time from the runs."""
 PLACES = [f"place{i}" for i in range(5)]
 NAMES = ["db-0", "db-1", "web-a", "web-b"]
 PORTS = [(80, 8080, "TCP"), (53, 53, "UDP")]
@@ -153,7 +155,7 @@ class Life:
         over = threading.Event()
 
         def watch() -> None:
-            while not over.wait(0.005):  # or the runs would have no processor
+            while not over.wait(PAUSE):  # or the runs would have no processor
                 self.use()
 
         watcher = threading.Thread(target=watch)
