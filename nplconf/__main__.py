@@ -1,6 +1,5 @@
 """The entry point of `nplconf` and `python -m nplconf`."""
 
-import gc
 import sys
 
 
@@ -13,6 +12,8 @@ def start() -> int:
     if sys.argv[1:] == ["--version"]:
         return _version()
     try:
+        import gc
+
         from nplconf.cli.main import main
 
         code = main()
