@@ -9,11 +9,14 @@ process and need no other. nplconf runs in a child process, as its user runs it.
 
 import contextlib
 import ctypes
+import fcntl
 import itertools
 import json
 import os
 import re
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -36,6 +39,7 @@ IPTABLES = ("nft", "legacy")
 """The backends that write iptables rules, as `--backend` also takes them."""
 BACKENDS = (*IPTABLES, "nftables")
 BASES = ("prerouting", "output", "postrouting")
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 
@@ -66,12 +70,19 @@ def spaces() -> Iterator["Spaces"]:
     try:
         yield made
     finally:
-        for name in made.names:
-            pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout
-            for pid in pids.split():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-            subprocess.run(["ip", "netns", "delete", name], check=True)
+        for pid in _living_in(made.names):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        batch("", *(f"netns delete {name}" for name in made.names))
+
+
+def _living_in(names: Sequence[str]) -> Iterator[int]:
+    """The processes in these namespaces, as `ip netns pids` finds them."""
+    theirs = {Path("/run/netns", name).stat().st_ino for name in names}
+    for entry in os.scandir("/proc"):
+        with contextlib.suppress(OSError):  # it has ended
+            if entry.name.isdecimal() and Path(entry.path, "ns/net").stat().st_ino in theirs:
+                yield int(entry.name)
 
 
 @dataclass(slots=True)
@@ -86,11 +97,19 @@ class Spaces:
         name = f"{self.prefix}-{place}"
         subprocess.run(["ip", "netns", "add", name], check=True)
         self.names.append(name)
-        batch(f"-n {name}", "link set lo up")
-        # an address is used as soon as it is there
-        sysctl(name, "net.ipv6.conf.all.accept_dad", 0)
-        sysctl(name, "net.ipv6.conf.default.accept_dad", 0)
+        with inside(name):
+            _link_up("lo")
+            for which in ("all", "default"):  # an address is used as soon as it is there
+                Path(f"/proc/sys/net/ipv6/conf/{which}/accept_dad").write_text("0")
         return name
+
+
+def _link_up(name: str) -> None:
+    """`ip link set NAME up` in the namespace of this thread."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("16sH14x", name.encode(), 0)
+        flags = struct.unpack("16sH14x", fcntl.ioctl(any_socket, SIOCGIFFLAGS, request))[1]
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags | IFF_UP))
 
 
 def batch(options: str, *commands: str) -> None:
