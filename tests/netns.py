@@ -236,13 +236,13 @@ class World:
         self.hold = True
 
     def start(self, *words: str, **pipes: Any) -> "subprocess.Popen[Any]":
-        """Start a command of nplconf on the node. pipes: of Popen."""
+        """Start a command of nplconf, or a program of the tests, on the node. pipes: of Popen."""
         return preloaded.Popen(words, self.node, self._mounts(), env=self._environment(), **pipes)
 
     def process(self, *words: str, **pipes: Any) -> "subprocess.Popen[Any]":
-        """Start a command as an operator does, by a Python of its own."""
-        argv = self._inside(sys.executable, "-m", "nplconf", *words)
-        return subprocess.Popen(argv, env=self._environment(), **pipes)
+        """Start the same by a Python of its own."""
+        program = words if words[0].endswith(".py") else ("-m", "nplconf", *words)
+        return subprocess.Popen(self._inside(sys.executable, *program), env=self._environment(), **pipes)
 
     def nplconf(self, command: str, *arguments: str, timeout: float = 120) -> "subprocess.CompletedProcess[str]":
         """Run a command on the node, as its operator does."""

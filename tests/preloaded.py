@@ -38,7 +38,7 @@ class Popen(subprocess.Popen[Any]):
     """`subprocess.Popen` for a command line of nplconf.
 
     Args:
-        argv: The command and its arguments.
+        argv: The command and its arguments; or a program of the tests in Python, with its arguments.
         space: A network namespace, entered as `ip netns exec` does. None: that of the calling thread.
         mounts: Made in the command's mount namespace, which one with a space has.
         how: Of Popen: stdin, stdout, stderr, text, env.

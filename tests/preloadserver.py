@@ -179,9 +179,13 @@ def _stream(number: int, name: str, mode: str, old: io.TextIOWrapper) -> io.Text
 
 
 def _result() -> int:
-    """Run nplconf's entry point; its exit code."""
+    """Run nplconf's entry point, or the program that the first argument names; its exit code."""
     try:
-        runpy._run_module_as_main("nplconf")  # type: ignore[attr-defined] # what `python -m` calls
+        if sys.argv[1:] and sys.argv[1].endswith(".py"):
+            del sys.argv[0]
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        else:
+            runpy._run_module_as_main("nplconf")  # type: ignore[attr-defined] # what `python -m` calls
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -59,12 +58,13 @@ class Watched(World):
 
     def begin(self, *arguments: str) -> "subprocess.Popen[str]":
         """Begin a run; the process that carries it out."""
-        argv = self._inside(sys.executable, str(DRIVER), *arguments, *self._options())
+        words = [str(DRIVER), *arguments, *self._options()]
+        argv = self._inside(*words)
         if self.driver is None or argv != self._argv:
             self.stop()
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
             with (self.directory / "watch.log").open("w") as log:
-                self.driver = subprocess.Popen(argv, env=self._environment(), stderr=log, **pipes)
+                self.driver = self.start(*words, stderr=log, **pipes)
             self._argv = argv
         assert self.driver.stdin
         self.driver.stdin.write(f"{self.clock}\n")

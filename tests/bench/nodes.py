@@ -7,14 +7,11 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import worlds
 from bench import child
 from netns import World, world
-
-if TYPE_CHECKING:
-    import subprocess
 
 ADDRESS = "10.10.10.10"
 FIRST = 20000
@@ -60,9 +57,7 @@ class Node(World):
         plain = {k: v for k, v in World._environment(self).items() if not k.startswith(("PYTHONDONT", "PYTHONUNBUF"))}
         return plain | {"PYTHONPYCACHEPREFIX": str(self.directory / "compiled")}
 
-    def start(self, *words: str, **pipes: Any) -> "subprocess.Popen[Any]":
-        """Start a command by a Python of its own: its memory is measured."""
-        return self.process(*words, **pipes)
+    start = World.process  # its memory is measured
 
     def cost(self, *argv: str, text: str = "", out: str = "/dev/null") -> child.Cost:
         """Run a program on the node and measure it."""

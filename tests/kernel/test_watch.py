@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import preloaded
 import pytest
 import worlds
 from netns import World
@@ -147,7 +148,7 @@ def test_where_it_cannot_start_it_ends_as_apply_does(
 ) -> None:
     monkeypatch.delenv("KUBECONFIG", raising=False)
     options = ("--node", worlds.NODE, "--state-dir", str(node.directory / "state"), "--no-hold")
-    done = node.run(sys.executable, "-m", "nplconf", "watch", *options, *words, timeout=20)
+    done = preloaded.run(("watch", *options, *words), timeout=20, space=node.node, env=node._environment())
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
 

@@ -6,12 +6,11 @@ import copy
 import io
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import preloaded
 import pytest
 import worlds
 import yaml
@@ -184,11 +183,9 @@ def test_no_output_of_a_command_shows_a_secret(tmp_path: Path, variant: str, out
     if "exec" in user:
         user = {"exec": {key: value for key, value in EXEC.items() if key != "apiVersion"}}
     path = written(tmp_path / "config", user, CLUSTER)
-    command = [sys.executable, "-m", "nplconf", "render", "--kubeconfig", str(path), "--node", "n", "-v"]
+    words = ["render", "--kubeconfig", str(path), "--node", "n", "-v", "-o", output]
 
-    done = subprocess.run(
-        [*command, "-o", output], capture_output=True, text=True, check=False, env={**os.environ, "NO_COLOR": "1"}
-    )
+    done = preloaded.run(words, timeout=60, env={**os.environ, "NO_COLOR": "1"})
 
     assert done.returncode in (69, 77, 78)
     assert CANARY not in done.stdout + done.stderr
