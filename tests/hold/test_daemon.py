@@ -1,5 +1,6 @@
 """The daemon with clients, a supervisor and a second daemon."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -9,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,8 @@ from holdspace import ROOT, Daemon, command, daemon, namespace, python, start
 from supervisor import Supervisor
 
 from nplconf.hold import protocol
+from nplconf.hold.daemon import Server
+from nplconf.hold.sockets import Holding
 from nplconf.model import Holds, PortRange
 from nplconf.run.observed import held
 
@@ -122,6 +126,38 @@ def _seconds_beside_a_deaf_client(asked: Daemon, taken: int) -> float:
         began = time.monotonic()
         assert len(asked.ask().taken) == taken
         return time.monotonic() - began
+
+
+class SlowHolding(Holding):
+    """Binds longer than a client may take."""
+
+    def bind_missing(self) -> list[int]:
+        time.sleep(0.3)
+        return []
+
+
+def test_the_time_that_the_daemon_takes_does_not_count_for_its_clients(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nplconf.hold.daemon.PATIENCE", 0.1)
+    path = str(tmp_path / "s")
+    stop, stopped = socket.socketpair()
+    with socket.socket(socket.AF_UNIX) as listener, stop, stopped:
+        listener.bind(path)
+        listener.listen()
+        clients = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+        for client in clients:
+            client.connect(path)
+            client.sendall(protocol.QUESTION + b"\n")
+        thread = threading.Thread(target=Server(listener, SlowHolding(RANGE)).serve, args=(stopped,))
+        thread.start()
+        responses = []
+        for client in clients:
+            with client, client.makefile("rb") as response, contextlib.suppress(ConnectionResetError):
+                responses.append(json.loads(response.read() or b"null"))
+        stop.send(b"x")
+        thread.join()
+    assert [response and response["version"] for response in responses] == [1, 1, 1]
 
 
 def test_a_daemon_that_could_bind_nothing_answers_all_the_same(space: str, tmp_path: Path) -> None:
