@@ -10,6 +10,7 @@ from pathlib import Path
 import preloaded
 import pytest
 import worlds
+from echo import Answer
 from netns import World
 from shims import Shims
 from watching import eventually, watching
@@ -59,6 +60,31 @@ def test_rules_that_another_program_removes_are_back_within_a_second(served: Wor
         before = sorted(served.ours())
         assert served.run(*erase).returncode == 0
         assert eventually(lambda: sorted(served.ours()) == before) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("backend", "flush"),
+    [
+        ("nft", ("iptables-nft", "-t", "nat", "-F")),
+        ("nft", ("nft", "flush", "ruleset")),
+        ("nftables", ("nft", "flush", "ruleset")),
+    ],
+    indirect=["backend"],
+)
+def test_a_client_is_answered_within_a_second_after_a_flush(served: World, flush: tuple[str, ...]) -> None:
+    with watching(served, "--resync", "600"):
+        eventually(lambda: len(served.dispatched()) == 1 and published(served, "web"))
+        (number,) = map(int, served.dispatched())
+
+        def answered() -> bool:
+            return served.ask("client", "10.10.10.10", number, patience=0.2) == Answer("web", 8080, "10.10.10.77")
+
+        def seconds() -> float:
+            eventually(answered)
+            assert served.run(*flush).returncode == 0
+            return eventually(answered)
+
+        assert min(seconds() for _ in range(3)) < 1.0
 
 
 @pytest.mark.parametrize("backend", ["nft", "nftables"], indirect=True)
