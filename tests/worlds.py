@@ -237,7 +237,8 @@ def write_objects(path: Path, *documents: Mapping[str, Any]) -> Path:
 
 def read_objects(path: Path) -> list[dict[str, Any]]:
     """The documents of a file, as another program reads them."""
-    return [d for d in yaml.safe_load_all(path.read_text()) if d]
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast
+    return [d for d in yaml.load_all(path.read_text(), loader) if d]
 
 
 def annotations(path: Path) -> dict[str, str | None]:
