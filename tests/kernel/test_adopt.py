@@ -32,6 +32,7 @@ def web(node: World) -> None:
 # --- beside the agent ------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("command", ASKED)
 def test_beside_an_agent_nothing_is_changed(node: World, tmp_path: Path, command: str) -> None:
     web(node)
@@ -67,6 +68,7 @@ def test_the_hold_daemon_does_not_start_beside_an_agent(node: World, tmp_path: P
         node.start_hold("--force")
 
 
+@pytest.mark.watch_too
 def test_an_agent_of_another_node_or_without_nodeportlocal_is_no_matter(node: World, tmp_path: Path) -> None:
     web(node)
     with antrea.agent(tmp_path, node.space("client")):
@@ -75,6 +77,7 @@ def test_an_agent_of_another_node_or_without_nodeportlocal_is_no_matter(node: Wo
         assert node.apply().code == 0
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("where", ["nft", "legacy"])
 def test_a_chain_left_behind_is_a_finding_of_every_run(node: World, where: str) -> None:
     web(node)
@@ -129,6 +132,7 @@ def asking(node: World, address: str = "10.10.10.10") -> Iterator[list[Answer | 
         yield answers
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("where", ["nft", "legacy"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str) -> None:
@@ -153,6 +157,7 @@ def test_every_number_is_taken_over_while_clients_go_on(node: World, where: str)
     assert node.dispatched() == set()
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("where", ["nft", "legacy"])
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_ipv6_is_taken_over_while_clients_go_on(node: World, where: str) -> None:

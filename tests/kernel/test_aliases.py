@@ -105,6 +105,7 @@ def places(rows: list[dict[str, Any]]) -> set[tuple[int, str, str]]:
     return {(row["nodePort"], row["protocol"], row["ipFamily"]) for row in rows}
 
 
+@pytest.mark.watch_too
 def test_the_second_number_stays_unpublished_and_every_command_knows_it(adopted: World) -> None:
     assert numbers(adopted) == {FIRST}
     assert served(adopted) == [True, True]
@@ -122,6 +123,7 @@ def test_the_second_number_stays_unpublished_and_every_command_knows_it(adopted:
     assert "an alias from Antrea, unpublished" in adopted.nplconf("explain", f"udp/{SECOND}").stdout
 
 
+@pytest.mark.watch_too
 def test_it_ends_by_itself_after_the_cool_down_and_its_number_is_nobodys_at_once(adopted: World) -> None:
     done = adopted.apply("--cool-down", "0")
     assert done.code == 0
@@ -137,6 +139,7 @@ def test_it_ends_by_itself_after_the_cool_down_and_its_number_is_nobodys_at_once
     assert "is free for its last owner only" in adopted.nplconf("explain", f"udp/{SECOND}").stdout
 
 
+@pytest.mark.watch_too
 def test_it_follows_the_pod_to_a_new_address_and_goes_with_it(adopted: World) -> None:
     have(adopted, at="moved")
     assert adopted.apply().code == 0
@@ -148,6 +151,7 @@ def test_it_follows_the_pod_to_a_new_address_and_goes_with_it(adopted: World) ->
     assert adopted.dispatched() == set()
 
 
+@pytest.mark.watch_too
 def test_a_lost_rule_of_it_is_made_again_and_cleanup_leaves_nothing(adopted: World) -> None:
     adopted.lose(SECOND, "udp", "IPv4")
     assert adopted.nplconf("verify").returncode == 2
@@ -159,6 +163,7 @@ def test_a_lost_rule_of_it_is_made_again_and_cleanup_leaves_nothing(adopted: Wor
     assert numbers(adopted) == set()
 
 
+@pytest.mark.watch_too
 def test_a_run_without_the_cluster_keeps_it(adopted: World) -> None:
     text = adopted.cluster.read_text()
     adopted.cluster.write_text("{")

@@ -20,6 +20,7 @@ def bypassed(node: World) -> World:
     return node
 
 
+@pytest.mark.watch_too
 def test_apply_refuses_and_changes_nothing(bypassed: World) -> None:
     done = bypassed.apply()
     assert (done.code, done.data) == (78, {})
@@ -29,6 +30,7 @@ def test_apply_refuses_and_changes_nothing(bypassed: World) -> None:
     assert not (bypassed.directory / "state").exists()
 
 
+@pytest.mark.watch_too
 def test_with_force_it_goes_on(bypassed: World) -> None:
     done = bypassed.apply("--force")
     assert done.code == 0, done.stderr

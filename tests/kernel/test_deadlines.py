@@ -53,6 +53,7 @@ def running(node: World, *arguments: str, code: str = QUICK) -> Iterator["subpro
             run.kill()
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("program", ["iptables-nft-restore", "iptables-nft-save", "ip6tables-nft-restore"])
 def test_an_iptables_that_hangs_is_ended_with_the_run(served: World, tmp_path: Path, program: str) -> None:
     served.shims = Shims.make(tmp_path / "shims")
@@ -69,6 +70,7 @@ def test_an_iptables_that_hangs_is_ended_with_the_run(served: World, tmp_path: P
     assert served.apply().counts == (1, 0, 0)
 
 
+@pytest.mark.watch_too
 def test_a_hold_daemon_that_hangs_lets_nothing_new_in_and_keeps_what_is_there(served: World) -> None:
     assert served.apply().code == 0
     with socket.socket(socket.AF_UNIX) as mute:
@@ -85,6 +87,7 @@ def test_a_hold_daemon_that_hangs_lets_nothing_new_in_and_keeps_what_is_there(se
     assert isinstance(served.ask("client", "10.10.10.10", number), Answer)
 
 
+@pytest.mark.watch_too
 def test_asked_to_end_it_ends_between_two_steps_and_the_next_run_goes_on(served: World, tmp_path: Path) -> None:
     served.shims = Shims.make(tmp_path / "shims")
     marker = tmp_path / "writing"

@@ -88,6 +88,7 @@ def refuse(shims: Shims, backend: str, *tags: str) -> None:
 WHOLE_RANGE = ("--namespace-share", "100")
 
 
+@pytest.mark.watch_too
 def test_one_bad_mapping_among_a_thousand_is_found_and_the_others_are_in(node: World, shims: Shims) -> None:
     node.write(*pods(1000), worlds.raw_service())
     refuse(shims, node.backend, "web-637")
@@ -110,6 +111,7 @@ def test_one_bad_mapping_among_a_thousand_is_found_and_the_others_are_in(node: W
     assert node.apply(*WHOLE_RANGE).counts == (999, 1, 0)
 
 
+@pytest.mark.watch_too
 def test_three_bad_mappings_are_named_each(node: World, shims: Shims) -> None:
     node.write(*pods(64), worlds.raw_service())
     refuse(shims, node.backend, "web-0", "web-31", "web-63")
@@ -122,6 +124,7 @@ def test_three_bad_mappings_are_named_each(node: World, shims: Shims) -> None:
 # --- iptables that does nothing --------------------------------------------------------------------------------------
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize(
     ("behaviour", "says"),
     [
@@ -147,6 +150,7 @@ def test_writes_that_fail_leave_what_is_there_and_are_named(served: World, behav
     assert set(numbers(served)) == {"web-0", "web-1"}
 
 
+@pytest.mark.watch_too
 def test_an_address_that_cannot_be_added_takes_nothing_away_at_the_others(served: World) -> None:
     (listing,) = worlds.read_objects(served.cluster)
     kept = [item for item in listing["items"] if item["kind"] != "Node" and item["metadata"]["name"] != "web-1"]
@@ -160,11 +164,13 @@ def test_an_address_that_cannot_be_added_takes_nothing_away_at_the_others(served
     assert still_serves(served)
 
 
+@pytest.mark.watch_too
 def test_a_write_that_was_done_and_killed_then_is_no_failure(served: World) -> None:
     break_writes(served, 'real "$@" <"$call"; kill -9 $$')
     assert served.apply().counts == (1, 1, 0)
 
 
+@pytest.mark.watch_too
 def test_a_run_that_is_killed_while_it_writes_writes_nothing_when_the_next_one_is_done(served: World) -> None:
     """What it started waits for a lock, say; it would bring back what is no longer wanted."""
     shims = served.shims
@@ -190,6 +196,7 @@ def test_a_run_that_is_killed_while_it_writes_writes_nothing_when_the_next_one_i
     assert still_serves(served)
 
 
+@pytest.mark.watch_too
 def test_warnings_are_no_failure(served: World) -> None:
     assert served.shims
     for program in PROGRAMS:
@@ -264,6 +271,7 @@ def lock(served: World, tmp_path: Path) -> Iterator[int]:
     os.close(handle)
 
 
+@pytest.mark.watch_too
 @LEGACY
 def test_a_lock_that_is_freed_in_time_is_waited_for(served: World, lock: int) -> None:
     threading.Timer(3, fcntl.flock, (lock, fcntl.LOCK_UN)).start()

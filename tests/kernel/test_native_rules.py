@@ -35,6 +35,7 @@ def served(node: World) -> World:
     return node
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("how", ["add", "insert"])
 @pytest.mark.parametrize("chain", ["POSTROUTING", "PREROUTING", "OUTPUT", "INPUT"])
 def test_a_first_run_beside_a_native_rule_serves(node: World, chain: str, how: str) -> None:
@@ -55,6 +56,7 @@ def test_a_first_run_beside_a_native_rule_serves(node: World, chain: str, how: s
     assert node.nplconf("verify").returncode == 0
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("chain", ["POSTROUTING", "PREROUTING", "OUTPUT", "NPLCONF-TCP", "NPLCONF-POST"])
 def test_the_rule_of_a_gone_pod_goes_beside_a_native_rule(served: World, chain: str) -> None:
     number = port(served)
@@ -70,6 +72,7 @@ def test_the_rule_of_a_gone_pod_goes_beside_a_native_rule(served: World, chain: 
     assert served.ask("client", NODE_IP, number) == "refused"
 
 
+@pytest.mark.watch_too
 def test_jumps_that_were_removed_come_back_beside_a_native_rule(served: World) -> None:
     add(served, "POSTROUTING", how="insert")
     for base in ("PREROUTING", "POSTROUTING"):

@@ -77,6 +77,7 @@ def have(node: World, behaviour: str) -> None:
     node.shims.have("nft", behaviour)
 
 
+@pytest.mark.watch_too
 def test_where_the_library_is_missing_nft_takes_the_same_text(served: World) -> None:
     assert served.apply().counts == (1, 1, 0)
     calls = served.shims.seen()  # type: ignore[union-attr]
@@ -89,6 +90,7 @@ def test_where_the_library_is_missing_nft_takes_the_same_text(served: World) -> 
     assert served.shims.seen() == (), "the library is asked where it is there"  # type: ignore[union-attr]
 
 
+@pytest.mark.watch_too
 def test_one_bad_mapping_among_a_thousand_is_found_and_the_others_are_in(node: World, shims: Shims) -> None:
     node.write(*(worlds.raw_pod(f"web-{i}", [f"10.244.{i >> 8}.{i & 255}"]) for i in range(1000)), worlds.raw_service())
     shims.have("nft", 'if grep -q "shop/web-637:" "$call"; then echo "a:1:2-3: Error: too odd" >&2; exit 1; fi')
@@ -107,6 +109,7 @@ def test_one_bad_mapping_among_a_thousand_is_found_and_the_others_are_in(node: W
     assert node.apply("--namespace-share", "100").counts == (999, 1, 0)
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize(
     ("behaviour", "says"),
     [
@@ -132,6 +135,7 @@ def test_writes_that_fail_leave_what_is_there_and_are_named(served: World, behav
     assert set(numbers(served)) == {"web-0", "web-1"}
 
 
+@pytest.mark.watch_too
 def test_a_write_that_was_done_and_killed_then_is_no_failure(served: World) -> None:
     have(served, f'if {WRITES}; then real "$@" <"$call"; kill -9 $$; fi')
     assert served.apply().counts == (1, 1, 0)

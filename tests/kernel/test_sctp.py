@@ -63,6 +63,7 @@ def exchange(node: World, family: str, number: int, at: str = "amf") -> tuple[Re
         return asked, client.receive(INIT_ACK)
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_association_reaches_the_pod_and_its_answer_comes_from_the_node_port(node: World, family: str) -> None:
     have(node)
@@ -73,6 +74,7 @@ def test_an_association_reaches_the_pod_and_its_answer_comes_from_the_node_port(
     assert answered == Received(NODE_IP[family], number, SOURCE_PORT, INIT_ACK)
 
 
+@pytest.mark.watch_too
 def test_every_command_knows_the_mapping_and_cleanup_removes_it(node: World) -> None:
     have(node)
     assert node.apply("--sctp").code == 0
@@ -95,6 +97,7 @@ def facts(rows: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
     return {(row["rule"], row["hold"], row["annotation"]) for row in rows}
 
 
+@pytest.mark.watch_too
 def test_a_lost_rule_is_found_and_made_again(node: World) -> None:
     have(node)
     assert node.apply("--sctp").code == 0
@@ -106,6 +109,7 @@ def test_a_lost_rule_is_found_and_made_again(node: World) -> None:
     assert asked
 
 
+@pytest.mark.watch_too
 def test_a_client_with_a_fixed_port_follows_the_pod_to_its_new_address(node: World) -> None:
     have(node)
     assert node.apply("--sctp").code == 0
@@ -119,6 +123,7 @@ def test_a_client_with_a_fixed_port_follows_the_pod_to_its_new_address(node: Wor
     assert answered
 
 
+@pytest.mark.watch_too
 def test_without_the_option_the_port_is_skipped_and_a_mapping_of_before_goes(node: World) -> None:
     have(node)
     assert node.apply("--sctp").code == 0
@@ -130,6 +135,7 @@ def test_without_the_option_the_port_is_skipped_and_a_mapping_of_before_goes(nod
     assert exchange(node, "IPv4", number) == (None, None)
 
 
+@pytest.mark.watch_too
 def test_the_daemon_of_this_kernel_holds_sctp_or_says_that_it_cannot(node: World) -> None:
     """Without SCTP sockets the mapping fails by name, the other protocols are served, and doctor names the cause."""
     (node.directory / "hold.sock").unlink()

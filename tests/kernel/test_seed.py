@@ -52,6 +52,7 @@ def test_both_ports_answer_and_see_the_client(seed: World) -> None:
         assert seed.ask("client", NODE_IP, number) == Answer("web-0", pod_port, CLIENT["IPv4"])
 
 
+@pytest.mark.watch_too
 def test_after_one_service_leaves_rule_and_annotation_are_of_the_other_port_only(seed: World) -> None:
     before = numbers(seed)
     second_loses_its_annotation(seed)
@@ -66,6 +67,7 @@ def test_after_one_service_leaves_rule_and_annotation_are_of_the_other_port_only
     assert seed.nplconf("verify").returncode == 0
 
 
+@pytest.mark.watch_too
 def test_the_run_after_it_writes_nothing(seed: World, shims: Shims) -> None:
     second_loses_its_annotation(seed)
     assert seed.apply().counts == (1, 1, 0)
@@ -83,6 +85,7 @@ def test_the_run_after_it_writes_nothing(seed: World, shims: Shims) -> None:
     assert (seed.rules(), seed.rules("IPv6"), seed.ours()) == rules
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("backend", IPTABLES, indirect=True)
 def test_the_run_that_removes_one_port_writes_once_and_only_what_differs(seed: World, shims: Shims) -> None:
     before = chains(seed)
