@@ -17,8 +17,8 @@ TUPLE_IP, TUPLE_PROTO, TUPLE_ZONE = 1, 2, 3
 PROTO_NUM, PROTO_SRC_PORT, PROTO_DST_PORT = 1, 2, 3
 FILTER_ORIG_FLAGS, FILTER_REPLY_FLAGS = 1, 2
 BY_PROTO, BY_DST_PORT = 1 << 3, 1 << 5
-IP_SRC_DST = {socket.AF_INET: (1, 2), socket.AF_INET6: (3, 4)}
-DST_PORT_AT = {socket.AF_INET: 64, socket.AF_INET6: 88}
+IP_SRC_DST: dict[int, tuple[int, int]] = {socket.AF_INET: (1, 2), socket.AF_INET6: (3, 4)}
+DST_PORT_AT: dict[int, int] = {socket.AF_INET: 64, socket.AF_INET6: 88}
 """The offset of the original destination port in a listed message. The kernel writes that tuple first, in fixed order.
 """
 DST_PORT_HEADER = struct.pack("=HH", 6, PROTO_DST_PORT)
@@ -52,10 +52,6 @@ class ConntrackTable(Channel):
         until: The deadline, in seconds of the monotonic clock.
     """
 
-    def __init__(self, family: socket.AddressFamily, until: float) -> None:
-        super().__init__(family, until)
-        self._ip = family
-
     def flows_to(self, numbers: Collection[int], protocol: int = socket.IPPROTO_UDP) -> Iterator[Flow]:
         """Yield the entries of a protocol and of zone 0 whose original destination port is one of `numbers`.
 
@@ -64,11 +60,11 @@ class ConntrackTable(Channel):
         """
         (only,) = numbers if len(numbers) == 1 else (None,)
         keys = frozenset(DST_PORT_HEADER + number.to_bytes(2, "big") for number in numbers)
-        at = DST_PORT_AT[self._ip]
+        at = DST_PORT_AT[self.family]
         for message in self.listed(GET, _filter(only, protocol)):
             key = message[at : at + 6]
             if key in keys or not key.startswith(DST_PORT_HEADER):
-                entry = _entry(message, self._ip, protocol)
+                entry = _entry(message, self.family, protocol)
                 if entry and entry.port in numbers:
                     yield entry
 
@@ -104,7 +100,7 @@ def _filter(number: int | None, protocol: int) -> bytes:
     return attribute(TUPLE_ORIG | NESTED, original) + attribute(FILTER | NESTED, compared)
 
 
-def _entry(message: bytes, family: socket.AddressFamily, protocol: int) -> Flow | None:
+def _entry(message: bytes, family: int, protocol: int) -> Flow | None:
     """Parse a listed message. None if it is of another protocol or not of zone 0."""
     values = attributes(message[PREFIX:])
     original = attributes(values[TUPLE_ORIG])

@@ -29,7 +29,7 @@ class Channel:
     """
 
     def __init__(self, family: int, until: float) -> None:
-        self._family = family
+        self.family = family
         self._until = until
         self._sequence = 0
         self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
@@ -46,7 +46,7 @@ class Channel:
         """Return a request."""
         self._sequence += 1
         header = HEADER.pack(PREFIX + len(payload), kind, flags, self._sequence, 0)
-        return header + struct.pack("=BBH", self._family, 0, 0) + payload
+        return header + struct.pack("=BBH", self.family, 0, 0) + payload
 
     def send(self, messages: Sequence[bytes]) -> None:
         """Send requests in one datagram."""
@@ -62,12 +62,7 @@ class Channel:
     def received(self) -> Iterator[tuple[int, bytes]]:
         """Yield (type, message) for each message of one datagram."""
         self._sock.settimeout(self._left())
-        data = self._sock.recv(DATAGRAM)
-        start = 0
-        while start < len(data):
-            length, kind, *_ = HEADER.unpack_from(data, start)
-            yield kind, data[start : start + length]
-            start += length + 3 & ~3
+        yield from messages(self._sock.recv(DATAGRAM))
 
     def listed(self, kind: int, payload: bytes = b"") -> Iterator[bytes]:
         """Yield the messages of a listing, to its end. kind: the type of the request."""
@@ -78,6 +73,17 @@ class Channel:
                     raise_error(message)
                     return
                 yield message
+
+
+def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield (type, message) for each message of a datagram. What is cut off is left out."""
+    start = 0
+    while start + HEADER.size <= len(data):
+        length, kind, *_ = HEADER.unpack_from(data, start)
+        if length < HEADER.size or start + length > len(data):
+            return
+        yield kind, data[start : start + length]
+        start += length + 3 & ~3
 
 
 def raise_error(message: bytes) -> None:

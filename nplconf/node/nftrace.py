@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, Self
 
-from nplconf.node.netlink import HEADER, NETLINK_NETFILTER, attributes
+from nplconf.node.netlink import HEADER, NETLINK_NETFILTER, attributes, messages
 
 GROUP = 9
 """NFNLGRP_NFTRACE."""
@@ -64,14 +64,7 @@ class Trace:
 
 
 def _parsed(data: bytes) -> Iterator[Step]:
-    start = 0
-    while start + HEADER.size <= len(data):
-        length, kind, *_ = HEADER.unpack_from(data, start)
-        if length < HEADER.size:
-            return
-        if kind == TRACE:
-            yield _step(data[start + HEADER.size : start + length])
-        start += length + 3 & ~3
+    return (_step(message[HEADER.size :]) for kind, message in messages(data) if kind == TRACE)
 
 
 def _step(message: bytes) -> Step:

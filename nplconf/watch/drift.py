@@ -9,14 +9,13 @@ from a program that it started. A notification that was lost (ENOBUFS) counts as
 import errno
 import os
 import socket
-import struct
 import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from nplconf.node import command
+from nplconf.node import command, netlink
+from nplconf.node.netlink import HEADER, NETLINK_NETFILTER, PREFIX, attributes
 
-NETLINK_NETFILTER = 12
 GROUP_NFTABLES = 7
 SUBSYSTEM_NFTABLES = 10
 NEWGEN = 15
@@ -92,31 +91,17 @@ def is_own(message: Message) -> bool:
 
 def messages(data: bytes) -> Iterator[Message]:
     """Yield the nftables messages of a datagram. Raises nothing: what is cut off is left out."""
-    at = 0
-    while at + 20 <= len(data):
-        length, kind, _, _, sender = struct.unpack_from("=IHHII", data, at)
-        if length < 20 or at + length > len(data):
-            return
+    for kind, message in netlink.messages(data):
         if kind >> 8 == SUBSYSTEM_NFTABLES:
-            yield _message(kind & 0xFF, sender, dict(_attributes(data[at + 20 : at + length])))
-        at += (length + 3) & ~3
+            *_, sender = HEADER.unpack_from(message)
+            yield _message(kind & 0xFF, sender, attributes(message[PREFIX:]))
 
 
-def _message(kind: int, sender: int, attributes: dict[int, bytes]) -> Message:
+def _message(kind: int, sender: int, found: dict[int, bytes]) -> Message:
     place = {**dict.fromkeys(RULES, ATTRIBUTE_RULE_CHAIN), **dict.fromkeys(CHAINS, ATTRIBUTE_CHAIN_NAME)}.get(kind)
-    chain = _text(attributes.get(place, b"")) if place else ""
-    table = _text(attributes.get(ATTRIBUTE_TABLE, b"")) if kind != NEWGEN else ""
+    chain = _text(found.get(place, b"")) if place else ""
+    table = _text(found.get(ATTRIBUTE_TABLE, b"")) if kind != NEWGEN else ""
     return Message(kind, sender, table, chain)
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    at = 0
-    while at + 4 <= len(data):
-        length, kind = struct.unpack_from("=HH", data, at)
-        if length < 4:
-            return
-        yield kind & 0x3FFF, data[at + 4 : at + length]
-        at += (length + 3) & ~3
 
 
 def _text(value: bytes) -> str:
