@@ -126,15 +126,10 @@ def _wildcard() -> tuple[socket.AddressFamily, str]:
 
 def _can_be_bound(family: socket.AddressFamily, kind: tuple[int, int], at: tuple[str, int]) -> bool:
     try:
-        sock = socket.SocketType(family, *kind)  # the type without the Python parts of `socket.socket`: 1 us less
+        with socket.socket(family, *kind) as sock:
+            if family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.bind(at)
     except OSError:
         return False
-    try:
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind(at)
-    except OSError:
-        return False
-    finally:
-        sock.close()
     return True

@@ -271,8 +271,9 @@ class Server:
             return True
         began = time.monotonic()
         client.answer = self._answer(client.question)
-        for waiting in self._clients.values():  # binding thousands of missing ports may take longer than PATIENCE
-            waiting.until += time.monotonic() - began
+        spent = time.monotonic() - began  # binding thousands of missing ports may take longer than PATIENCE
+        for waiting in self._clients.values():
+            waiting.until += spent
         self._ready.modify(client.sock, selectors.EVENT_WRITE)
         return False
 

@@ -36,7 +36,7 @@ def masquerade_sources(routes: Routes, pod_ips: Iterable[str]) -> tuple[Masquera
     The source is the Pod's network if it is on such a bridge, otherwise its own address.
     """
     if not any(route.bridged for route in routes):
-        return tuple([MasqueradeSource(ip, _host(ip)) for ip in sorted(pod_ips)])
+        return tuple(MasqueradeSource(ip, _host(ip)) for ip in sorted(pod_ips))
     best = _lookup(routes)
     on_bridge = cache(lambda device, family: _on_bridge(routes, device, family))
 
@@ -92,4 +92,4 @@ def _family(address: str) -> Family:
 
 
 def _host(ip: str) -> str:
-    return ip + (HOST["IPv6"] if ":" in ip else HOST["IPv4"])
+    return ip + HOST[_family(ip)]

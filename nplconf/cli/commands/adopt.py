@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     else:
         plan_command.report_blocked(result.decision)
         _print(data.apply(result), found[0].rows, settings)
-        messages.each(messages.error, (f"{f.step}: {f.subject}: {f.message}" for f in result.failures))
+        messages.failures(messages.error, result.failures)
     return code
 
 

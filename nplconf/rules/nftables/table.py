@@ -71,7 +71,7 @@ def frame_of(listed: str) -> Frame:
         outside += block[: head.start()] if head else block
         if head is not None:
             kind, name = head.groups()
-            # some versions of nft list elements although they are told not to
+            # some versions of nft list elements in spite of -t
             lines, _, _ = block[head.end() :].partition(_ELEMENTS)
             found[f"{kind} {name}"] = _lines(lines)
     found[""] = _lines(outside)[1:-1]  # between `table inet nplconf {` and its end
