@@ -14,17 +14,18 @@ LOOP_SECONDS = 0.02
 
 def assert_below(seconds: float, work: Callable[[], object]) -> None:
     """Do a piece of work until it takes less processor time than this, three times at most."""
-    spent: list[tuple[float, float]] = []
-    while len(spent) < 3 and not any(map(_is_below(seconds), spent)):
-        spent.append((_spent(work), max(_spent(_loop), _spent(_loop))))
-    assert any(map(_is_below(seconds), spent)), spent
+    found: list[tuple[float, float]] = []
+    while len(found) < 3 and not any(map(_is_below(seconds), found)):
+        found.append((spent(work), max(spent(_loop), spent(_loop))))
+    assert any(map(_is_below(seconds), found)), found
 
 
 def _is_below(seconds: float) -> Callable[[tuple[float, float]], bool]:
     return lambda pair: pair[0] < seconds * max(1.0, pair[1] / LOOP_SECONDS)
 
 
-def _spent(work: Callable[[], object]) -> float:
+def spent(work: Callable[[], object]) -> float:
+    """The seconds of processor time that a piece of work takes in this process."""
     began = time.process_time()
     work()
     return time.process_time() - began

@@ -8,13 +8,19 @@ from worlds import RANGE
 from nplconf.model import FAMILIES, Family, PortMapping
 from nplconf.node import nftsets
 from nplconf.node.netlink import attribute
-from nplconf.rules.masquerade import Routes, masquerade_sources
+from nplconf.rules.masquerade import Route, Routes, masquerade_sources
 from nplconf.rules.nftables import lookup, table
 from nplconf.rules.nftables.element import MEMBER, Element, Elements
 from nplconf.rules.nftables.frame import TABLE, frame
 from nplconf.rules.nftables.table import NftTable
 
 ADDRESSES: dict[Family, tuple[str, ...]] = {"IPv4": ("10.10.10.10", "10.0.0.1"), "IPv6": ("fd00:10::10",)}
+SOURCES: dict[Family, tuple[str, ...]] = {
+    "IPv4": ("10.0.0.0/8", "192.168.7.1/32"),
+    "IPv6": ("2001:db8::1/128", "fd00::/8"),
+}
+"""Ranges of allowed sources: a network and a single address."""
+BRIDGES = (Route("10.244.3.0/24", bridged=True, device="cni0"), Route("fd00:244::/64", bridged=True, device="cni0"))
 
 
 def build(family: Family, mappings: Iterable[PortMapping], routes: Routes = ()) -> NftTable:

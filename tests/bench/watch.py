@@ -7,7 +7,6 @@ import os
 import random
 import statistics
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -37,9 +36,8 @@ LATER = f"bare patch {LATER_SECONDS * 1000:.0f} ms later"
 def watching(node: Served, pods: int, *options: str) -> Iterator["subprocess.Popen[str]"]:
     """`nplconf watch` on a node, which has published everything when the body begins."""
     ports = ("--port-range", f"{node.last - node.numbers + 1}-{node.last}")
-    argv = node._inside(sys.executable, "-m", "nplconf", "watch", *ports, *options, *node._options())
     # not a pipe that nobody reads: 1,000 published Pods are more lines than it takes
-    with subprocess.Popen(argv, env=node._environment(), stderr=subprocess.DEVNULL, text=True) as process:
+    with node.process("watch", *ports, *options, *node._options(), stderr=subprocess.DEVNULL, text=True) as process:
         try:
             until = time.monotonic() + SETTLE_SECONDS
             while published(node) < pods and time.monotonic() < until:

@@ -3,7 +3,6 @@
 import json
 import random
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from changing import Site
 from echo import Answer
 from interrupted import Runner
 from netns import BACKENDS, world
+from repeating import repeated
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
 RUNS = 100
@@ -152,19 +152,8 @@ class Life:
     @contextmanager
     def in_use(self) -> Iterator[None]:
         """Somebody uses what is published, all the time."""
-        over = threading.Event()
-
-        def watch() -> None:
-            while not over.wait(PAUSE):  # or the runs would have no processor
-                self.use()
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
+        with repeated(self.use, PAUSE):
             yield
-        finally:
-            over.set()
-            watcher.join()
 
 
 @pytest.fixture(params=BACKENDS)

@@ -5,26 +5,21 @@ from collections.abc import Mapping
 
 import pytest
 import worlds
-from listings import built
+from listings import BRIDGES, SOURCES, built
 from netns import World, inside
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, PROTOCOLS, Family, PortMapping, PortRange
 from nplconf.node import libnftables, nftables, nftsets
 from nplconf.node.nftables import read
+from nplconf.rules import EVERYWHERE
 from nplconf.rules.masquerade import Route, masquerade_sources
 from nplconf.rules.nftables import lookup
 from nplconf.rules.nftables.table import NftTable, tables
 from nplconf.rules.nftables.transaction import transaction
 
 pytestmark = pytest.mark.kernel
-SOURCES: dict[Family, tuple[str, ...]] = {
-    "IPv4": ("10.0.0.0/8", "192.168.7.1/32"),
-    "IPv6": ("2001:db8::1/128", "fd00::/8"),
-}
-EVERYWHERE: dict[Family, str] = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
 ADDRESSES: dict[Family, tuple[str, ...]] = {"IPv4": ("10.10.10.10", "0.0.0.9"), "IPv6": ("fd00:10::10", "2001:db8::")}
-BRIDGES = (Route("10.244.3.0/24", bridged=True, device="cni0"), Route("fd00:244::/64", bridged=True, device="cni0"))
 ROW = worlds.mapping(61001)
 
 

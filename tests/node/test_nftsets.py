@@ -7,22 +7,17 @@ import pytest
 import worlds
 from hypothesis import given
 from hypothesis import strategies as st
-from listings import build, raw_element, raw_list
+from listings import BRIDGES, SOURCES, build, raw_element, raw_list
 
 from nplconf.model import FAMILIES, PROTOCOLS, Family
 from nplconf.node import nftsets
 from nplconf.node.netlink import NESTED, attribute
+from nplconf.rules import EVERYWHERE
 from nplconf.rules.masquerade import Route
 from nplconf.rules.nftables.element import MEMBER, Element, Elements
 
 ROW = Element("10.244.3.17 . 8080", "nplconf:shop/web-0:8080:u1")
 SIX = Element("fd00:244::17 . 8080", "nplconf:shop/web-0:8080:u1")
-RANGES: dict[Family, tuple[str, ...]] = {
-    "IPv4": ("10.0.0.0/8", "192.168.7.1/32"),
-    "IPv6": ("2001:db8::1/128", "fd00::/8"),
-}
-EVERYWHERE: dict[Family, str] = {"IPv4": "0.0.0.0/0", "IPv6": "::/0"}
-BRIDGES = (Route("10.244.3.0/24", bridged=True, device="cni0"), Route("fd00:244::/64", bridged=True, device="cni0"))
 
 
 def read(name: str, *raw: bytes) -> tuple[Elements, bool]:
@@ -33,7 +28,7 @@ def read(name: str, *raw: bytes) -> tuple[Elements, bool]:
 @pytest.mark.parametrize("routes", [(), BRIDGES], ids=["hairpin", "bridged"])
 @pytest.mark.parametrize("ranges", ["open", "some", "everywhere"])
 def test_every_set_that_is_built_is_read_alike(family: Family, routes: tuple[Route, ...], ranges: str) -> None:
-    sources = {"open": (), "some": RANGES[family], "everywhere": (EVERYWHERE[family],)}[ranges]
+    sources = {"open": (), "some": SOURCES[family], "everywhere": (EVERYWHERE[family],)}[ranges]
     rows = [worlds.mapping(61001 + i, p, family)._replace(source_ranges=sources) for i, p in enumerate(PROTOCOLS)]
     sets = build(family, rows, routes).sets
     filled = {name for name, elements in sets.items() if elements}
