@@ -31,9 +31,9 @@ class WatchJob:
     """The runs of one process, one after another; see `watch.loop.Job`.
 
     Args:
-            inputs: Configuration, plan and policy.
+        inputs: Configuration, plan and policy.
         hub: Has the cause of each run.
-            cluster: The mirror; None for files, which each run reads.
+        cluster: The mirror; None for files, which each run reads.
         metrics: The metrics endpoint.
     """
 

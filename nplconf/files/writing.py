@@ -5,7 +5,7 @@ There are two kinds of files:
 - `replace` writes a file that a person names (a plan, the metrics, a cluster file). It follows a link, writes to a
   device or a pipe, and keeps the mode and owner of the file.
 - `put` writes a file of nplconf (the state, a unit). It replaces a link instead of following it, sets the exact mode,
-  and makes the current user the owner. The text is on the disk when the function returns.
+  and makes the current user the owner.
 
 Both open each directory of the path in turn, and work on the open directory. Therefore nobody can replace a directory
 by a link meanwhile. Root follows no link that another user owns, nor one in a directory that another user owns: such a
@@ -55,10 +55,20 @@ def replace(path: Path, data: bytes, *, mode: int | None = None, durable: bool =
             _put(place, data, mode, durable=durable)
 
 
-def put(path: Path, data: bytes, mode: int) -> None:
-    """Write a file of nplconf. Raises OSError; then the old file is unchanged."""
+def put(path: Path, data: bytes, mode: int, *, durable: bool = True) -> None:
+    """Write a file of nplconf. On an error the old file is unchanged.
+
+    Args:
+        path: The file.
+        data: The new content.
+        mode: The new mode.
+        durable: Return only when the data and the name are on the disk.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
     with _place(path, follow=False) as place:
-        _put(place._replace(status=None), data, mode, durable=True)
+        _put(place._replace(status=None), data, mode, durable=durable)
 
 
 def sweep(directory: Path) -> None:

@@ -23,5 +23,5 @@ What is kept in memory between runs, why it may be, and what corrects it when it
                     after a run that failed, and after a run of another process
     files.LastGood  configuration, plan and policy: made again when the inode, time or size of a file changes
 
-The state file is no memory: it is on the disk before a rule or an annotation changes.
+The state file is no memory: it is written before a rule or an annotation changes.
 """

@@ -3,7 +3,7 @@
 `Known` lists what is kept, and why it may be. Everything else is read in every run. After a run that failed all of it
 is dropped. At each resync and after drift a new `RememberedNode` takes its place, which knows nothing.
 
-The state file is written at most twice in a run, see `save`. A write takes 1 to 20 ms, because it waits for the disk.
+The state file is written at most twice in a run, see `save`. Only the last write waits for the disk, 1 to 20 ms.
 """
 
 from collections.abc import Mapping, Sequence
@@ -94,7 +94,7 @@ class RememberedNode:
     def save(self, state: State, before: str) -> str:
         """See `NodeAccess`. The first state of a run is written at once, the last one by who calls `end_run`.
 
-        The first one has every new number, and is on the disk before a rule or an annotation changes. The later ones
+        The first one has every new number, and is written before a rule or an annotation changes. The later ones
         say that the run has ended, and which Events were created. A run that is killed before that is written is like
         one that was killed while it wrote rules: the next run reads the rules again and flushes their flows.
         """

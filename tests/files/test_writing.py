@@ -294,6 +294,14 @@ def test_a_file_of_nplconfs_own_is_on_the_disk_with_its_name(tmp_path: Path, moc
     assert sync.call_count == 2, "the file, then its directory"
 
 
+def test_a_file_that_need_not_survive_a_power_failure_does_not_wait_for_the_disk(
+    tmp_path: Path, mocker: MockerFixture
+) -> None:
+    sync = mocker.spy(os, "fsync")
+    put(tmp_path / "state.json", b"new", 0o600, durable=False)
+    assert (sync.call_count, (tmp_path / "state.json").read_bytes()) == (0, b"new")
+
+
 def test_what_a_killed_run_left_can_be_swept_without_writing(tmp_path: Path) -> None:
     (tmp_path / f".state.json.{_ended()}.nplconf").write_text("half")
     writing.sweep(tmp_path)

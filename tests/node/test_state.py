@@ -4,11 +4,12 @@ import json
 import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_mock import MockerFixture
 from worlds import mapping, plan
 
 from nplconf.errors import BusyError, PermissionDeniedError
@@ -54,6 +55,14 @@ def test_what_is_saved_is_loaded(tmp_path: Path, kept: State) -> None:
 def test_no_file_is_an_empty_state_without_a_warning(tmp_path: Path) -> None:
     assert state.load(str(tmp_path)).state == State()
     assert state.load(str(tmp_path)).warning == ""
+
+
+def test_only_the_state_at_the_end_of_a_run_waits_for_the_disk(tmp_path: Path, mocker: MockerFixture) -> None:
+    sync = mocker.spy(os, "fsync")
+    begun = state.save(str(tmp_path), FULL, "")
+    assert sync.call_count == 0, "it is for the next run of this boot"
+    state.save(str(tmp_path), replace(FULL, writing=False), begun)
+    assert sync.call_count == 2, "the file, then its directory"
 
 
 def test_the_same_state_is_not_written_again(tmp_path: Path) -> None:
