@@ -257,6 +257,11 @@ class Proxy:
         """The paths of all requests of a method."""
         return [request.path for request in self.requests if request.method == method]
 
+    @property
+    def open_streams(self) -> int:
+        """The watches that neither side has ended."""
+        return sum(not writer.transport.is_closing() for writer in tuple(self._streams))
+
     # --- inside its thread
 
     def _run(self) -> None:

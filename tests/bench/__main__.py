@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import all_nodes, answers, bounds, cluster, connect, figures, processes, watch
+from bench import all_nodes, answers, bounds, churn, cluster, connect, figures, processes, watch
 from bench.figures import Figure
 
 
@@ -27,8 +27,10 @@ def groups(scale: int, runs: int) -> dict[str, Callable[[], Iterator[Figure]]]:
         "scalars": lambda: bounds.scalars(32_000_000 // scale),
         "watch-nftables": lambda: watch.latency(-(-110 // scale), -(-100 // scale), "nftables", 10),
         "watch-iptables": lambda: watch.latency(-(-110 // scale), -(-100 // scale), "nft", 25),
-        "watch-many": lambda: watch.latency(1_000 // scale, -(-100 // scale), "nftables", 15),
-        "watch-requests": lambda: watch.requests(-(-110 // scale), -(-100 // scale)),
+        "watch-many": lambda: watch.many(1_000 // scale, -(-100 // scale), 15, runs),
+        "watch-churn": lambda: churn.day(
+            -(-110 // scale), -(-100 // scale), max(300 // scale, 9), -(-3 // scale), max(4 / scale, 0.2)
+        ),
         "watch-reconnects": lambda: watch.reconnects(5_000, 60),
         "watch-idle": lambda: watch.idle(-(-110 // scale), 10_000 // scale, 60 / scale),
         "all-nodes": lambda: all_nodes.render(5_000 // scale, 150_000 // scale, 5_000 // scale),

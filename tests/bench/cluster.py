@@ -27,6 +27,8 @@ from netns import world
 HOST = "10.0.0.1"
 SHOP = "/api/v1/namespaces/shop"
 CONNECTIONS = 4
+ENTRIES = json.dumps([{"podPort": 8080, "nodeIP": HOST, "nodePort": 61000, "protocol": "tcp", "ipFamily": "IPv4"}])
+"""The annotation of a Pod with one port."""
 Request = tuple[str, str, object]
 
 
@@ -138,28 +140,25 @@ def publish(count: int, runs: int) -> Iterator[Figure]:
     """From nothing to all published, beside the same patches sent with nothing around them."""
     group = f"apply, API server, {count} mappings"
     with served(count, 1) as node:
-        names = [f"{SHOP}/pods/web-{i}/status" for i in range(count)]
-
-        def patched(value: str | None) -> float:
-            body = {"metadata": {"annotations": {worlds.ANNOTATION: value}}}
-            return _send(node, [("PATCH", name, body) for name in names])
-
-        value = json.dumps(
-            [{"podPort": 8080, "nodeIP": HOST, "nodePort": 61000, "protocol": "tcp", "ipFamily": "IPv4"}]
-        )
         costs, bare = [], []
         for _ in range(runs):
-            bare.append(patched(value))
-            patched(None)
+            bare.append(annotate(node, count, ENTRIES))
+            annotate(node, count, None)
             node.forget()
             costs.append(node.apply())
             assert _published(node) == count
-            patched(None)
+            annotate(node, count, None)
     beside = min(bare)
     cost = child.best(costs)
     yield Figure(group, "from nothing: whole process", cost.seconds, "s", 2 * beside, (("bare patches", beside),))
     yield Figure(group, "from nothing: processor", cost.user + cost.system, "s")
     yield Figure(group, "from nothing: peak memory", cost.peak, "MiB")
+
+
+def annotate(node: Served, count: int, value: str | None) -> float:
+    """Patch the annotation of the Pods web-0, web-1, ...; None removes it. Return the seconds that took."""
+    body = {"metadata": {"annotations": {worlds.ANNOTATION: value}}}
+    return _send(node, [("PATCH", f"{SHOP}/pods/web-{number}/status", body) for number in range(count)])
 
 
 def _published(node: Served) -> int:

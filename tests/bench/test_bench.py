@@ -35,7 +35,9 @@ def test_one_command_prints_every_figure_beside_what_it_is_compared_with_and_lea
     assert {"hold: start to answer", "hold: memory (VmHWM)"} <= measured
     assert {f"render --all-nodes: {when}: peak memory" for when in ("into nothing", "again")} <= measured
     assert {f"watch: address to annotation {of}" for of in ("p50", "p99")} <= measured
-    assert all(f["value"] > 0 or f["unit"] == "%" or f["what"] == "reads for all changes" for f in figures)
+    assert {"watch: last annotation", "watch: faults at the end"} <= measured
+    assert all(f["value"] > 0 or f["unit"] == "%" or f["aim"] == 0 for f in figures)
+    assert all(f["met"] for f in figures if f["aim"] == 0), done.stderr
     for figure in figures:
         assert figure["what"] in done.stdout
 

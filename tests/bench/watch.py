@@ -1,24 +1,28 @@
-"""Watch mode: from a Pod's address to its annotation, and what a cluster that does not change costs."""
+"""Watch mode: from an event to the annotation, all Pods at once, and what a cluster that does not change costs.
+
+What it asks of the API server through a day of changes and failures: `bench.churn`.
+"""
 
 import contextlib
 import http.client
 import json
 import os
 import random
+import re
 import statistics
 import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import kube
 import worlds
-from bench.cluster import HOST, SHOP, Served, connection, served
+from bench.cluster import ENTRIES, SHOP, Served, annotate, connection, served
 from bench.figures import Figure
 from bench.nodes import pod_ip
-from faultproxy import Proxy
 
 from nplconf.watch import pace
 
@@ -29,18 +33,23 @@ PAUSE_SECONDS = 0.3
 LATER_SECONDS = 0.02
 """About the time that a run takes before its patch. An API server and etcd that were idle meanwhile answer later: 12
 instead of 6 ms on a busy machine."""
+WHOLE = ("--namespace-share", "100")
+ANNOTATED = f'"{worlds.ANNOTATION}":"[{{'.encode()
+"""In an event of a Pod whose annotation has an entry. Reading 1,000 events as JSON would delay both clients."""
+NAME = re.compile(rb'"name":"(web-\d+)"')
 LATER = f"bare patch {LATER_SECONDS * 1000:.0f} ms later"
 
 
 @contextlib.contextmanager
 def watching(node: Served, pods: int, *options: str) -> Iterator["subprocess.Popen[str]"]:
-    """`nplconf watch` on a node, which has published everything when the body begins."""
+    """`nplconf watch` on a node, whose first run has ended and has published so many Pods when the body begins."""
     ports = ("--port-range", f"{node.last - node.numbers + 1}-{node.last}")
     # not a pipe that nobody reads: 1,000 published Pods are more lines than it takes
     with node.process("watch", *ports, *options, *node._options(), stderr=subprocess.DEVNULL, text=True) as process:
         try:
             until = time.monotonic() + SETTLE_SECONDS
-            while published(node) < pods and time.monotonic() < until:
+            state = node.directory / "state" / "state.json"
+            while (published(node) < pods or not state.exists()) and time.monotonic() < until:
                 time.sleep(0.5)
             yield process
         finally:
@@ -57,20 +66,31 @@ def published(node: Served) -> int:
 # --- latency ---------------------------------------------------------------------------------------------------------
 
 
-def latency(pods: int, rounds: int, backend: str, aim: float | None) -> Iterator[Figure]:
+def latency(pods: int, rounds: int, backend: str, aim: float) -> Iterator[Figure]:
     """One new Pod after another gets its address: the time until its annotation, beside a client that only patches."""
-    group = f"watch, {backend}, {pods} Pods here"
     with served(pods, 1, backend, pods + 3 * rounds) as node:
-        with watching(node, pods, "--namespace-share", "100"):
-            ordered = sorted(_published_after(node, number) for number in range(rounds))
-        bare = [_patched_after(node, rounds + number) for number in range(rounds)]
-        later = [_patched_after(node, 2 * rounds + number, LATER_SECONDS) for number in range(rounds)]
+        yield from _latency(node, pods, rounds, aim)
+
+
+def many(pods: int, rounds: int, aim: float, runs: int) -> Iterator[Figure]:
+    """The same beside many mappings, then the time until all of them are published at once."""
+    with served(pods, 1, "nftables", pods + 3 * rounds) as node:
+        yield from _latency(node, pods, rounds, aim)
+        yield from _publish(node, pods, runs)
+
+
+def _latency(node: Served, pods: int, rounds: int, aim: float) -> Iterator[Figure]:
+    group = f"watch, {node.backend}, {pods} Pods here"
+    with watching(node, pods, *WHOLE):
+        ordered = sorted(published_after(node, number) for number in range(rounds))
+    bare = [_patched_after(node, rounds + number) for number in range(rounds)]
+    later = [_patched_after(node, 2 * rounds + number, LATER_SECONDS) for number in range(rounds)]
     beside = tuple((name, statistics.median(found) * 1000) for name, found in (("bare patch", bare), (LATER, later)))
     yield Figure(group, "address to annotation p50", statistics.median(ordered) * 1000, "ms", aim, beside)
     yield Figure(group, "address to annotation p99", ordered[-1 - len(ordered) // 100] * 1000, "ms", 50)
 
 
-def _published_after(node: Served, number: int) -> float:
+def published_after(node: Served, number: int) -> float:
     """Seconds from the status that gives a new Pod its address to the annotation, as a watch sees both."""
     return _after(node, number, lambda _: None)
 
@@ -84,7 +104,7 @@ def _patched_after(node: Served, number: int, pause: float = 0.0) -> float:
         pause: Seconds for which the client waits before its patch. They do not count.
 
     """
-    body = json.dumps({"metadata": {"annotations": {worlds.ANNOTATION: '[{"podPort": 8080}]'}}})
+    body = json.dumps({"metadata": {"annotations": {worlds.ANNOTATION: ENTRIES}}})
     head = {"Authorization": f"Bearer {node.plane.tokens[kube.ADMIN]}", "Content-Type": kube.MERGE_PATCH}
     with contextlib.closing(connection(node)) as opened:
 
@@ -112,22 +132,23 @@ def _after(node: Served, number: int, act: Callable[[str], None]) -> float:
 
 @dataclass(slots=True)
 class _Observer:
-    """A watch of one Pod."""
+    """A watch of Pods."""
 
     connection: http.client.HTTPSConnection
     response: http.client.HTTPResponse
 
     @classmethod
     @contextlib.contextmanager
-    def of(cls, node: Served, name: str) -> Iterator["_Observer"]:
-        """Begin to watch."""
+    def of(cls, node: Served, name: str = "") -> Iterator["_Observer"]:
+        """Begin to watch one Pod, or all."""
         with contextlib.closing(connection(node)) as opened:
             head = {"Authorization": f"Bearer {node.plane.tokens[kube.ADMIN]}"}
             # from the version that the server's cache has: one that lags refuses a newer one
-            query = f"watch=1&resourceVersion=0&fieldSelector=metadata.name={name}"
+            one = f"&fieldSelector=metadata.name={name}" if name else ""
+            query = f"watch=1&resourceVersion=0{one}"
             opened.request("GET", f"{SHOP}/pods?{query}", headers=head)
             response = opened.getresponse()
-            response.readline()  # the Pod as it is
+            response.readline()  # the first Pod as it is
             yield cls(opened, response)
 
     def seconds(self, act: Callable[[], None]) -> float:
@@ -142,24 +163,50 @@ class _Observer:
                 return time.monotonic() - began
 
 
-# --- requests --------------------------------------------------------------------------------------------------------
+# --- all Pods at once ------------------------------------------------------------------------------------------------
 
 
-def requests(pods: int, changes: int) -> Iterator[Figure]:
-    """The requests of watch mode for a number of changes, beside those that it needs to begin."""
-    group = f"watch, {pods} Pods here, {changes} new Pods"
-    with served(pods, 1, "nftables", pods + changes) as node, Proxy(node.plane, HOST, node.node) as proxy:
-        node.kubeconfig = proxy.kubeconfig("proxy", token=node.plane.tokens[kube.ADMIN])
-        with watching(node, pods, "--namespace-share", "100"):
-            time.sleep(PAUSE_SECONDS)
-            began = len(proxy.requests)
-            for number in range(changes):
-                _published_after(node, number)
-            asked = proxy.requests[began:]
-    yield Figure(group, "reads for all changes", sum(one.method == "GET" for one in asked), "", 0)
-    patches = sum(one.method == "PATCH" for one in asked)
-    yield Figure(group, "patches for each Pod that comes and goes", patches / changes, "", 2)
-    yield Figure(group, "all requests for each", len(asked) / changes, "", 4)
+def _publish(node: Served, pods: int, runs: int) -> Iterator[Figure]:
+    """A Service asks for its Pods' ports: the time until the last annotation, beside the same patches alone."""
+    found, bare = [], []
+    for _ in range(runs):
+        _unpublish(node, pods)
+        bare.append(_until_annotated(node, pods, lambda: annotate(node, pods, ENTRIES)))
+        _unpublish(node, pods)
+        with watching(node, 0, *WHOLE):
+            found.append(_until_annotated(node, pods, lambda: _ask(node, "true")))
+    beside = min(bare)
+    group = f"watch, {node.backend}, {pods} Pods get their Service"
+    yield Figure(group, "last annotation", min(found), "s", 1.2 * beside, (("bare patches", beside),))
+
+
+def _unpublish(node: Served, pods: int) -> None:
+    """No Service asks for ports, no Pod has an annotation, and the node is as new."""
+    _ask(node, "false")
+    annotate(node, pods, None)
+    node.forget()
+
+
+def _ask(node: Served, enabled: str) -> None:
+    node.plane.ok("PATCH", f"{SHOP}/services/web", {"metadata": {"annotations": {worlds.ENABLED: enabled}}})
+
+
+def _until_annotated(node: Served, pods: int, act: Callable[[], object]) -> float:
+    """Seconds from something that is done to the annotations of so many Pods, as a watch sees them."""
+    with _Observer.of(node) as observer, ThreadPoolExecutor(1) as beside:
+        began = time.monotonic()
+        done = beside.submit(act)
+        names: set[bytes] = set()
+        while len(names) < pods:
+            line = observer.response.readline()
+            if ANNOTATED in line and (name := NAME.search(line)):
+                names.add(name[1])
+        seconds = time.monotonic() - began
+        done.result()
+    return seconds
+
+
+# --- reconnects -------------------------------------------------------------------------------------------------------
 
 
 def reconnects(nodes: int, outage: float) -> Iterator[Figure]:
