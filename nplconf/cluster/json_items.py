@@ -74,7 +74,7 @@ def _document(window: Window, source: str, place: Place) -> Iterator[Located]:
 
 
 def _needed(raw: object) -> object:
-    """The part of an item that decides whether it is understood. Objects of other API groups are not kept whole."""
+    """Return the part of an item that is checked. Objects of other API groups are not kept in memory as a whole."""
     if isinstance(raw, dict) and "/" in str(raw.get("apiVersion")) and "items" not in raw:
         return {key: raw[key] for key in ("kind", "apiVersion") if key in raw}
     return raw

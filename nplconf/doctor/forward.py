@@ -61,7 +61,7 @@ def _words(line: str) -> list[str]:
 
 
 def verdict(table: FilterTable, packet: ForwardedPacket) -> Outcome:
-    """accept, drop, or maybe: what becomes of the packet in FORWARD. A node without that table lets everything pass."""
+    """Return whether chain FORWARD accepts or drops a packet, or "maybe". Without the chain everything passes."""
     outcome = _walk(table, "FORWARD", packet, DEPTH)
     if outcome in ("accept", "drop", "maybe"):
         return outcome
@@ -70,7 +70,7 @@ def verdict(table: FilterTable, packet: ForwardedPacket) -> Outcome:
 
 
 def _walk(table: FilterTable, chain: str, packet: ForwardedPacket, depth: int) -> Outcome:
-    """The outcome of a chain; "return" when it leaves the packet to its caller."""
+    """Return the outcome of a chain; "return" if the packet goes back to the calling chain."""
     perhaps = past = False
     for words in table.chains.get(chain, ()) if depth else ():
         fit, target, comes_back = _fit(words, packet)

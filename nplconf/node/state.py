@@ -31,7 +31,11 @@ MAX_BYTES = 256 << 20
 
 
 def load(directory: str) -> Loaded:
-    """The state of the last run; an empty one, with a warning, where the file is damaged or from another version."""
+    """Return the state of the last run. It is empty without a file, and with a warning for a file of no use.
+
+    A file is of no use if it is damaged, from another version, or not trusted. Then the state is rebuilt from the
+    owners of the live rules.
+    """
     path = Path(directory, FILE)
     try:
         text = own.read(path, MAX_BYTES).decode("utf-8")
@@ -68,9 +72,10 @@ def save(directory: str, state: State, before: str) -> str:
 
 
 def make_directory(directory: str) -> None:
-    """The state directory, made where it is missing. Raises PermissionDeniedError when it cannot be.
+    """Create the state directory if it is missing, for root alone: a user who can open it can lock it.
 
-    It is root's alone: who may open it can lock it, and so keep every run out.
+    Raises:
+        PermissionDeniedError: It cannot be created.
     """
     try:
         if not Path(directory).is_dir():
@@ -81,9 +86,10 @@ def make_directory(directory: str) -> None:
 
 
 def openness(directory: str) -> "Openness | None":
-    """Return how other users can open the state directory, and so block every run; None when they cannot.
+    """Return how other users can open the state directory, and so block every run; None if they cannot.
 
-    Raises OSError.
+    Raises:
+        OSError: Its status cannot be read.
     """
     status = os.stat(directory)  # noqa: PTH116 one call for owner and mode
     fix = f"chown root: {_word(directory)} && chmod 700 {_word(directory)}"
@@ -109,14 +115,14 @@ def _word(path: str) -> str:
 
 
 def remove(directory: str) -> None:
-    """Remove the state. Other files in the directory stay. Raises OSError."""
+    """Remove the files of nplconf. Other files in the directory stay. Raises OSError."""
     for name in (FILE, success.FILE, counters.FILE, reported.FILE):
         Path(directory, name).unlink(missing_ok=True)
     writing.sweep(Path(directory))
 
 
 def boot_id() -> str:
-    """The kernel's name for this boot."""
+    """Return the random name that the kernel has given to this boot."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
@@ -147,14 +153,14 @@ def _text(state: State) -> str:
 
 @lru_cache(maxsize=1)
 def _plan_text(plan: Plan | None) -> str:
-    """A plan as JSON of one line, its mappings as rows of their fields in order. A run writes the same one twice."""
+    """Return a plan as one line of JSON. A mapping is a list of its fields. A run writes the same plan twice."""
     if plan is None:
         return "null"
     return json.dumps(document.to_data(replace(plan, mappings=())) | {"mappings": plan.mappings})
 
 
 def _parse(text: str) -> State:
-    """Raises ValueError, KeyError, TypeError or AttributeError for what `_text` would not write."""
+    """Parse a text of `_text`. Raises ValueError, KeyError, TypeError or AttributeError for any other text."""
     head, _, body = text.partition("\n")
     header: Any = json.loads(head)
     if header["version"] != VERSION:

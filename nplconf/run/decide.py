@@ -166,7 +166,7 @@ class Draft:
 
 
 def _draft(inputs: Inputs, made: Target, blocked: tuple[PortMapping, ...] = (), why_delete: str = "") -> Draft:
-    """blocked: live mappings whose removal is blocked. why_delete: see `heal`."""
+    """Return the draft for a target. blocked: live mappings whose removal is blocked. why_delete: see `heal`."""
     made = with_aliases(made, inputs)
     stay = (*blocked, *made.unasked.states)
     chosen = eligible(made, inputs, (*stay, *made.aliases))

@@ -55,7 +55,7 @@ class Monitor:
         self._drifted = drifted
 
     def start(self) -> bool:
-        """Begin. Return False where the kernel lets us listen to nothing."""
+        """Start the thread. Return False if the kernel refuses the socket; then only the resync finds changes."""
         try:
             sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, NETLINK_NETFILTER)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)

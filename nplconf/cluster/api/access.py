@@ -117,7 +117,7 @@ def _pem(text: str) -> str:
 
 
 def _load(context: ssl.SSLContext, certificate: str, key: str) -> None:
-    """OpenSSL reads files alone; this one is in memory and has no name."""
+    """Load a client certificate. OpenSSL reads only files, so they are put into one in memory, which has no name."""
     handle = os.memfd_create("client")
     try:
         os.write(handle, f"{certificate}\n{key}".encode())

@@ -85,11 +85,11 @@ def decoded_line(line: bytes) -> Any:
 
 
 class Listing:
-    """A list, page by page.
+    """A list, read page by page.
 
     Attributes:
-        pending: where the next page begins, known once `items` is used up; "" after the last.
-        version: the resourceVersion of the list, known then, too.
+        pending: The token of the next page, known at the end of `items`; "" after the last page.
+        version: The resourceVersion of the list, known at the end of `items`.
     """
 
     def __init__(self, kind: str) -> None:
@@ -98,10 +98,11 @@ class Listing:
         self.version = ""
 
     def items(self, reply: Reply, deadline: Deadline) -> Iterator[tuple[str, Mapping[str, Any]]]:
-        """(kind, object) of a page's items, parsed while the answer is unpacked: no more than one is in memory.
+        """Yield (kind, object) of each item of a page, parsed while it is unpacked: only one item is in memory.
 
-        Raises UnavailableError when the deadline passes, and InvalidResponseError, at the latest after the last item,
-        for what is not a whole list of this kind.
+        Raises:
+            UnavailableError: The deadline has passed.
+            InvalidResponseError: The response is no complete list of this kind. This may be known only at its end.
         """
         kind = self._kind.removesuffix("List")
         head: dict[str, Any] = {}

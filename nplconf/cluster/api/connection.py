@@ -69,7 +69,7 @@ def is_over(sock: socket.socket | None) -> bool:
 
 
 def probe_peer(sock: socket.socket) -> None:
-    """Let the kernel notice within half a minute that the other end is gone without a word."""
+    """Let the kernel notice within half a minute that the peer has disappeared without closing the connection."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in ((socket.TCP_KEEPIDLE, 15), (socket.TCP_KEEPINTVL, 5), (socket.TCP_KEEPCNT, 3)):
         sock.setsockopt(socket.IPPROTO_TCP, option, value)

@@ -104,7 +104,7 @@ def read(named: str) -> Access:
 
 
 def _files(named: str) -> Iterator[_File]:
-    """The files that are there. One alone must be there, and must not be empty."""
+    """Yield the files that exist. If only one is named, it must exist and must not be empty."""
     paths = [Path(part).expanduser().absolute() for part in _parts(named) if part]
     several = [path for path in paths if os.path.lexists(path)] if len(paths) > 1 else []
     for path in several or paths[:1]:
@@ -232,7 +232,7 @@ def _proxy(server: str) -> str:
 
 
 def _near(host: str, excluded: str) -> bool:
-    """A loopback address or one of an excluded network, which kubectl knows and urllib does not."""
+    """Return whether a host is excluded as a loopback address or by a network: urllib knows neither."""
     import ipaddress  # 5 ms that only a node with a proxy pays
 
     try:

@@ -21,7 +21,12 @@ PAUSES = (0.1, 0.4, 1.0)
 
 
 class Session:
-    """One connection and its credentials. find: reads the credentials; known: those that another session uses."""
+    """One connection and its credentials.
+
+    Args:
+        find: Reads the credentials.
+        known: The credentials that another session uses already.
+    """
 
     def __init__(self, find: Callable[[], Access], known: Access | None = None) -> None:
         self._find = find
@@ -36,8 +41,11 @@ class Session:
     def ask(self, method: str, path: str, deadline: Deadline, body: bytes | None = None, **headers: str) -> Reply:
         """Send a request and return the response that further retries would not improve.
 
-        All requests of this program are idempotent, so one is repeated when its connection fails. Raises
-        UnavailableError when there is no response, and what finding the credentials raises.
+        All requests of this program are idempotent, so one is repeated if its connection fails.
+
+        Raises:
+            UnavailableError: There is no response.
+            NplconfError: `find` has no credentials.
         """
         renewed, attempt = False, 0
         while True:
@@ -74,10 +82,18 @@ class Session:
         raise UnavailableError(f"the API server cannot {verb} {resource}: {reply.status} {message}")
 
     def stream(self, path: str, seconds: float, silence: float, longest: int) -> Iterator[bytes] | None:
-        """Open a watch and return its lines; None for a 410. seconds: for the head of the response.
+        """Open a watch and return its lines; None for a 410. Rejected credentials are read again once.
 
-        The other arguments are those of `Transport.stream`. Rejected credentials are read again once. Raises
-        UnavailableError, PermissionDeniedError, and what finding the credentials raises.
+        Args:
+            path: See `Transport.stream`.
+            seconds: For the head of the response.
+            silence: See `Transport.stream`.
+            longest: See `Transport.stream`.
+
+        Raises:
+            UnavailableError: The watch cannot be opened.
+            PermissionDeniedError: It is refused.
+            NplconfError: `find` has no credentials.
         """
         with Deadline(seconds) as deadline:
             opened = self._ready().stream(path, deadline, silence, longest)

@@ -37,12 +37,13 @@ WATCH_HEADERS = {**HEADERS, "Accept-Encoding": "identity"}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer.
+    """A response.
 
     Attributes:
-        headers: their names are in lower case.
-        body: as it came over the wire; whole.
-        packed: the body is gzip.
+        status: The HTTP status.
+        headers: Name in lower case -> value.
+        body: The whole body as it was sent.
+        packed: The body is compressed by gzip.
     """
 
     status: int
@@ -63,9 +64,9 @@ class Reply:
 
 
 class Deadline:
-    """A deadline that cuts off every watched socket when it passes, also one that still receives bytes.
+    """A deadline that closes every watched socket when it passes, also one that still receives bytes.
 
-    It passes with the end of the run at the latest, also when that is brought forward.
+    It passes at the end of the run at the latest, also if a signal makes the run end earlier.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -106,7 +107,7 @@ class Deadline:
             raise UnavailableError(f"the API server gave no whole answer in {self.seconds:.0f} s")
 
     def watch(self, found: socket.socket) -> None:
-        """Cut off this socket, too, when the deadline passes."""
+        """Close this socket, too, when the deadline passes."""
         self._sockets.add(found)
 
     def _cut(self) -> None:
@@ -141,15 +142,23 @@ class Transport:
         self._connection = None
 
     def send(self, method: str, path: str, deadline: Deadline, data: bytes | None = None, **headers: str) -> Reply:
-        """Send one request and return its response. headers: `Content_Type` for Content-Type.
+        """Send one request and return its response.
 
-        Raises UnavailableError; then the next request opens a new connection.
+        Args:
+            method: The HTTP method.
+            path: The path with its query.
+            deadline: Ends the request.
+            data: The body.
+            headers: Further headers, written `Content_Type` for Content-Type.
+
+        Raises:
+            UnavailableError: There is no complete response. The next request opens a new connection.
         """
         try:
             return self._send(method, path, deadline, data, headers)
         except NplconfError:
             raise
-        except Exception as err:  # noqa: BLE001 - http.client raises what it likes for an answer that is none
+        except Exception as err:  # noqa: BLE001 - for an invalid response http.client raises many kinds of exceptions
             self.close()
             raise UnavailableError(f"{self._place()}: {_why(err, deadline)}") from None
 
@@ -165,22 +174,23 @@ class Transport:
             found = {name.lower(): value for name, value in response.headers.items()}
             packed = _is_packed(found.get("content-encoding", ""))
             body = _whole(response, packed=packed)
-        if not deadline.left:  # what was cut off in its head reads like an answer without a body
+        if not deadline.left:  # a response that was cut off in its head looks like one without a body
             raise TimeoutError
         if response.will_close:
             self.close()
         return Reply(response.status, found, body, packed)
 
     def stream(self, path: str, deadline: Deadline, silence: float, longest: int) -> "Reply | Iterator[bytes]":
-        """Open a watch: the lines of its response, or the whole reply where it is refused.
+        """Open a watch. Return the lines of its response, or the whole response if it is refused.
 
         Args:
-            path: what is watched.
-            deadline: for the head of the response.
-            silence: seconds without a byte after which the stream is dead.
-            longest: bytes of one line.
+            path: The path with its query.
+            deadline: For the head of the response.
+            silence: Seconds without a byte after which the stream counts as dead.
+            longest: The most bytes of one line.
 
-        Raises UnavailableError, also while the lines are read.
+        Raises:
+            UnavailableError: There is no response, or it breaks off, also while the lines are read.
         """
         try:
             connection = self._opened(deadline)
@@ -243,7 +253,7 @@ def _connected(connection: Connection, deadline: Deadline) -> Connection:
         problem = _outcome(outcome, deadline)
     except queue.Empty:
         late.set()
-        if (sock := connection.sock) is not None:  # a proxy that drips would have it to the end of the process
+        if (sock := connection.sock) is not None:  # a slow proxy would keep it open
             _cut(sock)
         if not outcome.empty():  # it connected at the last instant, and may not have seen `late`
             connection.close()

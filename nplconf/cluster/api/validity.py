@@ -83,7 +83,7 @@ def _dates(der: bytes) -> tuple[float, float]:
 
 
 def _elements(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """The elements of a DER sequence: (tag, content)."""
+    """Yield (tag, content) of each element of a DER sequence. Raises ValueError if it is cut off."""
     at = 0
     while at < len(der):
         tag, length, at = der[at], der[at + 1], at + 2
