@@ -23,7 +23,7 @@ def test_only_the_spelling_that_others_print_is_right(address: ipaddress.IPv4Add
 @pytest.mark.parametrize(
     "text", ["", "fe80::1%eth0", "fd12::1%1", "10.0.0.1\n", " 10.0.0.1", "1.2.3", "\u0660.0.0.1", "[fd12::1]"]
 )
-def test_what_is_no_plain_address_has_a_fault_in_both_families(text: str) -> None:
+def test_any_other_text_than_an_address_has_a_fault_in_both_families(text: str) -> None:
     assert address_fault(text, "IPv4")
     assert address_fault(text, "IPv6")
 
@@ -42,7 +42,7 @@ def test_a_fault_says_how_the_address_is_to_be_written() -> None:
         ("broadcast", ["255.255.255.255"]),
     ],
 )
-def test_what_is_no_single_machines_address_is_called_what_it_is(kind: str, texts: list[str]) -> None:
+def test_an_address_that_no_single_machine_has_is_named_by_its_kind(kind: str, texts: list[str]) -> None:
     assert {address_fault(text, family_of(text)) for text in texts} == {f"is a {kind} address"}
 
 
@@ -56,14 +56,14 @@ def test_what_is_no_single_machines_address_is_called_what_it_is(kind: str, text
         (None, ["2003::1", "2001:1::1", "2001:db8::1", "::ffff:1:a0a:a0a", "fd00:244::17"]),
     ],
 )
-def test_an_address_that_leads_elsewhere_is_called_what_it_is(kind: str | None, texts: list[str]) -> None:
+def test_an_address_that_leads_elsewhere_is_named_by_its_kind(kind: str | None, texts: list[str]) -> None:
     assert {misleading(text) for text in texts} == {kind}
 
 
 @pytest.mark.parametrize(
     "text", ["10.254.0.1", "169.25.4.1", "223.255.255.255", "240.0.0.1", "::8000", "::ffff", "::1:0:0", "fec0::1"]
 )
-def test_what_only_looks_special_is_an_address(text: str) -> None:
+def test_an_address_that_only_looks_special_is_valid(text: str) -> None:
     assert address_fault(text, family_of(text)) is None
 
 

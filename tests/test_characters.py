@@ -62,5 +62,5 @@ PREPENDED = {*range(0x600, 0x606), 0x6DD, 0x70F, 0x890, 0x891, 0x8E2, 0x110BD, 0
         ("käse �", "käse �"),
     ],
 )
-def test_what_is_harmless_is_left_as_it_is(text: str, shown: str) -> None:
+def test_visible_characters_are_not_escaped(text: str, shown: str) -> None:
     assert escaped(text) == shown

@@ -282,6 +282,6 @@ def test_a_range_is_two_decimal_numbers_in_order(text: str) -> None:
 
 
 @given(st.text(max_size=40) | st.text(alphabet="\n:-[]{} nodeXa1&*", max_size=60))
-def test_no_text_raises_anything_but_bad_config(text: str) -> None:
+def test_any_invalid_text_raises_bad_config(text: str) -> None:
     with contextlib.suppress(BadConfigError):
         assert set(parse(text, "f")) <= set(KEYS)

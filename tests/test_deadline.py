@@ -92,7 +92,7 @@ class Ends:
         signal.raise_signal(signal.SIGTERM)
 
 
-def test_asked_to_end_in_the_midst_of_a_destructor_it_ends_at_the_next_step_without_a_word(
+def test_a_signal_during_a_destructor_ends_the_run_at_the_next_step_without_output(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reported: list[object] = []

@@ -53,7 +53,7 @@ def test_every_reason_of_a_skipped_port_is_documented() -> None:
     assert sorted(documented) == sorted(reasons)
 
 
-def test_the_map_of_the_code_names_modules_that_are_there() -> None:
+def test_the_map_of_the_code_names_existing_modules() -> None:
     page = (ROOT / "nplconf/README.md").read_text().split("## Where to find it")[1].split("## Layers")[0]
     named = re.findall(r"`([a-z_/]+\.py)`", page)
     there = {path.name for path in (ROOT / "nplconf").glob("**/*.py")}

@@ -48,6 +48,6 @@ def test_the_config_explains_every_key_there_is() -> None:
     assert keys - named == set()
 
 
-def test_the_config_stands_at_the_defaults() -> None:
+def test_the_config_has_the_default_values() -> None:
     bare = nplconf("render", "--cluster-state", str(DUMP), "--node", "worker-1")
     assert bare.stdout == (EXAMPLES / "plan.yaml").read_text()

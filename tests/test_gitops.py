@@ -136,7 +136,7 @@ def test_a_review_compares_with_the_commit_it_is_given(repository: Repository) -
     assert set(repository.review("HEAD~1")) == {"worker-1", "worker-2"}
 
 
-def test_pages_that_a_pull_request_brings_are_no_review(repository: Repository, tmp_path: Path) -> None:
+def test_review_pages_of_a_pull_request_itself_are_not_used(repository: Repository, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("a token")
     repository.render("worker-1", "worker-2", pods=2)
@@ -212,7 +212,7 @@ def test_the_workflow_runs_what_is_here_and_gives_each_job_only_its_rights() -> 
     assert jobs["review"]["permissions"]["contents"] == "read"
 
 
-def test_what_delivers_puts_the_plans_where_the_readme_says_the_nodes_look() -> None:
+def test_the_delivery_puts_plans_where_the_readme_says() -> None:
     daemonset = yaml.safe_load((GITOPS / "delivery" / "git-sync" / "daemonset.yaml").read_text())
     spec = daemonset["spec"]["template"]["spec"]
     host = spec["volumes"][0]["hostPath"]["path"]

@@ -135,7 +135,7 @@ def _told(given: Given, decision: Decision) -> str:
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_a_world_comes_out_as_it_did(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_world_gives_its_golden_results(name: str, request: pytest.FixtureRequest) -> None:
     given = Given.load(name)
     made = came_out(given)
     for file, content in made.items():

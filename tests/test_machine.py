@@ -70,7 +70,7 @@ def test_a_clean_shutdown_stops_units_and_a_power_cut_does_not(machine: Machine)
     assert machine.path("/var/stopped").exists()
 
 
-def test_pid_1_can_execute_itself_anew(machine: Machine) -> None:
+def test_pid_1_can_reexecute_itself(machine: Machine) -> None:
     pid = machine.pid
     machine.run("systemctl", "daemon-reexec")
     assert machine.run("systemctl", "is-system-running", check=False).stdout.strip() == "running"

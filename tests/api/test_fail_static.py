@@ -116,7 +116,7 @@ def test_with_one_the_node_is_healed_and_the_run_is_degraded(
 
 
 @pytest.mark.parametrize(("lose", "code"), FAULTS[:1])
-def test_a_node_that_is_as_it_must_be_is_confirmed(served: Site, lose: Callable[[Site], None], code: int) -> None:
+def test_a_right_node_is_confirmed_without_a_write(served: Site, lose: Callable[[Site], None], code: int) -> None:
     del code
     before = served.ours()
     lose(served)
@@ -128,7 +128,7 @@ def test_a_node_that_is_as_it_must_be_is_confirmed(served: Site, lose: Callable[
     assert served.ours() == before
 
 
-def test_once_the_server_is_back_all_is_well_again(served: Site) -> None:
+def test_the_next_run_succeeds_once_the_server_is_back(served: Site) -> None:
     lose_server(served)
     assert served.apply().code == 5
     served.proxy.heal()
@@ -204,7 +204,7 @@ def test_without_its_node_object_the_servers_answer_is_not_accepted(served: Site
 
 
 @pytest.mark.parametrize(("lose", "code"), [(get_html, 69), (lose_rights, 77)])
-def test_commands_that_only_look_say_what_is_wrong(served: Site, lose: Callable[[Site], None], code: int) -> None:
+def test_read_only_commands_report_the_fault(served: Site, lose: Callable[[Site], None], code: int) -> None:
     lose(served)
 
     for command in (("plan",), ("verify",), ("render",), ("explain", "svc/a/b")):

@@ -123,7 +123,7 @@ def test_a_number_whose_state_was_lost_learns_its_services_again(node: Site) -> 
     assert services(node) == ["web"]
 
 
-def test_whom_a_number_leads_to_is_explained(node: Site) -> None:
+def test_explain_names_the_pod_of_a_number(node: Site) -> None:
     node.area.service("web", ((80, "http", "TCP"),))
     assert node.apply().code == 0
     number = numbers(node)[80]

@@ -107,7 +107,7 @@ def test_a_wait_longer_than_the_deadline_is_not_begun(
     assert time.monotonic() - start < 1
 
 
-def test_a_date_to_come_back_at_is_waited_for(cluster: ApiCluster, area: Area, proxy: Proxy) -> None:
+def test_a_retry_after_with_a_date_is_respected(cluster: ApiCluster, area: Area, proxy: Proxy) -> None:
     until = int(time.time()) + 2
     proxy.fail(faultproxy.answers(503, "", Retry_After=email.utils.formatdate(until, usegmt=True)), PODS)
 
@@ -120,7 +120,7 @@ AN_HOUR_AGO = pytest.param(date(-3600), id="an hour ago")
 
 
 @pytest.mark.parametrize("asked", ["soon", "-1", "1.5", "\xb2", "", AN_HOUR_AGO, "Thu, 99 Nov 2026 99:99:99 GMT"])
-def test_a_wait_that_is_none_is_a_short_one(cluster: ApiCluster, area: Area, proxy: Proxy, asked: str) -> None:
+def test_an_invalid_retry_after_is_a_short_pause(cluster: ApiCluster, area: Area, proxy: Proxy, asked: str) -> None:
     proxy.fail(faultproxy.answers(429, "", Retry_After=asked), PODS)
 
     start = time.monotonic()
@@ -147,7 +147,7 @@ def test_a_hanging_answer_is_given_up_for_another(cluster: ApiCluster, area: Are
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("fault", [faultproxy.hang(), faultproxy.dripping()])
-def test_a_server_that_hangs_or_drips_is_given_up_within_the_deadline(
+def test_a_server_that_hangs_or_sends_byte_by_byte_is_given_up_within_the_deadline(
     cluster: ApiCluster, area: Area, proxy: Proxy, fault: faultproxy.Fault
 ) -> None:
     proxy.fail(fault, SERVICES, times=1000)
@@ -185,7 +185,7 @@ def test_a_server_that_hangs_or_drips_is_given_up_within_the_deadline(
     ],
 )
 @pytest.mark.parametrize("path", [PODS, SERVICES])
-def test_what_is_no_whole_list_is_an_error(
+def test_an_incomplete_list_is_an_error(
     cluster: ApiCluster, area: Area, proxy: Proxy, path: str, fault: faultproxy.Fault, output: str
 ) -> None:
     proxy.fail(fault, path, times=10)

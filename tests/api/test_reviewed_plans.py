@@ -97,7 +97,7 @@ def asked(node: Site, number: int) -> str:
     return found.pod if isinstance(found, Answer) else found
 
 
-def test_from_the_first_review_to_the_way_back(node: Site) -> None:
+def test_the_whole_story_of_reviewed_plans(node: Site) -> None:
     node.start_hold()
     repository = Repository(node)
     pod(node, "web-0", "10.244.3.10")

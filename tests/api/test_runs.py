@@ -162,7 +162,7 @@ def test_cleanup_reads_the_cluster_once(three: Site) -> None:
     assert len(three.proxy.seen("GET")) == 3
 
 
-def test_what_a_forger_wrote_is_written_over(node: Site) -> None:
+def test_a_forged_annotation_is_overwritten(node: Site) -> None:
     node.area.pod(annotations={worlds.ANNOTATION: '[{"podPort":1,"nodeIP":"6.6.6.6","nodePort":1}]'})
     node.area.pod("web-1", ("10.244.3.18",), labels={"app": "other"}, annotations={worlds.ANNOTATION: "forged"})
     node.area.service()

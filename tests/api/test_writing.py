@@ -129,7 +129,7 @@ def test_a_denial_by_a_policy_is_a_failure_of_that_pod_alone(
 
 @pytest.mark.parametrize("why", ["policy says no", "policy: strangers cannot patch Pods"])
 @pytest.mark.parametrize("code", [403, 422])
-def test_a_denial_is_one_however_it_is_worded(
+def test_a_denial_is_recognised_whatever_its_message(
     cluster: ApiCluster, area: Area, proxy: Proxy, code: int, why: str
 ) -> None:
     area.pod()
@@ -187,7 +187,7 @@ def test_a_patch_that_fails_on_the_way_is_sent_again(
         (faultproxy.status(500, "InternalError", "webhook down"), "webhook down"),
     ],
 )
-def test_an_answer_that_proves_nothing_is_a_failure(
+def test_a_response_that_does_not_confirm_the_patch_is_a_failure(
     cluster: ApiCluster, area: Area, proxy: Proxy, fault: faultproxy.Fault, output: str
 ) -> None:
     area.pod()

@@ -126,5 +126,5 @@ def test_a_list_without_anything_is_valid(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["haproxy", "nginx", "envoy", "prometheus"])
-def test_what_balances_no_sctp_gets_no_sctp_backend(name: str) -> None:
+def test_a_format_without_sctp_gets_no_sctp_backend(name: str) -> None:
     assert "61004" not in text(name)

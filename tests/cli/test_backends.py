@@ -109,7 +109,7 @@ def test_a_template_writes_the_list(run: Run, tmp_path: Path, capsys: pytest.Cap
         ("--follow", "--cluster-state", "-"),
     ],
 )
-def test_what_cannot_be_meant_is_a_usage_error(run: Run, arguments: tuple[str, ...]) -> None:
+def test_contradictory_options_are_a_usage_error(run: Run, arguments: tuple[str, ...]) -> None:
     assert run(*arguments) == 64
 
 

@@ -72,7 +72,7 @@ def test_a_good_plan_is_taken_also_through_swapped_links(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", ["", "spec: [", "{}", "kind: NodePlan\n"])
-def test_what_is_no_plan_is_never_an_empty_one(tmp_path: Path, text: str) -> None:
+def test_an_invalid_plan_is_never_an_empty_one(tmp_path: Path, text: str) -> None:
     with pytest.raises(BadDataError, match="problem"):
         plans.bounds(str(written(tmp_path, text)), SETTINGS)
 
@@ -87,7 +87,7 @@ def test_a_plan_for_another_node_is_bad_data(tmp_path: Path) -> None:
         plans.bounds(str(written(tmp_path)), replace(SETTINGS, node="worker-2"))
 
 
-def test_a_plan_reaches_for_no_number_outside_the_port_range(tmp_path: Path) -> None:
+def test_a_plan_gets_no_port_outside_the_port_range(tmp_path: Path) -> None:
     with pytest.raises(BadDataError, match="not inside --port-range 61000-61999"):
         plans.bounds(str(written(tmp_path)), replace(SETTINGS, port_range=PortRange(61000, 61999)))
 

@@ -109,7 +109,7 @@ def test_a_good_run_leaves_every_metric(node: Node) -> None:
     assert found["build_info", ("iptables-nft", __version__)] == 1
 
 
-def test_the_collector_may_read_it_and_finds_no_half_of_it(node: Node) -> None:
+def test_the_collector_can_read_the_textfile_which_is_never_incomplete(node: Node) -> None:
     node.file.write_text("old")
     node.file.chmod(0o600)
     assert node.apply() == 0

@@ -77,7 +77,7 @@ def test_a_plan_that_is_none_makes_no_page(tmp_path: Path) -> None:
     assert not (tmp_path / "x.html").exists()
 
 
-def test_the_plan_of_another_node_is_not_held_against_this_one(
+def test_the_plan_of_another_node_is_not_compared_with_this_node(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["diff", written(tmp_path / "a.yaml", 61044), "--node", "worker-2"]) == 65

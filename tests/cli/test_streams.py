@@ -36,7 +36,7 @@ def test_messages_to_a_closed_stderr_do_not_reach_stdout() -> None:
     assert (done.returncode, done.stdout) == (64, "")
 
 
-def test_a_stderr_that_takes_nothing_leaves_the_exit_code_as_it_is() -> None:
+def test_a_full_stderr_does_not_change_the_exit_code() -> None:
     assert shell("schema nothing 2>/dev/full").returncode == 64
 
 
@@ -46,7 +46,7 @@ def test_a_result_that_cannot_be_written_is_reported_and_is_no_bug() -> None:
 
 
 @pytest.mark.parametrize("words", [["schema", "plan"], ["--version"]])
-def test_a_reader_that_has_enough_ends_it_without_a_word(words: list[str]) -> None:
+def test_a_reader_that_closes_the_pipe_ends_the_command_silently(words: list[str]) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "nplconf", *words]

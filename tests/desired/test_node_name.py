@@ -29,7 +29,7 @@ def test_the_message_names_the_origin_the_closest_nodes_and_the_key() -> None:
     assert missing("a", [], "", "/c") == 'No Node named "a" in the cluster. Set `node:` in /c or pass --node.'
 
 
-def test_a_name_cannot_forge_a_message() -> None:
+def test_a_name_cannot_change_a_message() -> None:
     assert "\n" not in missing("a\nb", ["a\nc"], "", "/c")
 
 
@@ -45,6 +45,6 @@ def test_the_closest_name_is_first(name: str, known: list[str], near: str) -> No
     assert closest(name, known)[0] == near
 
 
-def test_names_that_have_nothing_in_common_are_not_close() -> None:
+def test_different_names_are_not_suggested() -> None:
     assert closest("worker-1", ["xyz", "q"]) == ()
     assert len(closest("node", [f"node{i}" for i in range(9)])) == 3

@@ -279,7 +279,7 @@ def test_every_port_that_is_asked_for_is_mapped_or_skipped(state: ClusterState) 
 # --- the host network -------------------------------------------------------------------------------------------------
 
 
-def test_of_a_pod_on_the_host_network_the_declared_ports_are_advertised_at_the_nodes_address() -> None:
+def test_declared_ports_of_a_pod_on_the_host_network_are_advertised_at_the_nodes_address() -> None:
     ports = (ContainerPort(9100, "metrics", host_port=9100), ContainerPort(53, "dns", "UDP", host_port=53))
     here = worlds.pod(ips=("10.0.0.1", "fd00::1"), host_network=True, ports=ports)
     asked: list[tuple[int | str, str]] = [(9100, "TCP"), ("dns", "UDP"), (53, "TCP"), (8080, "TCP")]

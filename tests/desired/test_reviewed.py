@@ -171,14 +171,14 @@ def test_the_reviewed_clients_stay_the_only_ones() -> None:
         (pod(host_network=True), "not-selected"),
     ],
 )
-def test_exactly_means_the_same_pod_at_the_same_address(now: Pod, reason: str) -> None:
+def test_exact_requires_the_same_pod_at_the_same_address(now: Pod, reason: str) -> None:
     found = resolved(REVIEWED, now, service(), exact=True)
     assert reasons(found) == [reason]
     assert found.pending == ()
     assert reasons(resolved(REVIEWED, now, service())) == []
 
 
-def test_exactly_minds_an_address_that_another_pod_has_too_and_a_node_without_one() -> None:
+def test_exact_fails_for_a_shared_address_and_for_a_node_without_one() -> None:
     found = resolved(REVIEWED, pod(), pod("web-1"), service(), exact=True)
     assert reasons(found) == ["ip-changed"]
     bare = replace(node(), addresses=())
@@ -186,7 +186,7 @@ def test_exactly_minds_an_address_that_another_pod_has_too_and_a_node_without_on
     assert reasons(resolve(REVIEWED, state, bare, Desired(RANGE), exact=True)) == ["ip-changed"]
 
 
-def test_exactly_has_nothing_to_say_of_a_plan_that_fits() -> None:
+def test_exact_reports_nothing_for_a_plan_that_fits() -> None:
     found = resolved(REVIEWED, pod(), service(), exact=True)
     assert (found.stale, found.pending, found.refused) == ((), (), ())
     assert found.plan.mappings == REVIEWED.mappings

@@ -36,7 +36,7 @@ def test_a_namespace_at_its_share_gets_nothing_and_the_others_do() -> None:
     assert found.over == {"a"}
 
 
-def test_who_finds_the_range_full_is_not_over_its_share() -> None:
+def test_a_namespace_that_finds_the_range_full_is_not_over_its_share() -> None:
     assert share_out(owners("a", 5), Stock(0, {}, {"a": 8}, most=8)).over == frozenset()
 
 

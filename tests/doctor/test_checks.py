@@ -237,7 +237,7 @@ def test_what_is_broken_is_named_and_nothing_else(check: str, status: str, broke
     assert found[check].fix
 
 
-def test_a_clock_that_went_back_makes_no_time_less_than_nothing() -> None:
+def test_a_clock_that_went_back_makes_no_negative_age() -> None:
     found = judge(examined(last_success=LastSuccess(-86398.0, ever=True, timer=True)))["last-success"]
     assert found.message == "the last run that ended well was at most 0 s ago"
 
@@ -275,7 +275,7 @@ def unchecked(found: Mapping[str, Verdict]) -> list[str]:
         {"iptables": Iptables(("nft",), "auto", None, {})},
     ],
 )
-def test_what_is_as_it_may_be_is_not_named(harmless: dict[str, Any]) -> None:
+def test_an_allowed_variation_is_not_reported(harmless: dict[str, Any]) -> None:
     assert [name for name, v in judge(examined(**harmless)).items() if v.status != "ok"] == []
 
 
@@ -311,7 +311,7 @@ def test_one_fix_covers_all_units_with_the_same_fault() -> None:
     assert (found["units"].fix, found["hold"].status) == ("systemctl start nplconf.timer", "fail")
 
 
-def test_a_daemon_that_is_not_there_is_started_by_what_is_there() -> None:
+def test_the_fix_for_a_missing_daemon_is_the_installed_unit_or_the_command() -> None:
     gone = {"holds": Holds(available=False, message="none")}
     assert judge(examined(**gone))["hold"].fix == "systemctl restart nplconf-hold.service"
     assert judge(examined(**gone, units=Unknown("none")))["hold"].fix == "nplconf hold"
@@ -444,7 +444,7 @@ def test_on_a_node_without_a_pod_a_rule_for_pods_may_let_them_through_which_is_a
     assert judge(examined(forwarding=forwarding))["forward-policy"].status == "warn"
 
 
-def test_what_could_not_be_read_is_nothing_to_judge_by() -> None:
+def test_an_unreadable_fact_is_not_judged() -> None:
     blind = judge(examined(route_localnet=("all",), forwarding=Unknown("without CAP_NET_ADMIN")))
     assert (blind["route-localnet"].status, blind["forward-policy"].checked) == ("warn", False)
     lacking = {"iptables": Iptables(("nft",), "auto", None, {"IPv4": "Permission denied"})}

@@ -63,7 +63,7 @@ def test_drop_is_reported_only_where_nothing_could_let_it_through(rules: str, ou
     assert verdict(parse(rules.splitlines()), PACKET) == outcome
 
 
-def test_of_a_packet_that_nothing_is_known_of_only_the_policy_is_sure() -> None:
+def test_only_the_policy_is_certain_for_an_unknown_packet() -> None:
     assert (
         verdict(parse((DOCKER + "-A FORWARD -d 10.244.0.0/16 -j ACCEPT\n").splitlines()), ForwardedPacket()) == "maybe"
     )

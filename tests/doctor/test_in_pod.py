@@ -34,7 +34,7 @@ NOT_THERE = re.compile(r"systemctl|journalctl|apt|dnf|sudo|install-units|editor"
         ("api-rights", "kubectl auth can-i list pods", "kubectl auth can-i list pods"),
     ],
 )
-def test_a_fix_names_nothing_that_a_container_has_not(check: str, fix: str, expected: str) -> None:
+def test_a_fix_names_only_what_a_container_has(check: str, fix: str, expected: str) -> None:
     found = adapted(check, fail("wrong", fix), "npl", keeps=False)
     assert (found.status, found.message) == ("fail", "wrong")
     assert found.fix is not None
@@ -46,7 +46,7 @@ def test_ok_checks_are_unchanged() -> None:
     assert adapted("hold", ok("held"), "npl", keeps=True) == ok("held")
 
 
-def test_units_are_not_missed() -> None:
+def test_missing_units_are_no_fault_in_a_container() -> None:
     assert adapted("units", warn("no units", "nplconf apply"), "npl", keeps=True).status == "ok"
 
 
@@ -61,11 +61,11 @@ def test_units_are_not_missed() -> None:
         ),
     ],
 )
-def test_a_keeper_is_a_store(verdict: Verdict, *, keeps: bool, expected: Verdict) -> None:
+def test_a_keeper_counts_as_a_store_of_sockets(verdict: Verdict, *, keeps: bool, expected: Verdict) -> None:
     assert adapted("hold-store", verdict, "npl", keeps=keeps) == expected
 
 
-def test_a_store_that_was_not_looked_at_is_not_called_well() -> None:
+def test_an_unchecked_store_is_not_reported_as_ok() -> None:
     unseen = unchecked(Unknown("closed", see="capabilities"))
     assert adapted("hold-store", unseen, "npl", keeps=True).status == "warn"
 

@@ -232,7 +232,7 @@ def test_a_rule_without_owner_is_explained_as_that() -> None:
         ([("udp", "")], "an unknown process has it (udp)"),
     ],
 )
-def test_a_taken_number_names_whom_proc_tells(taken: list[tuple[worlds.Protocol, str]], who: str) -> None:
+def test_a_taken_port_names_the_process_from_proc(taken: list[tuple[worlds.Protocol, str]], who: str) -> None:
     seen = [Taken(61006, "tcp", "x[1]"), *(Taken(61007, protocol, by) for protocol, by in taken)]
     lines = asked("tcp/61007", facts(at=nodes.observed(taken=seen)))
     assert lines == [f"tcp/61007 is taken: {who}", "  Fix: ss -antup 'sport = :61007'"]

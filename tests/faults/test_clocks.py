@@ -23,7 +23,7 @@ def at(seconds: int, node: Site, command: str, *arguments: str) -> "subprocess.C
     return done
 
 
-def test_whatever_the_clock_says_nothing_that_is_served_changes(node: Site) -> None:
+def test_a_wrong_clock_changes_no_live_mapping(node: Site) -> None:
     number, rules, published = node.number(), node.ours(), annotations(node.cluster)
     for seconds in (400 * DAY, 0, 3600, 0):
         done = at(seconds, node, "apply")

@@ -47,9 +47,7 @@ def remount(node: Site, how: str) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
-def test_the_node_is_in_order_what_could_not_be_written_is_named_and_what_was_there_is_whole(
-    small: Site, trouble: str
-) -> None:
+def test_a_full_disk_leaves_rules_right_old_files_whole_and_is_reported(small: Site, trouble: str) -> None:
     before = {path.name: path.read_bytes() for path in small.directory.glob("*.*") if path.is_file()}
     state = (small.directory / "state" / "state.json").read_bytes()
     if trouble == "full":

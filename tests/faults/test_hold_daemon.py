@@ -84,14 +84,14 @@ def test_without_the_daemon_rules_stay_and_follow_their_pods_and_nothing_new_is_
     assert_only_what_was_there_goes_on(node, "it is not running: start nplconf-hold.service")
 
 
-def test_a_daemon_that_accepts_and_says_nothing_is_waited_for_a_moment_only(node: Site) -> None:
+def test_a_daemon_that_accepts_and_sends_nothing_is_awaited_for_a_bounded_time(node: Site) -> None:
     node.end_daemon()
     with impostor(node.directory / "hold.sock", None):
         assert_only_what_was_there_goes_on(node, "it gives no answer in time")
 
 
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_an_answer_that_makes_no_sense_is_as_none(node: Site, kind: str) -> None:
+def test_an_invalid_response_of_the_daemon_counts_as_none(node: Site, kind: str) -> None:
     answer, why = ANSWERS[kind]
     node.end_daemon()
     with impostor(node.directory / "hold.sock", answer):

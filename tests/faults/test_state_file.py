@@ -70,7 +70,7 @@ def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
 
 
 @pytest.mark.parametrize("fate", FATES)
-def test_no_number_moves_and_the_run_says_what_it_found(runner: Runner, fate: str) -> None:
+def test_a_damaged_state_file_moves_no_number_and_is_reported(runner: Runner, fate: str) -> None:
     become, says = FATES[fate]
     node: Site = runner.node  # type: ignore[assignment]
     number, published = node.number(), annotations(node.cluster)

@@ -105,7 +105,7 @@ def test_an_alias_for_a_key_takes_its_value_with_it_and_nothing_else() -> None:
     assert document.value == {"b": 2}
 
 
-def test_what_is_no_key_is_one_in_quotes() -> None:
+def test_a_word_that_is_no_plain_key_is_a_key_in_quotes() -> None:
     assert value("'<<': 1\n'1': 2\n\"null\": 3\n1a: 4") == {"<<": 1, "1": 2, "null": 3, "1a": 4}
 
 
@@ -184,9 +184,7 @@ def test_an_escaped_control_character_is_data() -> None:
         ("", "x", 32 * 1024 * 1024 + 1, "too-large"),
     ],
 )
-def test_what_is_made_to_be_expensive_is_refused_in_little_time(
-    start: str, repeated: str, often: int, rule: str
-) -> None:
+def test_a_document_made_to_be_expensive_is_refused_quickly(start: str, repeated: str, often: int, rule: str) -> None:
     text = start + repeated * often
     assert problems(text)[-1][2] == rule
     assert_below(10, lambda: problems(text))

@@ -33,7 +33,7 @@ def test_a_file_is_replaced_in_one_step_and_keeps_its_mode(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_mode_that_is_asked_for_is_had_whatever_was_there(tmp_path: Path) -> None:
+def test_a_requested_mode_replaces_the_old_one(tmp_path: Path) -> None:
     path = tmp_path / "nplconf.prom"
     path.write_text("old")
     path.chmod(0o600)
@@ -91,7 +91,7 @@ def test_a_fifo_without_reader_is_an_error_and_one_with_a_reader_is_written_to(t
     assert len(found[0]) == 200_000
 
 
-def test_what_a_killed_run_left_goes_and_what_another_one_writes_stays(tmp_path: Path) -> None:
+def test_files_of_killed_runs_are_removed_and_those_of_live_runs_stay(tmp_path: Path) -> None:
     path = tmp_path / "cluster.json"
     with subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE) as other:
         goes_on, killed = (tmp_path / f".cluster.json.{pid}.nplconf" for pid in (other.pid, _ended()))
@@ -126,7 +126,7 @@ def _full(_: int) -> None:
     raise OSError(28, "No space left on device")
 
 
-def test_the_longest_name_that_a_file_can_have_is_none_too_long(tmp_path: Path) -> None:
+def test_the_longest_file_name_can_be_written(tmp_path: Path) -> None:
     path = tmp_path / ("é" * 127)
     replace(path, b"new")
     assert path.read_bytes() == b"new"
@@ -209,7 +209,7 @@ def test_root_follows_no_link_that_another_user_controls(tmp_path: Path, kind: s
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("kind", LINKS)
-def test_a_file_of_nplconfs_own_takes_the_place_of_a_link_and_never_follows_one(tmp_path: Path, kind: str) -> None:
+def test_a_file_of_nplconf_replaces_a_link_and_never_follows_one(tmp_path: Path, kind: str) -> None:
     trap = _link(tmp_path, kind)
     with contextlib.suppress(OSError):
         put(trap.path, b"new", 0o644)
@@ -279,7 +279,7 @@ def test_the_mode_of_a_program_that_changes_the_user_is_not_given_to_a_text(tmp_
 
 
 @pytest.mark.kernel
-def test_a_file_of_nplconfs_own_is_of_who_runs_whatever_was_there(tmp_path: Path) -> None:
+def test_a_file_of_nplconf_gets_the_owner_of_the_process(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     path.write_text("old")
     os.chown(path, OTHER, OTHER)
@@ -288,7 +288,7 @@ def test_a_file_of_nplconfs_own_is_of_who_runs_whatever_was_there(tmp_path: Path
     assert (path.owner(), path.group(), mode(path)) == ("root", "root", 0o600)
 
 
-def test_a_file_of_nplconfs_own_is_on_the_disk_with_its_name(tmp_path: Path, mocker: MockerFixture) -> None:
+def test_a_file_of_nplconf_is_on_the_disk_with_its_name(tmp_path: Path, mocker: MockerFixture) -> None:
     sync = mocker.spy(os, "fsync")
     put(tmp_path / "state.json", b"new", 0o600)
     assert sync.call_count == 2, "the file, then its directory"

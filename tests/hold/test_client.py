@@ -83,7 +83,7 @@ NOT_UNDERSTOOD = [
 
 
 @pytest.mark.parametrize("rubbish", NOT_UNDERSTOOD, ids=lambda text: repr(text[:60]))
-def test_rubbish_is_no_answer(saying: Callable[[bytes], str], rubbish: bytes) -> None:
+def test_invalid_data_is_no_response(saying: Callable[[bytes], str], rubbish: bytes) -> None:
     got = holds.ask(saying(rubbish), RANGE)
     assert (got.available, got.taken, got.ranges) == (False, (), ())
     assert got.message.endswith("its answer is not understood")

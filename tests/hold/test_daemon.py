@@ -76,7 +76,7 @@ except OSError as error: print(type(error).__name__)
 @pytest.mark.parametrize(
     "question", [b"holds 2\n", b"\n", b"holds 1 and more\n", b"\0" * 64, b"x" * 5000, b"GET / HTTP/1.1\r\n\r\n"]
 )
-def test_any_other_question_is_answered_by_what_the_question_is(one: Daemon, question: bytes) -> None:
+def test_an_invalid_request_is_answered_with_the_valid_form(one: Daemon, question: bytes) -> None:
     try:
         output = said_by(one.path, question)
     except (ConnectionResetError, BrokenPipeError):  # it reads 64 bytes, and not what comes after

@@ -210,7 +210,7 @@ def test_a_keeper_of_another_network_is_refused(node: Node) -> None:
 
 
 @pytest.mark.parametrize("words", [b"", b"handover 2\n", b"x" * 500])
-def test_who_asks_for_anything_else_gets_nothing(node: Node, words: bytes) -> None:
+def test_any_other_request_to_the_keeper_gets_nothing(node: Node, words: bytes) -> None:
     first = node.start()
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect(node.path + handover.SUFFIX)

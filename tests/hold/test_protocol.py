@@ -46,7 +46,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["range", "taken"]), JSON, min_size=1) | JSON)
-def test_whatever_else_comes_is_unreadable_or_a_range_of_ports(raw: Any) -> None:
+def test_any_other_line_is_invalid_or_a_range_of_ports(raw: Any) -> None:
     data = GOOD | raw if isinstance(raw, dict) else raw
     try:
         answer = protocol.read(json.dumps(data).encode())

@@ -62,7 +62,7 @@ def test_a_number_that_a_server_has_for_sctp_is_taken_until_it_ends(holding: Hol
 
 
 @pytest.mark.usefixtures("space", "sctp")
-def test_what_comes_back_after_a_restart_is_held_and_without_the_option_it_is_closed(holding: Holding) -> None:
+def test_sctp_sockets_survive_a_restart_and_are_closed_without_the_option(holding: Holding) -> None:
     holding.bind_missing()
     again, without = Holding(RANGE, PROTOCOLS), Holding(RANGE)
     copies = [socket.dup(fd) for fd in holding.fds()]

@@ -80,7 +80,7 @@ def messages(head: socket.socket) -> int:
     return count
 
 
-def test_everything_comes_back_as_often_as_it_is_asked_for(
+def test_every_stored_socket_can_be_read_repeatedly(
     queue: tuple[socket.socket, socket.socket], files: list[int]
 ) -> None:
     owner = Store(*(end.dup() for end in queue))
@@ -145,7 +145,7 @@ def test_whenever_its_owner_is_killed_everything_is_in_the_queue(
     assert set(again(queue)) == {inode(fd) for fd in files}
 
 
-def test_the_kill_of_that_test_strikes(
+def test_the_kill_in_that_test_hits_its_process(
     queue: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed_after(monkeypatch, 0)

@@ -58,7 +58,7 @@ def test_the_administrators_value_is_kept_and_comes_back(tmp_path: Path, theirs:
     assert not world.record.exists()
 
 
-def test_once_more_changes_nothing(tmp_path: Path) -> None:
+def test_a_second_time_changes_nothing(tmp_path: Path) -> None:
     world = World(tmp_path, "8080,61500")
     first = world.reserve()
     assert world.reserve() == first
@@ -95,7 +95,7 @@ def test_what_the_administrator_sets_later_is_his_new_value(
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"administrator": 1, "range": "x"}', '{"administrator": ""}'])
-def test_a_damaged_record_is_none(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_record_counts_as_missing(tmp_path: Path, damage: str) -> None:
     world = World(tmp_path, "8080")
     world.reserve()
     world.record.write_text(damage)

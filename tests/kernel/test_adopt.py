@@ -69,7 +69,7 @@ def test_the_hold_daemon_does_not_start_beside_an_agent(node: World, tmp_path: P
 
 
 @pytest.mark.watch_too
-def test_an_agent_of_another_node_or_without_nodeportlocal_is_no_matter(node: World, tmp_path: Path) -> None:
+def test_an_agent_elsewhere_or_without_nodeportlocal_does_not_block(node: World, tmp_path: Path) -> None:
     web(node)
     with antrea.agent(tmp_path, node.space("client")):
         assert node.apply().code == 0
@@ -302,7 +302,7 @@ def test_what_nplconf_cannot_serve_yet_stays_in_the_chain(node: World) -> None:
     assert worlds.annotations(node.cluster) == published
 
 
-def test_a_rule_that_nobody_asks_for_moves_no_published_number(node: World) -> None:
+def test_an_unrequested_rule_moves_no_published_number(node: World) -> None:
     antreas(node, antrea.rule(61890, "10.244.3.2", 5353, "tcp"))
     done = node.json("adopt")
     assert {a["nodePort"]: a["decision"] for a in done.data["adopted"]} == {

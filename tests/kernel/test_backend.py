@@ -80,7 +80,7 @@ def test_the_kubelets_hint_chooses_and_nft_is_asked_first(
 
 
 @pytest.mark.parametrize("kind", ["nft", "legacy"])
-def test_what_alone_is_installed_is_used_whatever_the_hints_say(
+def test_the_only_installed_backend_is_used_whatever_the_hints(
     bare: Bare, kind: IptablesKind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare.world.restore(f"*mangle\n:{HINT} - [0:0]\nCOMMIT\n", backend=OTHER[kind])
@@ -101,7 +101,7 @@ def test_the_table_of_kube_proxys_nftables_mode_decides_before_any_hint(bare: Ba
 
 
 @pytest.mark.parametrize("table", ["inet kube-proxy", "ip kube-proxy-old", "ip nat"])
-def test_another_table_does_not(bare: Bare, table: str) -> None:
+def test_a_table_of_another_program_does_not_choose_the_backend(bare: Bare, table: str) -> None:
     bare.world.nft(f"add table {table}")
     with inside(bare.world.node):
         assert backend.choose() == "iptables-nft"

@@ -175,7 +175,7 @@ WITHOUT_SHRINKING = (Phase.explicit, Phase.reuse, Phase.generate)
 
 @settings(max_examples=25, phases=WITHOUT_SHRINKING, suppress_health_check=[HealthCheck.too_slow])
 @given(before=snapshots(), after=snapshots(), mess=MESSES, mess6=MESSES, lost=st.booleans())
-def test_any_mess_is_in_order_after_one_run(
+def test_one_run_repairs_any_damage(
     runs: Runs, before: ClusterState, after: ClusterState, mess: Mess, mess6: Mess, *, lost: bool
 ) -> None:
     assert runs.apply(before).exit_code == 0

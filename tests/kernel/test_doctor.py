@@ -70,7 +70,7 @@ def checks(node: World, *arguments: str) -> dict[str, dict[str, str | None]]:
     return found
 
 
-def test_where_all_is_well_nothing_is_named(served: World) -> None:
+def test_a_healthy_node_has_no_fault(served: World) -> None:
     assert named(served) == {}
 
 

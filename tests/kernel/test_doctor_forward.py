@@ -149,7 +149,7 @@ def test_a_firewall_that_lets_packets_to_pods_pass_is_not_named(served: World, f
     assert "traced packet" in verdict(served)["message"]
 
 
-def test_the_question_leaves_nothing_and_reaches_no_pod(served: World) -> None:
+def test_the_test_packet_leaves_no_trace_and_reaches_no_pod(served: World) -> None:
     served.run("conntrack", "-F")
     before = served.run("nft", "list", "ruleset").stdout, served.run("ip", "-json", "link").stdout
     assert verdict(served)["status"] == "ok"

@@ -112,7 +112,7 @@ def test_flows_that_began_before_the_rule_was_there_are_not_black_holed(town: To
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_innocent_flows_are_not_cut(town: Town, family: Family) -> None:
+def test_flows_of_other_mappings_are_not_ended(town: Town, family: Family) -> None:
     """To the same number at another machine or at a virtual address, and to a mapping that did not change."""
     town.have("old")
     assert town.apply().code == 0
@@ -144,7 +144,7 @@ def test_innocent_flows_are_not_cut(town: Town, family: Family) -> None:
 
 
 @pytest.mark.parametrize("backend", IPTABLES, indirect=True)
-def test_a_run_killed_after_its_commit_is_made_up_for_by_the_next(town: Town, tmp_path: Path) -> None:
+def test_the_next_run_flushes_the_flows_of_a_run_that_was_killed_after_its_commit(town: Town, tmp_path: Path) -> None:
     town.have("old")
     assert town.apply().code == 0
     flows = {family: town.flow("client", NODE_IP[family], town.number("dns-0")) for family in FAMILIES}

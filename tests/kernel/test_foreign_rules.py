@@ -69,7 +69,7 @@ STRANGE = (
 
 @ONLY_IPTABLES
 @pytest.mark.parametrize("after", [FULL, cluster(node())], ids=["all", "none"])
-def test_whatever_others_put_into_and_before_our_chains_one_run_takes_it_out(runs: Runs, after: ClusterState) -> None:
+def test_one_run_removes_every_foreign_rule_in_and_before_our_chains(runs: Runs, after: ClusterState) -> None:
     def place(line: str) -> str:
         """Nplconf removes jumps to its chains from a base chain, as from INPUT."""
         return "" if re.match(r"-A (PREROUTING|INPUT|OUTPUT|POSTROUTING) .*-[jg] NPLCONF(-[A-Z]+)?\Z", line) else line

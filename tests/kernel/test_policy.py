@@ -53,7 +53,7 @@ def _stranger() -> tuple[tuple[str, int], ...]:
 
 @FAMILIES
 @PROTOCOLS
-def test_only_invited_clients_come_in_and_the_others_are_refused_at_once(
+def test_only_allowed_clients_reach_the_pod_and_others_are_refused_at_once(
     shop: World, family: str, protocol: str
 ) -> None:
     assert shop.apply(clients(shop, *GUESTS)).code == 0
@@ -78,7 +78,7 @@ def test_the_node_itself_and_the_pod_itself_are_clients_like_others(shop: World)
 
 @FAMILIES
 @PROTOCOLS
-def test_who_lives_on_the_node_and_is_not_invited_finds_nothing_there(shop: World, family: str, protocol: str) -> None:
+def test_local_clients_that_are_not_allowed_find_a_closed_port(shop: World, family: str, protocol: str) -> None:
     shop.apply(clients(shop, "192.0.2.0/24", "2001:db8::/32"))
     port = number(shop)
     assert shop.ask("web-0", NODE_IP[family], port, protocol=protocol) == "refused"
@@ -87,7 +87,7 @@ def test_who_lives_on_the_node_and_is_not_invited_finds_nothing_there(shop: Worl
 
 
 @pytest.mark.watch_too
-def test_a_client_that_is_invited_no_longer_is_cut_off_in_the_middle_of_its_flow(shop: World) -> None:
+def test_a_client_that_is_no_longer_allowed_loses_its_open_flow(shop: World) -> None:
     shop.apply(clients(shop, "10.10.10.0/24", "fd00:10::/64"))
     with inside(shop.space("client")), closing(Flow(NODE_IP["IPv4"], number(shop))) as flow:
         assert isinstance(flow.send(), Answer)
@@ -99,7 +99,7 @@ def test_a_client_that_is_invited_no_longer_is_cut_off_in_the_middle_of_its_flow
 
 
 @pytest.mark.watch_too
-def test_without_the_policy_everybody_comes_in_again(shop: World) -> None:
+def test_without_the_policy_every_client_is_allowed_again(shop: World) -> None:
     shop.apply(clients(shop, *GUESTS))
     shop.apply()
     assert isinstance(shop.ask("client", NODE_IP["IPv4"], number(shop), source=STRANGER["IPv4"]), Answer)

@@ -169,7 +169,7 @@ STARTS = {
 
 
 @pytest.mark.parametrize(("words", "code"), STARTS.values(), ids=STARTS)
-def test_where_it_cannot_start_it_ends_as_apply_does(
+def test_it_ends_with_the_exit_code_of_apply_if_it_cannot_start(
     node: World, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
 ) -> None:
     monkeypatch.delenv("KUBECONFIG", raising=False)

@@ -31,9 +31,7 @@ def have(machine: Path, name: str, version: str, *, code: int = 0) -> None:
         ("iptables-restore v1.6.1", ("legacy",)),
     ],
 )
-def test_plain_names_alone_are_of_the_kind_that_the_version_says(
-    machine: Path, version: str, kinds: tuple[str, ...]
-) -> None:
+def test_a_plain_name_has_the_kind_that_its_version_prints(machine: Path, version: str, kinds: tuple[str, ...]) -> None:
     for prefix in ("iptables", "ip6tables"):
         for what in ("restore", "save"):
             have(machine, f"{prefix}-{what}", version)
@@ -49,7 +47,7 @@ def test_a_name_with_its_kind_comes_before_a_plain_one(machine: Path) -> None:
     assert backend.installed() == ("nft",)
 
 
-def test_a_plain_program_that_fails_is_none(machine: Path) -> None:
+def test_a_plain_name_whose_program_fails_has_no_kind(machine: Path) -> None:
     have(machine, "iptables-restore", "", code=1)
     assert backend.installed() == ()
 
@@ -63,7 +61,7 @@ def test_a_program_that_is_replaced_is_asked_again(machine: Path) -> None:
 
 
 @pytest.mark.parametrize(("tool", "advice"), [("dnf", "dnf install nftables"), ("apt-get", "apt-get install nftables")])
-def test_without_any_iptables_the_advice_is_the_distributions(machine: Path, tool: str, advice: str) -> None:
+def test_without_any_iptables_the_message_names_the_package(machine: Path, tool: str, advice: str) -> None:
     have(machine, tool, "")
     with pytest.raises(UnavailableError, match=f"is installed: {advice}$"):
         backend.choose()

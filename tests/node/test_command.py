@@ -39,7 +39,7 @@ def test_its_complaint_is_one_line() -> None:
     assert shell("exit 4").complaint == "exit code 4"
 
 
-def test_it_sees_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_gets_a_clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LD_PRELOAD_X", "evil")
     monkeypatch.setenv("PATH", "/tmp")
     words = {line.partition("=")[0] for line in run("env", deadline=10).text.splitlines()}
@@ -47,9 +47,7 @@ def test_it_sees_nothing_of_our_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert shell("echo $PATH $LC_ALL").text.split()[1] == "C"
 
 
-def test_it_is_found_where_the_system_has_programs_and_nowhere_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_programs_are_found_only_in_system_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "nplconf-test-tool").write_text("#!/bin/sh\n")
     (tmp_path / "nplconf-test-tool").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -57,20 +55,20 @@ def test_it_is_found_where_the_system_has_programs_and_nowhere_else(
         run("nplconf-test-tool", deadline=1)
 
 
-def test_ten_megabytes_go_in_and_come_out() -> None:
+def test_ten_megabytes_are_written_and_read() -> None:
     text = "0123456789\n" * 1_000_000
     assert shell("cat", text=text).text == text
 
 
-def test_it_need_not_read_what_it_is_given() -> None:
+def test_a_child_need_not_read_its_input() -> None:
     assert shell("exec 0<&-; echo done", text="x" * 1_000_000).text == "done\n"
 
 
-def test_bytes_that_are_no_text_do_not_stop_us() -> None:
+def test_output_that_is_not_utf8_is_decoded_with_replacements() -> None:
     assert shell(r"printf '\377'").text == "\ufffd"
 
 
-def test_one_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> None:
+def test_a_child_that_hangs_is_killed_with_its_own_children(tmp_path: Path) -> None:
     start = time.monotonic()
     with pytest.raises(UnavailableError, match=r"sh: no answer within 1 s; it was ended"):
         shell(f"sleep 60 & echo $! >{tmp_path}/pid; sleep 60", deadline=1)
@@ -78,18 +76,18 @@ def test_one_that_hangs_is_ended_with_all_that_it_started(tmp_path: Path) -> Non
     assert gone(tmp_path / "pid")
 
 
-def test_one_that_leaves_a_child_with_its_output_is_ended_too(tmp_path: Path) -> None:
+def test_a_child_whose_child_keeps_the_output_open_is_killed(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="no answer"):
         shell(f"sleep 60 & echo $! >{tmp_path}/pid", deadline=1)
     assert gone(tmp_path / "pid")
 
 
-def test_one_that_closes_its_output_and_stays_is_ended_too() -> None:
+def test_a_child_that_closes_its_output_and_stays_is_killed() -> None:
     with pytest.raises(UnavailableError, match="no answer"):
         shell("exec >&- 2>&-; sleep 60", deadline=1)
 
 
-def test_one_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_prints_without_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "OUTPUT_LIMIT", 1 << 20)
     start = time.monotonic()
     with pytest.raises(UnavailableError, match="prints without end"):
@@ -105,7 +103,7 @@ def test_no_descriptor_is_left_open() -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
-def test_one_that_is_bound_is_killed_when_we_are(tmp_path: Path) -> None:
+def test_a_bound_child_is_killed_with_its_parent(tmp_path: Path) -> None:
     """Else what waits for a lock would write when the next run has looked, and gone."""
     file = tmp_path / "pid"
     code = (

@@ -227,7 +227,7 @@ def test_a_flow_that_began_before_its_rule_reaches_the_pod(net: Net) -> None:
 
 
 @pytest.mark.kernel
-def test_innocent_flows_keep_their_entries(net: Net) -> None:
+def test_flows_of_other_ports_keep_their_entries(net: Net) -> None:
     for number in (61044, 61045):
         net.rule("-A", number, 0)
     net.rule("-A", 61044, 0, at=net.virtual)
@@ -297,7 +297,7 @@ def test_nothing_to_flush_is_success(net: Net) -> None:
         ({"at": ["10.9.x"]}, "illegal IP"),
     ],
 )
-def test_what_cannot_be_done_is_a_failure_with_its_reason(net: Net, asked: dict[str, object], why: str) -> None:
+def test_an_error_of_the_kernel_is_a_failure_with_its_reason(net: Net, asked: dict[str, object], why: str) -> None:
     net.rule("-A", 61044, 0)
     assert net.say(61044) == "A"
     deleted, (message,) = net.flush_flows((61044, None), **asked)  # type: ignore[arg-type]

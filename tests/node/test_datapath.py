@@ -63,13 +63,13 @@ def test_cilium_bypasses_where_its_agent_says_so(
         assert datapath.found(tmp_path) == Datapath("Cilium's eBPF host routing", bypasses)
 
 
-def test_to_look_is_a_matter_of_microseconds() -> None:
+def test_looking_for_a_bypass_takes_microseconds() -> None:
     import timeit
 
     assert min(timeit.repeat(datapath.refuse_bypass, number=100, repeat=5)) < 0.01
 
 
-def test_the_namespace_counts_and_not_what_sys_shows(space: str) -> None:
+def test_devices_are_read_from_the_network_namespace_and_not_from_sys(space: str) -> None:
     device(space, "bpfin.cali")
     assert subprocess.run(["ip", "link", "show", "bpfin.cali"], capture_output=True, check=False).returncode != 0
     assert datapath.found() is None

@@ -23,6 +23,6 @@ def test_where_a_rule_leads(rule: list[dict[str, Any]], chain: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"nftables": 1}', "null", '{"nftables": [1, {"rule": {}}]}'])
-def test_an_answer_that_makes_no_sense_holds_no_rule(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_an_invalid_listing_has_no_rule(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setattr(nft.command, "run", lambda *_, **__: nft.command.Completed(0, text, ""))
     assert [rule for rule in nft.expressions("IPv4", "nat", "POSTROUTING") if rule] == []

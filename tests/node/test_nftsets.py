@@ -122,7 +122,7 @@ def test_a_member_with_anything_beside_its_key_is_unknown(raw: bytes) -> None:
 
 
 @given(st.sampled_from(("tcp-ipv4", "udp-ipv6", "hairpin-ipv4", "bridged-ipv6")), st.binary(max_size=80))
-def test_no_bytes_whatever_make_reading_fail(name: str, garbage: bytes) -> None:
+def test_no_bytes_make_reading_fail(name: str, garbage: bytes) -> None:
     nftsets.parse(name, [garbage, MINE + garbage])
     read(name, garbage)
 

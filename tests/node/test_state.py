@@ -110,9 +110,7 @@ def put(value: Any, path: tuple[Any, ...], stranger: Any) -> Any:
 
 @pytest.mark.parametrize("stranger", [{"x": [1]}, [[["x"]]], 1.5])
 @pytest.mark.parametrize("line", [1, 2])
-def test_a_value_that_cannot_be_is_damage_too_whatever_the_checksum_says(
-    tmp_path: Path, line: int, stranger: object
-) -> None:
+def test_an_impossible_value_is_damage_even_with_a_right_checksum(tmp_path: Path, line: int, stranger: object) -> None:
     lines = state.save(str(tmp_path), FULL, "").splitlines()
     for path in places(json.loads(lines[line])):
         said = [*lines]
@@ -149,19 +147,19 @@ def test_a_file_of_another_user_is_not_trusted(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
-def test_what_is_no_regular_file_is_no_success_of_before(tmp_path: Path, make: object) -> None:
+def test_a_special_file_is_not_read_as_the_last_success(tmp_path: Path, make: object) -> None:
     make(tmp_path / success.FILE)  # type: ignore[operator]
     assert success.last(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("text", ["[" * 900, "{}", '{"boot": 1, "at": "x", "when": 1}', " " * 2000 + "1"])
-def test_what_is_no_entry_is_no_success_of_before(tmp_path: Path, text: str) -> None:
+def test_an_invalid_entry_is_not_read_as_the_last_success(tmp_path: Path, text: str) -> None:
     (tmp_path / success.FILE).write_text(text)
     assert success.last(str(tmp_path)) is None
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/passwd")])
-def test_what_is_no_regular_file_is_not_read(tmp_path: Path, make: object) -> None:
+def test_a_special_file_is_not_read_as_the_state(tmp_path: Path, make: object) -> None:
     make(tmp_path / state.FILE)  # type: ignore[operator]
     assert state.load(str(tmp_path)).warning
 
@@ -181,7 +179,7 @@ def test_the_file_is_for_root_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o022, 0, 0o777])
-def test_the_directory_is_for_root_alone_as_who_may_open_it_can_lock_it(tmp_path: Path, umask: int) -> None:
+def test_only_root_can_open_the_directory_as_others_could_lock_it(tmp_path: Path, umask: int) -> None:
     before = os.umask(umask)
     try:
         state.make_directory(str(tmp_path / "lib" / "state"))
@@ -190,7 +188,7 @@ def test_the_directory_is_for_root_alone_as_who_may_open_it_can_lock_it(tmp_path
     assert (tmp_path / "lib" / "state").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_directory_that_cannot_be_made_is_a_matter_of_rights(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_created_is_permission_denied(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(PermissionDeniedError, match="cannot be made"):
         state.make_directory(str(tmp_path / "file" / "state"))

@@ -11,7 +11,7 @@ DATA = {"file": "odd\udcff\x1b\n", "ok": False, "rows": [{"a": None, "b": 1}]}
 
 
 @pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
-def test_whatever_a_text_holds_it_comes_back_and_no_byte_of_it_is_a_control_character(form: str, read: object) -> None:
+def test_any_text_survives_and_no_control_character_is_printed(form: str, read: object) -> None:
     message = structured.text(DATA, form)
     assert read(message) == DATA  # type: ignore[operator]
     assert message.isascii()

@@ -88,7 +88,7 @@ def test_a_rule_that_is_there_twice_counts_once() -> None:
     assert subtract([mapping(), mapping()], [mapping()]).changes == ()
 
 
-def test_host_ports_are_nobodys_rules() -> None:
+def test_host_ports_have_no_rules() -> None:
     assert subtract([], [mapping(via="hostPort")]) == Diff((), ())
     assert subtract([mapping(via="hostPort")], []) == Diff((), ())
 
@@ -119,7 +119,7 @@ MAPPINGS = st.lists(
 
 
 @given(MAPPINGS, MAPPINGS)
-def test_carried_out_it_leads_from_any_state_to_any_other(was: list[PortMapping], want: list[PortMapping]) -> None:
+def test_a_diff_leads_from_any_state_to_any_other(was: list[PortMapping], want: list[PortMapping]) -> None:
     found = subtract(was, want)
     now = {m.node_port: m for m in was}
     for change in found.changes:

@@ -89,7 +89,7 @@ def test_a_snapshot_without_any_pod_is_doubted_until_it_is_accepted() -> None:
     assert limit(rows(10), 10, running=(), any_pod=False, accept_empty=True) is None
 
 
-def test_host_ports_count_for_nothing() -> None:
+def test_host_ports_do_not_count_for_the_limit() -> None:
     advertised = [mapping(61000 + i, via="hostPort") for i in range(20)]
     assert limit(advertised, 20) is None
 

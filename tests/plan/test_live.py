@@ -16,12 +16,12 @@ def rule(tag: str, port: int = 8080, key: RuleKey = KEY) -> LiveRule:
     return LiveRule(key, "10.244.3.17", port, tag)
 
 
-def test_a_rule_says_whose_it_is_without_any_memory() -> None:
+def test_a_rule_names_its_owner_without_the_state_file() -> None:
     (found,) = live_mappings([rule(owner.tag(ref(), 8080))], (), {"IPv4": "10.10.10.10"})
     assert (found.pod, found.pod_port, found.services, found.node_ip) == (ref(), 8080, (), "10.10.10.10")
 
 
-def test_memory_adds_what_the_rule_cannot_say() -> None:
+def test_the_state_adds_what_the_rule_does_not_have() -> None:
     assert live_mappings([rule(owner.tag(ref(), 8080))], [mapping()], {}) == (mapping(),)
 
 
@@ -35,7 +35,7 @@ def test_memory_adds_what_the_rule_cannot_say() -> None:
     ],
     ids=["address", "source ranges", "no source ranges", "a hostPort by now"],
 )
-def test_what_the_rule_says_itself_goes_before_memory(rule: dict[str, Any], known: dict[str, Any]) -> None:
+def test_the_rule_takes_precedence_over_the_state(rule: dict[str, Any], known: dict[str, Any]) -> None:
     there = LiveRule(KEY, "10.244.3.17", 8080, owner.tag(ref(), 8080))._replace(**rule)
     (found,) = live_mappings([there], [mapping()._replace(node_ip="192.0.2.1", **known)], {"IPv4": "10.10.10.10"})
     assert (found.pod_ip, found.source_ranges, found.via) == (there.pod_ip, there.source_ranges, "dnat")

@@ -14,7 +14,7 @@ WIDE = PortRange(1024, 65535)
 
 
 @given(plans() | any_plan())
-def test_it_reads_what_the_long_way_reads_or_nothing(written: Plan) -> None:
+def test_the_fast_reader_reads_what_the_slow_reader_reads_or_nothing(written: Plan) -> None:
     text = dump(written)
     short = reread(text)
     assert short is None or (short, ()) == load(text, "plan.yaml")
@@ -29,7 +29,7 @@ def test_an_edited_text_is_read_the_same_by_both_readers_or_refused(data: st.Dat
         assert short is None or (short, ()) == load(changed, "plan.yaml")
 
 
-def test_our_own_plans_take_the_short_way() -> None:
+def test_plans_of_nplconf_are_read_by_the_fast_reader() -> None:
     skipped = (
         Skipped(
             "shop/web-0", 9090, "sctp", "shop/web", "protocol-unsupported", "SCTP cannot be mapped, TCP and UDP can"
@@ -45,7 +45,7 @@ def test_our_own_plans_take_the_short_way() -> None:
 
 
 @pytest.mark.parametrize("reason", REASONS)
-def test_no_reason_makes_it_the_long_way(reason: str) -> None:
+def test_no_reason_of_a_skipped_row_needs_the_slow_reader(reason: str) -> None:
     written = plan(skipped=(Skipped("shop/web-0", 80, "tcp", "shop/web", reason, "so it is"),))
     assert reread(dump(written)) == written
 
@@ -54,7 +54,7 @@ RULES = ["spec.namespaces.deny[0]", "spec.namespaces.allow", "spec.pins[12]", "s
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_no_rule_of_a_policy_makes_it_the_long_way(rule: str) -> None:
+def test_no_rule_of_a_policy_needs_the_slow_reader(rule: str) -> None:
     written = plan(skipped=(Skipped("shop/web-0", 80, "tcp", "shop/web", "policy", "so it is", rule),))
     assert reread(dump(written)) == written
 
@@ -80,6 +80,6 @@ def test_equal_plans_in_other_bytes_are_left_to_the_slow_reader(ours: str, other
         plan(mapping(pod=PodRef("shop", "n" * 254, "c2f1"))),
     ],
 )
-def test_a_plan_with_a_problem_is_left_to_the_long_way(written: Plan) -> None:
+def test_a_plan_with_a_problem_is_left_to_the_slow_reader(written: Plan) -> None:
     assert reread(dump(written)) is None
     assert load(dump(written), "plan.yaml")[1]

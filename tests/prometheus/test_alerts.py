@@ -70,7 +70,7 @@ def exported() -> str:
     return metrics.text(RunMetrics(0, 1.0, 1.0, 1.0, 1001, "nft", counts, Counters()))
 
 
-def test_prometheus_takes_the_file_and_each_alert_fires_when_it_is_to() -> None:
+def test_prometheus_accepts_the_file_and_each_alert_fires_in_its_case() -> None:
     """By promtool where it is to be had, which plays the cases, too; else by what it would look at first."""
     found = rules()
     assert len({rule["alert"] for rule in found}) == len(found)
@@ -84,7 +84,7 @@ def test_prometheus_takes_the_file_and_each_alert_fires_when_it_is_to() -> None:
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
-def test_an_alert_asks_for_what_a_run_writes(rule: dict[str, Any]) -> None:
+def test_an_alert_uses_only_metrics_that_a_run_writes(rule: dict[str, Any]) -> None:
     text = exported()
     for name, selector in re.findall(r"(nplconf_\w+)((?:\{[^}]*\})?)", rule["expr"]):
         assert f"{name}{selector}" in text, rule["expr"]

@@ -108,5 +108,5 @@ def test_antreas_older_forms_are_understood() -> None:
         '[{"podPort":1,"nodeIP":"1.1.1.1","nodePort":1,"ipFamily":[]}]',
     ],
 )  # fmt: skip
-def test_what_a_user_wrote_wrongly_is_no_entry(value: str) -> None:
+def test_an_invalid_entry_is_left_out(value: str) -> None:
     assert parse(value) == ()

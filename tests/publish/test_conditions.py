@@ -58,7 +58,7 @@ def test_every_mapping_must_be_in_place() -> None:
     assert of(PodRequests(rows), there=rows, waiting=(ROW,)) == ("False", "NotYetPublished")
 
 
-def test_nothing_asks_for_the_pod() -> None:
+def test_a_pod_that_no_service_selects() -> None:
     assert of(PodRequests()) == ("True", "NothingToPublish")
 
 

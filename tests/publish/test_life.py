@@ -72,7 +72,7 @@ def test_lingering_ends_at_its_time_whatever_the_clock_did() -> None:
     assert next_end({}, terms, 0) is None
 
 
-def test_most_pods_cost_nothing() -> None:
+def test_pods_in_the_usual_state_are_not_stored() -> None:
     assert asked_for([ROW], [RUNS], Terms(), 0) == {}
     assert asked_for([ROW], [DELETED], Terms(), 0) == {ROW: "draining"}
 

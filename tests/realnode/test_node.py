@@ -10,7 +10,7 @@ from kubenode import KubeMachine, KubeNode
 pytestmark = pytest.mark.cluster
 
 
-def test_each_program_is_up_and_of_one_version(node: KubeNode) -> None:
+def test_all_programs_run_and_have_one_version(node: KubeNode) -> None:
     for unit in files.units(Path(), Path()):
         assert node.machine.state(unit)["ActiveState"] == "active", unit
     versions = {line.split()[-1] for line in node.kubectl("version").stdout.splitlines() if "Kustomize" not in line}
@@ -18,7 +18,7 @@ def test_each_program_is_up_and_of_one_version(node: KubeNode) -> None:
     assert len(versions) == 1
 
 
-def test_nothing_of_a_machine_is_left_on_this_one() -> None:
+def test_the_machine_leaves_nothing_on_the_host() -> None:
     with KubeMachine() as machine:
         cgroups = kubelet_mounts.cgroups(machine.name)
         assert cgroups

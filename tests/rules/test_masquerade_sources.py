@@ -18,7 +18,7 @@ def sources(*routes: Route, ips: tuple[str, ...] = ("10.244.3.17",)) -> list[str
     return [place.source for place in masquerade_sources(routes, ips)]
 
 
-def test_a_pod_on_a_bridge_past_conntrack_has_the_bridges_network_for_neighbours() -> None:
+def test_a_pod_on_a_bridge_past_conntrack_is_masqueraded_for_the_bridges_network() -> None:
     assert sources(BRIDGE) == ["10.244.3.0/24"]
 
 
@@ -30,7 +30,7 @@ def test_a_pod_elsewhere_has_itself_alone() -> None:
     assert sources(BRIDGE, ips=("10.244.4.9", "fd00::9")) == ["10.244.4.9/32", "fd00::9/128"]
 
 
-def test_pods_with_a_route_each_on_one_bridge_are_neighbours_and_those_on_another_are_not() -> None:
+def test_pods_with_a_route_each_are_masqueraded_for_pods_on_the_same_bridge() -> None:
     here = [Route(f"10.244.3.{number}/32", bridged=True, device="cni0") for number in (16, 17, 40)]
     here += [Route("fd00::17/128", bridged=True, device="cni0"), Route("10.9.0.0/24", bridged=True, device="cni0")]
     elsewhere = [Route("10.244.3.18/32", bridged=True, device="cni1"), Route("10.244.3.19/32", bridged=False)]
@@ -44,7 +44,7 @@ def test_the_default_route_of_the_other_family_says_nothing() -> None:
     assert sources(Route("::/0", bridged=True)) == ["10.244.3.17/32"]
 
 
-def test_whatever_the_order_of_the_pods_their_neighbourhoods_are_the_same() -> None:
+def test_the_order_of_pods_does_not_change_their_masquerade_sources() -> None:
     ips = ("10.244.3.17", "10.244.3.16", "10.244.4.9")
     for routes in ((), (BRIDGE,)):
         assert masquerade_sources(routes, ips) == masquerade_sources(routes, ips[::-1])

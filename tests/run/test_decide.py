@@ -84,7 +84,7 @@ def test_a_policy_does_not_bind_what_was_reviewed() -> None:
     assert [m.node_port for m in found.eligible] == [61044]
 
 
-def test_exactly_minds_a_number_that_is_gone_though_nothing_waits_for_a_review() -> None:
+def test_exact_fails_for_an_unavailable_port_although_nothing_is_pending() -> None:
     kept_out = Skipped("shop/web-0", 8080, "tcp", "shop/web", "policy", "no IPv6 client", "spec.sourceRanges[0]")
     reviewed = replace(REVIEWED, skipped=(kept_out,))
     found = decided(pod(), service(), service("lb", node_port=61044, enabled=False), plan=reviewed, exact=True)
@@ -109,7 +109,7 @@ def test_with_exact_nothing_is_changed_or_published_if_anything_differs(objects:
     assert not found.inexact
 
 
-def test_exactly_what_fits_is_applied() -> None:
+def test_exact_applies_a_plan_that_fits() -> None:
     found = decided(pod(), service(), plan=REVIEWED, exact=True)
     assert not found.inexact
     assert len(found.diff.changes) == len(found.patches) == 1

@@ -143,7 +143,7 @@ def test_an_annotation_that_is_only_reported_is_no_repair_after_runs_that_wrote_
     assert (len(result.patches), result.done) == (3, ())
 
 
-def test_what_a_run_did_not_get_in_place_is_new_when_it_comes() -> None:
+def test_a_mapping_that_failed_before_is_new_and_no_repair() -> None:
     world = World(*many(3), service())
     world.node.refused = set(range(61000, 62001))
     assert world.apply().exit_code == 5

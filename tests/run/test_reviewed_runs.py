@@ -80,7 +80,7 @@ def test_a_mapping_that_no_review_knows_goes_and_says_why() -> None:
     assert [(c.action, c.reason) for c in result.done if c.action == "delete"] == [("delete", "not-reviewed")]
 
 
-def test_exactly_or_not_at_all() -> None:
+def test_exact_applies_all_or_nothing() -> None:
     world = World("web-0", "web-1", "web-2")
     for names in (("web-0", "web-1", "web-2"), ("web-0",)):
         world.run(*names)
@@ -94,7 +94,7 @@ def test_exactly_or_not_at_all() -> None:
     assert world.node.numbers() == [61000, 61001]
 
 
-def test_exactly_also_minds_a_number_that_another_program_has() -> None:
+def test_exact_fails_for_a_port_that_another_program_has() -> None:
     world = World("web-0", "web-1")
     world.run("web-0", "web-1", services=(service(), service("lb", node_port=61000, enabled=False)))
     result = world.apply(exact=True)

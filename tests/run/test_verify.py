@@ -64,7 +64,7 @@ def test_a_dead_daemon_holds_nothing(world: World) -> None:
     assert world.facts() == [("ok", "missing", "ok")]
 
 
-def test_without_the_daemon_by_wish_the_hold_is_no_matter(world: World) -> None:
+def test_with_no_hold_the_hold_state_is_not_checked(world: World) -> None:
     world.node.held = None
     assert [row.hold for row in world.look(no_hold=True).rows] == ["na"]
 

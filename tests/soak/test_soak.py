@@ -19,7 +19,7 @@ ELEMENT = 'elements = { 61000 comment "nplconf:shop/web-0:8080:u" : 10.244.3.17 
 
 @pytest.mark.kernel
 @pytest.mark.parametrize("way", [(), ("--watch",)], ids=["one_shot", "watch"])
-def test_a_short_soak_is_well(way: tuple[str, ...]) -> None:
+def test_a_short_soak_has_no_fault(way: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "soak", "--runs", "60", "--seed", "6281", *way]
     done = subprocess.run(command, cwd=TESTS, capture_output=True, text=True, check=False, timeout=280)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -78,7 +78,7 @@ def test_a_config_file_that_cannot_be_followed_is_named_alone(node: Booted, text
     assert list(found) == ["config"], found
 
 
-def test_asking_does_not_start_the_daemon(node: Booted) -> None:
+def test_doctor_does_not_start_the_daemon(node: Booted) -> None:
     node.machine.run("systemctl", "stop", HOLD)
     assert list(node.doctor()) == ["hold"]
     assert node.machine.state(HOLD)["ActiveState"] == "inactive"
@@ -94,7 +94,7 @@ sys.exit(main())
 """
 
 
-def test_an_installation_under_another_name_of_the_same_program_is_as_it_must_be(node: Booted) -> None:
+def test_units_that_name_a_link_to_the_same_program_are_right(node: Booted) -> None:
     names = ("/opt/npl/bin/nplconf", "/usr/local/bin/nplconf")
     node.machine.write(names[0], PROGRAM, 0o755)
     node.machine.run("ln", "-s", *names)

@@ -83,7 +83,7 @@ def test_a_run_follows(node: Booted) -> None:
     assert node.machine.state(JOB)["Result"] == "success"
 
 
-def test_nothing_of_it_runs_after_uninstalling(node: Booted) -> None:
+def test_uninstalling_stops_the_run_after_a_firewall_reload(node: Booted) -> None:
     node.machine.run("systemctl", "start", "nftables.service")
     node.machine.wait_until(lambda: len(node.rules()) == 2, "both rules")
     assert node.nplconf("uninstall-units").returncode == 0

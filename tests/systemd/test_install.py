@@ -60,7 +60,7 @@ def test_without_now_it_writes_and_starts_nothing_and_twice_is_harmless(node: Bo
     assert files(node) == before
 
 
-def test_now_it_starts_and_is_well_and_twice_is_harmless(node: Booted) -> None:
+def test_with_now_everything_starts_and_a_second_time_changes_nothing(node: Booted) -> None:
     numbers = node.install()
     assert len(numbers) == 2
     assert active(node) == ["active"] * 3

@@ -72,7 +72,7 @@ def test_the_timer_converges_it_by_itself(node: Booted) -> None:
     assert node.machine.state(TIMER)["ActiveState"] == "active"
 
 
-def test_whenever_the_power_goes_nothing_is_lost_but_time(node: Booted) -> None:
+def test_a_power_cut_at_any_moment_loses_no_number(node: Booted) -> None:
     before = node.numbers()
     moments = random.Random(7)
     for turn in range(4):

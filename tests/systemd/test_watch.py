@@ -38,7 +38,7 @@ def shown(node: Booted, name: str) -> str:
     return node.machine.run("systemctl", "show", WATCH, f"--property={name}", "--value").stdout.strip()
 
 
-def test_it_is_ready_says_what_it_did_and_doctor_is_content(node: Booted) -> None:
+def test_the_service_becomes_ready_reports_its_status_and_doctor_has_no_fault(node: Booted) -> None:
     assert active(node, WATCH)
     assert not active(node, TIMER)
     assert shown(node, "StatusText") == "2 mappings in place, last exit code 0"
@@ -69,7 +69,7 @@ def test_stopping_takes_less_than_a_second_and_leaves_the_rules(node: Booted) ->
     assert isinstance(node.ask(node.numbers()[8080]), Answer)
 
 
-def test_one_that_is_stuck_is_killed_by_the_watchdog_and_started_again(node: Booted) -> None:
+def test_a_service_that_hangs_is_restarted_by_the_watchdog(node: Booted) -> None:
     node.machine.write(f"/etc/systemd/system/{WATCH}.d/98-soon.conf", "[Service]\nWatchdogSec=7s\nRestartSec=100ms\n")
     node.machine.run("systemctl", "daemon-reload")
     node.machine.run("systemctl", "restart", WATCH)
@@ -111,7 +111,7 @@ def test_a_switch_of_modes_and_back_costs_no_connection_and_no_number(node: Boot
     assert node.numbers() == numbers
 
 
-def test_what_starts_the_other_stops_this_one(node: Booted) -> None:
+def test_starting_one_mode_stops_the_other(node: Booted) -> None:
     node.machine.run("systemctl", "start", TIMER)
     assert (active(node, TIMER), active(node, WATCH)) == (True, False)
     node.machine.run("systemctl", "start", WATCH)

@@ -30,7 +30,7 @@ def test_the_hardened_units_serve_mappings_by_nftables(node: Booted) -> None:
     assert 'backend="nftables"' in node.machine.path(TEXTFILE).read_text()
 
 
-def test_every_command_of_the_node_is_content(node: Booted) -> None:
+def test_every_command_of_the_node_succeeds(node: Booted) -> None:
     numbers = node.numbers() or node.install()
     assert node.doctor() == {}
     assert node.nplconf("verify").returncode == 0

@@ -117,7 +117,7 @@ def test_the_deletion_of_a_former_pod_of_this_name_removes_nothing() -> None:
     assert len(mirror.state().pods) == 1
 
 
-def test_a_deletion_of_what_is_unknown_is_no_change() -> None:
+def test_a_deletion_of_an_unknown_object_is_no_change() -> None:
     mirror = filled()
     assert not mirror.remove("pods", a_pod("web", "u"))
     assert not mirror.remove("pods", {})

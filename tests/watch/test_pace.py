@@ -24,7 +24,7 @@ def test_one_event_waits_for_a_moment_of_quiet() -> None:
     assert began([1.0]) == [1.0 + pace.AT_ONCE.quiet]
 
 
-def test_a_storm_is_a_handful_of_runs() -> None:
+def test_ten_thousand_events_are_a_handful_of_runs() -> None:
     storm = [i * 0.00002 for i in range(10_000)]
     assert len(began(storm)) <= 0.2 / pace.AT_ONCE.latest + 1
 

@@ -92,7 +92,7 @@ def test_a_watch_that_breaks_off_goes_on_where_it_ended() -> None:
     assert followed.slept == [1.0]
 
 
-def test_one_failure_is_no_reason_to_distrust_what_is_known_and_two_are() -> None:
+def test_one_failure_keeps_the_mirror_trusted_and_two_do_not() -> None:
     followed = Followed([[a_pod("a")]], [[added("b"), LOST], LOST, [added("c")]])
     assert followed.attempts(1).trusted()
     assert not followed.attempts(1).trusted()

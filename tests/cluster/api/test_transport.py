@@ -106,7 +106,7 @@ def test_a_connection_made_at_the_last_instant_is_closed(monkeypatch: pytest.Mon
     assert [sock.fileno() for sock, _ in made] == [-1]
 
 
-def test_a_proxy_that_drips_does_not_outlive_the_deadline(serving: Callable[[Serve], str]) -> None:
+def test_a_proxy_that_sends_byte_by_byte_does_not_outlive_the_deadline(serving: Callable[[Serve], str]) -> None:
     place = serving(drip)
 
     assert f"through the proxy {place}: no answer" in why(
@@ -114,7 +114,7 @@ def test_a_proxy_that_drips_does_not_outlive_the_deadline(serving: Callable[[Ser
     )
 
 
-def test_a_server_that_drips_does_not_outlive_the_deadline(serving: Callable[[Serve], str]) -> None:
+def test_a_server_that_sends_byte_by_byte_does_not_outlive_the_deadline(serving: Callable[[Serve], str]) -> None:
     assert "no answer" in why(Access(server=f"http://{serving(drip)}", source="a test"))
 
 

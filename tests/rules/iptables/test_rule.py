@@ -27,7 +27,7 @@ PRINTED = [
 
 
 @pytest.mark.parametrize("text", PRINTED)
-def test_what_the_kernel_shows_of_us_is_read_and_written_alike(text: str) -> None:
+def test_rules_are_written_as_the_kernel_prints_them(text: str) -> None:
     rule = parse(text)
     assert isinstance(rule, Rule)
     assert to_text(rule) == text
@@ -65,7 +65,7 @@ def test_quotes_around_a_comment_make_no_difference() -> None:
         "! -s 10.0.0.0/8 -j RETURN",
     ],
 )
-def test_what_we_would_not_write_is_unknown_and_kept_as_it_is(text: str) -> None:
+def test_a_rule_outside_the_grammar_is_unknown_and_stays_as_text(text: str) -> None:
     assert parse(text) == ForeignText(text)
 
 

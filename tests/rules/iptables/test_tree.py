@@ -109,7 +109,7 @@ def test_another_number_of_a_block_changes_one_chain() -> None:
     ],
     ids=str,
 )
-def test_a_packet_that_is_not_for_the_mapping_goes_on_as_if_we_were_not_there(change: dict[str, object]) -> None:
+def test_a_packet_for_another_destination_passes_unchanged(change: dict[str, object]) -> None:
     made = table(rows((61000, "tcp")))
     asked = packet(61000, "tcp")
     assert deliver(made, asked)
@@ -142,7 +142,7 @@ def test_only_the_source_ranges_reach_a_guarded_mapping(cidrs: tuple[str, ...], 
     assert (found is not None) is let_in
 
 
-def test_a_guard_minds_no_other_number_of_its_block() -> None:
+def test_a_guard_does_not_affect_other_ports_of_its_block() -> None:
     first, second = rows((61000, "tcp"), (61001, "tcp"))
     made = table([first._replace(source_ranges=("10.0.0.0/8",)), second])
     assert deliver(made, packet(61000, "tcp")) is None
@@ -211,7 +211,7 @@ def test_live_rules_are_sorted_whatever_the_order_of_the_chains() -> None:
     ],
     ids=str,
 )
-def test_a_rule_that_is_for_no_one_number_is_no_live_one(stray: Rule | ForeignText) -> None:
+def test_a_rule_without_a_single_port_is_not_live(stray: Rule | ForeignText) -> None:
     assert tree.live(damaged(table([]), **{"NPLCONF-TCP": (stray,)}), "IPv4") == ()
 
 
@@ -232,7 +232,7 @@ STRAYS = (
 
 
 @given(data=st.data())
-def test_what_is_in_place_is_reached_whatever_rules_are_gone_or_strange_or_swapped(data: st.DataObject) -> None:
+def test_a_mapping_in_place_is_reached_whatever_rules_are_missing_foreign_or_swapped(data: st.DataObject) -> None:
     want = table(rows(*((number, "tcp") for number in (61000, 61001, 61002, 61040, 50000))))
     chains = dict(want.chains)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -389,7 +389,7 @@ def test_a_gate_for_another_address_is_a_finding() -> None:
     assert (finding.subject, finding.message) == ("IPv4 NPLCONF", tree.CHANGED)
 
 
-def test_where_a_mapping_leads_is_no_finding_but_its_own_matter() -> None:
+def test_the_target_of_a_mapping_is_no_finding() -> None:
     want, moved = table(rows((61000, "tcp"))), table([rows((61000, "tcp"))[0]._replace(pod_port=9)])
     assert tree.differs(moved, want)
     assert tree.findings(moved, want, "IPv4") == ()
