@@ -31,7 +31,7 @@ def groups(scale: int, runs: int) -> dict[str, Callable[[], Iterator[Figure]]]:
         "watch-churn": lambda: churn.day(
             -(-110 // scale), -(-100 // scale), max(300 // scale, 9), -(-3 // scale), max(4 / scale, 0.2)
         ),
-        "watch-reconnects": lambda: watch.reconnects(5_000, 60),
+        "watch-reconnects": lambda: watch.reconnects(5_000),
         "watch-idle": lambda: watch.idle(-(-110 // scale), 10_000 // scale, 60 / scale),
         "all-nodes": lambda: all_nodes.render(5_000 // scale, 150_000 // scale, 5_000 // scale),
     }

@@ -22,7 +22,7 @@ import worlds
 from bench.cluster import HOST, SHOP, Served, served
 from bench.figures import Figure
 from bench.nodes import pod_ip
-from bench.watch import published_after
+from bench.watch import WATCHES, published_after
 from faultproxy import Answer, Proxy, Request, Upstream
 from holdspace import bindable
 from soak import check
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 
 CLOCKED = Path(__file__).with_name("clocked.py")
 DAY = 86_400.0
-RESOURCES = 3
-"""That watch mode follows: Services, this Node, its Pods."""
 LAST_SECONDS = 60.0
 """In which the node must converge after the last failure: twice the longest backoff."""
 
@@ -149,7 +147,7 @@ class Node:
         found = check.faults(objects, live, bindable(self.served.node, self.ports))
         if missing := check.asked(objects) - {(rule.protocol, rule.ip, rule.pod_port) for rule in live}:
             found.append(f"without a rule: {sorted(missing)}")
-        if self.proxy.open_streams != RESOURCES:
+        if self.proxy.open_streams != WATCHES:
             found.append(f"{self.proxy.open_streams} watches")
         return found
 

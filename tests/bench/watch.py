@@ -30,6 +30,8 @@ TICK = os.sysconf("SC_CLK_TCK")
 SETTLE_SECONDS = 90.0
 PAUSE_SECONDS = 0.3
 """Between two Pods: the run for the deletion of one is no part of the latency of the next."""
+WATCHES = 3
+"""Of a node: Services, the Node, its Pods."""
 LATER_SECONDS = 0.02
 """About the time that a run takes before its patch. An API server and etcd that were idle meanwhile answer later: 12
 instead of 6 ms on a busy machine."""
@@ -209,18 +211,18 @@ def _until_annotated(node: Served, pods: int, act: Callable[[], object]) -> floa
 # --- reconnects -------------------------------------------------------------------------------------------------------
 
 
-def reconnects(nodes: int, outage: float) -> Iterator[Figure]:
+def reconnects(nodes: int) -> Iterator[Figure]:
     """A simulation: nodes that lose one API server at the same moment, and ask again as `pace.backoff` says."""
-    group = f"watch, {nodes} nodes after {outage:.0f} s without API server"
-    dice = random.Random(1).random
-    jittered = _peak(nodes, outage, dice)
-    beside = (("without jitter", _peak(nodes, outage, lambda: 1.0)),)
-    yield Figure(group, "peak of requests per second", jittered, "/s", nodes / 5, beside)
+    for outage, aim in ((5.0, None), (60.0, nodes / 5)):
+        group = f"watch, {nodes} nodes after {outage:.0f} s without API server"
+        jittered = _peak(nodes * WATCHES, outage, random.Random(1).random)
+        beside = (("without jitter", _peak(nodes * WATCHES, outage, lambda: 1.0)),)
+        yield Figure(group, "peak of requests per second", jittered, "/s", aim, beside)
 
 
-def _peak(nodes: int, outage: float, dice: Callable[[], float]) -> float:
-    """The most nodes that come back in one second."""
-    return max(Counter(int(_back(outage, dice)) for _ in range(nodes)).values())
+def _peak(watches: int, outage: float, dice: Callable[[], float]) -> float:
+    """The most watches that are opened again in one second. Each has a backoff of its own."""
+    return max(Counter(int(_back(outage, dice)) for _ in range(watches)).values())
 
 
 def _back(outage: float, dice: Callable[[], float]) -> float:
