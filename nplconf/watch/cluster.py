@@ -36,10 +36,15 @@ class WatchedCluster:
         return self._hub.snapshot()
 
     def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
-        """See `Cluster`. What was written is in the mirror before its event arrives."""
-        failures = self._api.patch(patches)
-        failed = {failure.subject for failure in failures}
-        self._hub.annotated(patch for patch in patches if patch.pod.key not in failed)
+        """See `Cluster`. The event of what was written starts no run, even if it comes before the response."""
+        self._hub.sent(patches)
+        written: list[Patch] = []
+        try:
+            failures = self._api.patch(patches)
+            failed = {failure.subject for failure in failures}
+            written = [patch for patch in patches if patch.pod.key not in failed]
+        finally:
+            self._hub.annotated(written)
         return failures
 
     def post_events(self, events: Sequence[Event], node: str) -> tuple[Event, ...]:

@@ -102,6 +102,11 @@ class Hub:
         with self._changed:
             self._notice("again")
 
+    def sent(self, patches: Iterable[Patch]) -> None:
+        """Take our own patches before they are written, as their events may come before the responses."""
+        with self._changed:
+            self.mirror.send(patches)
+
     def annotated(self, patches: Iterable[Patch]) -> None:
         """Take our own patches as written, so that their echo is no change."""
         with self._changed:

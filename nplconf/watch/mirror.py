@@ -34,6 +34,7 @@ class Mirror:
         self.objects: dict[Resource, dict[str, Value]] = {resource: {} for resource in readers}
         self.listed: set[Resource] = set()
         self.version = 0
+        self._sent: dict[str, Patch] = {}
 
     @classmethod
     def of_node(cls, name: str) -> Self:
@@ -69,7 +70,7 @@ class Mirror:
         if value is None:  # not followed any more, or without a name
             return self.remove(resource, raw)
         known = self.objects[resource]
-        same = known.get(_key(value)) == value
+        same = value in (known.get(_key(value)), self._written(value))
         known[_key(value)] = value
         if same:
             return False
@@ -91,15 +92,22 @@ class Mirror:
         value = self.objects[resource].get(_identity(resource, raw)[0])
         return isinstance(value, Pod) and not value.ips
 
+    def send(self, patches: Iterable[Patch]) -> None:
+        """Take the patches that are being written: the event of each may come before its response, and is no change."""
+        self._sent = {patch.pod.key: patch for patch in patches}
+
     def annotate(self, patches: Iterable[Patch]) -> None:
         """Take annotations that were written as they are now. The version stays: the run that wrote them knows."""
+        self._sent = {}
         pods = self.objects["pods"]
         for patch in patches:
-            pod = pods.get(patch.pod.key)
-            if isinstance(pod, Pod) and pod.ref == patch.pod:
-                pods[patch.pod.key] = dataclasses.replace(
-                    pod, annotation=patch.annotation, condition=patch.condition or pod.condition
-                )
+            if pod := _patched(pods.get(patch.pod.key), patch):
+                pods[patch.pod.key] = pod
+
+    def _written(self, value: Value) -> Pod | None:
+        """Return what the patch that is being written makes of the object as it is known; None if there is no patch."""
+        patch = self._sent.get(_key(value)) if isinstance(value, Pod) else None
+        return _patched(self.objects["pods"].get(patch.pod.key), patch) if patch else None
 
     def state(self) -> ClusterState:
         """Return the snapshot that a fresh list of everything would give."""
@@ -111,6 +119,12 @@ class Mirror:
             identity=identity_of(services.get("default/kubernetes")),
             served=True,
         )
+
+
+def _patched(pod: Value | None, patch: Patch) -> Pod | None:
+    if not isinstance(pod, Pod) or pod.ref != patch.pod:
+        return None
+    return dataclasses.replace(pod, annotation=patch.annotation, condition=patch.condition or pod.condition)
 
 
 def _key(value: Value) -> str:

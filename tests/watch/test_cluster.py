@@ -1,13 +1,16 @@
-"""When watch mode creates the Events of a run."""
+"""What watch mode writes to the API server: the events of its own patches, and when it creates the Events of a run."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import worlds
 from seams import FakeCluster
 from watchjob import WatchedWorld, served
 
-from nplconf.model import Event
+from nplconf.errors import StoppedError
+from nplconf.model import Event, Failure, Patch
 from nplconf.watch.cluster import POST_WITHIN, WatchedCluster
 from nplconf.watch.hub import Hub
 from nplconf.watch.mirror import Mirror
@@ -29,6 +32,49 @@ def test_events_wait_for_the_run_that_publishes_what_came_meanwhile(world: Watch
     assert len(world.written.events) == before
     world.run()
     assert [event.reason for event in world.written.events[before:]] == ["NodePortMapped"]
+
+
+class Echoing(FakeCluster):
+    """An API server whose event of a patch comes before the response to it."""
+
+    def __init__(self, world: WatchedWorld, extra: Mapping[str, Any]) -> None:
+        super().__init__(worlds.cluster(), world.journal)
+        self._world, self._extra = world, extra
+
+    def patch(self, patches: Sequence[Patch]) -> tuple[Failure, ...]:
+        """See `Cluster`."""
+        for patch in patches:
+            raw = worlds.raw_pod(patch.pod.name, annotations={worlds.ANNOTATION: patch.annotation or ""})
+            self._world.event({**raw, **self._extra})
+        return super().patch(patches)
+
+
+@pytest.mark.parametrize(
+    ("extra", "starts"), [({}, False), ({"status": {"phase": "Running", "podIP": "10.244.3.9"}}, True)]
+)
+def test_the_event_of_our_own_patch_starts_no_run_even_before_its_response(
+    world: WatchedWorld, extra: Mapping[str, Any], *, starts: bool
+) -> None:
+    cluster = WatchedCluster(world.hub, Echoing(world, extra))
+    cluster.patch([Patch(worlds.ref(), "[]")])
+    assert world.annotation() == "[]"
+    assert (world.hub.wait(0) == {"resync"}) is not starts, "whatever else has changed starts one"
+    world.event(worlds.raw_pod(annotations={worlds.ANNOTATION: "[1]"}))
+    assert "pods" in world.hub.wait(0), "the next event is of another writer"
+
+
+def test_the_event_of_a_patch_without_a_result_starts_a_run(
+    world: WatchedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ends(_patches: Sequence[Patch]) -> None:
+        raise StoppedError
+
+    broken = FakeCluster(worlds.cluster(), world.journal)
+    monkeypatch.setattr(broken, "patch", ends)
+    with pytest.raises(StoppedError):
+        WatchedCluster(world.hub, broken).patch([Patch(worlds.ref(), "[]")])
+    world.event(worlds.raw_pod(annotations={worlds.ANNOTATION: "[]"}))
+    assert "pods" in world.hub.wait(0)
 
 
 def test_a_cluster_that_changes_all_the_time_delays_events_for_a_moment_only() -> None:
