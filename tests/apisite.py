@@ -9,6 +9,7 @@ from typing import Any
 import netns
 from area import Area
 from faultproxy import Proxy
+from watching import Driven, by_commands, eventually
 
 
 @dataclass(slots=True)
@@ -25,6 +26,22 @@ class Site(netns.World):
         own = ("--node", self.area.node, "--kubeconfig", str(self.kubeconfig), "--backend", self.backend)
         return (*own, *state, *(() if self.hold else ("--no-hold",)))
 
+    def versions(self) -> dict[str, dict[str, str]]:
+        """See `World`."""
+        plane, selected = self.area.plane, {"nodes": "metadata.name", "pods": "spec.nodeName"}
+        found = {}
+        for resource in ("services", "nodes", "pods"):
+            query = f"?fieldSelector={selected[resource]}%3D{self.area.node}" if resource in selected else ""
+            items = plane.ok("GET", f"/api/v1/{resource}{query}")["items"]
+            found[resource] = {raw["metadata"]["uid"]: raw["metadata"]["resourceVersion"] for raw in items}
+        return found
+
+    def cut(self) -> None:
+        """Break off what watch mode follows; it has noticed when this returns. A watch meets a fault when it begins."""
+        streams, before = len(self.proxy._streams), len(self.proxy.seen("GET"))
+        self.proxy.cut_streams()
+        eventually(lambda: len(self.proxy.seen("GET")) >= before + streams)
+
     def use(self, **user: Any) -> None:
         """Be known to the API server by these credentials from now on."""
         self.kubeconfig = self.proxy.kubeconfig(self.area.node, **user)
@@ -36,10 +53,11 @@ class Site(netns.World):
 
 
 @contextlib.contextmanager
-def site(directory: Path, backend: str, area: Area) -> Iterator[Site]:
+def site(directory: Path, backend: str, area: Area, driven: Driven = by_commands) -> Iterator[Site]:
     """A node and a client; the test adds Pods and Services to the area."""
     with netns.world(directory, backend, Site) as made:
         made.area = area
         with Proxy(area.plane, namespace=made.node) as made.proxy:
             made.use(token=area.token())
-            yield made
+            with driven(made):
+                yield made

@@ -18,6 +18,7 @@ from pathlib import Path
 import hypothesis
 import kube_binaries
 import pytest
+import watching
 
 NEEDS = {
     "kernel": {"iptables": "iptables", "ip": "iproute2", "nft": "nftables", "conntrack": "conntrack"},
@@ -81,13 +82,31 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="module")
+def driven(request: pytest.FixtureRequest) -> watching.Driven:
+    """What carries out the runs of a node while a body is executed, see `watching.DRIVEN`."""
+    return watching.DRIVEN[getattr(request, "param", "one_shot")]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that is marked `watch_too` also with runs of watch mode."""
+    if metafunc.definition.get_closest_marker("watch_too"):
+        metafunc.parametrize("driven", tuple(watching.DRIVEN), indirect=True)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share a fixture in one worker, and put those last that need what may still have to be built."""
+    items[:] = [item for item in items if not (_by_watch(item) and item.get_closest_marker("not_by_watch"))]
     for item in items:
         file = item.path.relative_to(item.config.rootpath)
         item.add_marker(pytest.mark.xdist_group(_marked(item, ONE_WORKER) or str(file)))
     items.sort(key=lambda item: bool(_marked(item, KUBERNETES)))
+
+
+def _by_watch(item: pytest.Item) -> bool:
+    call = getattr(item, "callspec", None)
+    return call is not None and call.params.get("driven") == "watch"
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

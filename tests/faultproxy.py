@@ -6,6 +6,7 @@ are passed on unchanged. All requests are counted.
 
 import asyncio
 import contextlib
+import functools
 import gzip
 import json
 import ssl
@@ -140,12 +141,17 @@ def truncated(to: int, *, honest: bool = False) -> Fault:
 
 def bomb(size: int) -> Fault:
     """A list with so many spaces in it, packed to a thousandth."""
+    packed = _packed(size)  # not in the proxy's thread, which other connections wait for
 
     async def act(_request: Request, _upstream: Upstream) -> Answer:
-        packed = gzip.compress(b'{"kind":"ServiceList","items":[' + b" " * size)
         return Answer(200, {"content-type": "application/json", "content-encoding": "gzip"}, packed)
 
     return act
+
+
+@functools.cache
+def _packed(size: int) -> bytes:
+    return gzip.compress(b'{"kind":"ServiceList","items":[' + b" " * size)
 
 
 def half_a_gzip() -> Fault:
@@ -299,7 +305,8 @@ class Proxy:
         fault = self._next(request)
         if fault is None and "watch=1" in path:
             return await self._stream(upstream, request, writer)
-        answer = await (fault(request, lambda: upstream.ask(request)) if fault else upstream.ask(request))
+        ask = _expired if "watch=1" in path else functools.partial(upstream.ask, request)
+        answer = await (fault(request, ask) if fault else ask())
         if answer is None:
             self.statuses.append(0)
             return False
@@ -315,10 +322,14 @@ class Proxy:
     async def _stream(self, upstream: "_Upstream", request: Request, writer: asyncio.StreamWriter) -> bool:
         """Hand a watch on, byte by byte, until one side ends it or `cut_streams` does."""
         source = await upstream.send(request)
+        head = await source.readuntil(b"\r\n\r\n")
+        if b" 200 " not in head.partition(b"\r\n")[0]:
+            writer.write(_encoded(await _body(head, source)))
+            return True
         self._streams.add(writer)
         broken = self._broken.pop(0) if self._broken else Broken()
         try:
-            writer.write(await source.readuntil(b"\r\n\r\n"))
+            writer.write(head)
             left = broken.after
             while left != 0 and (data := await source.read(1 << 16)):
                 writer.write(broken.change(data)[:left])
@@ -374,14 +385,21 @@ class _Upstream:
 
 
 async def _head(reader: asyncio.StreamReader) -> tuple[str, dict[str, str]]:
-    text = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-    first, *rest = text.rstrip("\r\n").split("\r\n")
+    return _parsed(await reader.readuntil(b"\r\n\r\n"))
+
+
+def _parsed(head: bytes) -> tuple[str, dict[str, str]]:
+    first, *rest = head.decode("latin-1").rstrip("\r\n").split("\r\n")
     pairs = (line.split(":", 1) for line in rest)
     return first, {name.strip().lower(): value.strip() for name, value in pairs}
 
 
 async def _answer(reader: asyncio.StreamReader) -> Answer:
-    first, headers = await _head(reader)
+    return await _body(await reader.readuntil(b"\r\n\r\n"), reader)
+
+
+async def _body(head: bytes, reader: asyncio.StreamReader) -> Answer:
+    first, headers = _parsed(head)
     if "chunked" in headers.pop("transfer-encoding", ""):
         body = b""
         while size := int(await reader.readuntil(b"\r\n"), 16):
@@ -390,6 +408,12 @@ async def _answer(reader: asyncio.StreamReader) -> Answer:
     else:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Answer(int(first.split(" ")[1]), headers, body)
+
+
+async def _expired() -> Answer:
+    """Answer a watch in place of the server, for a fault that changes a whole answer. The client lists again."""
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired"}
+    return Answer(410, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
 
 def _encoded(answer: Answer) -> bytes:

@@ -20,7 +20,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -146,6 +146,8 @@ class World:
     """A file that programs on the node find empty."""
     run_directory: Path | None = None
     """What /run is for programs on the node, in place of this machine's."""
+    driver: "Callable[..., Applied] | None" = None
+    """Carries out each `apply`. None: `nplconf apply` does."""
 
     @property
     def cluster(self) -> Path:
@@ -250,8 +252,12 @@ class World:
         return preloaded.run(argv, timeout=timeout, space=self.node, mounts=self._mounts(), env=self._environment())
 
     def apply(self, *arguments: str) -> "Applied":
-        """Run `nplconf apply -o json`."""
-        return self.json("apply", *arguments)
+        """Carry out a run: by `nplconf apply -o json`, or by the driver."""
+        return self.driver(*arguments) if self.driver else self.json("apply", *arguments)
+
+    def versions(self) -> dict[str, dict[str, str]]:
+        """Return what an API server has for a run: resourceVersions by resource and UID."""
+        return {}
 
     def json(self, command: str, *arguments: str) -> "Applied":
         """Run a command with `-o json` and return its result."""
@@ -374,12 +380,18 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The result of a command. seconds: the wall-clock time of the whole process."""
+    """The result of a command.
+
+    Attributes:
+        seconds: The wall-clock time of the whole process.
+        causes: In watch mode, why the run began.
+    """
 
     code: int
     data: dict[str, Any]
     stderr: str
     seconds: float
+    causes: Sequence[str] = ()
 
     @property
     def counts(self) -> tuple[int, int, int]:

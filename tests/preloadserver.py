@@ -183,6 +183,7 @@ def _result() -> int:
     try:
         if sys.argv[1:] and sys.argv[1].endswith(".py"):
             del sys.argv[0]
+            sys.path.insert(0, str(Path(sys.argv[0]).parent))  # as Python does
             runpy.run_path(sys.argv[0], run_name="__main__")
         else:
             runpy._run_module_as_main("nplconf")  # type: ignore[attr-defined] # what `python -m` calls

@@ -1,11 +1,13 @@
 """`nplconf watch` on a node of the tests, run by run: a line on stdin starts a run, a line on stdout has its result.
 
-The line on stdin has the seconds by which the wall clock is wrong.
+The line on stdin is JSON: the seconds by which the wall clock is wrong, and what an API server has (`watchsources.py`).
 
-What starts a run in watch mode (an edited file, a notification of the kernel) is collected until that line comes. So a
-test that changes something, runs, and judges does the same with this process as with one `nplconf apply` after another.
+What starts a run in watch mode (an event, an edited file, a notification of the kernel) is collected until that line
+comes. So a test that changes something, runs, and judges does the same with this process as with one `nplconf apply`
+after another. With an API server, a run that nothing would start is a resync; its result says so.
 """
 
+import argparse
 import contextlib
 import functools
 import gc
@@ -16,16 +18,21 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from watchsources import SettledHub, Versions, followed
+
 from nplconf import deadline
 from nplconf.cli import messages, options
+from nplconf.cli.commands import watch
 from nplconf.cli.inputs import FollowedInputs
 from nplconf.cli.job import WatchJob
 from nplconf.cli.main import parser_of
 from nplconf.errors import NplconfError
 from nplconf.output import data
+from nplconf.settings import Settings
 from nplconf.watch import memory
 from nplconf.watch.drift import Monitor
-from nplconf.watch.hub import Cause, Hub
+from nplconf.watch.files import Signature, signature
+from nplconf.watch.hub import Cause
 from nplconf.watch.loop import FULL_COLLECTION, clean_up
 from nplconf.watch.mirror import Mirror
 
@@ -40,43 +47,71 @@ def main() -> None:
     arguments, _ = parser_of("watch").parse_known_args(sys.argv[1:])
     settings = options.resolve(vars(arguments), os.environ)
     messages.configure(settings)
-    hub = Hub(Mirror({}))
-    Monitor(hub.drifted).start()
-    causes: frozenset[Cause] = frozenset({"resync"})
-    job: WatchJob | None = None
+    driver = Driver(arguments, settings)
     clock = time.time
-    for number, line in enumerate(sys.stdin):
-        time.time = functools.partial(_shifted, clock, float(line))
+    for line in sys.stdin:
+        given = json.loads(line)
+        time.time = functools.partial(_shifted, clock, given["clock"])
         time.sleep(NOTIFIED_SECONDS)
-        try:
-            job = job or WatchJob(FollowedInputs(arguments, settings), hub)
-            with deadline.limited():
-                said = _run(job, causes | _waiting(hub))
-        except NplconfError as err:
-            messages.error(str(err))
-            said = {"code": err.exit_code, "data": {}}
+        said = driver.run(given["versions"])
         sys.stderr.flush()
         sys.stdout.write(f"{json.dumps(said)}\n")
         sys.stdout.flush()
+        driver.clean_up()
+
+
+class Driver:
+    """Watch mode without its loop."""
+
+    def __init__(self, arguments: argparse.Namespace, settings: Settings) -> None:
+        self._arguments, self._settings = arguments, settings
+        self._api = watch._follows_api(settings)
+        self._hub = SettledHub(Mirror.of_node(settings.node) if self._api else Mirror({}))
+        self._runs = 0
+        self._job: WatchJob | None = None
+        self._files: Signature = ()
+        Monitor(self._hub.drifted).start()
+
+    def run(self, versions: Versions) -> dict[str, Any]:
+        """Carry out one run; its exit code, its JSON output and its causes."""
+        try:
+            job = self._job = self._job or self._started()
+            self._hub.settle(versions)
+            causes = self._causes(job)
+            with deadline.limited():
+                result, code = job._recorded(causes)
+                job._report(result, code)
+        except NplconfError as err:
+            messages.error(str(err))
+            return {"code": err.exit_code, "data": {}}
+        return {"code": code, "data": data.apply(result), "causes": sorted(causes)}
+
+    def clean_up(self) -> None:
+        """Do what the loop does after a run."""
+        if self._job:
+            clean_up(self._job, whole=self._runs % FULL_COLLECTION == 0)
+        self._runs += 1
+
+    def _started(self) -> WatchJob:
+        inputs = FollowedInputs(self._arguments, self._settings)
+        return WatchJob(inputs, self._hub, followed(self._hub, self._settings) if self._api else None)
+
+    def _causes(self, job: WatchJob) -> frozenset[Cause]:
+        """Return why the run begins."""
+        waiting = self._hub.wait(0.0) - {"resync"}
+        before, self._files = self._files, signature(job._inputs.paths())
+        if self._files != before:
+            waiting |= {"files"}
+        if not self._runs:
+            return waiting | {"resync"}
+        if self._api:
+            return waiting or frozenset({"resync"})
         # iptables-legacy notifies nobody
-        if job:
-            clean_up(job, whole=number % FULL_COLLECTION == 0)  # as in the loop
-        causes = frozenset({"resync"} if settings.backend in ("legacy", "iptables-legacy") else {"files"})
+        return waiting | {"resync" if self._settings.backend in ("legacy", "iptables-legacy") else "files"}
 
 
 def _shifted(clock: Callable[[], float], seconds: float) -> float:
     return clock() + seconds
-
-
-def _waiting(hub: Hub) -> frozenset[Cause]:
-    """Return the causes that wait for a run, which this is."""
-    return hub.wait(0.0) - {"resync"}
-
-
-def _run(job: WatchJob, causes: frozenset[Cause]) -> dict[str, Any]:
-    result, code = job._recorded(causes)
-    job._report(result, code)
-    return {"code": code, "data": data.apply(result)}
 
 
 if __name__ == "__main__":

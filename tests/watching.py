@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -35,45 +36,75 @@ def eventually(what: Callable[[], bool], seconds: float = 15.0) -> float:
 
 
 @dataclass(slots=True)
-class Watched(World):
-    """A node on which each `apply` is one run of watch mode, in one process as long as the options are the same.
+class WatchRuns:
+    """Carries out the runs of a node by watch mode, in one process as long as the options are the same.
 
     clock: Seconds by which the wall clock of that process is wrong.
     """
 
-    driver: "subprocess.Popen[str] | None" = None
+    node: World
+    process: "subprocess.Popen[str] | None" = None
     clock: float = 0.0
     _argv: list[str] = field(default_factory=list)
+    _log: int = -1
+    """A descriptor of a file in memory: the node's disk may be full."""
+    _read: int = 0
 
-    def apply(self, *arguments: str) -> Applied:
+    def __call__(self, *arguments: str) -> Applied:
         """Carry out one run of watch mode."""
-        start, log = time.monotonic(), self.directory / "watch.log"
-        before = log.stat().st_size if self.driver and log.exists() else 0
-        stdout = self.begin(*arguments).stdout
+        start, stdout = time.monotonic(), self.begin(*arguments).stdout
         assert stdout
-        line, said = stdout.readline(), log.read_text()[before:]
+        line, said = stdout.readline(), self._said()
         assert line, said
         assert "Traceback" not in said, said
         return Applied(stderr=said, seconds=time.monotonic() - start, **json.loads(line))
 
     def begin(self, *arguments: str) -> "subprocess.Popen[str]":
         """Begin a run; the process that carries it out."""
-        words = [str(DRIVER), *arguments, *self._options()]
-        argv = self._inside(*words)
-        if self.driver is None or argv != self._argv:
+        words = [str(DRIVER), *arguments, *self.node._options()]
+        argv = self.node._inside(*words)
+        if self.process is None or argv != self._argv:
             self.stop()
             pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-            with (self.directory / "watch.log").open("w") as log:
-                self.driver = self.start(*words, stderr=log, **pipes)
-            self._argv = argv
-        assert self.driver.stdin
-        self.driver.stdin.write(f"{self.clock}\n")
-        self.driver.stdin.flush()
-        return self.driver
+            self._argv, self._log = argv, os.memfd_create("watch.log")
+            self.process = self.node.start(*words, stderr=self._log, **pipes)
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps({"clock": self.clock, "versions": self.node.versions()}) + "\n")
+        self.process.stdin.flush()
+        return self.process
+
+    def _said(self) -> str:
+        """Return what the process has logged since the last call."""
+        said = os.pread(self._log, os.fstat(self._log).st_size - self._read, self._read)
+        self._read += len(said)
+        return said.decode()
 
     def stop(self) -> None:
         """Kill watch mode, in the middle of a run where one goes on."""
-        if self.driver:
-            self.driver.kill()
-            self.driver.communicate()
-        self.driver = None
+        if self.process:
+            self.process.kill()
+            self.process.communicate()
+            os.close(self._log)
+        self.process, self._read = None, 0
+
+
+@contextlib.contextmanager
+def by_commands(_node: World) -> Iterator[None]:
+    """Carry out each run of the node by `nplconf apply`."""
+    yield
+
+
+@contextlib.contextmanager
+def by_watch(node: World) -> Iterator[None]:
+    """Carry out the node's runs by watch mode until the body ends."""
+    runs = WatchRuns(node)
+    node.driver = runs
+    try:
+        yield
+    finally:
+        runs.stop()
+
+
+Driven = Callable[[World], contextlib.AbstractContextManager[None]]
+DRIVEN: dict[str, Driven] = {"one_shot": by_commands, "watch": by_watch}
+"""The ways in which the runs of a node are carried out. A test that is marked `watch_too` is run in each."""

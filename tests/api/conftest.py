@@ -9,6 +9,7 @@ import area as areas
 import faultproxy
 import kube
 import pytest
+from watching import Driven
 
 from nplconf.cluster.api import transport
 from nplconf.cluster.api.client import ApiCluster
@@ -73,9 +74,9 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def node(area: areas.Area, tmp_path: Path) -> Iterator[apisite.Site]:
+def node(area: areas.Area, tmp_path: Path, driven: Driven) -> Iterator[apisite.Site]:
     """A node on which nplconf runs as a user runs it, against the real API server, with real iptables."""
-    with apisite.site(tmp_path, "nft", area) as found:
+    with apisite.site(tmp_path, "nft", area, driven) as found:
         yield found
 
 

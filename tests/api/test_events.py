@@ -25,6 +25,7 @@ def reasons(node: Site) -> list[str]:
     return [event["reason"] for event in sorted(node.area.events(), key=lambda event: event["eventTime"])]
 
 
+@pytest.mark.watch_too
 def test_a_mapped_pod_has_an_event_that_says_where(served: Site) -> None:
     (event,) = served.area.events()
 
@@ -42,6 +43,7 @@ def test_a_mapped_pod_has_an_event_that_says_where(served: Site) -> None:
     assert (event["reportingController"], event["reportingInstance"]) == ("nplconf.io/nplconf", served.area.node)
 
 
+@pytest.mark.watch_too
 def test_no_event_is_repeated_by_later_runs(served: Site) -> None:
     for _ in range(3):
         assert served.apply().code == 0
@@ -49,6 +51,7 @@ def test_no_event_is_repeated_by_later_runs(served: Site) -> None:
     assert reasons(served) == ["NodePortMapped"]
 
 
+@pytest.mark.watch_too
 def test_a_skipped_port_a_service_and_a_forged_annotation_are_each_announced(served: Site) -> None:
     served.area.service("sctp", ((81, 9090, "SCTP"),))
     raw = worlds.raw_service("outside", namespace=served.area.namespace)
@@ -62,6 +65,7 @@ def test_a_skipped_port_a_service_and_a_forged_annotation_are_each_announced(ser
     assert served.area.annotation() != "forged"
 
 
+@pytest.mark.watch_too
 def test_a_service_gets_its_event_also_from_a_node_without_pods(node: Site) -> None:
     raw = worlds.raw_service("outside", namespace=node.area.namespace)
     node.area.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
@@ -72,6 +76,7 @@ def test_a_service_gets_its_event_also_from_a_node_without_pods(node: Site) -> N
     assert reasons(node) == ["ServiceType"]
 
 
+@pytest.mark.watch_too
 def test_a_removed_annotation_is_announced_and_written_again(served: Site) -> None:
     published = served.area.annotation()
     served.area.annotate("web-0", None)
@@ -83,6 +88,7 @@ def test_a_removed_annotation_is_announced_and_written_again(served: Site) -> No
     assert reasons(served) == ["NodePortMapped", "AnnotationForged"]
 
 
+@pytest.mark.watch_too
 def test_every_node_has_the_same_event_of_a_service(served: Site) -> None:
     raw = worlds.raw_service("outside", namespace=served.area.namespace)
     served.area.create_service(raw | {"spec": raw["spec"] | {"type": "NodePort"}})
@@ -93,6 +99,7 @@ def test_every_node_has_the_same_event_of_a_service(served: Site) -> None:
     assert reasons(served).count("ServiceType") == 1
 
 
+@pytest.mark.watch_too
 def test_the_flag_turns_them_off(node: Site) -> None:
     node.area.pod()
     node.area.service()
@@ -102,6 +109,7 @@ def test_the_flag_turns_them_off(node: Site) -> None:
     assert node.proxy.seen("POST") == []
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize(
     "fault",
     [faultproxy.status(500, "InternalError"), faultproxy.reset(), faultproxy.status(429, "TooManyRequests")],
@@ -121,6 +129,7 @@ def test_an_event_that_cannot_be_created_is_no_failure_and_comes_later(node: Sit
     assert reasons(node) == ["NodePortMapped"]
 
 
+@pytest.mark.watch_too
 def test_an_event_whose_answer_is_lost_is_created_once(node: Site) -> None:
     node.area.pod()
     node.area.service()
@@ -130,6 +139,7 @@ def test_an_event_whose_answer_is_lost_is_created_once(node: Site) -> None:
     assert reasons(node) == ["NodePortMapped"]
 
 
+@pytest.mark.watch_too
 def test_without_the_right_to_create_events_none_is_tried_again(node: Site) -> None:
     node.area.pod()
     node.area.service()
@@ -137,7 +147,7 @@ def test_without_the_right_to_create_events_none_is_tried_again(node: Site) -> N
         {
             "apiGroups": [""],
             "resources": ["pods", "services", "nodes", "pods/status"],
-            "verbs": ["list", "get", "patch"],
+            "verbs": ["list", "get", "watch", "patch"],
         }
     ]
     node.area.grant("restorer", rules)

@@ -31,6 +31,7 @@ def conditions(area: Area, name: str = "web-0") -> dict[str, dict[str, Any]]:
     return {found["type"]: found for found in area.get(name)["status"].get("conditions", ())}
 
 
+@pytest.mark.watch_too
 def test_annotation_and_condition_are_written_together_and_the_kubelets_conditions_stay(node: Site) -> None:
     gated(node.area)
     node.area.service()
@@ -42,10 +43,13 @@ def test_annotation_and_condition_are_written_together_and_the_kubelets_conditio
     assert found[GATE]["lastTransitionTime"]
     assert node.area.annotation()
     before = node.area.get("web-0")
-    assert node.apply().code == 0
+    applied = node.apply()
+    assert applied.code == 0
+    assert set(applied.causes) <= {"resync"}, "the event of the patch starts no run"
     assert node.area.get("web-0") == before
 
 
+@pytest.mark.watch_too
 def test_dropping_one_of_two_services_leaves_readiness_and_the_other_port(node: Site) -> None:
     gated(node.area)
     node.area.service("web")

@@ -100,6 +100,7 @@ def services(node: Site) -> list[str]:
     return [key.removeprefix(f"{node.area.namespace}/") for key in mapping["services"]]
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("target", [80, "http"])
 def test_a_number_knows_every_service_it_serves(node: Site, target: int | str) -> None:
     node.area.service("web", ((80, 80, "TCP"),))
@@ -114,6 +115,7 @@ def test_a_number_knows_every_service_it_serves(node: Site, target: int | str) -
     assert (services(node), node.area.annotation("a")) == (["also"], published)
 
 
+@pytest.mark.watch_too
 def test_a_number_whose_state_was_lost_learns_its_services_again(node: Site) -> None:
     node.area.service("web", ((80, "http", "TCP"),))
     assert node.apply().code == 0

@@ -26,6 +26,7 @@ def three(node: Site) -> Site:
     return node
 
 
+@pytest.mark.watch_too
 def test_a_patch_that_fails_leaves_the_rest_published_and_is_sent_alone_in_the_next_run(three: Site) -> None:
     path = f"/api/v1/namespaces/{three.area.namespace}/pods/web-1/"
     three.proxy.fail(faultproxy.status(500, "InternalError"), path, "PATCH", times=4)
@@ -44,14 +45,18 @@ def test_a_patch_that_fails_leaves_the_rest_published_and_is_sent_alone_in_the_n
     assert len(three.proxy.seen("PATCH")) == patches_of(three, "web-1") == 1
 
 
+@pytest.mark.watch_too
 def test_no_patch_is_sent_when_nothing_differs(three: Site) -> None:
     three.apply()
     three.proxy.requests.clear()
 
-    assert three.apply().code == 0
+    applied = three.apply()
+    assert applied.code == 0
+    assert set(applied.causes) <= {"resync"}, "the events of its own patches start no run"
     assert three.proxy.seen("PATCH") == []
 
 
+@pytest.mark.watch_too
 def test_a_pod_whose_annotations_would_be_too_long_is_not_kept_mapped_unpublished(three: Site) -> None:
     three.area.annotate("web-1", "x" * (256 * 1024 - 20), "big")
 
@@ -70,6 +75,7 @@ def test_a_pod_whose_annotations_would_be_too_long_is_not_kept_mapped_unpublishe
     assert three.area.annotation("web-1") is not None
 
 
+@pytest.mark.watch_too
 def test_a_pod_that_a_policy_protects_is_not_kept_mapped_unpublished(node: Site) -> None:
     denying = Area(node.area.plane, WRITER_POLICIES)
     denying.pod("web-9", ("10.244.3.99",), on=node.area.node)
@@ -86,6 +92,7 @@ def test_a_pod_that_a_policy_protects_is_not_kept_mapped_unpublished(node: Site)
     assert dnats(node) == 1
 
 
+@pytest.mark.watch_too
 def test_a_refused_addition_leaves_what_was_published_before(three: Site) -> None:
     three.apply()
     published = three.area.annotation("web-1")
@@ -100,8 +107,9 @@ def test_a_refused_addition_leaves_what_was_published_before(three: Site) -> Non
     assert dnats(three) == 5
 
 
+@pytest.mark.watch_too
 def test_a_missing_right_to_patch_takes_no_rule_away(three: Site) -> None:
-    rules = [{"apiGroups": [""], "resources": ["pods", "services", "nodes"], "verbs": ["list", "get"]}]
+    rules = [{"apiGroups": [""], "resources": ["pods", "services", "nodes"], "verbs": ["list", "get", "watch"]}]
     three.area.grant("restorer", rules)
     three.use(token=three.area.plane.tokens["restorer"])
 
@@ -113,6 +121,7 @@ def test_a_missing_right_to_patch_takes_no_rule_away(three: Site) -> None:
     assert dnats(three) == 3
 
 
+@pytest.mark.watch_too
 def test_a_pod_that_goes_between_snapshot_and_patch_is_left_to_the_next_run(three: Site) -> None:
     gone = f"/api/v1/namespaces/{three.area.namespace}/pods/web-1/status"
     three.proxy.fail(faultproxy.before(lambda: three.area.delete("web-1")), gone)
@@ -121,6 +130,7 @@ def test_a_pod_that_goes_between_snapshot_and_patch_is_left_to_the_next_run(thre
     assert (three.apply().code, dnats(three)) == (0, 2)
 
 
+@pytest.mark.watch_too
 def test_a_pod_created_again_between_snapshot_and_patch_is_never_given_the_old_mapping(three: Site) -> None:
     def again() -> None:
         three.area.delete("web-1")
@@ -162,6 +172,7 @@ def test_cleanup_reads_the_cluster_once(three: Site) -> None:
     assert len(three.proxy.seen("GET")) == 3
 
 
+@pytest.mark.watch_too
 def test_a_forged_annotation_is_overwritten(node: Site) -> None:
     node.area.pod(annotations={worlds.ANNOTATION: '[{"podPort":1,"nodeIP":"6.6.6.6","nodePort":1}]'})
     node.area.pod("web-1", ("10.244.3.18",), labels={"app": "other"}, annotations={worlds.ANNOTATION: "forged"})

@@ -8,6 +8,7 @@ import pytest
 from changing import Site
 from echo import Answer
 from netns import world
+from watching import Driven
 from worlds import annotations
 
 pytestmark = pytest.mark.kernel
@@ -15,13 +16,13 @@ NODE_IP, CLIENT = "10.10.10.10", "10.10.10.77"
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> Iterator[Site]:
+def small(tmp_path: Path, driven: Driven) -> Iterator[Site]:
     """web-0 is served, web-1 has just come; the state, the cluster and the metrics are on a disk of 256 KiB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "small", str(disk)], check=True)
     try:
-        with world(disk, "nft", Site) as node:
+        with world(disk, "nft", Site) as node, driven(node):
             node.start_hold()
             node.serve_pod("web-0", "10.244.3.17")
             assert node.apply("--textfile", str(disk / "nplconf.prom")).counts == (0, 1, 0)
@@ -46,6 +47,7 @@ def remount(node: Site, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", str(node.directory)], check=True)
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("trouble", ["full", "read-only"])
 def test_a_full_disk_leaves_rules_right_old_files_whole_and_is_reported(small: Site, trouble: str) -> None:
     before = {path.name: path.read_bytes() for path in small.directory.glob("*.*") if path.is_file()}

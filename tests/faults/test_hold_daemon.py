@@ -79,17 +79,20 @@ def assert_only_what_was_there_goes_on(node: Site, why: str) -> None:
     assert not any("web-1" in line for line in node.ours())
 
 
+@pytest.mark.watch_too
 def test_without_the_daemon_rules_stay_and_follow_their_pods_and_nothing_new_is_let_in(node: Site) -> None:
     node.end_daemon()
     assert_only_what_was_there_goes_on(node, "it is not running: start nplconf-hold.service")
 
 
+@pytest.mark.watch_too
 def test_a_daemon_that_accepts_and_sends_nothing_is_awaited_for_a_bounded_time(node: Site) -> None:
     node.end_daemon()
     with impostor(node.directory / "hold.sock", None):
         assert_only_what_was_there_goes_on(node, "it gives no answer in time")
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_an_invalid_response_of_the_daemon_counts_as_none(node: Site, kind: str) -> None:
     answer, why = ANSWERS[kind]
@@ -98,6 +101,7 @@ def test_an_invalid_response_of_the_daemon_counts_as_none(node: Site, kind: str)
         assert_only_what_was_there_goes_on(node, why)
 
 
+@pytest.mark.watch_too
 def test_a_daemon_of_another_user_is_not_trusted(node: Site) -> None:
     node.end_daemon()
     path = node.directory / "hold.sock"
@@ -119,6 +123,7 @@ def test_a_daemon_of_another_user_is_not_trusted(node: Site) -> None:
             other.kill()
 
 
+@pytest.mark.watch_too
 def test_a_daemon_that_holds_other_numbers_lets_nothing_new_in(node: Site) -> None:
     node.end_daemon()
     (node.directory / "hold.sock").unlink()
@@ -133,6 +138,7 @@ def test_a_daemon_that_holds_other_numbers_lets_nothing_new_in(node: Site) -> No
     assert applied.counts == (0, 1, 0), "the annotation that the new file lacks is repaired"
 
 
+@pytest.mark.watch_too
 def test_without_the_daemon_a_pod_that_is_gone_loses_its_rule_and_the_code_says_that_nothing_else_was_done(
     node: Site,
 ) -> None:
@@ -146,6 +152,7 @@ def test_without_the_daemon_a_pod_that_is_gone_loses_its_rule_and_the_code_says_
     assert node.ask("client", NODE_IP, number) == "refused"
 
 
+@pytest.mark.watch_too
 def test_a_new_node_without_the_daemon_can_do_nothing_and_says_what_to_start(tmp_path: Path, node: Site) -> None:
     node.end_daemon()
     node.run("nft", "flush", "ruleset")
@@ -158,6 +165,7 @@ def test_a_new_node_without_the_daemon_can_do_nothing_and_says_what_to_start(tmp
     assert not any("--to-destination" in line for line in node.ours())
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_a_number_that_was_stolen_while_the_daemon_was_dead_is_never_mapped_over_and_its_mapping_moves(
     node: Site, protocol: str
@@ -182,6 +190,7 @@ def test_a_number_that_was_stolen_while_the_daemon_was_dead_is_never_mapped_over
     assert node.json("verify").code == 0
 
 
+@pytest.mark.watch_too
 def test_who_stole_a_number_that_a_plan_binds_is_named(node: Site) -> None:
     number = node.number()
     plan = node.directory / "plan.yaml"

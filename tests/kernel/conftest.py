@@ -8,7 +8,7 @@ import pytest
 from netns import BACKENDS, World, world
 from runs import Runs
 from shims import Shims
-from watching import Watched
+from watching import Driven
 
 
 @pytest.fixture(params=BACKENDS)
@@ -18,27 +18,10 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def driven(request: pytest.FixtureRequest) -> str:
-    """What carries runs out: one_shot or watch."""
-    return str(getattr(request, "param", "one_shot"))
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that is marked `watch_too` also with runs of watch mode."""
-    if metafunc.definition.get_closest_marker("watch_too"):
-        metafunc.parametrize("driven", ("one_shot", "watch"), indirect=True)
-
-
-@pytest.fixture
-def node(tmp_path: Path, backend: str, driven: str) -> Iterator[World]:
+def node(tmp_path: Path, backend: str, driven: Driven) -> Iterator[World]:
     """A node and a client."""
-    if driven == "one_shot":
-        with world(tmp_path, backend) as made:
-            yield made
-        return
-    with world(tmp_path, backend, Watched) as watched:
-        yield watched
-        watched.stop()
+    with world(tmp_path, backend) as made, driven(made):
+        yield made
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ import worlds
 from holdspace import bindable
 from soak import check
 from soak.tenants import Cluster, Raw
-from watching import Watched
+from watching import WatchRuns
 
 from nplconf.model import PortRange
 
@@ -47,28 +47,19 @@ class Site(netns.World):
         return (*super()._options(), "--port-range", str(PORTS), *OPTIONS)
 
 
-class WatchedSite(Watched):
-    """The same with watch mode, one process for the whole soak."""
-
-    start = netns.World.process  # see above
-
-    def _options(self) -> tuple[str, ...]:
-        return (*super()._options(), "--port-range", str(PORTS), *OPTIONS)
-
-
 class WatchRunner(NamedTuple):
     """Carries runs out by watch mode. A strike kills the process, and the next run starts another one."""
 
-    node: WatchedSite
+    runs: WatchRuns
 
     def run(self, _command: str, *, strike: tuple[int, float] | None = None) -> interrupted.Ended:
         """One run, as `interrupted.Runner.run`."""
         if strike:
-            self.node.begin()
+            self.runs.begin()
             time.sleep(strike[1])
-            self.node.stop()
+            self.runs.stop()
             return interrupted.Ended(-strike[0], "", "", strike[1])
-        applied = self.node.apply()
+        applied = self.runs()
         return interrupted.Ended(applied.code, "", applied.stderr, applied.seconds)
 
 
@@ -88,7 +79,7 @@ class Sizes:
 class Soak:
     """One story. last: the namespace that had a number last, as far as a node can know it."""
 
-    node: Site | WatchedSite
+    node: Site
     runner: interrupted.Runner | WatchRunner
     cluster: Cluster
     dice: random.Random
@@ -130,8 +121,8 @@ class Soak:
         elif fault == "outage":
             self.node.cluster.write_text("{")
             assert self.runner.run("apply").code == UNREADABLE
-        elif fault == "clock" and isinstance(self.node, WatchedSite):
-            self.node.clock = self.dice.uniform(-86_400, 86_400)
+        elif fault == "clock" and isinstance(self.runner, WatchRunner):
+            self.runner.runs.clock = self.dice.uniform(-86_400, 86_400)
         elif fault == "restart hold daemon":
             assert self.node.daemon is not None
             self.node.daemon.terminate()
@@ -159,7 +150,7 @@ class Soak:
         assert self.node.daemon is not None
         state = (self.node.directory / "state" / "state.json").stat().st_size
         lines = len(self.node.run("nft", "list", "ruleset").stdout.splitlines())
-        watch = self.node.driver if isinstance(self.node, WatchedSite) else None
+        watch = self.runner.runs.process if isinstance(self.runner, WatchRunner) else None
         return Sizes(*_sizes(self.node.daemon.pid), lines, state, *(_sizes(watch.pid) if watch else ()))
 
 
@@ -180,16 +171,16 @@ def story(backend: str, seed: int, *, watch: bool) -> Iterator[Soak]:
     dice = random.Random(seed)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nplconf-soak-")))
+        node = stack.enter_context(netns.world(directory, backend, Site))
         if watch:
-            watched = stack.enter_context(netns.world(directory, backend, WatchedSite))
-            stack.callback(watched.stop)
-            yield _begun(watched, WatchRunner(watched), dice)
+            runs = WatchRuns(node)
+            stack.callback(runs.stop)
+            yield _begun(node, WatchRunner(runs), dice)
         else:
-            node = stack.enter_context(netns.world(directory, backend, Site))
             yield _begun(node, stack.enter_context(interrupted.runner(node)), dice)
 
 
-def _begun(node: Site | WatchedSite, runner: interrupted.Runner | WatchRunner, dice: random.Random) -> Soak:
+def _begun(node: Site, runner: interrupted.Runner | WatchRunner, dice: random.Random) -> Soak:
     node.start_hold()
     cluster = Cluster(dice)
     _write(node, cluster.objects())
