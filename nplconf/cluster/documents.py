@@ -6,7 +6,7 @@ object may be malformed: any tenant can write most of them, and `cluster.objects
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from nplconf.errors import BadDataError
@@ -56,7 +56,7 @@ def objects_of(document: dict[str, Any], source: str, number: int = 0) -> Iterat
     yield from _objects(document, document["kind"], document.get("apiVersion", "v1"), source, (number,))
 
 
-def listed(raw: object, parent: Mapping[str, Any], source: str, place: Place) -> Iterator[Located]:
+def listed(raw: object, parent: Mapping[str, Any], source: str, place: Place) -> Iterable[Located]:
     """Return every object of API group "" in one item of a list.
 
     Args:
@@ -70,14 +70,14 @@ def listed(raw: object, parent: Mapping[str, Any], source: str, place: Place) ->
     """
     version = parent.get("apiVersion", "v1")
     if "/" in str(version) and not (isinstance(raw, dict) and raw.get("apiVersion") == "v1"):
-        return  # another API group decides what its lists hold
+        return ()  # another API group decides what its lists hold
     if not isinstance(raw, dict):
         raise BadDataError(f"{_named(source, place)} is no Kubernetes object but {_noun(raw)}")
     of_list = str(parent.get("kind", "")).removesuffix("List")
-    yield from _objects(raw, raw.get("kind", of_list), raw.get("apiVersion", version), source, place)
+    return _objects(raw, raw.get("kind", of_list), raw.get("apiVersion", version), source, place)
 
 
-def _objects(raw: dict[str, Any], kind: object, version: object, source: str, place: Place) -> Iterator[Located]:
+def _objects(raw: dict[str, Any], kind: object, version: object, source: str, place: Place) -> Iterable[Located]:
     if not isinstance(kind, str) or not kind:
         raise BadDataError(f"{_named(source, place)} has no kind: cut off, or no Kubernetes object")
     if kind in _NO_OBJECTS:
@@ -85,14 +85,18 @@ def _objects(raw: dict[str, Any], kind: object, version: object, source: str, pl
     if version != "v1" and not (isinstance(version, str) and _GROUP_VERSION.fullmatch(version)):
         raise BadDataError(f"{_named(source, place)} has no known apiVersion: must be v1 or GROUP/VERSION")
     if kind.endswith("List") and isinstance(raw.get("items"), list):
-        if len(place) > LISTS_DEEP:
-            raise BadDataError(f"{source}: more than {LISTS_DEEP} Lists in one another")
-        parent = {"kind": kind, "apiVersion": version}
-        for number, item in enumerate(raw["items"]):
-            yield from listed(item, parent, source, (*place, number))
-    elif version == "v1":
-        _check_core(raw, kind, source, place)
-        yield Located(place, kind, raw)
+        return _items(raw["items"], {"kind": kind, "apiVersion": version}, source, place)
+    if version != "v1":
+        return ()
+    _check_core(raw, kind, source, place)
+    return (Located(place, kind, raw),)
+
+
+def _items(items: list[Any], parent: Mapping[str, Any], source: str, place: Place) -> Iterator[Located]:
+    if len(place) > LISTS_DEEP:
+        raise BadDataError(f"{source}: more than {LISTS_DEEP} Lists in one another")
+    for number, item in enumerate(items):
+        yield from listed(item, parent, source, (*place, number))
 
 
 def _check_core(raw: Mapping[str, Any], kind: str, source: str, place: Place) -> None:

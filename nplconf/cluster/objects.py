@@ -77,7 +77,7 @@ def _runs_windows(raw: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
 
 def read_pod(raw: Mapping[str, Any], node: str | None = None) -> Pod | None:
     """Return the Pod, None if it has no name or is on another node than the given one."""
-    metadata, spec, status = (_mapping(raw.get(part)) for part in ("metadata", "spec", "status"))
+    metadata, spec, status = _mapping(raw.get("metadata")), _mapping(raw.get("spec")), _mapping(raw.get("status"))
     name, where = _text(metadata.get("name")), _text(spec.get("nodeName"))
     if not name or (node is not None and where != node):
         return None
@@ -164,7 +164,7 @@ def _namespace(metadata: Mapping[str, Any]) -> str:
 def _pod_ips(status: Mapping[str, Any]) -> tuple[str, ...]:
     """Return status.podIPs, else podIP. An entry that is no string becomes "", an invalid address."""
     if entries := _list(status.get("podIPs")):
-        return tuple(_text(_mapping(entry).get("ip")) for entry in entries)
+        return tuple([_text(_mapping(entry).get("ip")) for entry in entries])
     ip = status.get("podIP")
     return () if ip in (None, "") else (_text(ip),)
 
