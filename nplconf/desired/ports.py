@@ -71,8 +71,9 @@ def allocate(
     order = sorted(asking)
     for source in past.numbers:
         _give(given, order, source, pool)
-    _give_back(given, asking, past, pool)
-    cooling = _set_aside(past, pool)
+    free = [c for c in past.cooling if pool.free(c.number)]  # the ports of mappings in use are taken
+    _give_back(given, asking, free, pool)
+    cooling = _set_aside(free, pool)
     waiting = {owner: asking[owner] for owner in order if owner not in given}
     full_share = _give_new(given, waiting, cooling, pool, past, most) if waiting else frozenset()
     over = (owner for owner in waiting if owner not in given and owner.namespace in full_share)
@@ -168,18 +169,17 @@ def _give(given: dict[PodPort, int], waiting: Iterable[PodPort], source: Mapping
             given[owner] = number
 
 
-def _give_back(given: dict[PodPort, int], asking: Container[PodPort], past: Previous, pool: _Pool) -> None:
+def _give_back(given: dict[PodPort, int], asking: Container[PodPort], cooling: Iterable[Cooling], pool: _Pool) -> None:
     """Give each owner without a port the free one that it released last."""
-    own = [c for c in past.cooling if c.owner in asking and c.owner not in given]
+    own = [c for c in cooling if c.owner in asking and c.owner not in given]
     for c in sorted(own, key=lambda c: (c.freed_at, c.number), reverse=True):
         if c.owner not in given and pool.take(c.number):
             given[c.owner] = c.number
 
 
-def _set_aside(past: Previous, pool: _Pool) -> dict[str, list[int]]:
+def _set_aside(cooling: Iterable[Cooling], pool: _Pool) -> dict[str, list[int]]:
     """Take the cooling ports out of the pool: by the namespace that had each last, the longest cooled first."""
-    free = [c for c in past.cooling if pool.free(c.number)]  # the ports of mappings in use are taken
-    last = {c.number: c for c in sorted(free, key=lambda c: (c.freed_at, c.owner))}
+    last = {c.number: c for c in sorted(cooling, key=lambda c: (c.freed_at, c.owner))}
     found: dict[str, list[int]] = {}
     for c in sorted(last.values(), key=lambda c: (c.freed_at, c.number)):
         if pool.take(c.number):

@@ -96,7 +96,7 @@ def requests(
     if refused := unservable(pod) or on_host or audience.denied:
         return Requested(skipped=tuple(row for one in shape.asked for row in _of_all(pod, one, refused)))
     ways = {family: _way(pod, family, site, audience) for family in shape.families}
-    if shape.is_plain and shape.size <= bound.room and not any(isinstance(way, Refusal) for way in ways.values()):
+    if shape.is_plain and shape.size <= bound.room and Refusal not in map(type, ways.values()):
         # as nearly all Pods
         return Requested(_requests(pod, shape.places(shape.families), ways, shape.host_ports), new=shape.ports)
     return _requests_in_part(pod, shape, ways, audience, bound)

@@ -55,7 +55,7 @@ def selecting(selection: Selection, pod: Pod) -> list[Offer]:
     labels = pod.labels
     for name, value in labels.items():
         for offer in selection.by_trait.get((pod.ref.namespace, name, value), ()):
-            if all(labels.get(k) == v for k, v in offer.service.selector.items()):
+            if offer.service.selector.items() <= labels.items():
                 found.append(offer)  # noqa: PERF401 - the hot path: most Pods find one Service or none
     return found
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from itertools import compress, count
+from operator import attrgetter, ne
 
 from nplconf.model import Change, PortMapping
 
@@ -80,8 +81,8 @@ def equal_ends(one: Sequence[PortMapping], other: Sequence[PortMapping]) -> tupl
     own, so that two rules for one port are in the same part.
     """
     most = min(len(one), len(other))
-    first = next((i for i in range(most) if one[i] != other[i]), most)
-    last = next((i for i in range(most - first) if one[-1 - i] != other[-1 - i]), most - first)
+    first = next(compress(count(), map(ne, one, other)), most)
+    last = min(most - first, next(compress(count(), map(ne, reversed(one), reversed(other))), most))
     rest = {m.node_port for part in (one, other) for m in part[first : len(part) - last]}
     while first and one[first - 1].node_port in rest:
         first -= 1

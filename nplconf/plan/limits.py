@@ -106,7 +106,7 @@ def reserved(stay: Iterable[PortMapping], plan: Plan) -> frozenset[int]:
     """Return the numbers of the mappings that stay, without those that the plan gives to the same Pod port."""
     stay = tuple(stay)
     owners = {m.owner for m in stay}
-    own = {m.node_port for m in plan.mappings if m.owner in owners}
+    own = {m.node_port for m in plan.mappings if m.owner in owners} if owners else frozenset()
     return frozenset(m.node_port for m in stay) - own
 
 

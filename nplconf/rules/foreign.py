@@ -92,7 +92,7 @@ def _takes(rule: ForeignRule, mapping: PortMapping) -> bool:
 def findings(taken: Mapping[RuleKey, ForeignRule], mappings: Iterable[PortMapping]) -> tuple[Finding, ...]:
     """Return one finding for each foreign rule that takes published ports, with the first mappings that it hits."""
     subjects: dict[ForeignRule, list[str]] = {}
-    for mapping in mappings:
+    for mapping in mappings if taken else ():
         if mapping.via == "dnat" and mapping.key in taken:
             subjects.setdefault(taken[mapping.key], []).append(mapping.subject)
     return tuple(_finding(rule, names) for rule, names in sorted(subjects.items()))

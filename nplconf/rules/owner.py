@@ -44,7 +44,8 @@ def hashed(text: str) -> bool:
 
 
 def _text(pod: PodRef, pod_port: int) -> str:
-    return f"nplconf:{pod.namespace}/{pod.name}:{pod_port}:{pod.uid}"
+    namespace, name, uid = pod
+    return f"nplconf:{namespace}/{name}:{pod_port}:{uid}"
 
 
 def _hashed(text: str) -> str:

@@ -61,8 +61,9 @@ def next_state(
     served: Mapping[PortMapping, Alias], live: Iterable[PortMapping], observed: Observed
 ) -> tuple[Alias, ...]:
     """Return the aliases to store. One that ends is stored until its rule is gone: its number is not the Pod port's."""
-    there = {m.key for m in live}
-    ending = {alias.key: alias._replace(ended=True) for alias in observed.state.aliases if alias.key in there}
+    before = observed.state.aliases
+    there = {m.key for m in live} if before else ()
+    ending = {alias.key: alias._replace(ended=True) for alias in before if alias.key in there}
     stored = ending | {alias.key: alias for alias in served.values()}
     return tuple(stored[key] for key in sorted(stored))
 

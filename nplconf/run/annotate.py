@@ -30,7 +30,8 @@ def withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod], old: Col
 
     """
     # only a Pod whose annotation changes can have an entry to withdraw
-    concerned = {patch.pod for patch in decision.patches}
+    patched = {patch.pod for patch in decision.patches}
+    concerned = {pod.ref for pod in pods if pod.annotation and pod.ref in patched}
     listing = decision.publication
     mappings = [m for m in (*listing.listed(decision.eligible), *old) if m.pod in concerned]
     due = patches.withdrawals([pod for pod in pods if pod.ref in concerned], mappings, listing.form)

@@ -105,7 +105,10 @@ def write(
             return goal.wanted[family]
         return rules_of_family(mappings, family, decision.addresses, decision.plan.port_range, observed)
 
-    stay, add = [m for m in rows if m.key not in goal.changed], [m for m in rows if m.key in goal.changed]
+    stay: list[PortMapping] = []
+    add: list[PortMapping] = []
+    for m in rows:
+        (add if (m.node_port, m.family, m.protocol) in goal.changed else stay).append(m)
     synced = node.sync(Goal({family: found[family] for family in families}, build, stay, add))
     refused = (Failure("rule", row.subject, message, refused=True) for row, message in synced.refused)
     errors = (Failure("rule", family, message) for family, message in synced.errors)

@@ -44,11 +44,11 @@ def build(
     open_to_all = {protocol: sets[frame.ports(protocol, family)] for protocol in PROTOCOLS}
     limited = {protocol: sets[frame.restricted(protocol, family)] for protocol in PROTOCOLS}
     for mapping in sorted(mappings, key=attrgetter("node_port")):
-        chosen = limited if mapping.source_ranges else open_to_all
-        to, tag = f"{mapping.pod_ip} . {mapping.pod_port}", owner.tag(mapping.pod, mapping.pod_port)
-        chosen[mapping.protocol][str(mapping.node_port)] = Element(to, tag)
-        if mapping.source_ranges:
-            sets[frame.sources(mapping.protocol, family)].update(_sources(mapping))
+        port, protocol, _, _, pod, pod_ip, pod_port, _, _, ranges = mapping
+        chosen = limited if ranges else open_to_all
+        chosen[protocol][str(port)] = Element(f"{pod_ip} . {pod_port}", owner.tag(pod, pod_port))
+        if ranges:
+            sets[frame.sources(protocol, family)].update(_sources(mapping))
     return NftTable(frame.frame(), sets)
 
 
@@ -84,7 +84,8 @@ def _live(found: NftTable, family: Family, protocol: Protocol, ports: Container[
     limited = found.sets.get(frame.restricted(protocol, family), {})
     ranges = _ranges(found, family, protocol) if limited else {}
     for elements in (open_to_all, limited):
-        for port, (to, tag) in elements.items():
+        # the kernel lists them in any order, and texts of equal length are sorted faster than rules
+        for port, (to, tag) in sorted(elements.items()):
             if (ports is None or int(port) in ports) and to:
                 address, _, pod_port = to.partition(" . ")
                 allowed = ranges.get(port, ()) if elements is limited else ()
