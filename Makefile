@@ -2,6 +2,8 @@
 PREFIX ?= /opt/nplconf
 BINDIR ?= /usr/local/bin
 ARGS ?=
+# A third of the time of `make test` is waiting, so that it has half as many workers again as there are processors.
+WORKERS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
 SHARE = $(dir $(BINDIR:/=))share
 bash = $(SHARE)/bash-completion/completions/nplconf
 zsh = $(SHARE)/zsh/site-functions/_nplconf
@@ -21,11 +23,11 @@ demo: ## the whole story in a minute, in network namespaces of its own (root)
 test: ## every test, also those on a real kernel and a real systemd (root); ARGS="-k name" for some
 	@[ "$$(id -u)" = 0 ] || { echo "make test: the tests make network namespaces and boot systemd: run it as root" >&2; exit 77; }
 	@.ci/setup test
-	@.venv/bin/python -m pytest -n auto --dist loadgroup $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 test-fast: ## the tests that need neither root nor a kernel of their own, in less than a minute
 	@.ci/setup fast
-	@.venv/bin/python -m pytest -n auto --dist loadgroup -q -m "not (kernel or api or systemd or cluster or browser or last)" $(ARGS)
+	@.venv/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder -q -m "not (kernel or api or systemd or cluster or browser or last)" $(ARGS)
 
 soak: ## 1,000 runs with tenants at random, judged after each (root); ARGS="--runs 100 --watch"
 	@[ "$$(id -u)" = 0 ] || { echo "make soak: it makes network namespaces: run it as root" >&2; exit 77; }

@@ -9,11 +9,13 @@ import compileall
 import contextlib
 import functools
 import gc
+import itertools
 import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import kube_binaries
@@ -52,9 +54,13 @@ NEEDS = {
 """Marker -> program -> the Debian package that brings it."""
 AS_ROOT = ("kernel", "systemd", "api", "cluster")
 KUBERNETES = ("api", "cluster")
-"""Markers of tests that need the Kubernetes programs. Each shares one control plane, and has one worker to itself."""
-ONE_WORKER = (*KUBERNETES, "antrea")
+"""Markers of tests that need the Kubernetes programs."""
+ONE_WORKER = ("cluster", "antrea")
 """Markers of tests that run one after the other, whatever their file."""
+CONTROL_PLANE = "tests/api"
+"""The directory whose tests share one control plane, and therefore one worker."""
+LONGEST = ("cluster", "api", "systemd", "antrea", "kernel")
+"""Markers of groups of tests, those first that take longest."""
 
 ROOT = Path(__file__).parent.parent
 LONG = 200
@@ -95,13 +101,25 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a fixture in one worker, and put those last that need what may still have to be built."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep tests that share a fixture in one worker. Begin with long groups, so that all workers end together."""
     items[:] = [item for item in items if not (_by_watch(item) and item.get_closest_marker("not_by_watch"))]
+    groups: dict[str, list[pytest.Item]] = {}
     for item in items:
-        file = item.path.relative_to(item.config.rootpath)
-        item.add_marker(pytest.mark.xdist_group(_marked(item, ONE_WORKER) or str(file)))
-    items.sort(key=lambda item: bool(_marked(item, KUBERNETES)))
+        groups.setdefault(_group(item), []).append(item)
+    for name, group in groups.items():
+        for item in group:
+            item.add_marker(pytest.mark.xdist_group(name))
+    workerinput: dict[str, bool] = getattr(config, "workerinput", {})
+    building = workerinput.get("building", kube_binaries.missing())
+    turn = functools.partial(_turn, building=building)
+    items[:] = itertools.chain.from_iterable(sorted(groups.values(), key=turn))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Have all workers sort alike, even if the build ends meanwhile. node: a worker, as its controller has it."""
+    node.workerinput["building"] = kube_binaries.missing()
 
 
 def _by_watch(item: pytest.Item) -> bool:
@@ -140,6 +158,19 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 def _wait_for_build() -> None:
     with contextlib.suppress(RuntimeError):  # raised again by the fixture that needs the programs
         kube_binaries.programs()
+
+
+def _group(item: pytest.Item) -> str:
+    """Return the name of the group of tests that one worker runs."""
+    file = item.path.relative_to(item.config.rootpath).as_posix()
+    return _marked(item, ONE_WORKER) or (CONTROL_PLANE if file.startswith(f"{CONTROL_PLANE}/") else file)
+
+
+def _turn(group: list[pytest.Item], *, building: bool) -> tuple[bool, int]:
+    """Return the key by which groups are sorted: long ones, short ones, those that wait for a build."""
+    waits = building and any(map(_builds, group))
+    ranks = (LONGEST.index(marker) for item in group if (marker := _marked(item, LONGEST)))
+    return waits, min(ranks, default=len(LONGEST))
 
 
 def _marked(item: pytest.Item, names: Iterable[str]) -> str | None:

@@ -64,9 +64,14 @@ def programs() -> Path:
     return target
 
 
+def missing() -> bool:
+    """Whether the programs have still to be built."""
+    return not _target().exists()
+
+
 def start_build() -> Callable[[], None]:
     """Start a missing build in a child, so that tests without it go on. Returns a function that ends the child."""
-    if _target().exists():
+    if not missing():
         return lambda: None
     child = subprocess.Popen([*ENDS_WITH_US, sys.executable, __file__], stdout=subprocess.DEVNULL)
 
