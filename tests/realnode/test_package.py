@@ -19,9 +19,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 @pytest.fixture(scope="module", autouse=True)
 def package(node: KubeNode, tmp_path_factory: pytest.TempPathFactory) -> Iterator[float]:
     """Install it, start the timer, and remove it at the end. Yields when dpkg began, by the monotonic clock."""
-    out = tmp_path_factory.mktemp("packages")
-    packagebox.build(out, "deb")
-    (deb,) = out.glob("*.deb")
+    (deb,) = packagebox.built(tmp_path_factory).glob("*.deb")
     node.machine.path("/var/nplconf.deb").write_bytes(deb.read_bytes())
     config = {"node": files.NODE, "kubeconfig": f"{kubenpl.DIRECTORY}/kubeconfig"}
     node.machine.write(f"{kubenpl.DIRECTORY}/config.yaml", yaml.safe_dump(config))

@@ -31,10 +31,9 @@ STARTED = ("nplconf-hold.socket", HOLD, TIMER)
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Two releases of the deb, and the rpm: name -> file."""
-    out = tmp_path_factory.mktemp("packages")
-    packagebox.build(out, "deb", "rpm")
-    packagebox.build(out, "deb", release="2")
-    (first,), (second,), (rpm,) = out.glob("*-1_*.deb"), out.glob("*-2_*.deb"), out.glob("*.rpm")
+    packages, later = packagebox.built(tmp_path_factory), tmp_path_factory.mktemp("later")
+    packagebox.build(later, "deb", release="2")
+    (first,), (second,), (rpm,) = packages.glob("*-1_*.deb"), later.glob("*-2_*.deb"), packages.glob("*.rpm")
     return {"1": first, "2": second, "rpm": rpm}
 
 
