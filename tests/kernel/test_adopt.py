@@ -11,7 +11,7 @@ import pytest
 import worlds
 from echo import Answer
 from netns import BACKENDS, World, inside
-from repeating import repeated
+from repeating import PAUSE, repeated
 
 pytestmark = [pytest.mark.kernel, pytest.mark.antrea]
 ASKED = ("apply", "plan")
@@ -128,7 +128,7 @@ def asked(node: World) -> list[object]:
 def asking(node: World, address: str = "10.10.10.10") -> Iterator[list[Answer | str]]:
     """A client that connects in a loop until the body ends; its answers."""
     answers: list[Answer | str] = []
-    with repeated(lambda: answers.append(node.ask("client", address, NUMBERS["web"]))):
+    with repeated(lambda: answers.append(node.ask("client", address, NUMBERS["web"])), PAUSE):
         yield answers
 
 

@@ -11,7 +11,7 @@ import pytest
 import worlds
 from echo import Answer
 from netns import World
-from repeating import repeated
+from repeating import PAUSE, repeated
 
 pytestmark = [pytest.mark.kernel, pytest.mark.antrea]
 NODE_IP = {"IPv4": "10.10.10.10", "IPv6": "fd00:10::10"}
@@ -69,7 +69,7 @@ class Client:
 def asking(node: World, place: tuple[int, str, str]) -> Iterator[Client]:
     """A client that asks in a loop until the body ends."""
     client = Client(node, place)
-    with repeated(client.ask):
+    with repeated(client.ask, PAUSE):
         yield client
 
 
