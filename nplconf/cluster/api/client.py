@@ -6,8 +6,8 @@ list is complete or an error, because a run removes the mappings of Pods and Ser
 
 import contextlib
 import functools
-import queue
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -163,19 +163,25 @@ class ApiCluster:
 
         if not self._others:
             self._others = [Session(self._find, self._session.access) for _ in range(IN_FLIGHT - 1)]
-        free: queue.SimpleQueue[Session] = queue.SimpleQueue()
-        for session in (self._session, *self._others):
-            free.put(session)
+        left = deque(range(len(work)))
+        outcomes: dict[int, _Outcome] = {}
 
-        def one(item: _Item) -> _Outcome:
-            session = free.get()
+        def serve(session: Session) -> None:
+            while True:
+                try:
+                    number = left.popleft()
+                except IndexError:
+                    return
+                outcomes[number] = do(session, work[number])
+
+        sessions = (self._session, *self._others)[: len(work)]
+        # one task for each connection: one for each of 1,000 patches takes a fifth more processor time
+        with ThreadPoolExecutor(len(sessions)) as workers:
             try:
-                return do(session, item)
+                list(workers.map(serve, sessions))
             finally:
-                free.put(session)
-
-        with ThreadPoolExecutor(min(IN_FLIGHT, len(work))) as workers:
-            return list(workers.map(one, work))
+                left.clear()  # Ctrl-C ends the wait, and must end the work
+        return [outcomes[number] for number in range(len(work))]
 
 
 def _patched(session: Session, patch: Patch, deadline: Deadline) -> Failure | None:
