@@ -88,8 +88,11 @@ class Soak:
     killing: bool = True
     """Whether a run may be killed."""
 
-    def turn(self) -> str:
-        """Some deeds, perhaps a fault, then runs until one is not cut off. Return what happened."""
+    def turn(self, *, judged: bool = True) -> str:
+        """Some deeds, perhaps a fault, then runs until one is not cut off. Return what was wrong.
+
+        Without `judged` only the exit code is looked at.
+        """
         deeds = [self.cluster.play() for _ in range(self.dice.randint(0, 4))]
         fault = self.dice.choice(FAULTS)
         self._before(fault)
@@ -103,6 +106,8 @@ class Soak:
         # 5: what is asked and cannot be had while the range is full, or a Pod that is refused, is no fault of the run
         if ended.code not in (0, 5):
             return f"exit code {ended.code} after {deeds}, {fault}: {ended.stderr}"
+        if not judged:
+            return ""
         found = check.faults(self.cluster.objects(), self.live(), bindable(self.node.node, PORTS))
         found += self._thefts()
         return f"after {deeds}, {fault}: {found}; {ended.stderr}" if found else ""
@@ -198,13 +203,13 @@ GROWTH = (
 """What may not grow, and by how much it varies."""
 
 
-def soak(backend: str, seed: int, runs: int, *, watch: bool) -> list[str]:
-    """Play one story; what was wrong."""
+def soak(backend: str, seed: int, runs: int, *, watch: bool, every: int = 1) -> list[str]:
+    """Play one story; what was wrong. every: the node is judged after each so many runs."""
     warm_runs = min(WARM_RUNS, runs // 2)
     with story(backend, seed, watch=watch) as played:
         for number in range(runs):
             played.killing = not watch or number < warm_runs // 2  # what shall not grow is one process
-            if fault := played.turn():
+            if fault := played.turn(judged=number % every == 0):
                 return [f"{backend}, seed {seed}, run {number}: {fault}"]
             if number == warm_runs:
                 warm = played.sizes()
@@ -228,11 +233,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32), help="of the dice")
     parser.add_argument("--watch", action="store_true", help="one process of watch mode carries the runs out")
     parser.add_argument("--backend", action="append", choices=("nft", "legacy", "nftables"), help="repeatable")
+    parser.add_argument("--judge-every", type=int, default=1, metavar="N", help="judge the node after each N-th run")
     arguments = parser.parse_args()
     backends = arguments.backend or ["nft", "legacy", "nftables"]
     wrong: list[str] = []
     for backend in backends:
-        wrong += soak(backend, arguments.seed, max(1, arguments.runs // len(backends)), watch=arguments.watch)
+        runs = max(1, arguments.runs // len(backends))
+        wrong += soak(backend, arguments.seed, runs, watch=arguments.watch, every=arguments.judge_every)
     sys.stdout.writelines(f"{fault}\n" for fault in wrong)
     return bool(wrong)
 
