@@ -27,7 +27,7 @@ _TRANSLATED = (
     (0xFFFF_0000, 32),  # ::ffff:0:0:0/96, SIIT
 )
 """(prefix, number of bits after it)."""
-_OCTETS = {str(value): value for value in range(256)}
+_OCTETS = frozenset(map(str, range(256)))
 
 
 def family_of(text: str) -> Family:
@@ -125,10 +125,10 @@ def network_fault(text: str) -> str | None:
     return None if str(network) == text else f"is to be written {network}"
 
 
-def _ipv4(text: str) -> tuple[int, ...] | None:
+def _ipv4(text: str) -> bool:
     """Return whether a text is four decimal numbers without leading zeros. Then it is canonical."""
-    octets = tuple(_OCTETS.get(part, -1) for part in text.split("."))
-    return octets if len(octets) == 4 and -1 not in octets else None
+    parts = text.split(".")
+    return len(parts) == 4 and _OCTETS.issuperset(parts)
 
 
 def _special_ipv4(text: str) -> Special | None:

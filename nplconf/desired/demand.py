@@ -62,13 +62,14 @@ def demand(
     audience, known = _audiences(policy), _Known(policy, past)
     shape = lru_cache(maxsize=SHAPES)(Shape)
     left: dict[str, int] = {}
+    size = len(port_range)
     for pod in sorted(here, key=lambda pod: pod.ref.key):
         offers = selecting(selection, pod)
         if not offers:
             continue
         namespace = pod.ref.namespace
-        room = left.setdefault(namespace, len(port_range))
-        most = min(room, (policy and policy.per_pod) or room)
+        room = left.get(namespace, size)
+        most = min(room, policy.per_pod or room) if policy else room
         wanted = shape(tuple(offers), pod.ports)
         bound = EVERYTHING if wanted.size <= most else Bound(most, partial(known.ports, pod, offers))
         asked = requests(pod, wanted, site, audience(namespace), bound)

@@ -1,7 +1,9 @@
 """The Pods of a node: which ones run, and at which address each can be reached."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -79,14 +81,9 @@ def running(pods: Iterable[Pod], node: str) -> list[Pod]:
 
 def shared_addresses(pods: Iterable[Pod]) -> frozenset[str]:
     """Return the addresses that several Pods have. Pods on the host network have the node's, which is no conflict."""
-    seen: set[str] = set()
-    shared: set[str] = set()
-    for pod in pods:
-        if not pod.host_network:
-            own = {canonical(ip) or ip for ip in pod.ips}
-            shared |= own & seen
-            seen |= own
-    return frozenset(shared)
+    own = ({canonical(ip) or ip for ip in pod.ips} for pod in pods if not pod.host_network)
+    count = Counter(chain.from_iterable(own))
+    return frozenset(ip for ip, times in count.items() if times > 1)
 
 
 def unservable(pod: Pod) -> Refusal | None:

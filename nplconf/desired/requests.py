@@ -261,12 +261,11 @@ def _requests(
     for port, protocol, family, services in there:
         way = ways[family]
         if isinstance(way, _Way):
+            node_ip, pod_ip, sources = way
             listening = host_ports.get((port, protocol), ()) if host_ports else ()
-            already = _host_port(listening, family, way.node_ip) if listening else 0
+            already = _host_port(listening, family, node_ip) if listening else 0
             owner = PodPort(key, port)
-            found.append(
-                PortRequest(pod, port, protocol, family, way.node_ip, way.pod_ip, services, already, way.sources, owner)
-            )
+            found.append(PortRequest(pod, port, protocol, family, node_ip, pod_ip, services, already, sources, owner))
     return found
 
 
