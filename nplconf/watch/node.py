@@ -19,7 +19,7 @@ from nplconf.rules.antrea import Antrea, AntreaChain
 from nplconf.rules.foreign import ForeignRule
 from nplconf.rules.masquerade import Routes
 
-_Identity = tuple[int, int, int] | None
+_Identity = tuple[int, ...] | None
 
 
 @dataclass(slots=True)
@@ -116,11 +116,12 @@ class RememberedNode:
         return self._deferred
 
     def _identity(self) -> _Identity:
+        """Return what a change makes differ: of the content, or of what a file is refused for (a link, owner, mode)."""
         try:
-            found = self._state_file.stat()
+            found = self._state_file.lstat()
         except OSError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
+        return found.st_ino, found.st_ctime_ns, found.st_size, found.st_mode, found.st_uid
 
     def holds(self) -> Holds:
         """See `NodeAccess`."""

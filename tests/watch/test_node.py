@@ -1,6 +1,7 @@
 """What watch mode stores of a node between two runs, and when it writes the state file."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,32 @@ def test_between_resyncs_the_rules_are_not_read_and_a_change_is_known_from_its_s
 def test_the_state_of_another_run_makes_everything_be_read_again(world: WatchedWorld) -> None:
     reads = world.node.reads
     world.node.save(replace(world.node.state, unserved=()), "")
+    world.run()
+    assert world.node.reads == reads + 1
+
+
+def link(file: Path) -> None:
+    file.rename(file.with_suffix(".real"))
+    file.symlink_to(file.with_suffix(".real"))
+
+
+CHANGED: dict[str, Callable[[Path], object]] = {
+    "edited": lambda file: file.write_text(file.read_text() + "x"),
+    "writable by others": lambda file: file.chmod(0o666),
+    "a link": link,
+    "gone": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
+def test_a_state_file_that_somebody_changed_is_read_again(
+    world: WatchedWorld, change: Callable[[Path], object]
+) -> None:
+    world.run()
+    reads = world.node.reads
+    world.run()
+    assert world.node.reads == reads
+    change(world.node.file)
     world.run()
     assert world.node.reads == reads + 1
 
