@@ -1,4 +1,6 @@
-"""`nplconf watch` on a node of the tests, run by run: a line on stdin starts a run, a line on stdout has its result.
+"""`nplconf watch` on a node of the tests, run by run.
+
+A line on stdin starts a run. Two lines on stdout say that it begins, and have its result.
 
 The line on stdin is JSON: the seconds by which the wall clock is wrong, and what an API server has (`watchsources.py`).
 
@@ -33,7 +35,7 @@ from nplconf.watch import memory
 from nplconf.watch.drift import Monitor
 from nplconf.watch.files import Signature, signature
 from nplconf.watch.hub import Cause
-from nplconf.watch.loop import FULL_COLLECTION, clean_up
+from nplconf.watch.loop import FULL_COLLECTION, LAST_SECONDS, Stop, clean_up, stoppable
 from nplconf.watch.mirror import Mirror
 
 NOTIFIED_SECONDS = 0.05
@@ -47,24 +49,33 @@ def main() -> None:
     arguments, _ = parser_of("watch").parse_known_args(sys.argv[1:])
     settings = options.resolve(vars(arguments), os.environ)
     messages.configure(settings)
-    driver = Driver(arguments, settings)
     clock = time.time
-    for line in sys.stdin:
-        given = json.loads(line)
-        time.time = functools.partial(_shifted, clock, given["clock"])
-        time.sleep(NOTIFIED_SECONDS)
-        said = driver.run(given["versions"])
-        sys.stderr.flush()
-        sys.stdout.write(f"{json.dumps(said)}\n")
-        sys.stdout.flush()
-        driver.clean_up()
+    with stoppable() as stop:
+        driver = Driver(arguments, settings, stop)
+        for line in sys.stdin:
+            given = json.loads(line)
+            time.time = functools.partial(_shifted, clock, given["clock"])
+            time.sleep(NOTIFIED_SECONDS)
+            driver.prepare(given["versions"])
+            say("begins")
+            say(driver.run())
+            if stop.requested:
+                return
+            driver.clean_up()
+
+
+def say(what: object) -> None:
+    """Write a line of JSON, after all that was logged before."""
+    sys.stderr.flush()
+    sys.stdout.write(f"{json.dumps(what)}\n")
+    sys.stdout.flush()
 
 
 class Driver:
     """Watch mode without its loop."""
 
-    def __init__(self, arguments: argparse.Namespace, settings: Settings) -> None:
-        self._arguments, self._settings = arguments, settings
+    def __init__(self, arguments: argparse.Namespace, settings: Settings, stop: Stop) -> None:
+        self._arguments, self._settings, self._stop = arguments, settings, stop
         self._api = watch._follows_api(settings)
         self._hub = SettledHub(Mirror.of_node(settings.node) if self._api else Mirror({}))
         self._runs = 0
@@ -72,18 +83,25 @@ class Driver:
         self._files: Signature = ()
         Monitor(self._hub.drifted).start()
 
-    def run(self, versions: Versions) -> dict[str, Any]:
+    def prepare(self, versions: Versions) -> None:
+        """Start watch mode where it does not run, and wait until it has seen what the API server has."""
+        with contextlib.suppress(NplconfError):  # raised again by the run
+            self._job = self._job or self._started()
+            self._hub.settle(versions)
+
+    def run(self) -> dict[str, Any]:
         """Carry out one run; its exit code, its JSON output and its causes."""
         try:
-            job = self._job = self._job or self._started()
-            self._hub.settle(versions)
+            job = self._job or self._started()
             causes = self._causes(job)
-            with deadline.limited():
+            with deadline.limited(last=LAST_SECONDS) as self._stop.run:
                 result, code = job._recorded(causes)
                 job._report(result, code)
         except NplconfError as err:
             messages.error(str(err))
             return {"code": err.exit_code, "data": {}}
+        finally:
+            self._stop.run = deadline.Run()
         return {"code": code, "data": data.apply(result), "causes": sorted(causes)}
 
     def clean_up(self) -> None:

@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import interrupted
+from interrupted import Ended, Runner
 from netns import Applied, World
 
 DRIVER = Path(__file__).with_name("watchdriver.py")
@@ -52,7 +54,7 @@ class WatchRuns:
 
     def __call__(self, *arguments: str) -> Applied:
         """Carry out one run of watch mode."""
-        start, stdout = time.monotonic(), self.begin(*arguments).stdout
+        stdout, start = self.begin(*arguments).stdout, time.monotonic()
         assert stdout
         line, said = stdout.readline(), self._said()
         assert line, said
@@ -69,8 +71,11 @@ class WatchRuns:
             self._argv, self._log = argv, os.memfd_create("watch.log")
             self.process = self.node.start(*words, stderr=self._log, **pipes)
         assert self.process.stdin
+        assert self.process.stdout
         self.process.stdin.write(json.dumps({"clock": self.clock, "versions": self.node.versions()}) + "\n")
         self.process.stdin.flush()
+        begins = self.process.stdout.readline()
+        assert begins, self._said()
         return self.process
 
     def _said(self) -> str:
@@ -83,9 +88,48 @@ class WatchRuns:
         """Kill watch mode, in the middle of a run where one goes on."""
         if self.process:
             self.process.kill()
-            self.process.communicate()
+            self.process.wait()
+            for pipe in filter(None, (self.process.stdin, self.process.stdout)):
+                with contextlib.suppress(OSError):  # what was written is not read any more
+                    pipe.close()
             os.close(self._log)
         self.process, self._read = None, 0
+
+
+class WatchRunner(NamedTuple):
+    """Starts runs as `interrupted.Runner` does."""
+
+    runs: WatchRuns
+
+    def run(self, command: str, *arguments: str, strike: tuple[int, float] | None = None) -> Ended:
+        """A run to its end; any other command by itself. strike: a signal, and the seconds after which it is sent."""
+        if command != "apply":
+            return _ended(self.runs.node.json(command, *arguments))
+        arguments = tuple(word for word in arguments if word not in ("-o", "json"))  # it is what a run returns
+        if not strike:
+            return _ended(self.runs(*arguments))
+        process, began = self.runs.begin(*arguments), time.monotonic()
+        time.sleep(strike[1])
+        process.send_signal(strike[0])
+        line, _ = process.communicate(timeout=20)
+        said = self.runs._said()
+        self.runs.stop()
+        found: dict[str, Any] = json.loads(line) if line.endswith("\n") else {"code": -strike[0], "data": {}}
+        return Ended(found["code"], json.dumps(found["data"]), said, time.monotonic() - began)
+
+
+def _ended(applied: Applied) -> Ended:
+    return Ended(applied.code, json.dumps(applied.data), applied.stderr, applied.seconds)
+
+
+@contextlib.contextmanager
+def runner(node: World) -> Iterator[Runner | WatchRunner]:
+    """What starts runs on this node, and can end them by a signal."""
+    if isinstance(node.driver, WatchRuns):
+        yield WatchRunner(node.driver)
+        return
+    with interrupted.runner(node) as found:
+        yield found
 
 
 @contextlib.contextmanager

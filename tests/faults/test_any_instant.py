@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import interrupted
 import pytest
 import worlds
 from changing import Site
 from echo import Answer
-from interrupted import Runner
-from netns import BACKENDS, world
+from interrupted import Ended, Runner
+from netns import IPTABLES, world
 from repeating import repeated
+from watching import Driven, WatchRunner, runner
 
 pytestmark = [pytest.mark.kernel, pytest.mark.timeout(600)]
-RUNS = 100
-"""Interrupted runs on each backend, for each signal."""
+RUNS, BY_WATCH = 100, 20
+"""Interrupted runs on each backend, for each signal; in watch mode, on one backend."""
 PAUSE = 0.02
 """Seconds between two rounds of a client that uses all that is published. It takes processor time from the runs."""
 PLACES = [f"place{i}" for i in range(5)]
@@ -156,16 +156,16 @@ class Life:
             yield
 
 
-@pytest.fixture(params=BACKENDS)
-def life(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Life]:
-    with world(tmp_path, request.param, Crowd) as node:
+@pytest.fixture(params=[*(pytest.param(name, marks=pytest.mark.not_by_watch) for name in IPTABLES), "nftables"])
+def life(request: pytest.FixtureRequest, tmp_path: Path, driven: Driven) -> Iterator[Life]:
+    with world(tmp_path, request.param, Crowd) as node, driven(node):
         for place in PLACES:
             node.routed(place, *addresses(place), tcp=(8080,), udp=(53,))
         node.start_hold()
         yield Life(node, random.Random(6281))
 
 
-def healed(life: Life, runner: Runner) -> float:
+def healed(life: Life, runner: Runner | WatchRunner) -> float:
     """Check that one run repairs everything that it and a client can see. Return its seconds."""
     run = runner.run("apply", "-o", "json")
     assert run.code == 0, (run.stderr, run.out)
@@ -178,17 +178,18 @@ def healed(life: Life, runner: Runner) -> float:
     return run.seconds
 
 
-def in_order(life: Life, runner: Runner) -> bool:
+def in_order(life: Life, runner: Runner | WatchRunner) -> bool:
     """Nothing differs, nothing is one too many, and nothing lies about."""
     left = [path.name for path in life.node.directory.iterdir() if path.name.startswith(".")]
     return runner.run("verify").code == 0 and not left
 
 
-def interrupted_repeatedly(life: Life, runner: Runner, number: signal.Signals, often: int) -> list[interrupted.Ended]:
+def interrupted_repeatedly(life: Life, runner: Runner | WatchRunner, number: signal.Signals) -> list[Ended]:
     """Interrupt a run, repair what it left, and repeat. Return the results of the interrupted runs."""
+    often = BY_WATCH if isinstance(runner, WatchRunner) else RUNS
     life.change()
     seconds = healed(life, runner)
-    found: list[interrupted.Ended] = []
+    found: list[Ended] = []
     while len(found) < often:
         life.change()
         run = runner.run("apply", "-o", "json", strike=(number, life.random.uniform(0, seconds)))
@@ -201,20 +202,22 @@ def interrupted_repeatedly(life: Life, runner: Runner, number: signal.Signals, o
     return found
 
 
+@pytest.mark.watch_too
 def test_after_a_kill_at_any_instant_no_port_leads_to_a_wrong_pod_and_one_run_repairs_everything(life: Life) -> None:
-    with interrupted.runner(life.node) as runner, life.in_use():
-        ended = interrupted_repeatedly(life, runner, signal.SIGKILL, RUNS)
+    with runner(life.node) as runs, life.in_use():
+        ended = interrupted_repeatedly(life, runs, signal.SIGKILL)
     assert {run.code for run in ended} == {-signal.SIGKILL}
     assert life.wrong == []
-    assert life.used > RUNS
+    assert life.used > len(ended)
 
 
+@pytest.mark.watch_too
 def test_a_signal_at_any_instant_ends_a_run_between_two_steps_with_a_message(life: Life) -> None:
-    with interrupted.runner(life.node) as runner, life.in_use():
-        ended = interrupted_repeatedly(life, runner, signal.SIGTERM, RUNS)
+    with runner(life.node) as runs, life.in_use():
+        ended = interrupted_repeatedly(life, runs, signal.SIGTERM)
     output = [run.stderr for run in ended if run.code == 128 + signal.SIGTERM]
     assert all("asked to end (SIGTERM)" in text for text in output)
     # before its first line nobody can ask a run anything
     assert {run.code for run in ended} <= {128 + signal.SIGTERM, -signal.SIGTERM}
-    assert len(output) > RUNS / 2
+    assert len(output) > len(ended) / 2
     assert life.wrong == []

@@ -5,12 +5,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import interrupted
 import pytest
 from changing import Site
 from echo import Answer
-from interrupted import Runner
 from netns import world
+from watching import Driven
 from worlds import annotations
 
 pytestmark = pytest.mark.kernel
@@ -59,25 +58,24 @@ FATES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.fixture(scope="module")
-def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+def node(tmp_path_factory: pytest.TempPathFactory, driven: Driven) -> Iterator[Site]:
     """A node that serves one Pod."""
-    with world(tmp_path_factory.mktemp("site"), "nft", Site) as node:
-        node.start_hold()
-        node.serve_pod("web-0", "10.244.3.17")
-        with interrupted.runner(node) as runner:
-            assert runner.run("apply").code == 0
-            yield runner
+    with world(tmp_path_factory.mktemp("site"), "nft", Site) as made, driven(made):
+        made.start_hold()
+        made.serve_pod("web-0", "10.244.3.17")
+        assert made.apply().code == 0
+        yield made
 
 
+@pytest.mark.watch_too
 @pytest.mark.parametrize("fate", FATES)
-def test_a_damaged_state_file_moves_no_number_and_is_reported(runner: Runner, fate: str) -> None:
+def test_a_damaged_state_file_moves_no_number_and_is_reported(node: Site, fate: str) -> None:
     become, says = FATES[fate]
-    node: Site = runner.node  # type: ignore[assignment]
     number, published = node.number(), annotations(node.cluster)
     path = node.directory / "state" / "state.json"
     become(path)
 
-    run = runner.run("apply", "-o", "json")
+    run = node.apply()
 
     stays = fate == "a directory"
     assert run.code == (5 if stays else 0)
@@ -92,5 +90,5 @@ def test_a_damaged_state_file_moves_no_number_and_is_reported(runner: Runner, fa
         path.rmdir()
     assert path.is_file() != stays
     assert not path.is_symlink()
-    again = runner.run("apply")
+    again = node.apply()
     assert (again.code, again.stderr) == (0, "")

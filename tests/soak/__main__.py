@@ -10,12 +10,10 @@ import random
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import interrupted
 import netns
@@ -23,7 +21,7 @@ import worlds
 from holdspace import bindable
 from soak import check
 from soak.tenants import Cluster, Raw
-from watching import WatchRuns
+from watching import WatchRunner, WatchRuns
 
 from nplconf.model import PortRange
 
@@ -45,22 +43,6 @@ class Site(netns.World):
 
     def _options(self) -> tuple[str, ...]:
         return (*super()._options(), "--port-range", str(PORTS), *OPTIONS)
-
-
-class WatchRunner(NamedTuple):
-    """Carries runs out by watch mode. A strike kills the process, and the next run starts another one."""
-
-    runs: WatchRuns
-
-    def run(self, _command: str, *, strike: tuple[int, float] | None = None) -> interrupted.Ended:
-        """One run, as `interrupted.Runner.run`."""
-        if strike:
-            self.runs.begin()
-            time.sleep(strike[1])
-            self.runs.stop()
-            return interrupted.Ended(-strike[0], "", "", strike[1])
-        applied = self.runs()
-        return interrupted.Ended(applied.code, "", applied.stderr, applied.seconds)
 
 
 @dataclass(slots=True)
