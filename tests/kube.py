@@ -10,6 +10,7 @@ import http.client
 import itertools
 import json
 import secrets
+import select
 import socket
 import ssl
 import subprocess
@@ -57,6 +58,7 @@ class ControlPlane:
     tokens: Mapping[str, str]
     namespace: str | None = None
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _unused: list[http.client.HTTPSConnection] = field(default_factory=list)
 
     @property
     def server(self) -> str:
@@ -78,16 +80,10 @@ class ControlPlane:
         kind: str = "",
     ) -> Answer:
         """One request, by default as an administrator. kind: the content type, where it is not the usual one."""
-        context = ssl.create_default_context(cafile=str(self.ca))
-        if certificate:
-            context.load_cert_chain(*certificate)
-        connection = http.client.HTTPSConnection(self.host, self.port, context=context, timeout=30)
         headers = {} if certificate else {"Authorization": f"Bearer {token or self.tokens[ADMIN]}"}
         if body is not None:
             headers["Content-Type"] = kind or (MERGE_PATCH if method == "PATCH" else "application/json")
-        with contextlib.closing(connection):
-            with self._inside():
-                connection.connect()
+        with self._connection(certificate) as connection:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             text = response.read()
@@ -95,6 +91,48 @@ class ControlPlane:
             return Answer(response.status, json.loads(text))
         except ValueError:
             return Answer(response.status, {"text": text.decode()})
+
+    @contextlib.contextmanager
+    def _connection(self, certificate: tuple[Path, Path] | None) -> Iterator[http.client.HTTPSConnection]:
+        """Yield an open connection, which the next request uses again unless this one fails."""
+        connection = None if certificate else self._again()
+        connection = connection or self._connect(certificate)
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if certificate or connection.sock is None:
+            connection.close()
+        else:
+            self._unused.append(connection)
+
+    def _again(self) -> http.client.HTTPSConnection | None:
+        """Return a connection that no thread uses and that the server has not closed."""
+        with contextlib.suppress(IndexError):
+            while True:
+                connection = self._unused.pop()
+                if not select.select([connection.sock], [], [], 0)[0]:
+                    return connection
+                connection.close()
+        return None
+
+    def _connect(self, certificate: tuple[Path, Path] | None) -> http.client.HTTPSConnection:
+        context = ssl.create_default_context(cafile=str(self.ca))
+        if certificate:
+            context.load_cert_chain(*certificate)
+        connection = http.client.HTTPSConnection(self.host, self.port, context=context, timeout=30)
+        with contextlib.ExitStack() as failed:
+            failed.callback(connection.close)
+            with self._inside():
+                connection.connect()
+            failed.pop_all()
+        return connection
+
+    def close(self) -> None:
+        """Close its connections."""
+        while self._unused:
+            self._unused.pop().close()
 
     def _inside(self) -> contextlib.AbstractContextManager[None]:
         return netns.inside(self.namespace) if self.namespace else contextlib.nullcontext()
@@ -161,6 +199,7 @@ def running(directory: Path, namespace: str | None = None, host: str = "127.0.0.
         wait(plane)
         yield plane
     finally:
+        plane.close()
         for process in reversed(plane.processes):
             process.kill()
             process.wait()

@@ -182,9 +182,10 @@ def running() -> Iterator[KubeNode]:
     """Start a node; it is Ready when the body begins."""
     began = time.monotonic()
     programs, etcd = kube_binaries.programs(), kube_binaries.etcd()
-    with _machine(programs, etcd) as machine, spaces() as places:
+    with contextlib.ExitStack() as stack:
+        machine, places = stack.enter_context(_machine(programs, etcd)), stack.enter_context(spaces())
         places.add("client")
-        node = KubeNode(machine, places, _plane(machine, places))
+        node = KubeNode(machine, places, stack.enter_context(contextlib.closing(_plane(machine, places))))
         for stage in (_wire, _write, _start_control_plane, _start_node, _wait_until_ready):
             try:
                 stage(node)
