@@ -168,6 +168,7 @@ STARTS = {
 }
 
 
+@pytest.mark.parametrize("backend", ["nft"], indirect=True)  # none of them is asked for
 @pytest.mark.parametrize(("words", "code"), STARTS.values(), ids=STARTS)
 def test_it_ends_with_the_exit_code_of_apply_if_it_cannot_start(
     node: World, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
