@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 CLOCKED = Path(__file__).with_name("clocked.py")
 DAY = 86_400.0
+REST_SECONDS = 2.0
+"""More than a resync, which repeats what failed in the last run."""
 LAST_SECONDS = 60.0
 """In which the node must converge after the last failure: twice the longest backoff."""
 
@@ -78,7 +80,7 @@ class Node:
 
     def start(self) -> None:
         """Start watch mode."""
-        words = (str(CLOCKED), str(self._clock), "watch", "--resync", "2", *self.options, *self.served._options())
+        words = (str(CLOCKED), str(self._clock), "watch", "--resync", "1", *self.options, *self.served._options())
         with self.log.open("a") as log:
             self.process = self.served.process(*words, stderr=log, text=True)
 
@@ -157,6 +159,13 @@ class Node:
         while (found := self.faults()) and time.monotonic() < until:
             time.sleep(0.2)
         return found
+
+    def rest(self) -> None:
+        """Wait until watch mode has sent its last request. Events follow the annotations."""
+        count = -1
+        while count != len(self.proxy.requests):
+            count = len(self.proxy.requests)
+            time.sleep(REST_SECONDS)
 
 
 # --- what fails ------------------------------------------------------------------------------------------------------
@@ -273,6 +282,7 @@ def day(pods: int, single: int, changes: int, rounds: int, seconds: float) -> It
         node.start()
         try:
             assert not node.converge()
+            node.rest()
             yield from _single(node, pods, single)
             yield from _day(node, story, pods, changes)
         finally:
@@ -300,7 +310,9 @@ def _day(node: Node, story: Sequence[Failure], pods: int, changes: int) -> Itera
     _play(node, story, changes)
     over = time.monotonic()
     faults = node.converge()
-    late, ended = time.monotonic() - over, len(requests)
+    late = time.monotonic() - over
+    node.rest()
+    ended = len(requests)
     node.set_clocks(2 * DAY)
     time.sleep(4 * node.seconds)
     quiet = len(requests) - ended
