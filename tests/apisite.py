@@ -38,9 +38,9 @@ class Site(netns.World):
 
     def cut(self) -> None:
         """Break off what watch mode follows; it has noticed when this returns. A watch meets a fault when it begins."""
-        streams, before = len(self.proxy._streams), len(self.proxy.seen("GET"))
-        self.proxy.cut_streams()
-        eventually(lambda: len(self.proxy.seen("GET")) >= before + streams)
+        before = len(self.proxy.seen("GET"))
+        broken = self.proxy.cut_streams()
+        eventually(lambda: len(self.proxy.seen("GET")) >= before + broken)
 
     def use(self, **user: Any) -> None:
         """Be known to the API server by these credentials from now on."""

@@ -341,10 +341,13 @@ class Proxy:
             self._streams.discard(writer)
         return False
 
-    def cut_streams(self) -> None:
-        """Break all watches off."""
-        for writer in tuple(self._streams):
+    def cut_streams(self) -> int:
+        """Break all watches off. Return how many went on."""
+        # one that is broken off stays in the set until its next event
+        going = [writer for writer in tuple(self._streams) if not writer.transport.is_closing()]
+        for writer in going:
             self._loop.call_soon_threadsafe(writer.transport.abort)
+        return len(going)
 
     def _next(self, request: Request) -> Fault | None:
         for rule in self._rules:
