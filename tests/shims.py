@@ -21,7 +21,7 @@ PROGRAMS = tuple(
 LIBRARIES = [Path("/usr", where) for where in ("lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu", "lib64", "lib")]
 _SHIM = """#!/bin/bash
 case $0 in *-nft-* | *-legacy-*) name=${{0##*/}} ;; *) name=$(basename "$(readlink -f "$0")") ;; esac
-call=$(mktemp {calls}/XXXXXXXXXX)
+call={calls}/$EPOCHREALTIME-$$
 cat >"$call"
 printf '%s\\n' "$name $*" >"$call.argv"
 real() {{
