@@ -84,9 +84,10 @@ def _live(found: NftTable, family: Family, protocol: Protocol, ports: Container[
     limited = found.sets.get(frame.restricted(protocol, family), {})
     ranges = _ranges(found, family, protocol) if limited else {}
     for elements in (open_to_all, limited):
+        chosen = [one for one in elements.items() if ports is None or int(one[0]) in ports]
         # the kernel lists them in any order, and texts of equal length are sorted faster than rules
-        for port, (to, tag) in sorted(elements.items()):
-            if (ports is None or int(port) in ports) and to:
+        for port, (to, tag) in sorted(chosen):
+            if to:
                 address, _, pod_port = to.partition(" . ")
                 allowed = ranges.get(port, ()) if elements is limited else ()
                 yield LiveRule(RuleKey(int(port), family, protocol), address, int(pod_port), tag, tuple(allowed))
