@@ -85,7 +85,6 @@ def test_without_the_daemon_rules_stay_and_follow_their_pods_and_nothing_new_is_
     assert_only_what_was_there_goes_on(node, "it is not running: start nplconf-hold.service")
 
 
-@pytest.mark.watch_too
 def test_a_daemon_that_accepts_and_sends_nothing_is_awaited_for_a_bounded_time(node: Site) -> None:
     node.end_daemon()
     with impostor(node.directory / "hold.sock", None):
