@@ -1,4 +1,4 @@
-"""The values that every stage works with: frozen (all but `Pod`), hashable where they are keys, free of effects.
+"""The values that every stage works with: frozen, hashable where they are keys, free of effects.
 
 `names` has the words and keys that all share, `cluster` the objects of a snapshot, `plan` the mappings, `node` what was
 read of the node, `changes` what a run decides and what came of it. All are imported from here.
