@@ -180,6 +180,17 @@ def test_it_ends_with_the_exit_code_of_apply_if_it_cannot_start(
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("backend", ["nft", "nftables"], indirect=True)
+def test_without_credentials_it_restores_the_last_good_plan_before_it_ends(served: World) -> None:
+    served.apply()
+    before = sorted(served.ours())
+    lose_rules(served)
+    options = ("--node", worlds.NODE, "--kubeconfig", "/nowhere", *served._options()[6:])
+    done = served.run(sys.executable, "-m", "nplconf", "watch", *options, timeout=20)
+    assert (done.returncode, sorted(served.ours())) == (78, before), done.stderr
+    assert done.stderr.count("/nowhere") == 1
+
+
 def test_without_the_right_to_change_rules_it_does_not_start(served: World) -> None:
     weak = ("capsh", "--drop=cap_net_admin", "--", "-c", 'exec "$@"', "sh")
     options = ("--node", worlds.NODE, "--state-dir", str(served.directory / "state"), *served._options()[2:6])

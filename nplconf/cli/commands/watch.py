@@ -3,12 +3,15 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from nplconf.cli import messages
+from nplconf.cli import messages, record
+from nplconf.cli.commands import apply
 from nplconf.cli.commands import plan as plan_command
+from nplconf.cli.connections import connect
 from nplconf.cli.inputs import FollowedInputs
 from nplconf.cli.job import WatchJob
 from nplconf.cluster import Cluster
-from nplconf.errors import UsageError
+from nplconf.deadline import limited
+from nplconf.errors import NplconfError, UsageError
 from nplconf.node import datapath
 from nplconf.node.state import make_directory
 from nplconf.settings import Settings
@@ -38,7 +41,11 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     with stoppable() as stop:
         inputs = FollowedInputs(arguments, settings)
         hub = Hub(Mirror.of_node(settings.node) if _follows_api(settings) else Mirror({}))
-        cluster = _followed(hub, settings) if _follows_api(settings) else None
+        try:
+            cluster = _followed(hub, settings) if _follows_api(settings) else None
+        except NplconfError:
+            _restore(inputs, settings)
+            raise
         job = WatchJob(inputs, hub, cluster, _served(hub, settings))
         Monitor(hub.drifted).start()
         notice(inputs.paths, hub.edited)
@@ -67,7 +74,7 @@ def _follows_api(settings: Settings) -> bool:
 
 
 def _followed(hub: Hub, settings: Settings) -> Cluster:
-    """Start to watch the API server. Raises BadConfigError without credentials."""
+    """Start to watch the API server. Raises an `NplconfError` without credentials."""
     from nplconf.cluster.api.client import ApiCluster
     from nplconf.watch import source
     from nplconf.watch.cluster import WatchedCluster
@@ -75,6 +82,13 @@ def _followed(hub: Hub, settings: Settings) -> Cluster:
     api = ApiCluster(settings.kubeconfig, messages.warning)
     source.start(hub, api.credentials(), source.of_node(settings.node))
     return WatchedCluster(hub, api)
+
+
+def _restore(inputs: FollowedInputs, settings: Settings) -> None:
+    """Make one run of `apply`: without credentials it restores the last good plan, and raises their error."""
+    connections = connect(settings)
+    with limited():
+        record.recorded(settings, connections, lambda: apply.carry_out(settings, connections, inputs.bounds))
 
 
 def _served(hub: Hub, settings: Settings) -> "Metrics | None":
