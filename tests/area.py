@@ -45,9 +45,10 @@ def install(plane: kube.ControlPlane, name: str, guard: str = "") -> None:
             plane.ok("POST", path, raw)
 
 
-def wait_for_right(plane: kube.ControlPlane, user: str, verb: str, resource: str) -> None:
-    """Wait until the server applies a permission that a user was just granted."""
-    review = {"spec": {"user": user, "resourceAttributes": {"verb": verb, "resource": resource}}}
+def wait_for_right(plane: kube.ControlPlane, user: str, verb: str, resource: str, namespace: str = "") -> None:
+    """Wait until the server applies a permission that a user was just granted, in one namespace or in all."""
+    attributes = {"verb": verb, "resource": resource, "namespace": namespace}
+    review = {"spec": {"user": user, "resourceAttributes": attributes}}
     deadline = time.monotonic() + 10
     while not plane.ok("POST", REVIEWS, review)["status"]["allowed"]:
         assert time.monotonic() < deadline

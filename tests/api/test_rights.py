@@ -7,7 +7,7 @@ from typing import Any
 import kube
 import pytest
 import worlds
-from area import KUBELET_POLICIES, STRICT_POLICIES, Area
+from area import KUBELET_POLICIES, STRICT_POLICIES, Area, wait_for_right
 
 from nplconf.cluster.api.client import ApiCluster
 from nplconf.model import Patch, PodRef
@@ -34,11 +34,12 @@ def patch(area: Area, token: str, metadata: dict[str, Any], name: str = "web-0",
     return area.plane.call("PATCH", path, {"metadata": metadata, **parts}, token=token)
 
 
-def allow(area: Area, subject: dict[str, str]) -> None:
-    """Everything in the namespace."""
+def allow(area: Area, user: str, subject: dict[str, str]) -> None:
+    """Allow everything in the namespace. user: the subject as the API server calls it."""
     role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"}
     path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{area.namespace}/rolebindings"
     area.plane.ok("POST", path, {"metadata": {"name": "owner"}, "roleRef": role, "subjects": [subject]})
+    wait_for_right(area.plane, user, "patch", "pods", area.namespace)
 
 
 def annotations(value: str | None = "[]", key: str = worlds.ANNOTATION) -> dict[str, Any]:
@@ -99,7 +100,8 @@ def test_an_account_that_only_has_the_writers_name_is_not_the_writer(guarded: Ar
     bound = {"apiVersion": "v1", "kind": "Node", "name": guarded.node, "uid": guarded.node_uid}
     spec = {"expirationSeconds": 3600, "boundObjectRef": bound}
     token = guarded.plane.ok("POST", f"{account}/nplconf/token", {"spec": spec})["status"]["token"]
-    allow(guarded, {"kind": "ServiceAccount", "name": "nplconf", "namespace": guarded.namespace})
+    user = f"system:serviceaccount:{guarded.namespace}:nplconf"
+    allow(guarded, user, {"kind": "ServiceAccount", "name": "nplconf", "namespace": guarded.namespace})
 
     answer = patch(guarded, token, annotations())
 
@@ -287,7 +289,7 @@ def test_the_writer_has_no_other_right(guarded: Area, method: str, path: str) ->
 @pytest.fixture
 def tenant(guarded: Area) -> str:
     """The token of one who may do everything in the namespace: the owner of its Pods."""
-    allow(guarded, {"kind": "User", "name": "tenant", "apiGroup": "rbac.authorization.k8s.io"})
+    allow(guarded, "tenant", {"kind": "User", "name": "tenant", "apiGroup": "rbac.authorization.k8s.io"})
     return guarded.plane.tokens["tenant"]
 
 
