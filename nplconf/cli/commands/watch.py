@@ -11,7 +11,7 @@ from nplconf.cli.inputs import FollowedInputs
 from nplconf.cli.job import WatchJob
 from nplconf.cluster import Cluster
 from nplconf.deadline import limited
-from nplconf.errors import NplconfError, UsageError
+from nplconf.errors import BadConfigError, PermissionDeniedError, UnavailableError, UsageError
 from nplconf.node import datapath
 from nplconf.node.state import make_directory
 from nplconf.settings import Settings
@@ -19,7 +19,7 @@ from nplconf.watch import memory
 from nplconf.watch.drift import Monitor
 from nplconf.watch.files import notice
 from nplconf.watch.hub import Hub
-from nplconf.watch.loop import follow, stoppable
+from nplconf.watch.loop import LAST_SECONDS, Stop, follow, stoppable
 from nplconf.watch.mirror import Mirror
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
         hub = Hub(Mirror.of_node(settings.node) if _follows_api(settings) else Mirror({}))
         try:
             cluster = _followed(hub, settings) if _follows_api(settings) else None
-        except NplconfError:
-            _restore(inputs, settings)
+        except (BadConfigError, UnavailableError, PermissionDeniedError):
+            _restore(inputs, settings, stop)
             raise
         job = WatchJob(inputs, hub, cluster, _served(hub, settings))
         Monitor(hub.drifted).start()
@@ -74,7 +74,13 @@ def _follows_api(settings: Settings) -> bool:
 
 
 def _followed(hub: Hub, settings: Settings) -> Cluster:
-    """Start to watch the API server. Raises an `NplconfError` without credentials."""
+    """Start to watch the API server.
+
+    Raises:
+        BadConfigError: There are no credentials, or they are broken.
+        UnavailableError: A plugin returns none.
+        PermissionDeniedError: Their file cannot be read.
+    """
     from nplconf.cluster.api.client import ApiCluster
     from nplconf.watch import source
     from nplconf.watch.cluster import WatchedCluster
@@ -84,10 +90,10 @@ def _followed(hub: Hub, settings: Settings) -> Cluster:
     return WatchedCluster(hub, api)
 
 
-def _restore(inputs: FollowedInputs, settings: Settings) -> None:
+def _restore(inputs: FollowedInputs, settings: Settings, stop: Stop) -> None:
     """Make one run of `apply`: without credentials it restores the last good plan, and raises their error."""
     connections = connect(settings)
-    with limited():
+    with limited(last=LAST_SECONDS) as stop.run:
         record.recorded(settings, connections, lambda: apply.carry_out(settings, connections, inputs.bounds))
 
 
