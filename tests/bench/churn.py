@@ -4,26 +4,24 @@ The day is shorter than a day, as nothing happens between two changes but resync
 renewals of three watches every 4 to 8 minutes.
 """
 
-import contextlib
 import json
 import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import faultproxy
 import kube
 import worlds
 from bench.cluster import HOST, SHOP, Served, served
+from bench.failures import DAY, FAILURES, INTERRUPTIONS, Failure
 from bench.figures import Figure
 from bench.nodes import pod_ip
 from bench.watch import WATCHES, published_after
-from faultproxy import Answer, Proxy, Request, Upstream
+from faultproxy import Proxy, Request
 from holdspace import bindable
 from soak import check
 
@@ -33,7 +31,6 @@ if TYPE_CHECKING:
     import subprocess
 
 CLOCKED = Path(__file__).with_name("clocked.py")
-DAY = 86_400.0
 REST_SECONDS = 2.0
 """More than a resync, which repeats what failed in the last run."""
 LAST_SECONDS = 60.0
@@ -166,97 +163,6 @@ class Node:
         while count != len(self.proxy.requests):
             count = len(self.proxy.requests)
             time.sleep(REST_SECONDS)
-
-
-# --- what fails ------------------------------------------------------------------------------------------------------
-
-
-@contextlib.contextmanager
-def killed(node: Node) -> Iterator[None]:
-    """The process is killed, and is started again a moment later."""
-    node.stop()
-    time.sleep(node.dice.random() * node.seconds / 4)
-    node.start()
-    yield
-
-
-@contextlib.contextmanager
-def cut(node: Node) -> Iterator[None]:
-    """All watches end."""
-    node.proxy.cut_streams()
-    yield
-
-
-@contextlib.contextmanager
-def failing(node: Node, fault: faultproxy.Fault) -> Iterator[None]:
-    """Each request gets this response."""
-    node.proxy.fail(fault, times=1 << 30)
-    node.proxy.cut_streams()
-    yield
-    node.proxy.heal()
-
-
-def unavailable(node: Node) -> AbstractContextManager[None]:
-    """The API server is busy."""
-    return failing(node, faultproxy.answers(503))
-
-
-def expired(node: Node) -> AbstractContextManager[None]:
-    """The server has no events since the last known one."""
-    gone = faultproxy.status(410, "Expired")
-
-    async def act(request: Request, upstream: Upstream) -> Answer | None:
-        return await (gone(request, upstream) if "watch=1" in request.path else upstream())
-
-    return failing(node, act)
-
-
-@contextlib.contextmanager
-def packets(node: Node, verdict: str) -> Iterator[None]:
-    """The packets to the API server meet a firewall."""
-    commands = ("add table inet outage", "add chain inet outage in { type filter hook input priority 0; }")
-    for line in (*commands, f"add rule inet outage in tcp dport {node.proxy.port} {verdict}"):
-        assert node.served.run("nft", line).returncode == 0
-    yield
-    node.served.run("nft", "delete table inet outage")
-
-
-def refused(node: Node) -> AbstractContextManager[None]:
-    """Connections to the API server are reset, as where no process listens."""
-    node.proxy.cut_streams()
-    return packets(node, "reject with tcp reset")
-
-
-def silent(node: Node) -> AbstractContextManager[None]:
-    """The way to the API server is broken."""
-    return packets(node, "drop")
-
-
-@contextlib.contextmanager
-def killed_alone(node: Node) -> Iterator[None]:
-    """The process is killed and started again while the API server refuses connections."""
-    with refused(node), killed(node):
-        yield
-
-
-@contextlib.contextmanager
-def jumped(node: Node) -> Iterator[None]:
-    """The clocks jump, forward or back."""
-    node.set_clocks(node.dice.random() * DAY)
-    yield
-
-
-@contextlib.contextmanager
-def flushed(node: Node) -> Iterator[None]:
-    """Another program removes all rules."""
-    node.served.run("nft", "flush", "ruleset")
-    yield
-
-
-Failure = Callable[[Node], AbstractContextManager[None]]
-INTERRUPTIONS: tuple[Failure, ...] = (killed, killed_alone, cut, unavailable, expired, refused, silent)
-"""After each of them all three watches are opened again."""
-FAILURES: tuple[Failure, ...] = (*INTERRUPTIONS, jumped, flushed)
 
 
 # --- the figures -----------------------------------------------------------------------------------------------------
