@@ -96,7 +96,7 @@ def requests(
     if refused := unservable(pod) or on_host or audience.denied:
         return Requested(skipped=tuple(row for one in shape.asked for row in _of_all(pod, one, refused)))
     ways = {family: _way(pod, family, site, audience) for family in shape.families}
-    if shape.is_plain and shape.size <= bound.room and Refusal not in map(type, ways.values()):
+    if shape.is_plain and shape.size <= bound.room and not any(isinstance(way, Refusal) for way in ways.values()):
         # as nearly all Pods
         return Requested(_requests(pod, shape.places(shape.families), ways, shape.host_ports), new=shape.ports)
     return _requests_in_part(pod, shape, ways, audience, bound)
@@ -261,11 +261,12 @@ def _requests(
     for port, protocol, family, services in there:
         way = ways[family]
         if isinstance(way, _Way):
-            node_ip, pod_ip, sources = way
             listening = host_ports.get((port, protocol), ()) if host_ports else ()
-            already = _host_port(listening, family, node_ip) if listening else 0
+            already = _host_port(listening, family, way.node_ip) if listening else 0
             owner = PodPort(key, port)
-            found.append(PortRequest(pod, port, protocol, family, node_ip, pod_ip, services, already, sources, owner))
+            found.append(
+                PortRequest(pod, port, protocol, family, way.node_ip, way.pod_ip, services, already, way.sources, owner)
+            )
     return found
 
 

@@ -211,19 +211,9 @@ def _mapping(row: list[Any]) -> PortMapping:
     number, protocol, family, node_ip, pod, pod_ip, pod_port, services, via, sources = row
     if tuple(map(type, row)) != _ROW or protocol not in PROTOCOLS or via not in ("dnat", "hostPort"):
         raise ValueError("no mapping")
-    if not _TEXT.issuperset(map(type, (*pod, *services, *sources))):
-        raise TypeError("something else than a text")
+    ref = PodRef(*_texts(pod))
     return PortMapping(
-        number,
-        protocol,
-        _family(family),
-        node_ip,
-        PodRef(*pod),
-        pod_ip,
-        pod_port,
-        tuple(services),
-        via,
-        tuple(sources),
+        number, protocol, _family(family), node_ip, ref, pod_ip, pod_port, _texts(services), via, _texts(sources)
     )
 
 

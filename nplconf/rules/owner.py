@@ -44,8 +44,7 @@ def hashed(text: str) -> bool:
 
 
 def _text(pod: PodRef, pod_port: int) -> str:
-    namespace, name, uid = pod
-    return f"nplconf:{namespace}/{name}:{pod_port}:{uid}"
+    return f"nplconf:{pod.namespace}/{pod.name}:{pod_port}:{pod.uid}"
 
 
 def _hashed(text: str) -> str:

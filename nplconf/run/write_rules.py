@@ -108,7 +108,7 @@ def write(
     stay: list[PortMapping] = []
     add: list[PortMapping] = []
     for m in rows:
-        (add if (m.node_port, m.family, m.protocol) in goal.changed else stay).append(m)
+        (add if m.key in goal.changed else stay).append(m)
     synced = node.sync(Goal({family: found[family] for family in families}, build, stay, add))
     refused = (Failure("rule", row.subject, message, refused=True) for row, message in synced.refused)
     errors = (Failure("rule", family, message) for family, message in synced.errors)

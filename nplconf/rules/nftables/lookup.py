@@ -44,11 +44,11 @@ def build(
     open_to_all = {protocol: sets[frame.ports(protocol, family)] for protocol in PROTOCOLS}
     limited = {protocol: sets[frame.restricted(protocol, family)] for protocol in PROTOCOLS}
     for mapping in sorted(mappings, key=attrgetter("node_port")):
-        port, protocol, _, _, pod, pod_ip, pod_port, _, _, ranges = mapping
-        chosen = limited if ranges else open_to_all
-        chosen[protocol][str(port)] = Element(f"{pod_ip} . {pod_port}", owner.tag(pod, pod_port))
-        if ranges:
-            sets[frame.sources(protocol, family)].update(_sources(mapping))
+        chosen = limited if mapping.source_ranges else open_to_all
+        to, tag = f"{mapping.pod_ip} . {mapping.pod_port}", owner.tag(mapping.pod, mapping.pod_port)
+        chosen[mapping.protocol][str(mapping.node_port)] = Element(to, tag)
+        if mapping.source_ranges:
+            sets[frame.sources(mapping.protocol, family)].update(_sources(mapping))
     return NftTable(frame.frame(), sets)
 
 
