@@ -5,11 +5,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import netns
 from area import Area
 from faultproxy import Proxy
 from watching import Driven, by_commands, eventually
+
+from nplconf.watch import source
 
 
 @dataclass(slots=True)
@@ -28,11 +31,11 @@ class Site(netns.World):
 
     def versions(self) -> dict[str, dict[str, str]]:
         """See `World`."""
-        plane, selected = self.area.plane, {"nodes": "metadata.name", "pods": "spec.nodeName"}
-        found = {}
-        for resource in ("services", "nodes", "pods"):
-            query = f"?fieldSelector={selected[resource]}%3D{self.area.node}" if resource in selected else ""
-            items = plane.ok("GET", f"/api/v1/{resource}{query}")["items"]
+        selectors = source.of_node(self.area.node)
+        found: dict[str, dict[str, str]] = {}
+        for resource in source.KINDS:
+            query = urlencode({"fieldSelector": selectors.get(resource, "")})
+            items = self.area.plane.ok("GET", f"/api/v1/{resource}?{query}")["items"]
             found[resource] = {raw["metadata"]["uid"]: raw["metadata"]["resourceVersion"] for raw in items}
         return found
 

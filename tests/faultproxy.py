@@ -68,7 +68,11 @@ def answers(status: int, body: object = "", kind: str = "application/json", **he
 
 def status(code: int, reason: str, message: str = "told to", **details: Any) -> Fault:
     """A Status object as the API server makes them."""
-    body = {
+    return answers(code, _status(code, reason, message) | {"details": details})
+
+
+def _status(code: int, reason: str, message: str) -> dict[str, Any]:
+    return {
         "kind": "Status",
         "apiVersion": "v1",
         "status": "Failure",
@@ -76,7 +80,6 @@ def status(code: int, reason: str, message: str = "told to", **details: Any) -> 
         "reason": reason,
         "code": code,
     }
-    return answers(code, body | {"details": details})
 
 
 def reset() -> Fault:
@@ -415,7 +418,7 @@ async def _body(head: bytes, reader: asyncio.StreamReader) -> Answer:
 
 async def _expired() -> Answer:
     """Answer a watch in place of the server, for a fault that changes a whole answer. The client lists again."""
-    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 410, "reason": "Expired"}
+    body = _status(410, "Expired", "too old resource version")
     return Answer(410, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
 

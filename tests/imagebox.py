@@ -1,6 +1,5 @@
 """The image of nplconf, built from this checkout, and programs that run in it as in a container."""
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import kube_binaries
+from onlyonce import made_once
 
 ROOT = Path(__file__).parents[1]
 BUILDER = ROOT / ".ci/image.py"
@@ -56,15 +56,7 @@ def builder(*arguments: object, **variables: str) -> str:
 def inputs(directory: Path) -> Path:
     """What the image is made of: packages, downloaded once into the cache, and this checkout's wheel."""
     digest = hashlib.sha256(b"".join((ROOT / ".ci" / name).read_bytes() for name in SOURCES)).hexdigest()[:12]
-    cached = kube_binaries.cache() / f"image-inputs-{digest}"
-    cached.parent.mkdir(parents=True, exist_ok=True)
-    with (cached.parent / "image-inputs.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not cached.exists():
-            partial = cached.with_suffix(".new")
-            shutil.rmtree(partial, ignore_errors=True)
-            builder("fetch", partial)
-            partial.replace(cached)
+    cached = made_once(kube_binaries.cache() / f"image-inputs-{digest}", lambda partial: builder("fetch", partial))
     shutil.copytree(cached, directory, copy_function=os.link)
     builder("wheel", directory)
     return directory

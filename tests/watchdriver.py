@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from watchsources import SettledHub, Versions, followed
+from watchsources import RecordingHub, Versions, followed
 
 from nplconf import deadline
 from nplconf.cli import messages, options
@@ -77,7 +77,7 @@ class Driver:
     def __init__(self, arguments: argparse.Namespace, settings: Settings, stop: Stop) -> None:
         self._arguments, self._settings, self._stop = arguments, settings, stop
         self._api = watch._follows_api(settings)
-        self._hub = SettledHub(Mirror.of_node(settings.node) if self._api else Mirror({}))
+        self._hub = RecordingHub(Mirror.of_node(settings.node) if self._api else Mirror({}))
         self._runs = 0
         self._job: WatchJob | None = None
         self._files: Signature = ()
@@ -87,7 +87,7 @@ class Driver:
         """Start watch mode where it does not run, and wait until it has seen what the API server has."""
         with contextlib.suppress(NplconfError):  # raised again by the run
             self._job = self._job or self._started()
-            self._hub.settle(versions)
+            self._hub.wait_for_versions(versions)
 
     def run(self) -> dict[str, Any]:
         """Carry out one run; its exit code, its JSON output and its causes."""

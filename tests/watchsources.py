@@ -28,11 +28,12 @@ Versions = Mapping[Resource, Mapping[str, str]]
 PAUSE = 0.02
 """Seconds between two attempts of a source, in place of the backoff."""
 LIST_SECONDS = 3.0
-SETTLED_SECONDS = 30.0
+SEEN_SECONDS = 30.0
+"""For all sources to see what the API server has."""
 
 
-class SettledHub(Hub):
-    """A hub that knows what it was given."""
+class RecordingHub(Hub):
+    """A hub that records the versions that it was given."""
 
     def __init__(self, mirror: Mirror) -> None:
         super().__init__(mirror)
@@ -72,15 +73,15 @@ class SettledHub(Hub):
         self._following.discard(resource)
         time.sleep(PAUSE)
 
-    def settle(self, versions: Versions) -> None:
+    def wait_for_versions(self, versions: Versions) -> None:
         """Wait until each source has seen these versions, or has failed."""
-        before, until = Counter(self._losses), time.monotonic() + SETTLED_SECONDS
-        while missing := [name for name in self.mirror.objects if not self._settled(name, versions, before)]:
+        before, until = Counter(self._losses), time.monotonic() + SEEN_SECONDS
+        while missing := [name for name in self.mirror.objects if not self._has_seen(name, versions, before)]:
             assert time.monotonic() < until, f"{missing}: {self._seen} is not {versions}"
             time.sleep(PAUSE / 10)
         self._needed = 2
 
-    def _settled(self, resource: Resource, versions: Versions, before: Mapping[Resource, int]) -> bool:
+    def _has_seen(self, resource: Resource, versions: Versions, before: Mapping[Resource, int]) -> bool:
         complete = resource in self._following and self._seen[resource] == versions[resource]
         return complete or self._losses[resource] >= before[resource] + self._needed
 
@@ -89,7 +90,7 @@ def _version(raw: Mapping[str, Any]) -> tuple[str, str]:
     return raw["metadata"]["uid"], raw["metadata"]["resourceVersion"]
 
 
-def followed(hub: SettledHub, settings: Settings) -> Cluster:
+def followed(hub: RecordingHub, settings: Settings) -> Cluster:
     """Begin to follow the API server. Raises BadConfigError without credentials."""
     stream.LIST_SECONDS = LIST_SECONDS
     api = ApiCluster(settings.kubeconfig, messages.warning)
