@@ -24,6 +24,7 @@ LAST = 2.0
 """Seconds for the current step after the run must stop."""
 LOOK = 0.1
 """Seconds between two checks, in long waits, whether the run must stop."""
+UNCHANGED = "asked to end (SIGTERM); nothing was changed"
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ class Run:
         self.stopped = True
         self.until = min(self.until, time.monotonic() + self.last)
         if not self.writing:
-            raise StoppedError("asked to end (SIGTERM); nothing was changed")
+            raise StoppedError(UNCHANGED)
 
     def step(self) -> None:
         """Begin a step that changes something. Raises StoppedError if the run must stop."""
@@ -88,11 +89,22 @@ def limited(seconds: float | None = None, last: float = LAST) -> Iterator[Run]:
 
 @contextmanager
 def ended_by_sigterm(run: Run) -> Iterator[None]:
-    """Let SIGTERM stop this run while the body is executed."""
+    """Let SIGTERM stop this run while the body is executed.
+
+    Raises:
+        StoppedError: The run was stopped before it changed something. It replaces any other error after the signal: one
+            that is raised between two instructions of a library, such as `Condition.wait`, can make that library fail.
+    """
     handler, hook = signal.signal(signal.SIGTERM, lambda *_: run.stop()), sys.unraisablehook
     sys.unraisablehook = lambda found: _report(found, hook)
     try:
         yield
+    except StoppedError:
+        raise
+    except Exception as err:
+        if run.stopped and not run.writing:
+            raise StoppedError(UNCHANGED) from err
+        raise
     finally:
         signal.signal(signal.SIGTERM, handler)
         sys.unraisablehook = hook

@@ -80,6 +80,23 @@ def test_a_child_has_little_time_left_once_the_run_is_asked_to_end() -> None:
     assert time.monotonic() - began < 2
 
 
+def test_an_error_after_the_signal_is_its_consequence_as_long_as_nothing_was_changed() -> None:
+    """An error of a signal handler makes `Condition.wait` release a lock that it does not have."""
+
+    def ended(*, writing: bool) -> None:
+        with limited() as run, ended_by_sigterm(run):
+            run.writing = writing
+            try:
+                signal.raise_signal(signal.SIGTERM)
+            finally:
+                threading.Lock().release()
+
+    with pytest.raises(StoppedError, match="nothing was changed"):
+        ended(writing=False)
+    with pytest.raises(RuntimeError):
+        ended(writing=True)
+
+
 class Ends:
     """Asked to end, or broken, while it is taken down."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, cast
 
+from nplconf.child import end
 from nplconf.deadline import LOOK, current
 from nplconf.errors import UnavailableError
 from nplconf.interpreter import SAFE_DIRECTORY
@@ -99,15 +100,15 @@ def run(program: str, *arguments: str, text: str = "", deadline: float, bound: b
     except OSError as err:
         raise UnavailableError(f"{path}: cannot be started: {err.strerror}") from err
     children.append(child.pid)
-    end = time.monotonic() + seconds
+    until = time.monotonic() + seconds
     try:
-        out, errors = _exchange(child, text.encode(), lambda: current().left(max(0.0, end - time.monotonic())))
+        out, errors = _exchange(child, text.encode(), lambda: current().left(max(0.0, until - time.monotonic())))
     except TimeoutError:
         raise UnavailableError(f"{path}: no answer within {seconds:.0f} s; it was ended") from None
     except OverflowError:
         raise UnavailableError(f"{path}: prints without end; it was ended") from None
     finally:
-        _end(child)
+        end(child)
     return Completed(child.returncode, out.decode(errors="replace"), errors.decode(errors="replace"))
 
 
@@ -161,11 +162,18 @@ def _exchange(child: "subprocess.Popen[bytes]", text: bytes, left: Callable[[], 
                 if done:
                     ready.unregister(stream)
                     stream.close()
-    try:
-        child.wait(left())
-    except subprocess.TimeoutExpired:
-        raise TimeoutError from None
+    _await(child, left)
     return bytes(heard[child.stdout]), bytes(heard[child.stderr])
+
+
+def _await(child: "subprocess.Popen[bytes]", left: Callable[[], float]) -> None:
+    """Wait for the end of a child that has closed its output. Raises TimeoutError."""
+    while True:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(min(left(), LOOK))
+            return
+        if not left():
+            raise TimeoutError
 
 
 def _feed(handle: int, rest: memoryview) -> tuple[memoryview, bool]:
@@ -175,13 +183,3 @@ def _feed(handle: int, rest: memoryview) -> tuple[memoryview, bool]:
     except BrokenPipeError:
         return rest[:0], True
     return rest, not rest
-
-
-def _end(child: "subprocess.Popen[bytes]") -> None:
-    if child.returncode is None:  # not reaped, so the PID is still its own; the group includes its children
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    for stream in (child.stdin, child.stdout, child.stderr):
-        if stream:
-            stream.close()

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from nplconf import deadline
 from nplconf.deadline import Run
-from nplconf.errors import StoppedError
 from nplconf.hold.notify import notify
 from nplconf.watch import memory, pace
 from nplconf.watch.hub import Cause, Hub
@@ -56,13 +55,18 @@ class Stop:
 
 @contextmanager
 def stoppable() -> Iterator[Stop]:
-    """Handle SIGTERM and SIGINT while the body is executed."""
+    """Handle SIGTERM and SIGINT while the body is executed, and end it.
+
+    An error after the signal is one of its effects: what `Stop` raises between two instructions of `Condition.wait`
+    makes the condition fail.
+    """
     stop = Stop()
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield stop
-    except StoppedError:
-        pass
+    except Exception:
+        if not stop.requested:
+            raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -200,14 +200,21 @@ def test_without_the_right_to_change_rules_it_does_not_start(served: World) -> N
 
 def test_sigterm_before_the_first_list_ends_it_within_a_second(node: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(20)
         server = f"http://127.0.0.1:{silent.getsockname()[1]}"
         known = worlds.kubeconfig(node.directory / "kubeconfig", {"token": "t"}, server=server)
         argv = [sys.executable, "-m", "nplconf", "watch", "--node", worlds.NODE, "--kubeconfig", str(known)]
         argv += ["--no-hold", "--state-dir", str(node.directory / "state")]
-        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process, silent.accept()[0]:
-            began = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            _, output = process.communicate(timeout=10)
+        with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                client, _ = silent.accept()
+            except TimeoutError:
+                process.kill()
+                pytest.fail(f"it asks nobody: {process.communicate()[1]}")
+            with client:
+                began = time.monotonic()
+                process.send_signal(signal.SIGTERM)
+                _, output = process.communicate(timeout=10)
         assert process.returncode == 0, output
         assert time.monotonic() - began < 1.0
 

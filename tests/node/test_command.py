@@ -1,13 +1,15 @@
 """A child process has a clean environment, an absolute path and a deadline, and always ends."""
 
+import functools
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from steps import interrupted
 
-from nplconf.errors import UnavailableError
+from nplconf.errors import StoppedError, UnavailableError
 from nplconf.node import command
 from nplconf.node.command import run
 
@@ -119,3 +121,12 @@ def test_a_bound_child_is_killed_with_its_parent(tmp_path: Path) -> None:
         assert Path(f"/proc/{file.read_text().strip()}").exists()
         parent.kill()
     assert gone(file)
+
+
+@pytest.mark.timeout(60)
+def test_the_error_of_a_signal_at_any_line_leaves_nothing_that_blocks_for_ever() -> None:
+    """After one between two lines of `Popen.wait`, `Popen.wait` would never return again."""
+    functions = ("_exchange", "_await", "wait", "_wait")
+    for script in ("echo out", "exec >&- 2>&-; sleep 0.01"):
+        lines = list(interrupted(functools.partial(shell, script), StoppedError, functions))
+        assert len(lines) > 30

@@ -7,12 +7,11 @@ it sets no end to a plugin that hangs, and it leaves keys in temporary files.
 import json
 import os
 import re
-import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
+from nplconf.child import end
 from nplconf.deadline import current
 from nplconf.errors import BadConfigError, UnavailableError
 from nplconf.interpreter import PYTHON, SAFE_DIRECTORY
@@ -83,21 +82,18 @@ def _values(found: object) -> Iterator[str]:
 def _output(command: list[str], source: str) -> tuple[int, str]:
     """Run a program until it ends or the time is over: (exit code, stdout)."""
     seconds = current().left(PLUGIN_SECONDS)
-    with subprocess.Popen(
+    process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,  # a traceback of the package may quote secrets
         start_new_session=True,
         cwd=SAFE_DIRECTORY,
-    ) as process:
-        try:
-            out, _ = process.communicate(timeout=seconds)
-        except BaseException as err:
-            os.killpg(process.pid, signal.SIGKILL)
-            with suppress(subprocess.TimeoutExpired):  # its children have our pipes until they end
-                process.communicate(timeout=1)
-            if isinstance(err, subprocess.TimeoutExpired):
-                raise UnavailableError(f"{source}: its plugin gave no credentials in {seconds:.0f} s") from None
-            raise
+    )
+    try:
+        out, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        raise UnavailableError(f"{source}: its plugin gave no credentials in {seconds:.0f} s") from None
+    finally:
+        end(process)
     return process.returncode, out.decode(errors="replace")
