@@ -25,6 +25,8 @@ mount -t overlay -o "lowerdir=/,upperdir=$stage/upper,workdir=$stage/work" overl
 # The first boot: nothing that was enabled, mounted or logged on the host is part of this machine.
 if [ ! -e "$stage/installed" ]; then
     for fresh in etc/systemd/system etc/nplconf var/lib/nplconf var/lib/systemd var/log/journal; do rm -rf "${root:?}/$fresh"; done
+    # Otherwise dpkg indexes all manual pages after each package, which takes 2 s.
+    rm -f "$root/var/lib/man-db/auto-update"
     mkdir -p "$root/etc/systemd/system" "$root/etc/systemd/system-generators" "$root/var/lib/systemd" "$root/var/log/journal"
     ln -s /dev/null "$root/etc/systemd/system-generators/systemd-sysv-generator"
     : >"$root/etc/fstab"

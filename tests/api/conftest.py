@@ -1,4 +1,4 @@
-"""One control plane for all tests of a session, with the permissions of the examples, and one area per test."""
+"""One control plane for all tests of this directory, with the permissions of the examples, and one area per test."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from nplconf.cluster.api import transport
 from nplconf.cluster.api.client import ApiCluster
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kube.ControlPlane]:
     """A real API server; building it, the first time, takes minutes and says so."""
     with kube.running(tmp_path_factory.mktemp("plane")) as found:
@@ -39,7 +39,7 @@ def guarded(plane: kube.ControlPlane) -> areas.Area:
     return areas.Area(plane, areas.WRITER_POLICIES)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def shared_proxy(plane: kube.ControlPlane) -> Iterator[faultproxy.Proxy]:
     with faultproxy.Proxy(plane) as found:
         yield found

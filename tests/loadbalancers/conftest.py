@@ -7,7 +7,7 @@ import kube
 import pytest
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[kube.ControlPlane]:
     """A real API server with the rights of the examples."""
     with kube.running(tmp_path_factory.mktemp("plane")) as found:

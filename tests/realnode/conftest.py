@@ -1,4 +1,4 @@
-"""One real node for all tests of a session, with nplconf installed as each test module requires."""
+"""One real node for all tests of this directory, with nplconf installed as each test module requires."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from kube_binaries import say
 WAYS = (kubenpl.Way("timer", "nft"), kubenpl.Way("watch", "nftables"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node() -> Iterator[kubenode.KubeNode]:
     """A real node that is Ready, with nplconf's rights and token; nplconf itself is not installed."""
     with kubenode.running() as found:
