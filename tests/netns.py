@@ -10,6 +10,7 @@ process and need no other. nplconf runs in a child process, as its user runs it.
 import contextlib
 import ctypes
 import fcntl
+import ipaddress
 import itertools
 import json
 import os
@@ -40,6 +41,7 @@ IPTABLES = ("nft", "legacy")
 BACKENDS = (*IPTABLES, "nftables")
 BASES = ("prerouting", "output", "postrouting")
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+RTF_LOCAL = 0x80000000
 _libc = ctypes.CDLL(None, use_errno=True)
 _numbers = itertools.count()
 
@@ -119,6 +121,27 @@ def batch(options: str, *commands: str) -> None:
         ["ip", *options.split(), "-batch", "-"], input=text, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{commands}: {done.stderr}"
+
+
+def add_virtual(space: str, address: str) -> None:
+    """Add an address to lo, and wait until packets to it are received.
+
+    For IPv6 a thread of the kernel adds that route. It waits for the lock of all links, up to a second while other
+    namespaces are made or deleted.
+    """
+    batch(f"-n {space}", f"address replace {address}/{128 if ':' in address else 32} dev lo")
+    if ":" in address:
+        target, until = ipaddress.ip_address(address).packed.hex(), time.monotonic() + 10
+        with inside(space):
+            while not _is_local(target):
+                assert time.monotonic() < until, f"no route to {address}"
+                time.sleep(0.002)
+
+
+def _is_local(target: str) -> bool:
+    """Whether the namespace of this thread receives packets to an IPv6 address, given as 32 digits."""
+    routes = map(str.split, Path("/proc/thread-self/net/ipv6_route").read_text().splitlines())
+    return any(fields[0] == target and int(fields[8], 16) & RTF_LOCAL for fields in routes)
 
 
 def sysctl(space: str, name: str, value: int) -> None:
