@@ -2,8 +2,8 @@
 PREFIX ?= /opt/nplconf
 BINDIR ?= /usr/local/bin
 ARGS ?=
-# A third of the time of `make test` is waiting, so that it has half as many workers again as there are processors.
-WORKERS ?= $(shell echo $$(( ($$(nproc) * 3 + 1) / 2 )))
+# Half of the time of a test is waiting, so that `make test` has twice as many workers as there are processors.
+WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
 SHARE = $(dir $(BINDIR:/=))share
 bash = $(SHARE)/bash-completion/completions/nplconf
 zsh = $(SHARE)/zsh/site-functions/_nplconf
