@@ -2,11 +2,13 @@
 
 import base64
 import contextlib
+import gc
 import queue
 import socket
 import struct
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -106,6 +108,16 @@ def test_a_connection_made_at_the_last_instant_is_closed(monkeypatch: pytest.Mon
     assert [sock.fileno() for sock, _ in made] == [-1]
 
 
+@pytest.fixture
+def collected() -> Iterator[None]:
+    """Collect what a refused tunnel leaves: before Python 3.11.4 http.client does not close the proxy's response."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
+@pytest.mark.usefixtures("collected")
 def test_a_proxy_that_sends_byte_by_byte_does_not_outlive_the_deadline(serving: Callable[[Serve], str]) -> None:
     place = serving(drip)
 
@@ -118,6 +130,7 @@ def test_a_server_that_sends_byte_by_byte_does_not_outlive_the_deadline(serving:
     assert "no answer" in why(Access(server=f"http://{serving(drip)}", source="a test"))
 
 
+@pytest.mark.usefixtures("collected")
 def test_a_proxy_gets_its_password_and_no_message_shows_it(serving: Callable[[Serve], str]) -> None:
     place = serving(answer("HTTP/1.1 407 no\n\n"))
 
