@@ -2,8 +2,8 @@
 PREFIX ?= /opt/nplconf
 BINDIR ?= /usr/local/bin
 ARGS ?=
-# Half of the time of a test is waiting, so that `make test` has twice as many workers as there are processors.
-WORKERS ?= $(shell echo $$(( $$(nproc) * 2 )))
+# Half of the time of a test is waiting, so that `make test` has five workers for two processors.
+WORKERS ?= $(shell echo $$(( ($$(nproc) * 5 + 1) / 2 )))
 SHARE = $(dir $(BINDIR:/=))share
 bash = $(SHARE)/bash-completion/completions/nplconf
 zsh = $(SHARE)/zsh/site-functions/_nplconf
