@@ -8,7 +8,7 @@ from itertools import islice, pairwise
 
 from nplconf.characters import escaped
 from nplconf.cli import streams
-from nplconf.model import Failure
+from nplconf.model import Change, Failure
 from nplconf.settings import Settings
 
 MOST = 100
@@ -63,9 +63,22 @@ def warning(message: str, **fields: object) -> None:
     _write("warning", message, fields)
 
 
-def notice(message: str, **fields: object) -> None:
-    """Report a change."""
-    _write("notice", message, fields)
+def notice(message: str) -> None:
+    """Report what was done."""
+    _write("notice", message, {})
+
+
+def changes(
+    found: Iterable[Change], text: Callable[[Change], str], fields: Callable[[Change], Mapping[str, object]]
+) -> None:
+    """Report changes, a line each, in one write: a first run may make 10,000.
+
+    Args:
+        found: The changes.
+        text: Returns the message of one.
+        fields: Returns the further fields of its JSON record.
+    """
+    _print(_line("notice", text(change), fields(change) if _format == "json" else {}) for change in found)
 
 
 def info(message: str, **fields: object) -> None:
@@ -89,13 +102,20 @@ def to_journal() -> bool:
     return "JOURNAL_STREAM" in os.environ
 
 
-def _write(level: str, message: str, fields: dict[str, object]) -> None:
-    if _format == "json":
-        line = json.dumps({"level": level, "message": message, **fields})
-    else:
-        line = f"nplconf: {level}: {escaped(message)}" if level != "notice" else f"nplconf: {escaped(message)}"
+def _write(level: str, message: str, fields: Mapping[str, object]) -> None:
+    _print((_line(level, message, fields),))
+
+
+def _line(level: str, message: str, fields: Mapping[str, object]) -> str:
     prefix = f"<{_PRIORITY[level]}>" if to_journal() else ""
+    if _format == "json":
+        return prefix + json.dumps({"level": level, "message": message, **fields})
+    return f"{prefix}nplconf: {'' if level == 'notice' else f'{level}: '}{escaped(message)}"
+
+
+def _print(lines: Iterable[str]) -> None:
+    text = "".join(f"{line}\n" for line in lines)
     try:
-        print(prefix + line, file=sys.stderr, flush=True)
+        print(text, end="", file=sys.stderr, flush=True)
     except OSError:  # stderr is closed
         streams.silence(sys.stderr)

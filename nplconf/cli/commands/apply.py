@@ -158,6 +158,5 @@ def _lines(result: Result) -> list[table.Line]:
 def _log(result: Result, settings: Settings) -> None:
     """Log one record per changed mapping and per failure."""
     if settings.quiet:
-        for change in result.done:
-            messages.notice(f"{change.action} {table.change(change)}", **data.change_record(change))
+        messages.changes(result.done, lambda change: f"{change.action} {table.change(change)}", data.change_record)
     messages.failures(messages.error, result.failures)
