@@ -12,6 +12,7 @@ from pathlib import Path
 
 import area as areas
 import kube
+
 from loadbalancers import models
 from loadbalancers.events import MODES, STORIES, Mode, Story
 from loadbalancers.stories import Lost, play

@@ -5,12 +5,12 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from inmemory import SETTINGS
+
 from loadbalancers.events import Mode, Story
 from loadbalancers.losses import Lag, Loss, judge, worst
 from loadbalancers.podlife import Shape
 from loadbalancers.readers import F5, Ako, Reader
 from loadbalancers.simulation import Played, play
-
 from nplconf.settings import Settings
 
 PERIOD = 13.0

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import worlds
+
 from loadbalancers.site import HERE, Machine, Site, connect_pod
 
 GATE = "nplconf.io/published"

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import worlds
 from inmemory import SETTINGS
+from seams import FakeCluster, FakeNode
+
 from loadbalancers import deployment, podlife
 from loadbalancers.deployment import NODES, Deployment
 from loadbalancers.events import Kind, Mode, Story
 from loadbalancers.podlife import PORT, Shape
-from seams import FakeCluster, FakeNode
-
 from nplconf.model import Pod, Service
 from nplconf.rules.iptables import tree
 from nplconf.run.reconcile import apply

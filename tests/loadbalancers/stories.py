@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import kube
+
 from loadbalancers import balancers
 from loadbalancers.balancers import Balancer
 from loadbalancers.events import Kind, Mode, Story

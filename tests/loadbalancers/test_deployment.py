@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from loadbalancers import deployment, podlife
 from loadbalancers.deployment import Deployment
 from loadbalancers.podlife import Life, Shape

@@ -12,13 +12,13 @@ import worlds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inmemory import SETTINGS
+
 from loadbalancers import models
 from loadbalancers.events import MODES, STORIES, Mode, Story, rolling
 from loadbalancers.losses import Lag, Loss, judge, worst
 from loadbalancers.podlife import NOTICE, PORT, RESTART, Shape
 from loadbalancers.readers import F5, Ako, OldAko, Reader
 from loadbalancers.simulation import DOWN, START, Played, Simulation, finish, play, simulate
-
 from nplconf.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "examples/loadbalancers/README.md"

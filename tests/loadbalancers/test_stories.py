@@ -4,6 +4,7 @@ from pathlib import Path
 
 import kube
 import pytest
+
 from loadbalancers.events import MODES, STORIES, Story
 from loadbalancers.stories import play
 
