@@ -25,9 +25,9 @@ test: ## every test, also those on a real kernel and a real systemd (root); ARGS
 	@.ci/setup test
 	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
-test-fast: ## the tests that need neither root nor a kernel of their own, in less than a minute
+test-fast: ## the tests that need neither root nor a kernel of their own, with fewer random examples, in less than a minute
 	@.ci/setup fast
-	@.venv/bin/python -m pytest -n auto --dist loadgroup --no-loadscope-reorder -q -m "not (kernel or api or systemd or cluster or browser or last)" $(ARGS)
+	@.venv/bin/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --hypothesis-profile fast -q -m "not (kernel or api or systemd or cluster or browser or last)" $(ARGS)
 
 soak: ## 1,000 runs with tenants at random, judged after each (root); ARGS="--runs 100 --watch"
 	@[ "$$(id -u)" = 0 ] || { echo "make soak: it makes network namespaces: run it as root" >&2; exit 77; }

@@ -68,6 +68,7 @@ LONG = 200
 
 # A slow machine is no fault, and every run must find the same faults.
 hypothesis.settings.register_profile("here", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.register_profile("fast", deadline=None, max_examples=20)
 hypothesis.settings.load_profile("here")
 
 # Settings of a developer's or CI machine must not influence a test.
