@@ -123,13 +123,14 @@ def batch(options: str, *commands: str) -> None:
     assert done.returncode == 0, f"{commands}: {done.stderr}"
 
 
-def add_virtual(space: str, address: str) -> None:
-    """Add an address to lo, and wait until packets to it are received.
+def add_address(space: str, address: str, bits: int | None = None, device: str = "lo") -> None:
+    """Add an address to a device that is up, and wait until packets to it are received.
 
     For IPv6 a thread of the kernel adds that route. It waits for the lock of all links, up to a second while other
-    namespaces are made or deleted.
+    namespaces are made or deleted. bits: of the network; None: the address alone.
     """
-    batch(f"-n {space}", f"address replace {address}/{128 if ':' in address else 32} dev lo")
+    alone = 128 if ":" in address else 32
+    batch(f"-n {space}", f"address replace {address}/{bits or alone} dev {device}")
     if ":" in address:
         target, until = ipaddress.ip_address(address).packed.hex(), time.monotonic() + 10
         with inside(space):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import worlds
 from echo import Answer, Flow
-from netns import CLIENT, IPTABLES, World, add_virtual, inside, world
+from netns import CLIENT, IPTABLES, World, add_address, inside, world
 from shims import Shims
 
 from nplconf.model import FAMILIES, Family
@@ -119,7 +119,7 @@ def test_flows_of_other_mappings_are_not_ended(town: Town, family: Family) -> No
     number, unchanged = town.number("dns-0"), town.number("other-0")
     town.serve("other", udp=(number,))
     vip = "10.96.0.10" if family == "IPv4" else "fd00:96::10"
-    add_virtual(town.node, vip)
+    add_address(town.node, vip)
     flows = {
         "transit": town.flow("client", IPS["other"][family], number),
         "unchanged": town.flow("client", NODE_IP[family], unchanged),

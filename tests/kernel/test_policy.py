@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import worlds
 from echo import Answer, Flow, timed
-from netns import CLIENT, World, batch, inside
+from netns import CLIENT, World, add_address, inside
 
 from nplconf.publish import annotation
 
@@ -42,7 +42,8 @@ def shop(node: World) -> World:
     service = worlds.raw_service("web", [(80, 8080, "TCP"), (81, 8080, "UDP")])
     service["spec"] |= {"selector": {"all": "yes"}, "ipFamilies": ["IPv4", "IPv6"]}
     node.write(node.routed("web-0", "10.244.3.17", "fd00:244::17", udp=(8080,)), service)
-    batch(f"-n {node.space('client')}", *(f"address add {ip}/{bits} dev eth0" for ip, bits in _stranger()))
+    for ip, bits in _stranger():
+        add_address(node.space("client"), ip, bits, "eth0")
     node.start_hold()
     return node
 

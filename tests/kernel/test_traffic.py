@@ -10,7 +10,7 @@ from typing import Any, Literal
 import pytest
 import worlds
 from echo import Answer, timed
-from netns import BACKENDS, BRIDGE, CLIENT, World, add_virtual, batch, inside, sysctl, world
+from netns import BACKENDS, BRIDGE, CLIENT, World, add_address, batch, inside, sysctl, world
 
 from nplconf.model import Family, Protocol
 from nplconf.publish import annotation
@@ -274,7 +274,7 @@ def test_an_address_of_the_node_object_that_is_another_machines_is_untouched(own
 @PROTOCOLS
 def test_a_virtual_address_on_the_node_is_untouched(calm: Town, protocol: Protocol, family: Family) -> None:
     """As a load balancer or IPVS has: the address is local, and no address of the Node object."""
-    add_virtual(calm.node, VIP[family])
+    add_address(calm.node, VIP[family])
     number = calm.number("web-1", protocol)
     own_service = "10.244.3.2:8080" if family == "IPv4" else "[fd00:244::2]:8080"
     assert calm.ask("client", VIP[family], number, protocol=protocol) == "refused", "the range is held, there too"
