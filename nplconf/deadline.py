@@ -99,8 +99,6 @@ def ended_by_sigterm(run: Run) -> Iterator[None]:
     sys.unraisablehook = lambda found: _report(found, hook)
     try:
         yield
-    except StoppedError:
-        raise
     except Exception as err:
         if run.stopped and not run.writing:
             raise StoppedError(UNCHANGED) from err
