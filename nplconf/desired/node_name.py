@@ -1,8 +1,10 @@
-"""The name of this node's Node object: how the kubelet makes it, and the message where no Node has it."""
+"""The Node object of this node: how the kubelet makes its name, and the message where no Node has it."""
 
 from collections.abc import Iterable
 
 from nplconf.desired.names import shown
+from nplconf.errors import BadDataError
+from nplconf.model import ClusterState, Node
 
 CLOSEST = 3
 """How many Node names a message names."""
@@ -11,6 +13,24 @@ CLOSEST = 3
 def of_host(hostname: str) -> str:
     """Return the Node name that the kubelet makes of a host name: trimmed, in lower case, without a trailing dot."""
     return hostname.strip().rstrip(".").lower()
+
+
+def find_node(cluster: ClusterState, name: str) -> Node | None:
+    """Return the Node object of that name; None if the snapshot does not have it."""
+    return next((node for node in cluster.nodes if node.name == name), None)
+
+
+def existing(cluster: ClusterState, name: str, origin: str, config: str) -> Node:
+    """Return the Node object of that name. origin, config: see `missing`.
+
+    Raises:
+        BadDataError: The snapshot does not have it. The message names the closest ones.
+
+    """
+    node = find_node(cluster, name)
+    if node is None:
+        raise BadDataError(missing(name, (other.name for other in cluster.nodes), origin, config))
+    return node
 
 
 def missing(name: str, known: Iterable[str], origin: str, config: str) -> str:

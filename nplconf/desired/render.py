@@ -53,11 +53,6 @@ class Desired:
     protocols: tuple[Protocol, ...] = USUAL_PROTOCOLS
 
 
-def find_node(cluster: ClusterState, name: str) -> Node | None:
-    """Return the Node object of that name; None if the snapshot does not have it."""
-    return next((node for node in cluster.nodes if node.name == name), None)
-
-
 def render(cluster: ClusterState, node: Node, settings: Desired, past: Previous) -> Plan:
     """Return the plan of a node: its mappings, and what is skipped with the reasons."""
     return _render(select(cluster.services, settings.protocols), cluster.identity, node, cluster.pods, settings, past)

@@ -2,7 +2,7 @@
 
 from nplconf.desired import claims
 from nplconf.desired.pods import running
-from nplconf.desired.render import find_node
+from nplconf.desired.node_name import find_node
 from nplconf.explain.question import ExplainFacts, Explanation, NodePort
 from nplconf.explain.sentences import (
     cooling_now,

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable
 
-from nplconf.desired import node_name
 from nplconf.desired.addresses import given
 from nplconf.errors import BadDataError
-from nplconf.model import ClusterState, Node, Plan, PortMapping
+from nplconf.model import Node, Plan, PortMapping
 from nplconf.plan.diff import Diff, diff
 from nplconf.plan.limits import Blocked
 from nplconf.rules import antrea
@@ -46,13 +45,16 @@ def beside_agent(observed: Observed, options: Options) -> Decision | None:
     return block_all(Blocked("antrea", message), observed, options) if message else None
 
 
-def without_node(cluster: ClusterState, observed: Observed, options: Options) -> Decision:
-    """Block a run whose cluster has no Node of this name. Raises BadDataError where the cluster is a file."""
-    known = [node.name for node in cluster.nodes]
-    missing = node_name.missing(options.node, known, options.node_origin, options.config)
+def without_node(missing: BadDataError, observed: Observed, options: Options, *, served: bool) -> Decision:
+    """Block a run whose cluster has no Node of this name. served: the cluster is no file.
+
+    Raises:
+        BadDataError: The cluster is a file.
+
+    """
     message = f"{missing} Nothing was changed."
-    if not cluster.served:
-        raise BadDataError(message)
+    if not served:
+        raise BadDataError(message) from missing
     return block_all(Blocked("no-node", message), observed, options)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nplconf.cluster import Cluster
-from nplconf.desired.render import find_node
+from nplconf.desired.node_name import find_node
 from nplconf.errors import NplconfError, UnavailableError
 from nplconf.model import Backend, Change, Failure, Family, Patch, PortMapping
 from nplconf.node import NodeAccess

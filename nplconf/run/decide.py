@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from nplconf.desired.render import find_node
+from nplconf.desired import node_name
+from nplconf.desired.last_addresses import addressed
+from nplconf.errors import BadDataError
 from nplconf.model import Change, ClusterState, Failure, Family, Node, Plan, PodPort, PortMapping
 from nplconf.plan import limits
 from nplconf.plan.diff import Diff, diff
@@ -23,7 +25,6 @@ from nplconf.run.decision_options import Options
 from nplconf.run.eligible import Eligible, eligible
 from nplconf.run.findings import findings
 from nplconf.run.inputs import Inputs
-from nplconf.run.last_addresses import addressed
 from nplconf.run.observed import Observed, live_now, orphaned
 from nplconf.run.publication import Publication
 from nplconf.run.repairs import with_repairs
@@ -56,15 +57,15 @@ def decide(
     """
     if stopped := beside_agent(observed, options):
         return stopped
-    node = find_node(cluster, options.node)
-    if node is None:
-        return without_node(cluster, observed, options)
+    try:
+        node = node_name.existing(cluster, options.node, options.node_origin, options.config)
+    except BadDataError as err:
+        return without_node(err, observed, options, served=cluster.served)
     known = observed.state
-    if blocked := _other_cluster(known, cluster, node, bounds):
-        return block_all(blocked, observed, options)
     used = addressed(node, known, dict(options.node_ips), lambda: live_now(observed, options))
-    if used is None:
-        return block_all(without_addresses(node), observed, options)
+    blocked = _other_cluster(known, cluster, node, bounds)
+    if blocked or used is None:
+        return block_all(blocked or without_addresses(node), observed, options)
     pods = tuple(pod for pod in cluster.pods if pod.node == options.node)
     inputs = Inputs(observed, options, live_now(observed, options, (pod.ref for pod in pods)), pods, writable)
     make = partial(target, cluster, used, inputs, bounds)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from nplconf.desired.addresses import matched_addresses
+from nplconf.desired.last_addresses import Addressed
 from nplconf.desired.render import Desired, render
 from nplconf.desired.reviewed import Resolved, resolve
 from nplconf.model import ClusterState, Family, Pending, Plan, PortMapping, Stale
@@ -14,7 +15,6 @@ from nplconf.publish import life
 from nplconf.run import adoption, aliases, reasons
 from nplconf.run.decision import Bounds
 from nplconf.run.inputs import Inputs
-from nplconf.run.last_addresses import Addressed
 from nplconf.run.observed import previous_of
 
 

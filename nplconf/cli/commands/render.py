@@ -9,7 +9,7 @@ from nplconf.cli.files import write_output
 from nplconf.desired import node_name
 from nplconf.desired.names import subdomain
 from nplconf.desired.ports import Previous
-from nplconf.desired.render import Desired, find_node, render
+from nplconf.desired.render import Desired, render
 from nplconf.errors import BadDataError, UsageError
 from nplconf.model import Plan
 from nplconf.output import structured
@@ -43,10 +43,7 @@ def run(arguments: argparse.Namespace, settings: Settings) -> int:
     if not subdomain(settings.node):
         raise BadDataError(f"{settings.node}: no DNS name, so no node's: there is no plan for it")
     cluster = open_cluster(settings).snapshot(settings.node)
-    node = find_node(cluster, settings.node)
-    if node is None:
-        known = [node.name for node in cluster.nodes]
-        raise BadDataError(node_name.missing(settings.node, known, settings.node_origin, settings.config))
+    node = node_name.existing(cluster, settings.node, settings.node_origin, settings.config)
     requests = Desired(
         settings.port_range, settings.node_ips, plans.policy(settings), settings.namespace_share, settings.protocols
     )

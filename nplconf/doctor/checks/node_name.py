@@ -4,7 +4,7 @@ import shlex
 
 from nplconf.desired import node_name as names
 from nplconf.desired.names import shown
-from nplconf.desired.render import find_node
+from nplconf.desired.node_name import find_node
 from nplconf.doctor.facts import Facts, Unknown
 from nplconf.doctor.facts.cluster import answers
 from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked

@@ -5,7 +5,7 @@ A Service claims one as nodePort, healthCheckNodePort, externalIPs or load balan
 
 from nplconf.desired import claims
 from nplconf.desired.addresses import node_ips, own_addresses
-from nplconf.desired.render import find_node
+from nplconf.desired.node_name import find_node
 from nplconf.doctor.facts import Facts, Unknown
 from nplconf.doctor.facts.cluster import answers
 from nplconf.doctor.verdict import Check, Verdict, fail, ok, unchecked
