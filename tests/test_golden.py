@@ -37,7 +37,6 @@ from nplconf.rules.nftables.transaction import transaction as to_nft
 from nplconf.run.decide import decide
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
-from nplconf.run.write_rules import old_ports
 from nplconf.settings import DEFAULT_RANGE, Settings
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -203,7 +202,7 @@ def test_a_real_kernel_gets_the_same_rules_and_then_no_more_changes(kernel: Worl
         again = kernel.apply(*options)
 
     assert applied.code == 0, applied.stderr
-    if old_ports(decided(given, given.observed())):
+    if decided(given, given.observed()).old_ports:
         assert len(writes) == 2, "the old port goes once the new one is published"
         same_rules(kernel, given)
     elif kernel.backend == "nftables":

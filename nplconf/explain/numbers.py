@@ -1,8 +1,8 @@
 """Answers about a node port: its owner, or that it is free."""
 
 from nplconf.desired import claims
-from nplconf.desired.pods import running
 from nplconf.desired.node_name import find_node
+from nplconf.desired.pods import running
 from nplconf.explain.question import ExplainFacts, Explanation, NodePort
 from nplconf.explain.sentences import (
     cooling_now,

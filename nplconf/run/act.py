@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.deadline import current
-from nplconf.model import Backend, Failure, Family, Pod, PodRef, PortMapping
+from nplconf.model import Backend, Failure, Family, Pod, PodRef
 from nplconf.node import NodeAccess
 from nplconf.plan.state import State
 from nplconf.publish import denials
@@ -34,20 +34,19 @@ def act(
         pods: This node's Pods.
 
     """
-    old = write_rules.old_ports(decision) if cluster else ()
-    goal = write_rules.rule_set(decision, observed, old)
+    goal = write_rules.rule_set(decision, observed)
     families = write_rules.differing(goal, observed, observed.found)
     current().step()
-    writing = replace(decision.next_state, writing=bool(families or old))
+    writing = replace(decision.next_state, writing=bool(families or decision.old_ports))
     saved = save_state(node, writing, observed.loaded.text)
-    withdrawn = annotate.withdraw(decision, cluster, pods, old) if families and cluster else Withdrawn(pods)
+    withdrawn = annotate.withdraw(decision.withdrawals, cluster, pods) if families and cluster else Withdrawn(pods)
     current().step()
     written = write_rules.write(goal, decision, observed, node, observed.found, families)
     followed = _follow_up(decision, observed, node, written, families)
     in_place = outcome.in_place(decision, goal.wanted, written.seen, observed, withdrawn.pods)
     current().step()
     published = annotate.publish(decision, cluster, withdrawn, in_place)
-    removed = _remove_unpublished(decision, observed, node, old, published, written)
+    removed = _remove_unpublished(decision, observed, node, published, written)
     families = tuple(dict.fromkeys((*families, *removed.families)))
     effects = _Effects(families, withdrawn, written, followed, published, removed)
     return _conclude(decision, observed, cluster, node, pods, effects, saved)
@@ -163,14 +162,10 @@ def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> dict[Backend,
 
 
 def _remove_unpublished(
-    decision: Decision,
-    observed: Observed,
-    node: NodeAccess,
-    old: Sequence[PortMapping],
-    published: Published,
-    written: Written,
+    decision: Decision, observed: Observed, node: NodeAccess, published: Published, written: Written
 ) -> _Removed:
     """Remove the rules of denied entries, and those at old ports that no annotation names any more."""
+    old = decision.old_ports
     if not (published.denied or old):
         return _Removed(written.seen)
     stay = [m for m in old if m.pod.key in published.late]

@@ -1,12 +1,11 @@
 """Writing annotations: entries are withdrawn before their rules go, and published when their rules are in place."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.model import Failure, Patch, Pod, PortMapping
-from nplconf.publish import patches
 from nplconf.run import outcome
 from nplconf.run.decision import Decision
 
@@ -19,22 +18,15 @@ class Withdrawn(NamedTuple):
     failures: tuple[Failure, ...] = ()
 
 
-def withdraw(decision: Decision, cluster: Cluster, pods: Sequence[Pod], old: Collection[PortMapping]) -> Withdrawn:
+def withdraw(due: tuple[Patch, ...], cluster: Cluster, pods: Sequence[Pod]) -> Withdrawn:
     """Withdraw the entries whose rules are about to go. A patch that fails does not delay the removal of its rule.
 
     Args:
-        decision: What the run does.
+        due: The patches, see `Decision.withdrawals`.
         cluster: Where annotations are written.
         pods: This node's Pods.
-        old: Mappings at old ports. Their entries stay until the new port is published.
 
     """
-    # only a Pod whose annotation changes can have an entry to withdraw
-    patched = {patch.pod for patch in decision.patches}
-    concerned = {pod.ref for pod in pods if pod.annotation and pod.ref in patched}
-    listing = decision.publication
-    mappings = [m for m in (*listing.listed(decision.eligible), *old) if m.pod in concerned]
-    due = patches.withdrawals([pod for pod in pods if pod.ref in concerned], mappings, listing.form)
     if not due:
         return Withdrawn(pods)
     failures = cluster.patch(due)

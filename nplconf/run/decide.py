@@ -30,6 +30,7 @@ from nplconf.run.publication import Publication
 from nplconf.run.repairs import with_repairs
 from nplconf.run.target import Target, target, with_aliases
 from nplconf.run.wanted_rules import rules_for
+from nplconf.run.withdrawals import old_ports, withdrawals
 
 
 def decide(
@@ -243,22 +244,26 @@ def _complete(
     publication = _publication(inputs, made)
     taken = foreign.hits(observed.foreign, rows, made.addresses)
     reachable = tuple(m for m in rows if m.via != "dnat" or m.key not in taken) if taken else rows
-    patches = publication.patches(inputs.pods, reachable)
+    due = publication.patches(inputs.pods, reachable)
     wanted = rules_for(rows, made.addresses, made.plan.port_range, observed)
     found = findings(made, inputs, rows, wanted, taken)
-    changes = with_repairs(draft.diff, made, inputs, wanted, found, patches)
+    changes = nothing(inputs.live) if made.inexact else with_repairs(draft.diff, made, inputs, wanted, found, due)
+    patches = () if made.inexact else due
+    old = old_ports(changes.changes, rows) if inputs.pods else ()  # without Pods nothing is published
     return Decision(
         plan=made.plan,
         eligible=rows,
         live=inputs.live,
-        diff=nothing(inputs.live) if made.inexact else changes,
+        diff=changes,
         wanted=wanted,
         addresses=made.addresses,
-        patches=() if made.inexact else patches,
+        patches=patches,
         findings=found,
         failures=(*draft.eligible.failures, *_unreadable(inputs, made), *_not_reviewed(made), *failures),
         next_state=state,
         publication=publication,
+        old_ports=old,
+        withdrawals=withdrawals(patches, inputs.pods, publication, rows, old),
         taken=taken,
         stale=made.stale,
         pending=made.pending,

@@ -52,6 +52,8 @@ class Decision:
         wanted: The rules that the backend must have, by family; None where a family must have none.
         addresses: The node's addresses that rules match, by family.
         patches: The annotations and conditions to write if all rules come into force.
+        old_ports: Live mappings at old ports, whose rules stay until the new port is published.
+        withdrawals: The patches that withdraw entries before their rules go.
         findings: What is wrong on the node beside the mappings.
         failures: Rows that cannot be served, known before anything is done.
         next_state: The state for the next run.
@@ -78,6 +80,8 @@ class Decision:
     failures: tuple[Failure, ...]
     next_state: State
     publication: Publication
+    old_ports: tuple[PortMapping, ...] = ()
+    withdrawals: tuple[Patch, ...] = ()
     taken: Mapping[RuleKey, ForeignRule] = field(default_factory=dict, hash=False)
     stale: tuple[Stale, ...] = ()
     pending: tuple[Pending, ...] = ()

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from nplconf.model import Change, Failure, Family, PortMapping, RuleKey, in_plan_order
 from nplconf.node import NodeAccess
 from nplconf.rules import Goal
-from nplconf.run import reasons
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
 from nplconf.run.wanted_rules import rules_for, rules_of_family
@@ -35,34 +34,16 @@ class Written(NamedTuple):
     failures: tuple[Failure, ...] = ()
 
 
-def old_ports(decision: Decision) -> tuple[PortMapping, ...]:
-    """Return the mappings at their old ports whose rules stay until the new port is published.
-
-    Another mapping may get the old port in the same run; then the old rule cannot stay.
-    """
-    moves = [change.was for change in decision.diff.changes if change.was and _is_move(change, change.was)]
-    if not moves:
-        return ()
-    wanted = {m.key for m in decision.eligible}
-    targets = {(m.pod, m.pod_ip, m.pod_port) for m in decision.eligible}
-    return tuple(was for was in moves if was.key not in wanted and (was.pod, was.pod_ip, was.pod_port) in targets)
-
-
-def _is_move(change: Change, was: PortMapping) -> bool:
-    """Return whether a live mapping leads to the same Pod port from another node port."""
-    return change.reason == reasons.DOUBLED if change.action == "delete" else was.key != change.mapping.key
-
-
-def rule_set(decision: Decision, observed: Observed, further: Collection[PortMapping] = ()) -> RuleSet:
-    """Return the rules of a decision, and those of further mappings."""
+def rule_set(decision: Decision, observed: Observed) -> RuleSet:
+    """Return the rules of a decision, with those at old ports."""
     changed = frozenset(
         change.mapping.key
         for change in decision.diff.changes
         if change.action != "delete" and change.was != change.mapping
     )
-    if not further:
+    if not decision.old_ports:
         return RuleSet(decision.eligible, decision.wanted, changed)
-    rows = _with(decision.eligible, further)
+    rows = _with(decision.eligible, decision.old_ports)
     return RuleSet(rows, rules_for(rows, decision.addresses, decision.plan.port_range, observed), changed)
 
 
