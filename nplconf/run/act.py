@@ -3,13 +3,13 @@
 Every step can be repeated. A failure of one mapping or Pod stops no other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from nplconf.cluster import Cluster
 from nplconf.deadline import current
-from nplconf.model import Backend, Failure, Family, Pod, PodRef
+from nplconf.model import Backend, Failure, Family, Pod
 from nplconf.node import NodeAccess
 from nplconf.plan.state import State
 from nplconf.publish import denials
@@ -41,22 +41,22 @@ def act(
     saved = save_state(node, writing, observed.loaded.text)
     withdrawn = annotate.withdraw(decision.withdrawals, cluster, pods) if families and cluster else Withdrawn(pods)
     current().step()
-    written = write_rules.write(goal, decision, observed, node, observed.found, families)
-    followed = _follow_up(decision, observed, node, written, families)
+    written = write_rules.write(goal, observed, node, observed.found, families)
+    replaced = _replace_others(observed, node, written)
     in_place = outcome.in_place(decision, goal.wanted, written.seen, observed, withdrawn.pods)
     current().step()
     published = annotate.publish(decision, cluster, withdrawn, in_place)
     removed = _remove_unpublished(decision, observed, node, published, written)
     families = tuple(dict.fromkeys((*families, *removed.families)))
-    effects = _Effects(families, withdrawn, written, followed, published, removed)
+    effects = _Effects(families, withdrawn, written, replaced, published, removed)
     return _conclude(decision, observed, cluster, node, pods, effects, saved)
 
 
-class _FollowUp(NamedTuple):
-    """The steps after the rules. replaced: the rules of other backends that were removed."""
+class _Replaced(NamedTuple):
+    """The rules of other backends that were removed."""
 
-    failures: tuple[Failure, ...]
-    replaced: Mapping[Backend, tuple[Family, ...]]
+    families: Mapping[Backend, tuple[Family, ...]]
+    failures: tuple[Failure, ...] = ()
 
 
 class _Removed(NamedTuple):
@@ -73,14 +73,14 @@ class _Effects(NamedTuple):
     families: tuple[Family, ...]
     withdrawn: Withdrawn
     written: Written
-    followed: _FollowUp
+    replaced: _Replaced
     published: Published
     removed: _Removed
 
     @property
     def failures(self) -> tuple[Failure, ...]:
         """What failed, in the order of the steps."""
-        steps = (self.withdrawn, self.written, self.followed, self.published, self.removed)
+        steps = (self.withdrawn, self.written, self.replaced, self.published, self.removed)
         return tuple(failure for step in steps for failure in step.failures)
 
 
@@ -107,13 +107,16 @@ def _conclude(
     if effects.withdrawn.changed:
         patches = decision.publication.patches(pods, published.in_place)
     annotations = outcome.annotations_after(pods, patches, failures) if cluster else None
-    final = _final_state(decision, observed, pods, published, annotations if cluster and cluster.writable else None)
-    problems = saved.problems
-    if families or final != decision.next_state:
-        problems += save_state(node, final, saved.text).problems
     missing = outcome.absent(decision, (*published.in_place, *published.denied), failures, observed)
     failures = (*failures, *missing)
     done = outcome.done(decision, effects.removed.seen, families, observed.rules, published.in_place, failures)
+    known = decision.next_state.denials
+    denied = denials.added(known, published.denials, pods, decision.plan.mappings, now=observed.now)
+    written = annotations if cluster and cluster.writable else None
+    final = next_state.at_end(decision, published.in_place, written, denied)
+    problems = saved.problems
+    if families or final != decision.next_state:
+        problems += save_state(node, final, saved.text).problems
     return Result(
         decision=decision,
         done=done,
@@ -121,7 +124,7 @@ def _conclude(
         patches=patches,
         failures=tuple(outcome.named(decision, done, families, failures)),
         degraded=(*decision.degraded, *_unheld(decision, observed), *dict.fromkeys(problems)),
-        warnings=(*decision.warnings, *_warnings(observed, effects.followed.replaced)),
+        warnings=(*decision.warnings, *_warnings(observed, effects.replaced.families)),
         annotations=annotations if not problems else None,
         next_state=final,
     )
@@ -139,26 +142,13 @@ def save_state(node: NodeAccess, state: State, before: str) -> Saved:
 # --- the steps -------------------------------------------------------------------------------------------------------
 
 
-def _follow_up(
-    decision: Decision, observed: Observed, node: NodeAccess, written: Written, families: Iterable[Family]
-) -> _FollowUp:
-    """Flush the flows of changed rules, and remove the rules of other backends. families: those that were written."""
-    failures: tuple[Failure, ...] = ()
-    cut_off = observed.state.writing
-    if families or cut_off:
-        flows = node.flush_flows(decision.diff.changes, decision.eligible, decision.addresses, everything=cut_off)
-        failures += tuple(flows)
-    replaced = _replaced(observed, written.failures)
-    if replaced:
-        failures += tuple(node.clear_leftovers(replaced))
-    return _FollowUp(failures, replaced)
-
-
-def _replaced(observed: Observed, unwritten: Iterable[Failure]) -> dict[Backend, tuple[Family, ...]]:
-    """Return the rules of other backends that may go: those of families in which the backend in use has its own."""
-    stuck = {*observed.unreadable, *(failure.subject for failure in unwritten)}
+def _replace_others(observed: Observed, node: NodeAccess, written: Written) -> _Replaced:
+    """Remove the rules of other backends, in the families in which the backend in use has its own."""
+    unwritten = {failure.subject for failure in written.failures if failure.step == "rule"}
+    stuck = unwritten.union(observed.unreadable)
     left = {name: tuple(f for f in families if f not in stuck) for name, families in observed.leftovers.items()}
-    return {name: families for name, families in left.items() if families}
+    due = {name: families for name, families in left.items() if families}
+    return _Replaced(due, node.clear_leftovers(due) if due else ())
 
 
 def _remove_unpublished(
@@ -172,24 +162,6 @@ def _remove_unpublished(
     left = frozenset(m for m in old if m.pod.key not in published.late)
     back = write_rules.take_back(published.denied | left, stay, decision, observed, node, written.seen)
     return _Removed(back.seen, back.failures, tuple(m.family for m in left))
-
-
-def _final_state(
-    decision: Decision,
-    observed: Observed,
-    pods: Sequence[Pod],
-    published: Published,
-    annotations: Mapping[PodRef, str | None] | None,
-) -> State:
-    names = {m.pod.key for m in published.denied}
-    denied = denials.added(
-        decision.next_state.denials,
-        [failure for failure in published.failures if failure.subject in names],
-        pods,
-        decision.plan.mappings,
-        now=observed.now,
-    )
-    return next_state.at_end(decision, published.in_place, annotations, denied)
 
 
 def _unheld(decision: Decision, observed: Observed) -> list[str]:

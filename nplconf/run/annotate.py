@@ -53,6 +53,12 @@ class Published(NamedTuple):
     denied: frozenset[PortMapping] = frozenset()
 
     @property
+    def denials(self) -> tuple[Failure, ...]:
+        """The failures of the Pods with a denied entry."""
+        names = {m.pod.key for m in self.denied}
+        return tuple(failure for failure in self.failures if failure.subject in names)
+
+    @property
     def late(self) -> frozenset[str]:
         """namespace/name of the Pods whose patch failed."""
         return frozenset(failure.subject for failure in self.failures)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nplconf.model import FAMILIES, Change, Failure, Family, LiveRule, Patch, Pod, PodRef, PortMapping, RuleKey
+from nplconf.model import FAMILIES, Change, Failure, Family, Patch, Pod, PodRef, PortMapping
 from nplconf.plan.state import State
 from nplconf.publish import annotation
 from nplconf.publish.annotation import DEFAULT, Form
@@ -12,9 +12,6 @@ from nplconf.rules import RuleBackend, owner
 from nplconf.run import repairs
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
-
-_Facts = tuple[RuleKey, str, str, int]
-"""What a rule says: its place, its tag, the Pod's address and port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +190,8 @@ def done(
     """
     written = set(writes)
     ports = {c.mapping.node_port for c in decision.diff.changes}
-    rules = {_facts(rule.key, rule.tag, rule) for f in written for rule in backend.live(seen[f], f, ports)}
+    live = (rule for family in written for rule in backend.live(seen[family], family, ports))
+    rules = {(rule.key, rule.tag, rule.pod_ip, rule.pod_port) for rule in live}
     failed = {failure.subject for failure in failures}
     present = set(in_place) if any(change.action == "repair" for change in decision.diff.changes) else set()
 
@@ -202,17 +200,9 @@ def done(
             return change.mapping.pod.key not in failed
         if change.action == "repair" and change.mapping not in present:
             return False
-        return change.mapping.family in written and _shows(change, rules)
+        m = change.mapping
+        # a rule without an owner is gone as soon as the rule in its place has another tag
+        there = (m.key, owner.tag(m.pod, m.pod_port), m.pod_ip, m.pod_port) in rules
+        return m.family in written and there != (change.action == "delete")
 
     return tuple(filter(shows, decision.diff.changes))
-
-
-def _facts(key: RuleKey, tag: str, leads: PortMapping | LiveRule) -> _Facts:
-    return key, tag, leads.pod_ip, leads.pod_port
-
-
-def _shows(change: Change, rules: set[_Facts]) -> bool:
-    mapping = change.mapping
-    there = _facts(mapping.key, owner.tag(mapping.pod, mapping.pod_port), mapping) in rules
-    # a rule without an owner is gone as soon as the rule in its place has another tag
-    return not there if change.action == "delete" else there

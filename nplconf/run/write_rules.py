@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nplconf.model import Change, Failure, Family, PortMapping, RuleKey, in_plan_order
+from nplconf.model import Change, Failure, Family, PortMapping, PortRange, in_plan_order
 from nplconf.node import NodeAccess
 from nplconf.rules import Goal
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
-from nplconf.run.wanted_rules import rules_for, rules_of_family
+from nplconf.run.wanted_rules import Addresses, rules_for, rules_of_family
 
 
 class RuleSet(NamedTuple):
@@ -18,13 +18,19 @@ class RuleSet(NamedTuple):
     Attributes:
         mappings: The mappings that they serve.
         wanted: The rules, by family.
-        changed: The places of new and changed mappings, which the kernel may refuse.
+        changes: What changes. The kernel may refuse what is new, and flows of what changed are flushed.
+        addresses: The node's addresses that rules match, by family.
+        ports: The port range of the node.
+        flush_all: Flush the flows of all ports, because a run was killed before it had flushed them.
 
     """
 
     mappings: tuple[PortMapping, ...]
     wanted: Mapping[Family, Any]
-    changed: frozenset[RuleKey] = frozenset()
+    changes: tuple[Change, ...]
+    addresses: Addresses
+    ports: PortRange
+    flush_all: bool = False
 
 
 class Written(NamedTuple):
@@ -36,15 +42,12 @@ class Written(NamedTuple):
 
 def rule_set(decision: Decision, observed: Observed) -> RuleSet:
     """Return the rules of a decision, with those at old ports."""
-    changed = frozenset(
-        change.mapping.key
-        for change in decision.diff.changes
-        if change.action != "delete" and change.was != change.mapping
-    )
-    if not decision.old_ports:
-        return RuleSet(decision.eligible, decision.wanted, changed)
-    rows = _with(decision.eligible, decision.old_ports)
-    return RuleSet(rows, rules_for(rows, decision.addresses, decision.plan.port_range, observed), changed)
+    rows, wanted = decision.eligible, decision.wanted
+    addresses, ports = decision.addresses, decision.plan.port_range
+    if decision.old_ports:
+        rows = _with(rows, decision.old_ports)
+        wanted = rules_for(rows, addresses, ports, observed)
+    return RuleSet(rows, wanted, decision.diff.changes, addresses, ports, flush_all=observed.state.writing)
 
 
 def _with(rows: tuple[PortMapping, ...], further: Iterable[PortMapping]) -> tuple[PortMapping, ...]:
@@ -59,37 +62,50 @@ def differing(goal: RuleSet, observed: Observed, found: Mapping[Family, Any]) ->
 
 def write(
     goal: RuleSet,
-    decision: Decision,
     observed: Observed,
     node: NodeAccess,
     found: Mapping[Family, Any],
     families: Collection[Family],
 ) -> Written:
-    """Bring the rules of these families in line with the wanted ones, in one transaction per family or backend.
+    """Bring the rules of these families in line with the wanted ones, and flush the flows of what changed.
+
+    Each family or backend is written in one transaction.
 
     Args:
         goal: The rules.
-        decision: What the run does, with the addresses and the port range.
         observed: The node as it was read.
         node: The node to write to.
         found: The rules as they were read last.
         families: The families to write.
 
     """
-    if not families:
-        return Written(dict(found))
+    written = _synced(goal, observed, node, found, families) if families else Written(found)
+    if not (families or goal.flush_all):
+        return written
+    flows = node.flush_flows(goal.changes, goal.mappings, goal.addresses, everything=goal.flush_all)
+    return Written(written.seen, (*written.failures, *flows))
+
+
+def _synced(
+    goal: RuleSet,
+    observed: Observed,
+    node: NodeAccess,
+    found: Mapping[Family, Any],
+    families: Collection[Family],
+) -> Written:
     rows = [m for m in goal.mappings if m.via == "dnat" and m.family in families]
     every = Counter(mapping.family for mapping in rows)
 
     def build(family: Family, mappings: Sequence[PortMapping]) -> Any:
         if len(mappings) == every[family]:  # all of them, in whatever order: these rules are built already
             return goal.wanted[family]
-        return rules_of_family(mappings, family, decision.addresses, decision.plan.port_range, observed)
+        return rules_of_family(mappings, family, goal.addresses, goal.ports, observed)
 
+    changed = {c.mapping.key for c in goal.changes if c.action != "delete" and c.was != c.mapping}
     stay: list[PortMapping] = []
     add: list[PortMapping] = []
     for m in rows:
-        (add if m.key in goal.changed else stay).append(m)
+        (add if m.key in changed else stay).append(m)
     synced = node.sync(Goal({family: found[family] for family in families}, build, stay, add))
     refused = (Failure("rule", row.subject, message, refused=True) for row, message in synced.refused)
     errors = (Failure("rule", family, message) for family, message in synced.errors)
@@ -116,8 +132,8 @@ def take_back(
 
     """
     rows = tuple(m for m in _with(decision.eligible, rest) if m not in gone)
-    goal = RuleSet(rows, rules_for(rows, decision.addresses, decision.plan.port_range, observed))
-    written = write(goal, decision, observed, node, found, differing(goal, observed, found))
-    changes = [Change("delete", "refused", mapping, mapping) for mapping in gone]
-    flushed = node.flush_flows(changes, rows, decision.addresses, everything=False)
-    return Written(written.seen, (*written.failures, *flushed))
+    changes = tuple(Change("delete", "refused", mapping, mapping) for mapping in gone)
+    addresses, ports = decision.addresses, decision.plan.port_range
+    goal = RuleSet(rows, rules_for(rows, addresses, ports, observed), changes, addresses, ports)
+    families = differing(goal, observed, found)
+    return write(goal, observed, node, found, families)
