@@ -7,7 +7,7 @@ from functools import cache
 from itertools import combinations
 from typing import Any, NamedTuple
 
-from nplconf.model import FAMILIES, PROTOCOLS, Family, PortMapping, Protocol
+from nplconf.model import FAMILIES, PROTOCOLS, Family, Pod, PortMapping, Protocol
 
 
 class Entry(NamedTuple):
@@ -127,6 +127,12 @@ def parse(value: str | None) -> tuple[Entry, ...]:
     except (ValueError, RecursionError):
         return ()
     return tuple(e for row in (rows if isinstance(rows, list) else ()) for e in _entries(row))
+
+
+def on_pods(mappings: Iterable[PortMapping], pods: Iterable[Pod]) -> frozenset[PortMapping]:
+    """Return the mappings that the annotations of these Pods list."""
+    known = {(pod.ref, e) for pod in pods for e in parse(pod.annotation)}
+    return frozenset(m for m in mappings if (m.pod, entry(m)) in known)
 
 
 def _entries(row: Any) -> Iterator[Entry]:

@@ -61,9 +61,8 @@ def without(
     """Return the rows that no denied patch would publish, and a failure for each Pod with other rows."""
     if not denials:
         return rows, ()
-    known = {(p.ref, e) for p in pods if p.ref.key in denials for e in annotation.parse(p.annotation)}
-    listed = (m for m in rows if m.via == "dnat" and m.pod.key in denials and m.family in form.families)
-    out = {m for m in listed if (m.pod, annotation.entry(m)) not in known}
+    listed = {m for m in rows if m.via == "dnat" and m.pod.key in denials and m.family in form.families}
+    out = listed - annotation.on_pods(listed, (pod for pod in pods if pod.ref.key in denials))
     failures = (
         Failure("publish", key, f"{denials[key].message} (denied before; tried again later)", refused=True)
         for key in sorted({m.pod.key for m in out})

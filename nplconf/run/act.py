@@ -43,7 +43,7 @@ def act(
     current().step()
     written = write_rules.write(goal, observed, node, observed.found, families)
     replaced = _replace_others(observed, node, written)
-    in_place = outcome.in_place(decision, goal.wanted, written.seen, observed, withdrawn.pods)
+    in_place = outcome.in_place(decision, written.reached)
     current().step()
     published = annotate.publish(decision, cluster, withdrawn, in_place)
     removed = _remove_unpublished(decision, observed, node, published, written)

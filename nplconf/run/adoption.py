@@ -77,9 +77,8 @@ def served(left: Antrea, rows: Iterable[PortMapping], pods: Iterable[Pod]) -> fr
     if not left.chains:
         return frozenset()
     led = {(r.number, r.family, r.protocol, r.address, r.port) for r in left.rules}
-    published = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)}
     found = (m for m in rows if m.via == "dnat" and (*m.key, m.pod_ip, m.pod_port) in led)
-    return frozenset(m for m in found if (m.pod, annotation.entry(m)) in published)
+    return annotation.on_pods(found, pods)
 
 
 def numbers(left: Antrea, pods: Iterable[Pod]) -> dict[PodPort, int]:

@@ -15,7 +15,7 @@ from nplconf.plan import limits
 from nplconf.plan.diff import Diff, diff
 from nplconf.plan.limits import Blocked, Evidence
 from nplconf.plan.state import State
-from nplconf.publish import life
+from nplconf.publish import annotation, life
 from nplconf.rules import foreign
 from nplconf.run import adoption, identity, next_state, reasons
 from nplconf.run.aliases import ENDED, NEW, owners
@@ -264,6 +264,7 @@ def _complete(
         publication=publication,
         old_ports=old,
         withdrawals=withdrawals(patches, inputs.pods, publication, rows, old),
+        unseen=_unseen(inputs, rows),
         taken=taken,
         stale=made.stale,
         pending=made.pending,
@@ -290,6 +291,12 @@ def _unreadable(inputs: Inputs, made: Target) -> tuple[Failure, ...]:
     """Return a failure for each mapping to remove in a family that cannot be read."""
     observed = inputs.observed
     return tuple(Failure("rule", m.subject, observed.unreadable[m.family]) for m in orphaned(observed, made.plan))
+
+
+def _unseen(inputs: Inputs, rows: tuple[PortMapping, ...]) -> frozenset[PortMapping]:
+    """Return the mappings of families that cannot be read, and that annotations list already."""
+    unreadable = inputs.observed.unreadable
+    return annotation.on_pods((m for m in rows if m.family in unreadable), inputs.pods) if unreadable else frozenset()
 
 
 def _not_reviewed(made: Target) -> tuple[Failure, ...]:

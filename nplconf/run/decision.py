@@ -58,6 +58,7 @@ class Decision:
         failures: Rows that cannot be served, known before anything is done.
         next_state: The state for the next run.
         publication: What annotations must say about mappings in place.
+        unseen: Eligible mappings of families that cannot be read, which annotations list already. They stay published.
         taken: Eligible mappings whose packets a foreign rule takes first. They have rules and are not published.
         stale: Rows of the reviewed plan that no longer hold.
         pending: Pod ports that the reviewed plan does not have.
@@ -82,6 +83,7 @@ class Decision:
     publication: Publication
     old_ports: tuple[PortMapping, ...] = ()
     withdrawals: tuple[Patch, ...] = ()
+    unseen: frozenset[PortMapping] = frozenset()
     taken: Mapping[RuleKey, ForeignRule] = field(default_factory=dict, hash=False)
     stale: tuple[Stale, ...] = ()
     pending: tuple[Pending, ...] = ()

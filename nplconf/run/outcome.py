@@ -1,10 +1,10 @@
 """The result of a run, judged from the decision and from what was read afterwards. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nplconf.model import FAMILIES, Change, Failure, Family, Patch, Pod, PodRef, PortMapping
+from nplconf.model import FAMILIES, Change, Failure, Family, Patch, Pod, PodRef, PortMapping, RuleKey
 from nplconf.plan.state import State
 from nplconf.publish import annotation
 from nplconf.publish.annotation import DEFAULT, Form
@@ -61,40 +61,24 @@ class Result:
         return any(patch.pod.key not in failed for patch in self.patches)
 
 
-def in_place(
-    decision: Decision,
-    wanted: Mapping[Family, Any],
-    seen: Mapping[Family, Any],
-    observed: Observed,
-    pods: Iterable[Pod],
-) -> tuple[PortMapping, ...]:
+def in_place(decision: Decision, reached: Collection[RuleKey]) -> tuple[PortMapping, ...]:
     """Return the eligible mappings that are published: seen in the kernel, or made by the CNI (hostPort).
 
     In a family that cannot be read, only the mappings that annotations list already are published.
 
     Args:
         decision: What the run was to do.
-        wanted: The rules that were to be written.
-        seen: The rules as they were read last.
-        observed: The node as it was read before.
-        pods: This node's Pods, with their annotations.
+        reached: The places whose rules a packet reaches, as they were read last.
 
     """
-    advertised = decision.plan.node_ips
-    keys = {
-        key
-        for family, found in seen.items()
-        for key in observed.rules.in_place(found, wanted.get(family), family, advertised.get(family))
-    }
     taken = decision.taken
-    known = {(pod.ref, e) for pod in pods for e in annotation.parse(pod.annotation)} if observed.unreadable else set()
     return tuple(
         m
         for m in decision.eligible
         if m.via == "hostPort"
         # a plain tuple equals its key, and is made in a third of the time
-        or ((m.node_port, m.family, m.protocol) in keys and not (taken and m.key in taken))
-        or (m.family in observed.unreadable and (m.pod, annotation.entry(m)) in known)
+        or ((m.node_port, m.family, m.protocol) in reached and not (taken and m.key in taken))
+        or m in decision.unseen
     )
 
 
@@ -122,9 +106,8 @@ def unpublished(
     denied = {failure.subject for failure in refused if failure.refused}
     if not denied:
         return frozenset()
-    known = {(pod.ref, e) for pod in pods if pod.ref.key in denied for e in annotation.parse(pod.annotation)}
-    rows = (m for m in there if m.via == "dnat" and m.pod.key in denied and m.family in form.families)
-    return frozenset(m for m in rows if (m.pod, annotation.entry(m)) not in known)
+    rows = frozenset(m for m in there if m.via == "dnat" and m.pod.key in denied and m.family in form.families)
+    return rows - annotation.on_pods(rows, (pod for pod in pods if pod.ref.key in denied))
 
 
 def named(

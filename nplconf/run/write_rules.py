@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nplconf.model import Change, Failure, Family, PortMapping, PortRange, in_plan_order
+from nplconf.model import Change, Failure, Family, Plan, PortMapping, RuleKey, in_plan_order
 from nplconf.node import NodeAccess
 from nplconf.rules import Goal
 from nplconf.run.decision import Decision
@@ -20,7 +20,7 @@ class RuleSet(NamedTuple):
         wanted: The rules, by family.
         changes: What changes. The kernel may refuse what is new, and flows of what changed are flushed.
         addresses: The node's addresses that rules match, by family.
-        ports: The port range of the node.
+        plan: The plan, with the port range and the addresses that are advertised.
         flush_all: Flush the flows of all ports, because a run was killed before it had flushed them.
 
     """
@@ -29,25 +29,33 @@ class RuleSet(NamedTuple):
     wanted: Mapping[Family, Any]
     changes: tuple[Change, ...]
     addresses: Addresses
-    ports: PortRange
+    plan: Plan
     flush_all: bool = False
 
 
 class Written(NamedTuple):
-    """The result of a step. seen: the rules of each family as they were read last."""
+    """The result of a step.
+
+    Attributes:
+        seen: The rules of each family as they were read last.
+        reached: The places whose rules a packet reaches.
+        failures: What could not be written.
+
+    """
 
     seen: Mapping[Family, Any]
+    reached: frozenset[RuleKey] = frozenset()
     failures: tuple[Failure, ...] = ()
 
 
 def rule_set(decision: Decision, observed: Observed) -> RuleSet:
     """Return the rules of a decision, with those at old ports."""
     rows, wanted = decision.eligible, decision.wanted
-    addresses, ports = decision.addresses, decision.plan.port_range
+    addresses, plan = decision.addresses, decision.plan
     if decision.old_ports:
         rows = _with(rows, decision.old_ports)
-        wanted = rules_for(rows, addresses, ports, observed)
-    return RuleSet(rows, wanted, decision.diff.changes, addresses, ports, flush_all=observed.state.writing)
+        wanted = rules_for(rows, addresses, plan.port_range, observed)
+    return RuleSet(rows, wanted, decision.diff.changes, addresses, plan, flush_all=observed.state.writing)
 
 
 def _with(rows: tuple[PortMapping, ...], further: Iterable[PortMapping]) -> tuple[PortMapping, ...]:
@@ -79,11 +87,14 @@ def write(
         families: The families to write.
 
     """
-    written = _synced(goal, observed, node, found, families) if families else Written(found)
-    if not (families or goal.flush_all):
-        return written
-    flows = node.flush_flows(goal.changes, goal.mappings, goal.addresses, everything=goal.flush_all)
-    return Written(written.seen, (*written.failures, *flows))
+    seen, failures = _synced(goal, observed, node, found, families) if families else (found, ())
+    if families or goal.flush_all:
+        failures += node.flush_flows(goal.changes, goal.mappings, goal.addresses, everything=goal.flush_all)
+    advertised, rules = goal.plan.node_ips, observed.rules
+    places = (
+        rules.in_place(have, goal.wanted.get(family), family, advertised.get(family)) for family, have in seen.items()
+    )
+    return Written(seen, frozenset().union(*places), failures)
 
 
 def _synced(
@@ -92,14 +103,15 @@ def _synced(
     node: NodeAccess,
     found: Mapping[Family, Any],
     families: Collection[Family],
-) -> Written:
+) -> tuple[Mapping[Family, Any], tuple[Failure, ...]]:
+    """Write the rules. Return them as they were read last, and the failures."""
     rows = [m for m in goal.mappings if m.via == "dnat" and m.family in families]
     every = Counter(mapping.family for mapping in rows)
 
     def build(family: Family, mappings: Sequence[PortMapping]) -> Any:
         if len(mappings) == every[family]:  # all of them, in whatever order: these rules are built already
             return goal.wanted[family]
-        return rules_of_family(mappings, family, goal.addresses, goal.ports, observed)
+        return rules_of_family(mappings, family, goal.addresses, goal.plan.port_range, observed)
 
     changed = {c.mapping.key for c in goal.changes if c.action != "delete" and c.was != c.mapping}
     stay: list[PortMapping] = []
@@ -109,7 +121,7 @@ def _synced(
     synced = node.sync(Goal({family: found[family] for family in families}, build, stay, add))
     refused = (Failure("rule", row.subject, message, refused=True) for row, message in synced.refused)
     errors = (Failure("rule", family, message) for family, message in synced.errors)
-    return Written({**found, **synced.found}, (*refused, *errors))
+    return {**found, **synced.found}, (*refused, *errors)
 
 
 def take_back(
@@ -133,7 +145,8 @@ def take_back(
     """
     rows = tuple(m for m in _with(decision.eligible, rest) if m not in gone)
     changes = tuple(Change("delete", "refused", mapping, mapping) for mapping in gone)
-    addresses, ports = decision.addresses, decision.plan.port_range
-    goal = RuleSet(rows, rules_for(rows, addresses, ports, observed), changes, addresses, ports)
+    addresses, plan = decision.addresses, decision.plan
+    wanted = rules_for(rows, addresses, plan.port_range, observed)
+    goal = RuleSet(rows, wanted, changes, addresses, plan)
     families = differing(goal, observed, found)
     return write(goal, observed, node, found, families)

@@ -1,8 +1,10 @@
-"""The name of this node's Node object, and the message if no Node has it."""
+"""The Node object of this node, its name, and the message if no Node has it."""
 
 import pytest
+from worlds import cluster, node
 
-from nplconf.desired.node_name import closest, missing, of_host
+from nplconf.desired.node_name import closest, existing, find_node, missing, of_host
+from nplconf.errors import BadDataError
 
 
 @pytest.mark.parametrize(
@@ -16,6 +18,14 @@ from nplconf.desired.node_name import closest, missing, of_host
 )
 def test_a_host_name_becomes_the_name_that_the_kubelet_registers(hostname: str, name: str) -> None:
     assert of_host(hostname) == name
+
+
+def test_a_node_is_found_by_its_exact_name() -> None:
+    state = cluster(node("a"), node("b"))
+    assert find_node(state, "b") == existing(state, "b", "", "/c") == node("b")
+    assert find_node(state, "B") is None
+    with pytest.raises(BadDataError, match="Closest names: b"):
+        existing(state, "B", "", "/c")
 
 
 def test_the_message_names_the_origin_the_closest_nodes_and_the_key() -> None:

@@ -9,7 +9,7 @@ import worlds
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nplconf.desired import Desired, each_node, find_node, render
+from nplconf.desired import Desired, each_node, render
 from nplconf.desired.ports import Previous
 from nplconf.model import ClusterState, ContainerPort, Plan, PortRange
 
@@ -165,12 +165,6 @@ def test_the_administrators_address_is_advertised() -> None:
     settings = Desired(worlds.RANGE, {"IPv4": "192.0.2.7"})
     plan = rendered(worlds.pod(), worlds.service(), settings=settings)
     assert plan.mappings[0].node_ip == plan.node_ips["IPv4"] == "192.0.2.7"
-
-
-def test_a_node_that_the_snapshot_does_not_have_is_not_found() -> None:
-    state = worlds.cluster(worlds.node("a"), worlds.node("b"))
-    assert find_node(state, "b") == worlds.node("b")
-    assert find_node(state, "c") is None
 
 
 def test_the_plans_of_all_nodes_are_those_of_each_node() -> None:

@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from worlds import mapping
+from worlds import mapping, pod, ref
 
 from nplconf.model import PROTOCOLS, Protocol
-from nplconf.publish.annotation import Entry, Form, canonical, entries, parse, render, text
+from nplconf.publish.annotation import Entry, Form, canonical, entries, on_pods, parse, render, text
 
 ENTRY = st.builds(
     Entry,
@@ -87,6 +87,15 @@ def test_what_is_written_is_read_back(found: set[Entry], merged: bool) -> None: 
     value = render(sorted(found), Form(merged=merged))
     assert sorted(parse(value)) == sorted(found)
     assert canonical(render(sorted(parse(value)), Form(merged=merged)))
+
+
+def test_a_mapping_is_listed_by_the_annotation_of_its_own_pod_alone() -> None:
+    there, other = mapping(61044), mapping(61045)
+    elsewhere = mapping(61044, pod=ref("web-9"))
+    listing = render(entries([there]))
+    assert on_pods([there, other, elsewhere], [pod(annotation=listing)]) == {there}
+    assert on_pods([there], [pod(annotation=listing, uid="made-again")]) == frozenset()
+    assert on_pods([there], [pod(), pod("web-9", annotation="x")]) == frozenset()
 
 
 def test_antreas_older_forms_are_understood() -> None:

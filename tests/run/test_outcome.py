@@ -26,17 +26,17 @@ def both_families() -> tuple[Decision, list[PortMapping]]:
 
 
 def test_of_a_family_that_cannot_be_read_the_annotation_stays_and_of_the_other_only_what_is_seen() -> None:
-    decision, rows = both_families()
-    reported = [replace(DUAL, annotation=render(entries(rows)))]
+    _, rows = both_families()
     blind = observed(found={"IPv4": EMPTY["IPv4"]}, unreadable={"IPv6": "broken"})
-    found = outcome.in_place(decision, decision.wanted, {"IPv4": EMPTY["IPv4"]}, blind, reported)
-    assert [m.family for m in found] == ["IPv6"]
-    assert outcome.in_place(decision, decision.wanted, {"IPv4": EMPTY["IPv4"]}, blind, [DUAL]) == ()
+    listed = replace(DUAL, annotation=render(entries(rows)))
+    decision = decided(listed, service(families=BOTH), on=blind)
+    assert [m.family for m in outcome.in_place(decision, ())] == ["IPv6"]
+    assert outcome.in_place(decided(DUAL, service(families=BOTH), on=blind), ()) == ()
 
 
 def test_a_host_port_is_in_place_without_a_rule() -> None:
     found = decided(pod(ports=[ContainerPort(8080, host_port=4001)]), service())
-    assert outcome.in_place(found, found.wanted, EMPTY, observed(), ()) == found.eligible  # type: ignore[arg-type]
+    assert outcome.in_place(found, ()) == found.eligible
 
 
 # --- exit code -------------------------------------------------------------------------------------------------------

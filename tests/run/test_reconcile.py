@@ -10,7 +10,7 @@ from seams import EMPTY
 from worlds import cluster, node, pod, ref, service
 
 from nplconf.errors import BadDataError, UnavailableError
-from nplconf.model import ClusterState, PortRange
+from nplconf.model import ClusterState, Failure, PortRange
 from nplconf.plan.state import State
 from nplconf.rules import Goal, Synced
 from nplconf.rules.foreign import ForeignRule
@@ -538,6 +538,15 @@ def test_leftovers_in_the_other_backend_are_removed_and_reported() -> None:
     result = world.apply()
     assert world.node.other == {}
     assert any("legacy" in warning for warning in result.warnings)
+
+
+def test_leftovers_go_although_the_flow_table_cannot_be_cleaned(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(pod(), service())
+    world.node.other = {"IPv4": EMPTY}
+    stale = Failure("conntrack", "IPv4", "UDP and SCTP flows may go on")
+    monkeypatch.setattr(world.node, "flush_flows", lambda *_, **__: (stale,))
+    result = world.apply()
+    assert (result.failures, world.node.other) == ((stale,), {})
 
 
 def test_leftovers_stay_in_a_family_that_cannot_be_read() -> None:
