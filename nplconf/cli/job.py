@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nplconf import addresses
+from nplconf.cache import Cache
 from nplconf.cli import messages, record
 from nplconf.cli.commands import apply
 from nplconf.cli.connections import Connections, open_cluster
@@ -46,6 +47,7 @@ class WatchJob:
     ) -> None:
         self._inputs, self._hub = inputs, hub
         self._cluster, self._metrics = cluster, metrics
+        self._cache = Cache()
         self._node = self._opened()
 
     @property
@@ -60,6 +62,7 @@ class WatchJob:
 
     def clear_caches(self) -> None:
         """See `Job`. 10,000 changed rules would take 10 MB."""
+        self._cache = Cache()
         addresses.clear_caches()
         nftsets.clear_cache()
         rule.parse.cache_clear()
@@ -101,7 +104,7 @@ class WatchJob:
         problems: tuple[str, ...] = ()
         self._node.begin_run()
         try:
-            result = reconcile.apply(cluster, node, settings, bounds)
+            result = reconcile.apply(cluster, node, settings, bounds, self._cache)
         finally:
             if last := self._node.end_run():
                 problems = act.save_state(node, last, self._node.load().text).problems

@@ -1,15 +1,16 @@
 """The demand of Services for all Pods of a node: requests, limited by the free node ports, and skipped ports. Pure."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
+from nplconf.cache import Cache
 from nplconf.desired.hints import claimed_ports
 from nplconf.desired.offers import Offer
 from nplconf.desired.pods import PortRequest, Site
 from nplconf.desired.ports import Previous
-from nplconf.desired.requests import EVERYBODY, EVERYTHING, Audience, Bound, Rest, requests
+from nplconf.desired.requests import EVERYBODY, Audience, Bound, Requested, Rest, requests
 from nplconf.desired.services import Selection, selecting
 from nplconf.desired.shapes import Shape
 from nplconf.desired.skips import Skips
@@ -45,6 +46,7 @@ def demand(
     port_range: PortRange,
     policy: "Policy | None",
     past: Previous,
+    cache: Cache | None = None,
 ) -> Demand:
     """Expand what Services ask, for each namespace up to the node ports that it could have.
 
@@ -55,30 +57,84 @@ def demand(
         port_range: the node ports there are.
         policy: who may have how many, and which clients may reach them.
         past: earlier allocations. Ports that had a node port are always expanded.
+        cache: results of earlier runs.
 
     """
     found = Demand([], [], Skips())
     found.skips.add(selection.skipped)
-    audience, known = _audiences(policy), _Known(policy, past)
-    shape = lru_cache(maxsize=SHAPES)(Shape)
+    pods = sorted(here, key=lambda pod: pod.ref.key)
+    before = (cache or Cache()).table("demand", len(pods), selection, site, policy)
+    expander = _Expander(selection, site, _audiences(policy), _Known(policy, past), before)
     left: dict[str, int] = {}
     size = len(port_range)
-    for pod in sorted(here, key=lambda pod: pod.ref.key):
-        offers = selecting(selection, pod)
-        if not offers:
+    for pod in pods:
+        selected = expander.selected(pod)
+        if selected.shape is None:
             continue
         namespace = pod.ref.namespace
         room = left.get(namespace, size)
-        most = min(room, policy.per_pod or room) if policy else room
-        wanted = shape(tuple(offers), pod.ports)
-        bound = EVERYTHING if wanted.size <= most else Bound(most, partial(known.ports, pod, offers))
-        asked = requests(pod, wanted, site, audience(namespace), bound)
+        asked = expander.requests(selected, selected.shape, min(room, policy.per_pod or room) if policy else room)
         left[namespace] = max(0, room - asked.new)
         found.requests.extend(asked.requests)
         if asked.rest or asked.skipped:
             found.rest.extend(asked.rest)
             found.skips.add_in_order(asked.skipped)
     return found
+
+
+@dataclass(slots=True)
+class _Selected:
+    """A Pod and what Services ask of it.
+
+    Attributes:
+        pod: The Pod.
+        offers: The Services that select it.
+        shape: What they ask; None without a Service.
+        whole: The requests for all ports, once they were expanded.
+
+    """
+
+    pod: Pod
+    offers: tuple[Offer, ...]
+    shape: Shape | None
+    whole: Requested | None = None
+
+
+class _Expander:
+    """Expands what Services ask of one Pod. before: the Pods of earlier runs by namespace/name."""
+
+    def __init__(
+        self,
+        selection: Selection,
+        site: Site,
+        audience: Callable[[str], Audience],
+        known: "_Known",
+        before: MutableMapping[str, _Selected],
+    ) -> None:
+        self._selection, self._site, self._audience = selection, site, audience
+        self._known, self._before = known, before
+        self._shape = lru_cache(maxsize=SHAPES)(Shape)
+
+    def selected(self, pod: Pod) -> _Selected:
+        """Return a Pod with what Services ask of it."""
+        key = pod.ref.key
+        found = self._before.get(key)
+        if found is None or found.pod is not pod:
+            offers = tuple(selecting(self._selection, pod))
+            found = _Selected(pod, offers, self._shape(offers, pod.ports) if offers else None)
+            self._before[key] = found
+        return found
+
+    def requests(self, selected: _Selected, shape: Shape, most: int) -> Requested:
+        """Return the requests for a Pod, with at most so many new node ports. shape: that of the Pod."""
+        pod = selected.pod
+        audience = self._audience(pod.ref.namespace)
+        if shape.size > most:
+            bound = Bound(most, partial(self._known.ports, pod, selected.offers))
+            return requests(pod, shape, self._site, audience, bound)
+        if selected.whole is None:
+            selected.whole = requests(pod, shape, self._site, audience)
+        return selected.whole
 
 
 def _audiences(policy: "Policy | None") -> Callable[[str], Audience]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING
 
+from nplconf.cache import Cache
 from nplconf.desired import claims
 from nplconf.desired.addresses import node_ips, own_addresses
 from nplconf.desired.demand import Demand, demand
@@ -53,9 +54,20 @@ class Desired:
     protocols: tuple[Protocol, ...] = USUAL_PROTOCOLS
 
 
-def render(cluster: ClusterState, node: Node, settings: Desired, past: Previous) -> Plan:
-    """Return the plan of a node: its mappings, and what is skipped with the reasons."""
-    return _render(select(cluster.services, settings.protocols), cluster.identity, node, cluster.pods, settings, past)
+def render(cluster: ClusterState, node: Node, settings: Desired, past: Previous, cache: Cache | None = None) -> Plan:
+    """Return the plan of a node: its mappings, and what is skipped with the reasons.
+
+    Args:
+        cluster: The snapshot.
+        node: The node.
+        settings: The administrator's choices.
+        past: Earlier allocations.
+        cache: Results of earlier runs.
+
+    """
+    cache = cache or Cache()
+    selection = cache.last(select, cluster.services, settings.protocols)
+    return _render(selection, cluster.identity, node, cluster.pods, settings, past, cache)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +116,17 @@ def _site(node: Node, settings: Desired, here: Iterable[Pod]) -> Site:
 
 
 def _render(
-    selection: Selection, identity: str | None, node: Node, pods: Iterable[Pod], settings: Desired, past: Previous
+    selection: Selection,
+    identity: str | None,
+    node: Node,
+    pods: Iterable[Pod],
+    settings: Desired,
+    past: Previous,
+    cache: Cache | None = None,
 ) -> Plan:
     here = running(pods, node.name)
     site = _site(node, settings, here)
-    asked = demand(selection, here, site, settings.port_range, settings.policy, past)
+    asked = demand(selection, here, site, settings.port_range, settings.policy, past, cache)
     numbers = _numbers(asked.requests, settings, claims.numbers(selection.claims, here, site.own), past)
     asked.skips.add(_unnumbered(asked, numbers, settings.port_range))
     return Plan(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from nplconf.cache import Cache
 from nplconf.desired import node_name
 from nplconf.desired.last_addresses import addressed
 from nplconf.errors import BadDataError
@@ -41,6 +42,7 @@ def decide(
     *,
     writable: bool = True,
     keep_state: bool = False,
+    cache: Cache | None = None,
 ) -> Decision:
     """Return what a run does.
 
@@ -51,6 +53,7 @@ def decide(
         bounds: A reviewed plan, or a policy.
         writable: Annotations are written, and not only reported.
         keep_state: The next state is the last one: nothing of this run is remembered.
+        cache: Results of earlier runs.
 
     Raises:
         BadDataError: A file does not have this node.
@@ -68,7 +71,8 @@ def decide(
     if blocked or used is None:
         return block_all(blocked or without_addresses(node), observed, options)
     pods = tuple(pod for pod in cluster.pods if pod.node == options.node)
-    inputs = Inputs(observed, options, live_now(observed, options, (pod.ref for pod in pods)), pods, writable)
+    live = live_now(observed, options, (pod.ref for pod in pods))
+    inputs = Inputs(observed, options, live, pods, writable, cache or Cache())
     make = partial(target, cluster, used, inputs, bounds)
     draft = _draft(inputs, make())
     leaving = _leaving(draft)

@@ -1,7 +1,8 @@
 """The input of every step of a decision."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from nplconf.cache import Cache
 from nplconf.model import Pod, PortMapping
 from nplconf.run.decision_options import Options
 from nplconf.run.observed import Observed
@@ -17,6 +18,7 @@ class Inputs:
         live: The mappings that are in force.
         pods: This node's Pods; none where no cluster was read.
         writable: Annotations are written, and not only reported.
+        cache: Results of earlier runs.
 
     """
 
@@ -25,3 +27,4 @@ class Inputs:
     live: tuple[PortMapping, ...]
     pods: tuple[Pod, ...] = ()
     writable: bool = True
+    cache: Cache = field(default_factory=Cache, compare=False)

@@ -6,6 +6,7 @@ A run reads the cluster and the node, decides (`decide`), and carries the decisi
 from dataclasses import replace
 from typing import NamedTuple
 
+from nplconf.cache import Cache
 from nplconf.cluster import Cluster
 from nplconf.errors import BadConfigError, NplconfError, PermissionDeniedError, UnavailableError
 from nplconf.model import ClusterState, Plan, Pod, PortMapping, RuleKey
@@ -78,10 +79,19 @@ def review_plan(node: NodeAccess, settings: Settings, plan: Plan) -> Review:
 # --- the runs --------------------------------------------------------------------------------------------------------
 
 
-def apply(cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bounds = UNBOUND) -> Result:
+def apply(
+    cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bounds = UNBOUND, cache: Cache | None = None
+) -> Result:
     """Make one run against a cluster. The caller holds the lock, so that two runs do not undo each other.
 
     If the cluster has no valid response, the node is brought back to the last good plan of this boot.
+
+    Args:
+        cluster: The cluster.
+        node: The node.
+        settings: The settings.
+        bounds: A reviewed plan, or a policy.
+        cache: Results of earlier runs of this process.
 
     Raises:
         BadConfigError: The configuration is wrong. The node is brought back before.
@@ -100,7 +110,7 @@ def apply(cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bounds
             raise
         return healed
     observed = observe(node)
-    decision = decide(snapshot, observed, settings, bounds, writable=cluster.writable)
+    decision = decide(snapshot, observed, settings, bounds, writable=cluster.writable, cache=cache)
     result = _carry_out(decision, observed, cluster, node, snapshot)
     if snapshot.served and result.annotations is not None and result.next_state and not settings.no_events:
         # after a run that was killed nobody knows who wrote an annotation

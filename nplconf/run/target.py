@@ -108,10 +108,11 @@ def _of_services(
     previous = previous_of(aliases.without(inputs.live, observed.state.aliases), observed, inputs.options)
     reserved |= {alias.key.node_port for alias in observed.state.aliases}
     previous = adoption.with_numbers(previous, observed.antrea, inputs.pods, observed.now)
-    plan = render(cluster, used.node, wanted, replace(previous, taken=previous.taken | reserved))
+    plan = render(cluster, used.node, wanted, replace(previous, taken=previous.taken | reserved), inputs.cache)
     unasked = _unasked(plan, inputs, stay)
     if in_use := limits.reserved(unasked.states, plan) & {m.node_port for m in plan.mappings}:
-        plan = render(cluster, used.node, wanted, replace(previous, taken=previous.taken | reserved | in_use))
+        taken = previous.taken | reserved | in_use
+        plan = render(cluster, used.node, wanted, replace(previous, taken=taken), inputs.cache)
         unasked = _unasked(plan, inputs, stay)
     return Target(plan, matched_addresses(used.node, plan.node_ips), unasked)
 

@@ -22,6 +22,7 @@ What is kept in memory between runs, why it may be, and what corrects it when it
     node.Known      each fact has its reason there; each resync reads all of them again, and so does a run after drift,
                     after a run that failed, and after a run of another process
     files.LastGood  configuration, plan and policy: made again when the inode, time or size of a file changes
+    cache.Cache     results of pure functions: a result is used for equal arguments only, so none can be wrong
 
 The state file is no memory: it is written before a rule or an annotation changes.
 """

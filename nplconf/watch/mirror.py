@@ -6,7 +6,7 @@ event that leaves the parsed value as it was (a condition, a heartbeat, the echo
 
 import dataclasses
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, cast
 
 from nplconf.cluster.objects import identity_of, read_node, read_pod, read_service
 from nplconf.model import ClusterState, Node, Patch, Pod, Service
@@ -113,9 +113,9 @@ class Mirror:
         """Return the snapshot that a fresh list of everything would give."""
         services, nodes, pods = (self.objects.get(name, {}) for name in ("services", "nodes", "pods"))
         return ClusterState(
-            nodes=tuple(v for v in nodes.values() if isinstance(v, Node)),
-            pods=tuple(v for v in pods.values() if isinstance(v, Pod)),
-            services=tuple(v for v in services.values() if isinstance(v, Service)),
+            nodes=cast("tuple[Node, ...]", tuple(nodes.values())),
+            pods=cast("tuple[Pod, ...]", tuple(pods.values())),
+            services=cast("tuple[Service, ...]", tuple(services.values())),
             identity=identity_of(services.get("default/kubernetes")),
             served=True,
         )

@@ -1,5 +1,6 @@
-"""What watch mode writes to the API server: the events of its own patches, and when it creates the Events of a run."""
+"""Runs on the mirror: the events of their own patches, when they create Events, and what they use again."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ import worlds
 from seams import FakeCluster
 from watchjob import WatchedWorld, served
 
+from nplconf.desired.render import render
+from nplconf.desired.services import Selection, select
 from nplconf.errors import StoppedError
-from nplconf.model import Event, Failure, Patch
+from nplconf.model import Event, Failure, Patch, Service
 from nplconf.watch.cluster import POST_WITHIN, WatchedCluster
 from nplconf.watch.hub import Hub
 from nplconf.watch.mirror import Mirror
@@ -90,3 +93,22 @@ def test_a_cluster_that_changes_all_the_time_delays_events_for_a_moment_only() -
     assert cluster.post_events([EVENT], worlds.NODE) == ()
     assert written.events == [EVENT]
     assert cluster.post_events([EVENT], worlds.NODE) == (EVENT,), "the next ones may be delayed again"
+
+
+def test_services_are_prepared_again_when_one_has_changed(world: WatchedWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared: list[int] = []
+
+    def counted(services: tuple[Service, ...], *protocols: Any) -> Selection:
+        prepared.append(len(services))
+        return select(services, *protocols)
+
+    monkeypatch.setattr(sys.modules[render.__module__], "select", counted)
+    world.run("resync")
+    world.event(worlds.raw_pod("web-1", ("10.244.3.18",)), "ADDED")
+    world.run()
+    world.run("resync")
+    assert prepared == [1]
+    world.event(worlds.raw_service("other"), "ADDED")
+    world.run("services")
+    world.run("resync")
+    assert prepared == [1, 2]

@@ -1,0 +1,43 @@
+"""Results of earlier runs are used for equal arguments only."""
+
+from worlds import service
+
+from nplconf.cache import Cache
+
+
+def test_a_result_is_used_again_while_the_arguments_are_equal() -> None:
+    calls = []
+
+    def named(services: tuple[object, ...], suffix: str) -> list[str]:
+        calls.append(suffix)
+        return [f"{one}{suffix}" for one in services]
+
+    cache = Cache()
+    first = cache.last(named, (service(),), "a")
+    assert cache.last(named, (service(),), "a") is first
+    assert cache.last(named, (service(), service("b")), "a") is not first
+    assert cache.last(named, (service(),), "b") == named((service(),), "b")
+    assert calls == ["a", "a", "b", "b"]
+
+
+def test_functions_do_not_share_results() -> None:
+    cache = Cache()
+    assert (cache.last(len, "ab"), cache.last(str.upper, "ab"), cache.last(len, "ab")) == (2, "AB", 2)
+
+
+def test_a_table_is_empty_when_its_inputs_have_changed() -> None:
+    cache = Cache()
+    cache.table("of Pods", 1, "site", (1, 2))["a"] = 1
+    assert cache.table("of Pods", 1, "site", (1, 2)) == {"a": 1}
+    assert cache.table("of Services", 1, "site", (1, 2)) == {}
+    assert cache.table("of Pods", 1, "site", (1, 3)) == {}
+
+
+def test_a_table_is_emptied_before_objects_that_are_gone_fill_it() -> None:
+    cache = Cache()
+    most = 0
+    for run in range(100):
+        found = cache.table("of Pods", 5)
+        found.update(dict.fromkeys(range(run, run + 5)))
+        most = max(most, len(found))
+    assert most <= 2 * 5 + 5
