@@ -18,7 +18,7 @@ class Change:
     Attributes:
         action: What is done. A repair makes good what somebody else has changed since the last run.
         reason: One word.
-        mapping: The mapping as it must be; for a delete, as it is.
+        mapping: The wanted mapping; for a delete, the live one.
         was: The mapping as it is now.
 
     """
@@ -31,7 +31,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """The annotation of a Pod as it must be; None removes the key.
+    """The wanted annotation of a Pod; None removes the key.
 
     Attributes:
         pod: The Pod, with its UID.

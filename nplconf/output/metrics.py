@@ -118,7 +118,7 @@ def text(run: RunMetrics) -> str:
         dict.fromkeys(ACTIONS, 0) | dict(counts.changes),
     )
     kinds = dict.fromkeys(FINDING_KINDS, 0) | dict(counts.findings)
-    gauge("findings", "What the last run found that was not as it must be.", "kind", kinds)
+    gauge("findings", "Faults on the node that concern no single mapping, as the last run found them.", "kind", kinds)
     gauge("range_ports", "Numbers in the port range.", "", {"": run.range_ports})
     gauge("range_ports_used", "Numbers of the port range that lead to a Pod.", "", {"": counts.used})
     gauge("blocked", "1 when a limit blocked the last run or a part of it.", "", {"": run.status == BLOCKED})

@@ -142,4 +142,4 @@ def _unreadable_texts(differing: set[PodRef], rows: list[Row]) -> Iterator[Findi
     """Yield a finding for each annotation that differs in its form only, or has something that is no entry."""
     explained = {row.mapping.pod for row in rows if row.annotation not in ("ok", "na")}
     for pod in sorted(differing - explained):
-        yield Finding("annotation", pod.key, "the annotation is not written as it must be")
+        yield Finding("annotation", pod.key, "the annotation is not in the form that nplconf writes")

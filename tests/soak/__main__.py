@@ -1,7 +1,7 @@
 """`python -m soak`: hundreds of runs on one node with random, hostile and interrupted changes, checked after each run.
 
 Needs root; works in network namespaces of its own. The same seed gives the same story. Ends with exit code 1, and says
-what was wrong, at the first run after which the node is not as it must be.
+what was wrong, at the first run after which the node is wrong.
 """
 
 import argparse

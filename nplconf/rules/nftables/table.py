@@ -1,4 +1,4 @@
-"""The table `inet nplconf` as values, one for each address family, as the kernel has it or as it must be."""
+"""The table `inet nplconf` as values, one for each address family: the live one, or the wanted one."""
 
 import re
 from collections.abc import Collection, Mapping
