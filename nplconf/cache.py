@@ -18,17 +18,22 @@ class Cache:
     """
 
     def __init__(self) -> None:
-        self._results: dict[Callable[..., Any], tuple[tuple[Any, ...], Any]] = {}
+        self._results: dict[Callable[..., Any], list[tuple[tuple[Any, ...], Any]]] = {}
         self._tables: dict[str, tuple[tuple[Any, ...], dict[Any, Any]]] = {}
 
-    def last(self, function: Callable[..., T], *arguments: object) -> T:
-        """Return what a pure function returns: the result of its last call if the arguments are equal."""
-        before = self._results.get(function)
-        if before and before[0] == arguments:
-            result: T = before[1]
-            return result
-        result = function(*arguments)
-        self._results[function] = arguments, result
+    def last(self, function: Callable[..., T], *arguments: object, results: int = 1) -> T:
+        """Return what a pure function returns: the result of an earlier call if the arguments are equal.
+
+        Args:
+            function: The function.
+            arguments: Its arguments.
+            results: How many results are stored, those that were used last.
+        """
+        stored = self._results.setdefault(function, [])
+        place = next((place for place, (before, _) in enumerate(stored) if before == arguments), None)
+        latest = (arguments, function(*arguments)) if place is None else stored.pop(place)
+        self._results[function] = [latest, *stored[: results - 1]]
+        result: T = latest[1]
         return result
 
     def table(self, name: str, size: int, *inputs: object) -> dict[Any, Any]:

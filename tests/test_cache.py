@@ -20,6 +20,19 @@ def test_a_result_is_used_again_while_the_arguments_are_equal() -> None:
     assert calls == ["a", "a", "b", "b"]
 
 
+def test_so_many_results_are_stored_as_the_caller_wants_those_that_were_used_last() -> None:
+    calls: list[int] = []
+
+    def noted(number: int) -> int:
+        calls.append(number)
+        return number
+
+    cache = Cache()
+    for number in (1, 2, 1, 3, 1, 2):
+        assert cache.last(noted, number, results=2) == number
+    assert calls == [1, 2, 3, 2]
+
+
 def test_functions_do_not_share_results() -> None:
     cache = Cache()
     assert (cache.last(len, "ab"), cache.last(str.upper, "ab"), cache.last(len, "ab")) == (2, "AB", 2)

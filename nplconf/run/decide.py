@@ -25,6 +25,7 @@ from nplconf.run.decision import UNBOUND, Bounds, Decision
 from nplconf.run.decision_options import Options
 from nplconf.run.eligible import Eligible, eligible
 from nplconf.run.findings import findings
+from nplconf.run.in_force import in_force
 from nplconf.run.inputs import Inputs
 from nplconf.run.observed import Observed, live_now, orphaned
 from nplconf.run.publication import Publication
@@ -71,8 +72,9 @@ def decide(
     if blocked or used is None:
         return block_all(blocked or without_addresses(node), observed, options)
     pods = tuple(pod for pod in cluster.pods if pod.node == options.node)
-    live = live_now(observed, options, (pod.ref for pod in pods))
-    inputs = Inputs(observed, options, live, pods, writable, cache or Cache())
+    cache = cache or Cache()
+    live = in_force(observed, options, (pod.ref for pod in pods), cache)
+    inputs = Inputs(observed, options, live, pods, writable, cache)
     make = partial(target, cluster, used, inputs, bounds)
     draft = _draft(inputs, make())
     leaving = _leaving(draft)
@@ -249,7 +251,7 @@ def _complete(
     taken = foreign.hits(observed.foreign, rows, made.addresses)
     reachable = tuple(m for m in rows if m.via != "dnat" or m.key not in taken) if taken else rows
     due = publication.patches(inputs.pods, reachable)
-    wanted = rules_for(rows, made.addresses, made.plan.port_range, observed)
+    wanted = rules_for(rows, made.addresses, made.plan.port_range, observed, inputs.cache)
     found = findings(made, inputs, rows, wanted, taken)
     changes = nothing(inputs.live) if made.inexact else with_repairs(draft.diff, made, inputs, wanted, found, due)
     patches = () if made.inexact else due

@@ -33,7 +33,7 @@ def findings(
     rules = observed.rules
     wrong = {family: have for family, have in observed.found.items() if rules.differs(have, wanted[family])}
     # a family with other mappings differs, too: only what is wrong with the rules of the live ones is a finding
-    of_live = rules_for(inputs.live, target.addresses, plan.port_range, observed) if wrong else {}
+    of_live = rules_for(inputs.live, target.addresses, plan.port_range, observed, inputs.cache) if wrong else {}
     found = [f for family, have in wrong.items() for f in rules.findings(have, of_live[family], family)]
     found += _leftovers(observed)
     found += foreign.findings(taken, eligible)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from nplconf.cache import Cache
 from nplconf.model import Change, Failure, Family, Plan, PortMapping, RuleKey, in_plan_order
 from nplconf.node import NodeAccess
 from nplconf.rules import Goal
@@ -111,7 +112,7 @@ def _synced(
     def build(family: Family, mappings: Sequence[PortMapping]) -> Any:
         if len(mappings) == every[family]:  # all of them, in whatever order: these rules are built already
             return goal.wanted[family]
-        return rules_of_family(mappings, family, goal.addresses, goal.plan.port_range, observed)
+        return rules_of_family(mappings, family, goal.addresses, goal.plan.port_range, observed, Cache())
 
     changed = {c.mapping.key for c in goal.changes if c.action != "delete" and c.was != c.mapping}
     stay: list[PortMapping] = []

