@@ -41,7 +41,8 @@ DEFAULT = Form()
 
 def entry(mapping: PortMapping) -> Entry:
     """Return the entry of a mapping."""
-    return Entry(mapping.pod_port, mapping.family, mapping.protocol, mapping.node_ip, mapping.node_port)
+    node_port, protocol, family, node_ip, _, _, pod_port, _, _, _ = mapping
+    return Entry(pod_port, family, protocol, node_ip, node_port)
 
 
 def entries(mappings: Iterable[PortMapping]) -> tuple[Entry, ...]:
@@ -51,12 +52,15 @@ def entries(mappings: Iterable[PortMapping]) -> tuple[Entry, ...]:
 
 def published(mappings: Iterable[PortMapping], form: Form) -> tuple[Entry, ...]:
     """Return the sorted entries of a Pod's mappings in the families of the form."""
-    return entries(mapping for mapping in mappings if mapping.family in form.families)
+    return entries([mapping for mapping in mappings if mapping.family in form.families])
 
 
 def render(found: Iterable[Entry], form: Form = DEFAULT) -> str:
     """Return the annotation as compact JSON. found: sorted entries."""
-    return f"[{','.join(_rows(tuple(found), merged=form.merged))}]"
+    entries_of_pod = tuple(found)
+    if len(entries_of_pod) == 1:  # as of most Pods
+        return f"[{_row(entries_of_pod[0], protocols='')}]"
+    return f"[{','.join(_rows(entries_of_pod, merged=form.merged))}]"
 
 
 def text(found: Iterable[Entry], now: str | None, form: Form = DEFAULT) -> str | None:
@@ -80,9 +84,6 @@ def canonical(value: str) -> bool:
 
 
 def _rows(found: tuple[Entry, ...], *, merged: bool) -> Iterator[str]:
-    if len(found) < 2:  # as of most Pods
-        yield from (_row(one, protocols="") for one in found)
-        return
     there = set(found) if merged else set()
     used = {one.protocol for one in found}
     known = [protocol for protocol in PROTOCOLS if protocol in used]
@@ -93,9 +94,10 @@ def _rows(found: tuple[Entry, ...], *, merged: bool) -> Iterator[str]:
 
 
 def _row(e: Entry, protocols: str) -> str:
+    pod_port, family, protocol, node_ip, node_port = e
     return (
-        f'{{"podPort":{e.pod_port},"nodeIP":{_quoted(e.node_ip)},"nodePort":{e.node_port},'
-        f'"protocol":"{e.protocol}","ipFamily":"{e.family}"{protocols}}}'
+        f'{{"podPort":{pod_port},"nodeIP":{_quoted(node_ip)},"nodePort":{node_port},'
+        f'"protocol":"{protocol}","ipFamily":"{family}"{protocols}}}'
     )
 
 
