@@ -79,7 +79,9 @@ class Kernel:
         if verb == "-A":
             self.chains[chain].append(rule)
         elif verb == "-I":
-            self.chains[chain].insert(0, rule.removeprefix("1 "))
+            place, _, rule = rule.partition(" ")
+            assert 1 <= int(place) <= len(self.chains[chain]) + 1, line
+            self.chains[chain].insert(int(place) - 1, rule)
         elif verb == "-D":
             self.chains[chain].remove(rule)
         else:

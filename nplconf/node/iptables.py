@@ -60,6 +60,7 @@ class _Writer:
         self.fault: Fault = "none"
         self.complaint = ""
         self.left: tuple[str, ...] = ()
+        self._insert = True
         self._family, self._backend, self._build, self._end = family, backend, build, end
 
     def reach(self, keep: Sequence[PortMapping], add: Sequence[PortMapping]) -> bool:
@@ -83,11 +84,12 @@ class _Writer:
         if done.fault == "none":
             done = Attempt("unseen", "iptables reported success, but the rules are not there")
         self.fault, self.complaint = done.fault, done.complaint
+        self._insert = False  # another program may have moved the places
         return False
 
     def _write(self, want: NatTable | None) -> Attempt:
         try:
-            text = transaction(want, self.table)
+            text = transaction(want, self.table, insert=self._insert)
         except ValueError as err:
             return Attempt("refused", str(err))
         done = write(self._family, self._backend, text)
@@ -95,7 +97,10 @@ class _Writer:
         if done.fault != "refused" or not gone:
             return done
         # an obsolete chain cannot be deleted while a foreign rule jumps to it; all other rules are written without it
-        if write(self._family, self._backend, transaction(want, self.table, sweep=False)).fault != "none":
+        if (
+            write(self._family, self._backend, transaction(want, self.table, insert=self._insert, sweep=False)).fault
+            != "none"
+        ):
             return done
         stuck = self._stuck(gone)
         if not stuck:

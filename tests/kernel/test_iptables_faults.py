@@ -19,7 +19,7 @@ from shims import PROGRAMS, Shims
 
 pytestmark = pytest.mark.kernel
 NODE_IP = "10.10.10.10"
-WRITES = 'grep -q -e "^:NPLCONF" "$call"'
+WRITES = 'grep -qE "^(:|-[AID] )NPLCONF" "$call"'
 """In a shim: whether this call writes."""
 
 

@@ -107,3 +107,26 @@ def test_a_number_stolen_behind_a_live_mapping_is_left_and_the_mapping_moves(dua
         assert {row["reason"] for row in applied.data["changes"]} == {"number-moved"}
         assert dual.ask("client", NODE_IP["IPv4"], moved) == Answer("web-2", 8080, CLIENT["IPv4"])
         assert str(number) not in dual.dispatched(), "a foreign server's port is never DNATed over"
+
+
+@pytest.mark.parametrize("backend", IPTABLES, indirect=True)
+def test_a_mapping_that_is_added_keeps_the_packet_counts_of_those_in_the_same_chain(node: World) -> None:
+    here = ("--port-range", "61000-61007")
+    pods = [node.routed(f"web-{i}", f"10.244.3.{i}", tcp=(8080,)) for i in (1, 2, 3, 4)]
+    service = worlds.raw_service("web", [(80, 8080, "TCP")])
+    service["spec"]["selector"] = {"all": "yes"}
+    node.write(pods[0], pods[3], service)
+    assert node.apply(*here).counts == (0, 2, 0)
+    published = {pod: number for (pod, _, _), number in annotations_before(node).items()}
+    for _ in range(3):
+        assert node.ask("client", NODE_IP["IPv4"], published["web-4"]) == Answer("web-4", 8080, CLIENT["IPv4"])
+
+    node.write(*pods, service)
+    assert node.apply(*here).counts == (2, 2, 0)
+
+    (line,) = (
+        line
+        for line in node.run(f"iptables-{node.backend}-save", "-c", "-t", "nat").stdout.splitlines()
+        if f"--dport {published['web-4']} " in line
+    )
+    assert line.startswith("[3:")

@@ -29,6 +29,10 @@ BASES = (*JUMPS, "INPUT")
 Place = Literal["right", "missing", "doubled", "moved", "foreign"]
 
 
+Rules = tuple[Rule | ForeignText, ...]
+"""The rules of one chain, in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Base:
     """The state of a base chain.
@@ -53,7 +57,7 @@ class NatTable:
         bases: The base chains, by name.
     """
 
-    chains: Mapping[str, tuple[Rule | ForeignText, ...]] = field(default_factory=dict, hash=False)
+    chains: Mapping[str, Rules] = field(default_factory=dict, hash=False)
     bases: Mapping[str, Base] = field(default_factory=dict, hash=False)
 
     @property

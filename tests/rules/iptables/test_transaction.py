@@ -1,5 +1,6 @@
 """From any table to any other in one transaction, which contains only the differences."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from packets import Kernel
 
 from nplconf.model import PortMapping, PortRange
 from nplconf.rules.iptables import tree
-from nplconf.rules.iptables.rule import ForeignText, Rule
+from nplconf.rules.iptables.rule import ForeignText, Rule, to_text
 from nplconf.rules.iptables.table import JUMPS, Base, NatTable
 from nplconf.rules.iptables.transaction import transaction
 from nplconf.rules.masquerade import masquerade_sources
@@ -56,6 +57,44 @@ def test_one_transaction_leads_from_any_mappings_to_any_others(before: set[int],
         assert not tree.differs(state.table(), table(numbers))
         assert foreign(state) == FOREIGN
     assert transaction(table(after), state.table()) == ""
+
+
+@given(before=NUMBERS, added=NUMBERS)
+def test_a_mapping_that_is_added_empties_no_chain(before: set[int], added: set[int]) -> None:
+    state = kernel()
+    state.restore(transaction(table(before), state.table()))
+    there = set(state.chains)
+    text = transaction(table(before | added), state.table())
+    assert not {line[1:].split()[0] for line in text.split("\n") if line.startswith(":")} & there
+    assert not re.findall(r"^-[DX] ", text, re.MULTILINE)
+
+
+@given(have=st.lists(st.integers(0, 9), unique=True, max_size=8), data=st.data())
+def test_each_place_is_that_of_a_rule_that_was_there_before(have: list[int], data: st.DataObject) -> None:
+    want = data.draw(st.permutations(range(12)).map(lambda new: sorted({*have, *new[:4]}, key=lambda n: (n * 7) % 12)))
+    have.sort(key=lambda n: (n * 7) % 12)
+    rules = {number: Rule(f"NPLCONF-{number}") for number in range(12)}
+    before, after = (NatTable({"NPLCONF": tuple(rules[n] for n in numbers)}) for numbers in (have, want))
+    chain = [to_text(rules[n]) for n in have]
+    for line in transaction(after, before).split("\n")[1:-2]:
+        verb, _, text = line.split(" ", 2)
+        place, text = text.split(" ", 1) if verb == "-I" else ("0", text)
+        assert int(place) <= len(have)
+        chain.insert(int(place) - 1 if verb == "-I" else len(chain), text)
+    assert chain == [to_text(rules[n]) for n in want]
+
+
+@given(before=NUMBERS, after=NUMBERS)
+def test_without_places_each_chain_that_differs_is_written_from_its_first_rule(
+    before: set[int], after: set[int]
+) -> None:
+    state = kernel()
+    state.restore(transaction(table(before), state.table()))
+    text = transaction(table(after), state.table(), insert=False)
+    assert "-I NPLCONF" not in text
+    if text:
+        state.restore(text)
+    assert not tree.differs(state.table(), table(after))
 
 
 @given(numbers=NUMBERS)
