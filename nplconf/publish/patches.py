@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from nplconf.cache import Cache
 from nplconf.model import Condition, Patch, Pod, PodRef, PortMapping
 from nplconf.publish import annotation
 from nplconf.publish.annotation import DEFAULT, Form
@@ -12,6 +13,7 @@ def final(
     mappings: Iterable[PortMapping],
     form: Form = DEFAULT,
     conditions: Mapping[PodRef, Condition] | None = None,
+    cache: Cache | None = None,
 ) -> tuple[Patch, ...]:
     """Return the patches after which each Pod's annotation lists exactly its mappings, sorted by Pod.
 
@@ -20,12 +22,17 @@ def final(
         mappings: The mappings to publish.
         form: How annotations are written.
         conditions: The conditions to write in the same patches.
+        cache: Results of earlier runs.
     """
     due = conditions or {}
-    by_pod = _by_pod(mappings)
+    here, by_pod = tuple(pods), _by_pod(mappings)
+    correct = (cache or Cache()).table("correct annotations", len(here), form)
     found = []
-    for pod in pods:
-        text = annotation.text(annotation.published(by_pod.get(pod.ref, ()), form), pod.annotation, form)
+    for pod in here:
+        rows, text = by_pod.get(pod.ref), pod.annotation
+        if correct.get(pod.ref) != (rows, text):
+            text = annotation.text(annotation.published(rows or (), form), text, form)
+            correct[pod.ref] = rows, text
         new = due.get(pod.ref)
         if text != pod.annotation or new:
             changes = new is not None and (pod.condition is None or pod.condition.status != new.status)

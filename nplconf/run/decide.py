@@ -250,7 +250,7 @@ def _complete(
     publication = _publication(inputs, made)
     taken = foreign.hits(observed.foreign, rows, made.addresses)
     reachable = tuple(m for m in rows if m.via != "dnat" or m.key not in taken) if taken else rows
-    due = publication.patches(inputs.pods, reachable)
+    due = publication.patches(inputs.pods, reachable, inputs.cache)
     wanted = rules_for(rows, made.addresses, made.plan.port_range, observed, inputs.cache)
     found = findings(made, inputs, rows, wanted, taken)
     changes = nothing(inputs.live) if made.inexact else with_repairs(draft.diff, made, inputs, wanted, found, due)

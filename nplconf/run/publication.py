@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from nplconf.cache import Cache
 from nplconf.model import Condition, Patch, Pending, Plan, Pod, PodRef, PortMapping
 from nplconf.publish import conditions, life, patches
 from nplconf.publish.annotation import DEFAULT, Form
@@ -35,10 +36,12 @@ class Publication:
             rows = (*rows, *self.served.difference(rows))
         return tuple(m for m in rows if m not in self.unlisted) if self.unlisted else rows
 
-    def patches(self, pods: Iterable[Pod], in_place: tuple[PortMapping, ...]) -> tuple[Patch, ...]:
-        """Return the patches of annotations and conditions for these Pods, sorted by Pod."""
+    def patches(
+        self, pods: Iterable[Pod], in_place: tuple[PortMapping, ...], cache: Cache | None = None
+    ) -> tuple[Patch, ...]:
+        """Return the patches of annotations and conditions for these Pods, sorted by Pod. cache: see `Inputs`."""
         known = tuple(pods)
-        return patches.final(known, self.listed(in_place), self.form, self._conditions(known, in_place))
+        return patches.final(known, self.listed(in_place), self.form, self._conditions(known, in_place), cache)
 
     def _conditions(self, pods: tuple[Pod, ...], in_place: tuple[PortMapping, ...]) -> dict[PodRef, Condition]:
         gated = {pod.ref.key: pod for pod in pods if conditions.is_due(pod)}

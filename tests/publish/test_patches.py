@@ -1,9 +1,13 @@
 """The Pods whose annotations are patched."""
 
 import pytest
-from worlds import mapping, pod
+from cputime import assert_below
+from hypothesis import given
+from hypothesis import strategies as st
+from worlds import mapping, pod, ref
 
-from nplconf.model import Family, Patch
+from nplconf.cache import Cache
+from nplconf.model import Family, Patch, PortMapping
 from nplconf.publish.annotation import Form, entries, render
 from nplconf.publish.patches import final, withdrawals
 
@@ -78,3 +82,29 @@ def test_an_entry_to_come_is_not_in_the_withdrawal() -> None:
 
 def test_a_pod_that_only_gains_is_not_written_early() -> None:
     assert withdrawals([pod(annotation=TEXT)], BOTH) == ()
+
+
+ROWS = st.lists(st.sampled_from((mapping(), mapping(61045, pod_port=9000), mapping(family="IPv6"))), unique=True)
+TEXTS = st.sampled_from((None, "", "[]", TEXT, render(entries(BOTH)), f" {TEXT}"))
+FORMS = st.builds(Form, empty=st.booleans(), families=st.sampled_from((("IPv4",), ("IPv4", "IPv6"))))
+
+
+@given(st.lists(st.tuples(ROWS, TEXTS, st.booleans(), FORMS), max_size=8))
+def test_what_earlier_runs_found_correct_changes_no_patch(
+    runs: list[tuple[list[PortMapping], str | None, bool, Form]],
+) -> None:
+    cache, now = Cache(), None
+    for rows, text, changed, form in runs:
+        now = text if changed else now  # otherwise it is as the last run has left it
+        pods = [pod(annotation=now), pod("web-1", annotation=text)]
+        found = final(pods, rows, form, cache=cache)
+        assert found == final(pods, rows, form)
+        now = next((patch.annotation for patch in found if patch.pod == ref()), now)
+
+
+def test_annotations_that_the_last_run_found_correct_cost_little() -> None:
+    rows = [mapping(20_000 + i, pod=ref(f"web-{i}"), pod_port=1 + i % 9) for i in range(10_000)]
+    pods = [pod(row.pod.name, annotation=render(entries([row]))) for row in rows]
+    cache = Cache()
+    assert final(pods, rows, cache=cache) == ()
+    assert_below(0.008, lambda: final(pods, rows, cache=cache))
