@@ -8,6 +8,7 @@ import json
 import os
 import stat
 import zlib
+from collections.abc import Collection
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -211,10 +212,8 @@ def _mapping(row: list[Any]) -> PortMapping:
     number, protocol, family, node_ip, pod, pod_ip, pod_port, services, via, sources = row
     if tuple(map(type, row)) != _ROW or protocol not in PROTOCOLS or via not in ("dnat", "hostPort"):
         raise ValueError("no mapping")
-    ref = PodRef(*_texts(pod))
-    return PortMapping(
-        number, protocol, _family(family), node_ip, ref, pod_ip, pod_port, _texts(services), via, _texts(sources)
-    )
+    ref, asking, allowed = PodRef(*_only_texts(pod)), _only_texts(services), _only_texts(sources)
+    return PortMapping(number, protocol, _family(family), node_ip, ref, pod_ip, pod_port, asking, via, allowed)
 
 
 def _denial(fingerprint: Any, at: Any, message: Any) -> Denial:
@@ -237,8 +236,12 @@ def _cooling(number: Any, pod: Any, port: Any, at: Any) -> Cooling:
 
 
 def _texts(values: Any) -> tuple[str, ...]:
-    """At C's speed, as there are three for each of 10,000 mappings."""
-    if not _TEXT.issuperset(map(type, _is(list | tuple, values))):
+    return _only_texts(_is(list | tuple, values))
+
+
+def _only_texts(values: Collection[Any]) -> tuple[str, ...]:
+    """Return the values, which must be texts. At C's speed, as there are three lists for each of 10,000 mappings."""
+    if not _TEXT.issuperset(map(type, values)):
         raise TypeError("something else than a text")
     return tuple(values)
 

@@ -3,7 +3,7 @@
 Only what the last run left in place can be repaired, so nothing is after a reboot, a lost state file or a killed run.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,7 +50,8 @@ def with_repairs(
     altered = _altered(patches, observed, inputs.pods) if inputs.writable else {}
     if not (diff.changes or damaged or altered):
         return diff
-    before = _in_place_before(last, observed.state.unserved)
+    concerned = None if damaged or altered else {change.mapping.key for change in diff.changes}
+    before = _in_place_before(last, observed.state.unserved, concerned)
     elsewhere = {family for families in observed.leftovers.values() for family in families}
     changes = [_of_change(change, before, elsewhere) for change in diff.changes]
     if not (damaged or altered):
@@ -65,8 +66,13 @@ def with_repairs(
     return Diff(ordered(changes), tuple(unchanged))
 
 
-def _in_place_before(last: Plan, unserved: Iterable[RuleKey]) -> dict[RuleKey, PortMapping]:
-    found = {m.key: m for m in last.mappings if m.via == "dnat"}
+def _in_place_before(
+    last: Plan, unserved: Iterable[RuleKey], concerned: Container[RuleKey] | None
+) -> dict[RuleKey, PortMapping]:
+    """Return the mappings that the last run left in place. concerned: the places to look at; None: all."""
+    # a plain tuple equals a key, and is made in a third of the time
+    rows = (m for m in last.mappings if concerned is None or (m.node_port, m.family, m.protocol) in concerned)
+    found = {m.key: m for m in rows if m.via == "dnat"}
     for key in unserved:
         found.pop(key, None)
     return found
@@ -119,9 +125,11 @@ def _reason(findings: Iterable[Finding]) -> str:
     return DISPATCH_CHANGED if "dispatch" in kinds else ""
 
 
-def _altered(patches: Iterable[Patch], observed: Observed, pods: Iterable[Pod]) -> dict[PodRef, set[Entry]]:
+def _altered(patches: Collection[Patch], observed: Observed, pods: Iterable[Pod]) -> dict[PodRef, set[Entry]]:
     """Return the entries that an annotation must get back, by Pod; only Pods whose annotation the last run wrote."""
     left = observed.state.annotations
+    if not patches:  # as in most runs
+        return {}
     new = {patch.pod: annotation.parse(patch.annotation) for patch in patches}
     return {
         pod.ref: set(new[pod.ref]) - set(annotation.parse(pod.annotation))
