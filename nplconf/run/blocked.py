@@ -24,6 +24,7 @@ def block_all(blocked: Blocked, observed: Observed, options: Options) -> Decisio
         live=live,
         diff=nothing(live),
         wanted={},
+        interim={},
         addresses={},
         patches=(),
         findings=(),

@@ -31,7 +31,7 @@ from nplconf.run.observed import Observed, live_now, orphaned
 from nplconf.run.publication import Publication
 from nplconf.run.repairs import with_repairs
 from nplconf.run.target import Target, target, with_aliases
-from nplconf.run.wanted_rules import rules_for
+from nplconf.run.wanted_rules import known_rules, rules_for, together
 from nplconf.run.withdrawals import old_ports, withdrawals
 
 
@@ -251,17 +251,19 @@ def _complete(
     taken = foreign.hits(observed.foreign, rows, made.addresses)
     reachable = tuple(m for m in rows if m.via != "dnat" or m.key not in taken) if taken else rows
     due = publication.patches(inputs.pods, reachable, inputs.cache)
-    wanted = rules_for(rows, made.addresses, made.plan.port_range, observed, inputs.cache)
+    wanted = known_rules(rows, made.addresses, made.plan.port_range, observed, inputs.cache)
     found = findings(made, inputs, rows, wanted, taken)
     changes = nothing(inputs.live) if made.inexact else with_repairs(draft.diff, made, inputs, wanted, found, due)
     patches = () if made.inexact else due
     old = old_ports(changes.changes, rows) if inputs.pods else ()  # without Pods nothing is published
+    interim = rules_for(together(rows, old), made.addresses, made.plan.port_range, observed) if old else wanted
     return Decision(
         plan=made.plan,
         eligible=rows,
         live=inputs.live,
         diff=changes,
         wanted=wanted,
+        interim=interim,
         addresses=made.addresses,
         patches=patches,
         findings=found,

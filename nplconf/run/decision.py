@@ -50,6 +50,7 @@ class Decision:
         live: The mappings that are in force.
         diff: The changes from `live` to `eligible`.
         wanted: The rules that the backend must have, by family; None where a family must have none.
+        interim: The rules until new ports are published: those of `wanted`, and those at old ports.
         addresses: The node's addresses that rules match, by family.
         patches: The annotations and conditions to write if all rules come into force.
         old_ports: Live mappings at old ports, whose rules stay until the new port is published.
@@ -75,6 +76,7 @@ class Decision:
     live: tuple[PortMapping, ...]
     diff: Diff
     wanted: Mapping[Family, Any] = field(hash=False)
+    interim: Mapping[Family, Any] = field(hash=False)
     addresses: Mapping[Family, tuple[str, ...]] = field(hash=False)
     patches: tuple[Patch, ...]
     findings: tuple[Finding, ...]

@@ -9,7 +9,7 @@ from nplconf.rules.foreign import ForeignRule
 from nplconf.run.inputs import Inputs
 from nplconf.run.observed import Observed, orphaned
 from nplconf.run.target import Target
-from nplconf.run.wanted_rules import rules_for
+from nplconf.run.wanted_rules import known_rules
 
 
 def findings(
@@ -33,7 +33,7 @@ def findings(
     rules = observed.rules
     wrong = {family: have for family, have in observed.found.items() if rules.differs(have, wanted[family])}
     # a family with other mappings differs, too: only what is wrong with the rules of the live ones is a finding
-    of_live = rules_for(inputs.live, target.addresses, plan.port_range, observed, inputs.cache) if wrong else {}
+    of_live = known_rules(inputs.live, target.addresses, plan.port_range, observed, inputs.cache) if wrong else {}
     found = [f for family, have in wrong.items() for f in rules.findings(have, of_live[family], family)]
     found += _leftovers(observed)
     found += foreign.findings(taken, eligible)

@@ -11,7 +11,7 @@ from nplconf.cache import Cache
 from nplconf.model import PodRef, PortMapping
 from nplconf.run.decision_options import Options
 from nplconf.run.observed import Observed, live_now
-from nplconf.run.wanted_rules import rules_for
+from nplconf.run.wanted_rules import known_rules
 
 
 def in_force(observed: Observed, options: Options, pods: Iterable[PodRef], cache: Cache) -> tuple[PortMapping, ...]:
@@ -41,7 +41,7 @@ def _has_exactly(observed: Observed, rows: tuple[PortMapping, ...], cache: Cache
     state, rules, found = observed.state, observed.rules, observed.found
     if not state.plan or not {m.family for m in rows} <= found.keys() or all(map(rules.is_empty, found.values())):
         return False
-    wanted = rules_for(rows, state.addresses, state.plan.port_range, observed, cache)
+    wanted = known_rules(rows, state.addresses, state.plan.port_range, observed, cache)
     return all(wanted[m] is not None for m in {m.family for m in rows}) and not any(
         rules.differs(have, wanted[family]) for family, have in found.items()
     )

@@ -4,13 +4,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nplconf.cache import Cache
-from nplconf.model import Change, Failure, Family, Plan, PortMapping, RuleKey, in_plan_order
+from nplconf.model import Change, Failure, Family, Plan, PortMapping, RuleKey
 from nplconf.node import NodeAccess
 from nplconf.rules import Goal
 from nplconf.run.decision import Decision
 from nplconf.run.observed import Observed
-from nplconf.run.wanted_rules import Addresses, rules_for, rules_of_family
+from nplconf.run.wanted_rules import Addresses, rules_for, rules_of_family, together
 
 
 class RuleSet(NamedTuple):
@@ -51,16 +50,9 @@ class Written(NamedTuple):
 
 def rule_set(decision: Decision, observed: Observed) -> RuleSet:
     """Return the rules of a decision, with those at old ports."""
-    rows, wanted = decision.eligible, decision.wanted
-    addresses, plan = decision.addresses, decision.plan
-    if decision.old_ports:
-        rows = _with(rows, decision.old_ports)
-        wanted = rules_for(rows, addresses, plan.port_range, observed)
-    return RuleSet(rows, wanted, decision.diff.changes, addresses, plan, flush_all=observed.state.writing)
-
-
-def _with(rows: tuple[PortMapping, ...], further: Iterable[PortMapping]) -> tuple[PortMapping, ...]:
-    return tuple(sorted((*rows, *further), key=in_plan_order))
+    rows = together(decision.eligible, decision.old_ports)
+    changes, addresses, plan = decision.diff.changes, decision.addresses, decision.plan
+    return RuleSet(rows, decision.interim, changes, addresses, plan, flush_all=observed.state.writing)
 
 
 def differing(goal: RuleSet, observed: Observed, found: Mapping[Family, Any]) -> tuple[Family, ...]:
@@ -112,7 +104,7 @@ def _synced(
     def build(family: Family, mappings: Sequence[PortMapping]) -> Any:
         if len(mappings) == every[family]:  # all of them, in whatever order: these rules are built already
             return goal.wanted[family]
-        return rules_of_family(mappings, family, goal.addresses, goal.plan.port_range, observed, Cache())
+        return rules_of_family(mappings, family, goal.addresses, goal.plan.port_range, observed)
 
     changed = {c.mapping.key for c in goal.changes if c.action != "delete" and c.was != c.mapping}
     stay: list[PortMapping] = []
@@ -144,7 +136,7 @@ def take_back(
         found: The rules as they were read last.
 
     """
-    rows = tuple(m for m in _with(decision.eligible, rest) if m not in gone)
+    rows = tuple(m for m in together(decision.eligible, rest) if m not in gone)
     changes = tuple(Change("delete", "refused", mapping, mapping) for mapping in gone)
     addresses, plan = decision.addresses, decision.plan
     wanted = rules_for(rows, addresses, plan.port_range, observed)
