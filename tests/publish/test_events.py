@@ -230,12 +230,13 @@ def test_many_unannounced_pods_are_compared_in_one_pass_over_the_last_plan() -> 
     assert_below(2, lambda: due(found, last, {}))  # it is 0.05 s; a look through all mappings for each Pod takes 5
 
 
-def test_what_was_announced_of_many_pods_costs_little_in_every_further_run() -> None:
-    pods = [pod(f"web-{i}", annotation=TOLD) for i in range(10_000)]
-    found = Outcome(worlds.plan(), cluster(*pods), dict.fromkeys((one.ref for one in pods), TOLD))
-    announced = {f"shop/web-{i} uid-web-{i} mapped": annotation.digest(TOLD) for i in range(10_000)}
-    assert due(found, None, announced) == ((), announced, ())
-    assert_below(0.05, lambda: due(found, None, announced))
+def test_of_an_event_that_was_announced_no_annotation_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = outcome(pod(annotation=TOLD), mappings=(ROW,))
+    output = said_of(found)
+    parsed: list[object] = []
+    monkeypatch.setattr(annotation, "parse", parsed.append)
+    assert due(found, found.plan, output) == ((), output, ())
+    assert parsed == []
 
 
 def test_a_pod_of_another_node_gets_nothing() -> None:
