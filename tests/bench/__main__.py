@@ -17,6 +17,7 @@ def groups(scale: int, runs: int) -> dict[str, Callable[[], Iterator[Figure]]]:
     return {
         "connect": lambda: connect.dispatch(10_000 // scale),
         "many": lambda: processes.many(10_000 // scale, runs),
+        "held": lambda: processes.held(10_000 // scale, runs),
         "alike": lambda: processes.alike(1_000 // scale, runs),
         "beside": lambda: processes.beside_others(1_000 // scale, 56_000 // scale, runs),
         "hold": lambda: processes.hold(1_001 // scale, runs),

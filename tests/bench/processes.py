@@ -1,6 +1,7 @@
 """Whole processes: apply from nothing, with one change and without any, and the daemon that holds the range."""
 
 import contextlib
+import resource
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,24 @@ def _many(count: int, runs: int, backend: str) -> Iterator[Figure]:
         changed = [_moved(one, count // 2, run) for run in range(runs)]
         yield from _costs(group, "one change", child.best(changed), 0.6)
         yield from _costs(group, "no change", child.best([one.apply() for _ in range(runs)]), None)
+
+
+def held(count: int, runs: int) -> Iterator[Figure]:
+    """The same with the hold daemon, as on an installed node, where a run need not try to bind each port.
+
+    The daemon needs two open files for each port. Where the limit is lower, there are fewer mappings.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = count if most == resource.RLIM_INFINITY else min(count, (most - 100) // 2)
+    for backend in BACKENDS:
+        group = f"apply, {count} mappings, held, {NAMES[backend]}"
+        with node(backend) as one:
+            one.fill(count)
+            one.start_hold("--port-range", f"{one.last - count + 1}-{one.last}")
+            one.apply()
+            changed = [_moved(one, count // 2, run) for run in range(runs)]
+            yield from _costs(group, "one change", child.best(changed), 0.6 if backend == "nftables" else None)
+            yield from _costs(group, "no change", child.best([one.apply() for _ in range(runs)]), None)
 
 
 def alike(count: int, runs: int) -> Iterator[Figure]:
