@@ -45,7 +45,7 @@ def daemonset(node: KubeNode, tmp_path_factory: pytest.TempPathFactory) -> Itera
         rolled_out(node)
         yield began
     finally:
-        node.kubectl("delete", "daemonset", "nplconf", "nplconf-hold", NAMESPACE, "--wait=true")
+        node.kubectl("delete", "daemonset", "nplconf", "nplconf-hold", NAMESPACE, "--cascade=foreground")
         node.apply_manifest(manifests.cleanup_job(files.NODE, container_image()))
         job = f"job/nplconf-cleanup-{files.NODE}"
         node.kubectl("wait", "--for=condition=complete", "--timeout=60s", job, NAMESPACE, timeout=70)
@@ -160,7 +160,7 @@ def test_a_daemon_that_is_killed_in_its_container_leaves_no_number_free(node: Ku
     keeper, daemon = hold_processes(node)
     with nobody_gets_a_number(node, tmp_path / "until"):
         node.run("kill", "-9", daemon)
-        node.wait(lambda: len(hold_processes(node)) == 2 and hold_processes(node)[1] != daemon, "another daemon")
+        node.wait(lambda: len(found := hold_processes(node)) == 2 and daemon not in found, "another daemon")
     assert hold_processes(node)[0] == keeper
     assert pod(node, "hold")["status"]["containerStatuses"][0]["restartCount"] == before
 
