@@ -12,6 +12,7 @@ import gc
 import itertools
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -134,7 +135,12 @@ def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Compile nplconf once: processes in a booted machine read the result but cannot save theirs."""
+    """Compile nplconf once: processes in a booted machine read the result but cannot save theirs.
+
+    A shell starts `make test &` with SIGINT ignored, and all programs of the tests would inherit that.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not hasattr(config, "workerinput"):
         compileall.compile_dir(ROOT / "nplconf", quiet=1)
 

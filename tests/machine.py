@@ -104,8 +104,12 @@ class Machine:
             )
         self.pid = self._wait_for(self._first_process, "a first process")
         self._wait_for(lambda: self.path("/run/systemd/private").exists(), "systemd's own socket")
-        state = self.run("systemctl", "is-system-running", "--wait", check=False).stdout.strip()
+        state = self._wait_for(self._running, "the state of the system")
         assert state == "running", f"{state}: {self.run('systemctl', '--failed', '--plain', check=False).stdout}"
+
+    def _running(self) -> str:
+        """Return the state once it has booted; "" while systemd does not answer yet."""
+        return self.run("systemctl", "is-system-running", "--wait", check=False).stdout.strip()
 
     def power_off(self) -> None:
         """Shut down cleanly, as `systemctl poweroff` does."""
