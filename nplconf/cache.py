@@ -21,7 +21,7 @@ class Cache:
             takes 12 ms and 6 MiB.
     """
 
-    def __init__(self, *, lasting: bool = True) -> None:
+    def __init__(self, *, lasting: bool = False) -> None:
         self._lasting = lasting
         self._results: dict[Callable[..., Any], list[tuple[tuple[Any, ...], Any]]] = {}
         self._tables: dict[str, tuple[tuple[Any, ...], dict[Any, Any]]] = {}

@@ -12,7 +12,7 @@ def test_a_result_is_used_again_while_the_arguments_are_equal() -> None:
         calls.append(suffix)
         return [f"{one}{suffix}" for one in services]
 
-    cache = Cache()
+    cache = Cache(lasting=True)
     first = cache.last(named, (service(),), "a")
     assert cache.last(named, (service(),), "a") is first
     assert cache.last(named, (service(), service("b")), "a") is not first
@@ -27,19 +27,19 @@ def test_so_many_results_are_stored_as_the_caller_wants_those_that_were_used_las
         calls.append(number)
         return number
 
-    cache = Cache()
+    cache = Cache(lasting=True)
     for number in (1, 2, 1, 3, 1, 2):
         assert cache.last(noted, number, results=2) == number
     assert calls == [1, 2, 3, 2]
 
 
 def test_functions_do_not_share_results() -> None:
-    cache = Cache()
+    cache = Cache(lasting=True)
     assert (cache.last(len, "ab"), cache.last(str.upper, "ab"), cache.last(len, "ab")) == (2, "AB", 2)
 
 
 def test_a_table_is_empty_when_its_inputs_have_changed() -> None:
-    cache = Cache()
+    cache = Cache(lasting=True)
     cache.table("of Pods", 1, "site", (1, 2))["a"] = 1
     assert cache.table("of Pods", 1, "site", (1, 2)) == {"a": 1}
     assert cache.table("of Services", 1, "site", (1, 2)) == {}
@@ -47,7 +47,7 @@ def test_a_table_is_empty_when_its_inputs_have_changed() -> None:
 
 
 def test_a_table_is_emptied_before_objects_that_are_gone_fill_it() -> None:
-    cache = Cache()
+    cache = Cache(lasting=True)
     most = 0
     for run in range(100):
         found = cache.table("of Pods", 5)
@@ -57,7 +57,7 @@ def test_a_table_is_emptied_before_objects_that_are_gone_fill_it() -> None:
 
 
 def test_a_cache_of_one_run_stores_its_last_results_but_no_table() -> None:
-    cache = Cache(lasting=False)
+    cache = Cache()
     table = cache.table("of Pods", 1)
     table["a"] = 1
     assert table == cache.table("of Pods", 1) == {}

@@ -47,7 +47,7 @@ class WatchJob:
     ) -> None:
         self._inputs, self._hub = inputs, hub
         self._cluster, self._metrics = cluster, metrics
-        self._cache = Cache()
+        self._cache = Cache(lasting=True)
         self._node = self._opened()
 
     @property
@@ -62,7 +62,7 @@ class WatchJob:
 
     def clear_caches(self) -> None:
         """See `Job`. 10,000 changed rules would take 10 MB."""
-        self._cache = Cache()
+        self._cache = Cache(lasting=True)
         addresses.clear_caches()
         nftsets.clear_cache()
         rule.parse.cache_clear()

@@ -63,7 +63,7 @@ def demand(
     found = Demand([], [], Skips())
     found.skips.add(selection.skipped)
     pods = sorted(here, key=lambda pod: pod.ref.key)
-    before = (cache or Cache(lasting=False)).table("demand", len(pods), selection, site, policy)
+    before = (cache or Cache()).table("demand", len(pods), selection, site, policy)
     expander = _Expander(selection, site, _audiences(policy), _Known(policy, past), before)
     left: dict[str, int] = {}
     size = len(port_range)

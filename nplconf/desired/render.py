@@ -65,7 +65,7 @@ def render(cluster: ClusterState, node: Node, settings: Desired, past: Previous,
         cache: Results of earlier runs.
 
     """
-    cache = cache or Cache(lasting=False)
+    cache = cache or Cache()
     selection = cache.last(select, cluster.services, settings.protocols)
     return _render(selection, cluster.identity, node, cluster.pods, settings, past, cache)
 

@@ -26,7 +26,7 @@ def final(
     """
     due = conditions or {}
     here, by_pod = tuple(pods), _by_pod(mappings)
-    correct = (cache or Cache(lasting=False)).table("correct annotations", len(here), form)
+    correct = (cache or Cache()).table("correct annotations", len(here), form)
     found = []
     for pod in here:
         rows, text = by_pod.get(pod.ref), pod.annotation

@@ -72,7 +72,7 @@ def decide(
     if blocked or used is None:
         return block_all(blocked or without_addresses(node), observed, options)
     pods = tuple(pod for pod in cluster.pods if pod.node == options.node)
-    cache = cache or Cache(lasting=False)
+    cache = cache or Cache()
     live = in_force(observed, options, (pod.ref for pod in pods), cache)
     inputs = Inputs(observed, options, live, pods, writable, cache)
     make = partial(target, cluster, used, inputs, bounds)

@@ -93,7 +93,7 @@ FORMS = st.builds(Form, empty=st.booleans(), families=st.sampled_from((("IPv4",)
 def test_what_earlier_runs_found_correct_changes_no_patch(
     runs: list[tuple[list[PortMapping], str | None, bool, Form]],
 ) -> None:
-    cache, now = Cache(), None
+    cache, now = Cache(lasting=True), None
     for rows, text, changed, form in runs:
         now = text if changed else now  # otherwise it is as the last run has left it
         pods = [pod(annotation=now), pod("web-1", annotation=text)]
@@ -103,7 +103,7 @@ def test_what_earlier_runs_found_correct_changes_no_patch(
 
 
 def test_an_annotation_that_the_last_run_found_correct_is_not_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, rows = Cache(), [mapping(), mapping(61045, pod=ref("web-1"))]
+    cache, rows = Cache(lasting=True), [mapping(), mapping(61045, pod=ref("web-1"))]
     pods = [pod(annotation=TEXT), pod("web-1", annotation=render(entries(rows[1:])))]
     assert final(pods, rows, cache=cache) == ()
     rendered: list[int] = []

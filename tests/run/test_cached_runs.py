@@ -136,7 +136,7 @@ CHANGES: dict[str, Callable[[Stream], object]] = {
 @pytest.mark.parametrize("bounds", BOUNDS, ids=("free", "with a cap", "denied"))
 def test_each_change_counts(change: Callable[[Stream], object], bounds: Bounds) -> None:
     stream = Stream({0: pod(), 1: pod("web-1", ("10.244.3.2",))}, {0: service("s0", ((80, "TCP"), ("web", "TCP")))})
-    kernel, cache = FakeNode([], held=RANGE), Cache()
+    kernel, cache = FakeNode([], held=RANGE), Cache(lasting=True)
     for _ in range(2):
         stream.run(kernel, Bounds(), cache)
     change(stream)
@@ -148,7 +148,7 @@ def test_each_change_counts(change: Callable[[Stream], object], bounds: Bounds) 
 @given(st.data())
 def test_runs_with_the_results_of_earlier_runs_decide_what_others_decide(data: st.DataObject) -> None:
     stream = Stream({0: pod(), 1: pod("web-1", ("10.244.3.2",))}, {0: service("s0")})
-    kernel, cache = FakeNode([], held=RANGE), Cache()
+    kernel, cache = FakeNode([], held=RANGE), Cache(lasting=True)
     for _ in range(data.draw(st.integers(4, 12), label="runs")):
         for _ in range(data.draw(st.integers(0, 3), label="changes")):
             stream.step(data)
