@@ -88,8 +88,9 @@ class _Writer:
         return False
 
     def _write(self, want: NatTable | None) -> Attempt:
+        text_of = partial(transaction, want, self.table, insert=self._insert)
         try:
-            text = transaction(want, self.table, insert=self._insert)
+            text = text_of()
         except ValueError as err:
             return Attempt("refused", str(err))
         done = write(self._family, self._backend, text)
@@ -97,10 +98,7 @@ class _Writer:
         if done.fault != "refused" or not gone:
             return done
         # an obsolete chain cannot be deleted while a foreign rule jumps to it; all other rules are written without it
-        if (
-            write(self._family, self._backend, transaction(want, self.table, insert=self._insert, sweep=False)).fault
-            != "none"
-        ):
+        if write(self._family, self._backend, text_of(sweep=False)).fault != "none":
             return done
         stuck = self._stuck(gone)
         if not stuck:
