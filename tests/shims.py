@@ -19,6 +19,8 @@ PROGRAMS = tuple(
     for what in ("restore", "save")
 )
 LIBRARIES = [Path("/usr", where) for where in ("lib/x86_64-linux-gnu", "lib/aarch64-linux-gnu", "lib64", "lib")]
+WRITES_RULES = 'grep -qE "^(:|-[AID] )NPLCONF" "$call"'
+"""In a shim of iptables-restore: whether this call writes rules of nplconf."""
 _SHIM = """#!/bin/bash
 case $0 in *-nft-* | *-legacy-*) name=${{0##*/}} ;; *) name=$(basename "$(readlink -f "$0")") ;; esac
 call={calls}/$EPOCHREALTIME-$$

@@ -38,9 +38,14 @@ def _many(count: int, runs: int, backend: str) -> Iterator[Figure]:
         yield from _costs(group, "from nothing", child.best(new), times * beside.seconds + 1, beside, BARE[backend])
         one.forget()
         one.apply()
-        changed = [_moved(one, count // 2, run) for run in range(runs)]
-        yield from _costs(group, "one change", child.best(changed), 0.6)
-        yield from _costs(group, "no change", child.best([one.apply() for _ in range(runs)]), None)
+        yield from _next_runs(one, group, runs, 0.6)
+
+
+def _next_runs(one: Node, group: str, runs: int, aim: float | None) -> Iterator[Figure]:
+    """Runs of a node that has its mappings: with one change among them, and with none."""
+    changed = [_moved(one, one.numbers // 2, run) for run in range(runs)]
+    yield from _costs(group, "one change", child.best(changed), aim)
+    yield from _costs(group, "no change", child.best([one.apply() for _ in range(runs)]), None)
 
 
 def held(count: int, runs: int) -> Iterator[Figure]:
@@ -56,9 +61,7 @@ def held(count: int, runs: int) -> Iterator[Figure]:
             one.fill(count)
             one.start_hold("--port-range", f"{one.last - count + 1}-{one.last}")
             one.apply()
-            changed = [_moved(one, count // 2, run) for run in range(runs)]
-            yield from _costs(group, "one change", child.best(changed), 0.6 if backend == "nftables" else None)
-            yield from _costs(group, "no change", child.best([one.apply() for _ in range(runs)]), None)
+            yield from _next_runs(one, group, runs, 0.6 if backend == "nftables" else None)
 
 
 def alike(count: int, runs: int) -> Iterator[Figure]:

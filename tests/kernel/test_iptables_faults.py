@@ -15,12 +15,10 @@ import pytest
 import worlds
 from echo import Answer
 from netns import CLIENT, IPTABLES, World
-from shims import PROGRAMS, Shims
+from shims import PROGRAMS, WRITES_RULES, Shims
 
 pytestmark = pytest.mark.kernel
 NODE_IP = "10.10.10.10"
-WRITES = 'grep -qE "^(:|-[AID] )NPLCONF" "$call"'
-"""In a shim: whether this call writes."""
 
 
 @pytest.fixture(params=IPTABLES)
@@ -55,7 +53,7 @@ def served(node: World, shims: Shims) -> World:
 def break_writes(node: World, behaviour: str) -> None:
     assert node.shims is not None
     for program in ("iptables", "ip6tables"):
-        node.shims.have(f"{program}-{node.backend}-restore", f"if {WRITES}; then {behaviour}; fi")
+        node.shims.have(f"{program}-{node.backend}-restore", f"if {WRITES_RULES}; then {behaviour}; fi")
 
 
 def still_serves(node: World) -> bool:
@@ -209,7 +207,7 @@ def test_warnings_are_no_failure(served: World) -> None:
 
 @pytest.mark.parametrize("backend", ["nft"], indirect=True)
 def test_a_write_that_hangs_is_ended_in_time(served: World) -> None:
-    served.shims.have(f"iptables-{served.backend}-restore", f"if {WRITES}; then sleep 300; fi")  # type: ignore[union-attr]
+    served.shims.have(f"iptables-{served.backend}-restore", f"if {WRITES_RULES}; then sleep 300; fi")  # type: ignore[union-attr]
     applied = served.apply()
     assert applied.code == 5
     assert "no answer within 20 s; it was ended" in failures(applied)
