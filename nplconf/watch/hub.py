@@ -4,6 +4,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from math import inf
 from typing import Any
 
 from nplconf.errors import NplconfError, UnavailableError
@@ -40,6 +41,8 @@ class Hub:
         }
         self._unlisted = set(mirror.objects)
         self._pending: pace.PendingEvents | None = None
+        self._ran = -inf
+        """When `wait` returned last."""
         self.began: float | None = None
         """When the first event came that the last run was for; None for a resync."""
         self._causes: set[Cause] = set()
@@ -147,7 +150,7 @@ class Hub:
         with self._changed:
             while True:
                 now = self._clock()
-                due = min(self._pending.due(self._debounce), until) if self._pending else until
+                due = min(self._pending.due(self._debounce, self._ran), until) if self._pending else until
                 if self._alarm is not None and now >= self._alarm:
                     self._alarm = None
                     self._causes.add("time")
@@ -156,7 +159,7 @@ class Hub:
                 if now >= due:
                     break
                 self._changed.wait(due - now)
-            causes = frozenset(self._causes)
+            causes, self._ran = frozenset(self._causes), now
             self.began = self._pending.first if self._pending else None
             self._pending, self._causes = None, set()
         return causes | ({"resync"} if now >= until else set())

@@ -4,6 +4,7 @@ All times are seconds of one monotonic clock.
 """
 
 from dataclasses import dataclass
+from math import inf
 
 JITTER = 0.1
 """The part of a period by which nodes differ, so that those started together do not ask together."""
@@ -16,15 +17,19 @@ class Debounce:
     """How long a run waits for further events, in seconds.
 
     Attributes:
-        quiet: a run begins when no event has come for so long...
+        quiet: A run begins when no event has come for so long...
         latest: ...and at the latest so long after the first one: a storm of events starves no Pod that became ready.
+        pause: An event that comes so long after the last run began is not delayed. A storm then makes one more run.
+        not_urgent: A run for events that change nothing that is published begins so long after the first one.
     """
 
     quiet: float
     latest: float
+    pause: float = inf
+    not_urgent: float = inf
 
 
-AT_ONCE = Debounce(quiet=0.001, latest=0.05)
+AT_ONCE = Debounce(quiet=0.001, latest=0.05, pause=0.05, not_urgent=0.25)
 """For runs on a node. What comes during a run, which takes longer, is one further run."""
 FOR_RELOADS = Debounce(quiet=0.05, latest=0.25)
 """For what makes a load balancer read its configuration again: at most some 4 times a second."""
@@ -44,10 +49,13 @@ class PendingEvents:
     last: float
     urgent: bool = True
 
-    def due(self, debounce: Debounce) -> float:
-        """Return when a run must begin."""
-        latest = self.first + debounce.latest
-        return min(self.last + debounce.quiet, latest) if self.urgent else latest
+    def due(self, debounce: Debounce, ran: float = -inf) -> float:
+        """Return when a run must begin. ran: when the last one began, -inf before the first."""
+        if not self.urgent:
+            return self.first + debounce.not_urgent
+        if self.first >= ran + debounce.pause:
+            return self.first
+        return min(self.last + debounce.quiet, self.first + debounce.latest)
 
 
 def noticed(pending: PendingEvents | None, now: float, *, urgent: bool = True) -> PendingEvents:
