@@ -1,7 +1,8 @@
 """Read and write the table `inet nplconf`: read as a whole, written in one transaction for both families."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
@@ -15,7 +16,7 @@ from nplconf.rules.nftables import lookup, table
 from nplconf.rules.nftables.frame import TABLE
 from nplconf.rules.nftables.lookup import differs
 from nplconf.rules.nftables.table import NftTable
-from nplconf.rules.nftables.transaction import transaction
+from nplconf.rules.nftables.transaction import changed_sets, transaction
 
 SYNC = 60.0
 """Seconds for all attempts to sync."""
@@ -37,29 +38,64 @@ def read() -> Mapping[Family, NftTable]:
         UnavailableError: There is no answer.
         PermissionDeniedError: The process may not use nftables.
     """
+    with _channel() as kernel:
+        before = nftsets.generation(kernel)
+        while True:
+            found = _read(kernel, before)
+            after = nftsets.generation(kernel)
+            if after == before:
+                return found
+            before = after
+
+
+def _read(kernel: Channel, generation: int) -> Mapping[Family, NftTable]:
+    frame = table.frame_of(libnftables.listed(FRAMES))
+    names = (name for family in FAMILIES for name in table.names(family))
+    sets = {name: nftsets.read(kernel, name) for name in names} if frame else {}
+    elements = {name: listed.elements for name, listed in sets.items()}
+    return table.tables(frame, elements, [name for name, listed in sets.items() if listed.foreign], generation)
+
+
+def read_after(before: Mapping[Family, NftTable], written: Iterable[str]) -> Mapping[Family, NftTable] | None:
+    """Return the table after a transaction of this process, of which only the written sets are read.
+
+    The kernel counts the transactions of a network namespace. Where there was exactly one since the table was read,
+    nothing else can have changed. It takes 0.2 ms, reading the whole table 1.2 ms.
+
+    Args:
+        before: The table as read before, by family.
+        written: The sets whose elements the transaction has changed.
+
+    Returns:
+        The table; None where there was another transaction.
+
+    Raises:
+        UnavailableError: There is no answer.
+        PermissionDeniedError: The process may not use nftables.
+    """
+    with _channel() as kernel:
+        now = nftsets.generation(kernel)
+        if any(known.generation != now - 1 for known in before.values()):
+            return None
+        sets = {name: nftsets.read(kernel, name) for name in written}
+        if nftsets.generation(kernel) != now:
+            return None
+    elements = {name: listed.elements for name, listed in sets.items()}
+    unknown = [name for name, listed in sets.items() if listed.foreign]
+    return {family: known.after(elements, unknown, now) for family, known in before.items()}
+
+
+@contextmanager
+def _channel() -> Iterator[Channel]:
     try:
         with Channel(nftsets.INET, time.monotonic() + READING) as kernel:
-            before = nftsets.generation(kernel)
-            while True:
-                found = _read(kernel)
-                after = nftsets.generation(kernel)
-                if after == before:
-                    return found
-                before = after
+            yield kernel
     except TimeoutError as err:
         raise UnavailableError("nftables: no answer, or the rules change all the time") from err
     except PermissionError as err:
         raise PermissionDeniedError(f"nftables: {err.strerror}") from err
     except OSError as err:
         raise UnavailableError(f"nftables: {err.strerror or err}") from err
-
-
-def _read(kernel: Channel) -> Mapping[Family, NftTable]:
-    frame = table.frame_of(libnftables.listed(FRAMES))
-    names = (name for family in FAMILIES for name in table.names(family))
-    sets = {name: nftsets.read(kernel, name) for name in names} if frame else {}
-    elements = {name: listed.elements for name, listed in sets.items()}
-    return table.tables(frame, elements, [name for name, listed in sets.items() if listed.foreign])
 
 
 class _Writer:
@@ -77,7 +113,7 @@ class _Writer:
         """See `halving.Writer`."""
         rows = (*keep, *add)
         want = {family: self._goal.build(family, [m for m in rows if m.family == family]) for family in self._goal.have}
-        if not self._differs(want):
+        if self._is_reached(want):
             return True
         if time.monotonic() > self._end:
             self.fault, self.complaint = "unavailable", f"gave up after {SYNC:.0f} s; {self.complaint}"
@@ -85,20 +121,40 @@ class _Writer:
         fault, problem = self._write(want)
         try:
             # read in any case: a transaction that was interrupted may be in force
-            there = read()
+            there = (self._read_written(want) if fault == "none" else None) or read()
         except UnavailableError as err:
             fault, problem = "unavailable", str(err)
         else:
             self.found = {family: there[family] for family in self._goal.have}
-            if not self._differs(want):
+            if self._is_reached(want):
                 return True
         if fault == "none":
             fault, problem = "unseen", f"nftables reported success, but table {TABLE} is not as it was written"
         self.fault, self.complaint = fault, problem
         return False
 
-    def _differs(self, want: Mapping[Family, NftTable | None]) -> bool:
-        return any(differs(self.found[family], table) for family, table in want.items())
+    def _read_written(self, want: Mapping[Family, NftTable | None]) -> Mapping[Family, NftTable] | None:
+        """Return the table after a transaction that has changed only elements; None where it did more."""
+        written: list[str] = []
+        for family, wanted in want.items():
+            have = self.found[family]
+            if wanted is None or have.frame != wanted.frame:
+                return None
+            written += changed_sets(have, wanted)
+        return read_after(self.found, written)
+
+    def _is_reached(self, want: Mapping[Family, NftTable | None]) -> bool:
+        """Return whether the kernel has the wanted rules.
+
+        If so, their objects replace the equal ones that were read: comparing an object with itself takes no time.
+        """
+        if any(differs(self.found[family], table) for family, table in want.items()):
+            return False
+        self.found = {
+            family: self.found[family].known_as(table) if table else self.found[family]
+            for family, table in want.items()
+        }
+        return True
 
     def _write(self, want: Mapping[Family, NftTable | None]) -> tuple[Fault, str]:
         try:

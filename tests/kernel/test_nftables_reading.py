@@ -1,7 +1,7 @@
 """The table as it is read from a real kernel: exactly what was written, and what other programs changed in it."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pytest
 import worlds
@@ -11,12 +11,12 @@ from netns import World, inside
 from nplconf.errors import PermissionDeniedError, UnavailableError
 from nplconf.model import FAMILIES, PROTOCOLS, Family, PortMapping, PortRange
 from nplconf.node import libnftables, nftables, nftsets
-from nplconf.node.nftables import read
-from nplconf.rules import EVERYWHERE
+from nplconf.node.nftables import read, read_after
+from nplconf.rules import EVERYWHERE, Goal
 from nplconf.rules.masquerade import Route, masquerade_sources
 from nplconf.rules.nftables import lookup
 from nplconf.rules.nftables.table import NftTable, tables
-from nplconf.rules.nftables.transaction import transaction
+from nplconf.rules.nftables.transaction import changed_sets, transaction
 
 pytestmark = pytest.mark.kernel
 ADDRESSES: dict[Family, tuple[str, ...]] = {"IPv4": ("10.10.10.10", "0.0.0.9"), "IPv6": ("fd00:10::10", "2001:db8::")}
@@ -133,6 +133,77 @@ def test_tables_of_the_same_name_in_other_families_are_not_read(node: World) -> 
     with inside(node.node):
         nft("add table ip nplconf\nadd table inet nplconf-other\nadd chain inet nplconf-other c\n")
         assert all(table == NftTable() for table in read().values())
+
+
+# --- after a transaction of this process -----------------------------------------------------------------------------
+
+SECOND = worlds.mapping(61002)
+
+
+def after(
+    first: Sequence[PortMapping], second: Sequence[PortMapping], then: str = ""
+) -> Mapping[Family, NftTable] | None:
+    """What is read of the written sets after one transaction of this process, and after a further one."""
+    write(built(*first))
+    before = read()
+    now = built(*second)
+    written = [name for family, table in now.items() for name in changed_sets(before[family], table)]
+    nft(transaction([(before[family], table) for family, table in now.items()]))
+    if then:
+        nft(then)
+    return read_after(before, written)
+
+
+@pytest.mark.parametrize("second", [[ROW, SECOND], [SECOND], [ROW._replace(source_ranges=("10.0.0.0/8",))], []])
+def test_the_written_sets_and_what_was_read_before_make_the_whole_table(node: World, second: list[PortMapping]) -> None:
+    with inside(node.node):
+        found = after([ROW], second)
+        assert found == read()
+        assert found
+        assert {table.generation for table in found.values()} == {table.generation for table in read().values()}
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        "add element inet nplconf tcp-ipv4 { 61099 : 10.9.9.9 . 80 }\n",
+        "insert rule inet nplconf prerouting accept\n",
+        "add table ip another\n",
+    ],
+)
+def test_after_any_other_transaction_the_table_must_be_read_whole(node: World, then: str) -> None:
+    with inside(node.node):
+        assert after([ROW], [ROW, SECOND], then) is None
+
+
+def test_a_foreign_element_in_a_written_set_is_unknown(node: World) -> None:
+    with inside(node.node):
+        write(built(ROW))
+        before = read()
+        nft("add element inet nplconf tcp-ipv4 { 61099 : 10.9.9.9 . 80 }\n")
+        found = read_after(before, ["tcp-ipv4"])
+        assert found == read()
+        assert found
+        assert found["IPv4"].unknown == {"tcp-ipv4"}
+
+
+def test_a_sync_of_one_mapping_reads_no_frame_again(node: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    listings: list[str] = []
+    original = libnftables.listed
+
+    def listing(text: str) -> str:
+        listings.append(text)
+        return original(text)
+
+    monkeypatch.setattr(libnftables, "listed", listing)
+    with inside(node.node):
+        write(built(ROW))
+        goal = Goal(read(), lambda family, rows: built(*rows)[family], [ROW], [SECOND])
+        listings.clear()
+        synced = nftables.NftablesDriver().sync(goal)
+        assert not listings
+        assert synced.found == read()
+        assert synced.found["IPv4"].sets == built(ROW, SECOND)["IPv4"].sets
 
 
 # --- while other programs write --------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nplconf.model import FAMILIES, PROTOCOLS, Family
 from nplconf.rules.nftables import frame
@@ -21,12 +21,32 @@ class NftTable:
         sets: The elements of this family's sets, by name of the set.
         rest: The elements of the other family's sets.
         unknown: This family's sets with elements that nplconf would never write.
+        generation: How many transactions the kernel had made when the table was read; 0 for a wanted table.
     """
 
     frame: Frame = field(default_factory=dict, hash=False)
     sets: Sets = field(default_factory=dict, hash=False)
     rest: Sets = field(default_factory=dict, hash=False)
     unknown: frozenset[str] = frozenset()
+    generation: int = field(default=0, compare=False)
+
+    def known_as(self, equal: "NftTable") -> "NftTable":
+        """Return this table with the frame and sets of an equal one."""
+        return replace(self, frame=equal.frame, sets=equal.sets)
+
+    def after(self, changed: Sets, unknown: Collection[str], generation: int) -> "NftTable":
+        """Return this table with other elements in some sets of either family.
+
+        Args:
+            changed: The elements of these sets.
+            unknown: Those of them with elements that nplconf would never write.
+            generation: See above.
+        """
+        sets, rest = (
+            {name: changed.get(name, there) for name, there in part.items()} for part in (self.sets, self.rest)
+        )
+        left = self.unknown.difference(changed).union(sets.keys() & unknown)
+        return replace(self, sets=sets, rest=rest, unknown=left, generation=generation)
 
     @property
     def alone(self) -> bool:
@@ -78,17 +98,18 @@ def frame_of(listed: str) -> Frame:
     return found
 
 
-def tables(found: Frame, sets: Sets, unknown: Collection[str] = ()) -> dict[Family, NftTable]:
+def tables(found: Frame, sets: Sets, unknown: Collection[str] = (), generation: int = 0) -> dict[Family, NftTable]:
     """Return the table as each family sees it.
 
     Args:
         found: Its chains and declarations; empty without a table.
         sets: The elements of its sets, by name of the set.
         unknown: The sets with elements that nplconf would never write.
+        generation: See `NftTable`.
     """
     if not found:
-        return {family: NftTable() for family in FAMILIES}
-    return {family: _of(family, found, sets, unknown) for family in FAMILIES}
+        return {family: NftTable(generation=generation) for family in FAMILIES}
+    return {family: replace(_of(family, found, sets, unknown), generation=generation) for family in FAMILIES}
 
 
 def _of(family: Family, found: Frame, sets: Sets, unknown: Collection[str]) -> NftTable:

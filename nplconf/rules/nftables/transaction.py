@@ -50,14 +50,20 @@ def _frame() -> Iterator[str]:
             yield from (f"add rule {TABLE} {name} {line}\n" for line in lines if not line.startswith("type "))
 
 
+def changed_sets(have: NftTable, want: NftTable | None) -> list[str]:
+    """Return the names of one family's sets whose elements differ from the wanted ones."""
+    wanted = want.sets if want else {}
+    return [name for name, there in have.sets.items() if name in have.unknown or there != wanted.get(name, {})]
+
+
 def _changes(have: NftTable, want: NftTable | None) -> Iterator[str]:
     """Yield the changed elements. One with another value is deleted and added, since nft does not replace it."""
-    for name, there in have.sets.items():
-        wanted = want.sets[name] if want else {}
+    for name in changed_sets(have, want):
+        there, wanted = have.sets[name], want.sets[name] if want else {}
         if name in have.unknown:
             yield f"flush {'map' if f'map {name}' in frame() else 'set'} {TABLE} {name}\n"
             yield from _add(name, wanted, wanted)
-        elif there != wanted:
+        else:
             # sorted: the kernel lists elements in any order
             gone = sorted((key for key, entry in there.items() if wanted.get(key) != entry), key=lambda k: (len(k), k))
             yield from _command("delete", name, (element.key_to_text(key) for key in gone))
