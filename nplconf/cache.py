@@ -4,10 +4,12 @@ A cache changes no result: the functions are pure, their arguments are immutable
 arguments only. `nplconf watch` has one cache for all its runs. A one-shot run begins with an empty one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Adapt = Callable[[tuple[Any, ...], T, tuple[Any, ...]], T | None]
+"""Takes earlier arguments, their result, and the arguments now. It returns the result for these, None if it cannot."""
 
 
 class Cache:
@@ -26,17 +28,20 @@ class Cache:
         self._results: dict[Callable[..., Any], list[tuple[tuple[Any, ...], Any]]] = {}
         self._tables: dict[str, tuple[tuple[Any, ...], dict[Any, Any]]] = {}
 
-    def last(self, function: Callable[..., T], *arguments: object, results: int = 1) -> T:
+    def last(
+        self, function: Callable[..., T], *arguments: object, results: int = 1, adapt: "Adapt[T] | None" = None
+    ) -> T:
         """Return what a pure function returns: the result of an earlier call if the arguments are equal.
 
         Args:
             function: The function.
             arguments: Its arguments.
             results: How many results are stored, those that were used last.
+            adapt: Makes the result from one for similar arguments, where that is faster.
         """
         stored = self._results.setdefault(function, [])
         place = next((place for place, (before, _) in enumerate(stored) if before == arguments), None)
-        latest = (arguments, function(*arguments)) if place is None else stored.pop(place)
+        latest = (arguments, _made(function, arguments, stored, adapt)) if place is None else stored.pop(place)
         self._results[function] = [latest, *stored[: results - 1]]
         result: T = latest[1]
         return result
@@ -56,6 +61,16 @@ class Cache:
             return before[1]
         self._tables[name] = inputs, {}
         return self._tables[name][1]
+
+
+def _made(
+    function: Callable[..., T],
+    arguments: tuple[Any, ...],
+    stored: Iterable[tuple[tuple[Any, ...], T]],
+    adapt: Adapt[T] | None,
+) -> T:
+    adapted = (adapt(before, result, arguments) for before, result in stored) if adapt else ()
+    return next((result for result in adapted if result is not None), None) or function(*arguments)
 
 
 class _Unfilled(dict[Any, Any]):

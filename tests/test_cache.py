@@ -63,3 +63,20 @@ def test_a_cache_of_one_run_stores_its_last_results_but_no_table() -> None:
     assert table == cache.table("of Pods", 1) == {}
     made = cache.last(str.upper, "ab")
     assert cache.last(str.upper, "ab") is made
+
+
+def test_a_result_is_made_from_an_earlier_one_where_the_caller_can() -> None:
+    calls = []
+
+    def total(numbers: tuple[int, ...]) -> int:
+        calls.append(numbers)
+        return sum(numbers)
+
+    def longer(before: tuple[tuple[int, ...]], result: int, now: tuple[tuple[int, ...]]) -> int | None:
+        shared = len(before[0])
+        return result + sum(now[0][shared:]) if now[0][:shared] == before[0] else None
+
+    cache = Cache()
+    for numbers in ((1, 2), (1, 2, 3), (7, 8), (7, 8, 9), (1, 2, 4)):
+        assert cache.last(total, numbers, results=2, adapt=longer) == sum(numbers)
+    assert calls == [(1, 2), (7, 8), (1, 2, 4)]

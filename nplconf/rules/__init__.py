@@ -10,7 +10,7 @@ need no change. A backend may import `model`, `errors` and the modules beside th
 
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from nplconf.model import Family, Finding, LiveRule, MasqueradeSource, PortMapping, PortRange, RuleKey
 
@@ -20,6 +20,13 @@ HOST: dict[Family, str] = {"IPv4": "/32", "IPv6": "/128"}
 
 R = TypeVar("R")
 """The rules of one address family. Only the backend looks into the value."""
+
+
+class Part(NamedTuple):
+    """Some mappings of one family, and the packets to their Pods that are masqueraded."""
+
+    mappings: Sequence[PortMapping]
+    sources: Iterable[MasqueradeSource] = ()
 
 
 class RuleBackend(Protocol[R]):
@@ -40,6 +47,16 @@ class RuleBackend(Protocol[R]):
             addresses: The node's addresses that clients may send to.
             sources: Whose packets are masqueraded.
             ports: The port range of this node.
+            family: The address family.
+        """
+
+    def rebuild(self, earlier: R, gone: Part, new: Part, family: Family) -> R | None:
+        """Return what `build` returns after some mappings were replaced. None: only `build` can say.
+
+        Args:
+            earlier: What `build` has returned for the mappings before.
+            gone: The mappings that are no longer there. No other mapping has their places or their sources.
+            new: The mappings in their stead.
             family: The address family.
         """
 

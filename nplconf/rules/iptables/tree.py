@@ -20,7 +20,7 @@ from nplconf.model import (
     Protocol,
     RuleKey,
 )
-from nplconf.rules import EVERYWHERE, HOST, owner
+from nplconf.rules import EVERYWHERE, HOST, Part, owner
 from nplconf.rules.iptables import masquerade
 from nplconf.rules.iptables.rule import ForeignText, Rule, span
 from nplconf.rules.iptables.table import ENTRY, INDEX, JUMPS, POST, NatTable, jumps
@@ -55,6 +55,10 @@ def build(
     chains[ENTRY] = _entry(addresses, family, served)
     chains[INDEX] = tuple(Rule(name, goto=True) for name in sorted(chains))
     return NatTable(chains, jumps())
+
+
+def rebuild(_earlier: NatTable, _gone: Part, _new: Part, _family: Family) -> None:
+    """See `rules.RuleBackend`. A rule's chain depends on the other mappings of its chain, so `build` makes all."""
 
 
 def root(protocol: Protocol) -> str:
