@@ -1,6 +1,6 @@
 """The cool-down of released ports: a load balancer that is late must not send the old Pod's clients to a new Pod."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import NamedTuple
 
 from nplconf.model import PodPort
@@ -38,13 +38,16 @@ def current(cooling: Iterable[Cooling], *, now: float, period: float, rebooted: 
 
 
 def freed(
-    before: Mapping[PodPort, int], after: Mapping[PodPort, int], cooling: Iterable[Cooling], *, now: float
+    before: Mapping[PodPort, int], used: Container[int], cooling: Iterable[Cooling], *, now: float
 ) -> tuple[Cooling, ...]:
-    """Return the cooling ports once `after` is in force, one record per port, sorted by port.
+    """Return the cooling ports once other ports are in use, one record per port, sorted by port.
 
-    Ports that are in `before` and not in `after` start to cool down; ports in use stop.
+    Args:
+        before: The ports of owners that had one. Those that are not in use now start to cool down.
+        used: The ports in use, which do not cool down.
+        cooling: The ports that cool down already.
+        now: Seconds of the boot-time clock.
     """
-    used = set(after.values())
     waiting = {c.number: c for c in cooling if c.number not in used}
     for owner, number in before.items():
         if number not in used:

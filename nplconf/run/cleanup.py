@@ -109,7 +109,7 @@ def preview(node: NodeAccess, cluster: Cluster | None, settings: Settings) -> Pr
 
 def _forget_plan(node: NodeAccess, loaded: Loaded, live: Sequence[PortMapping], *, same_cluster: bool) -> list[Failure]:
     before = numbers(loaded.state.plan.mappings) if loaded.state.plan else {}
-    freed = cooling.freed(before | numbers(live), {}, loaded.state.cooling, now=node.now())
+    freed = cooling.freed(before | numbers(live), (), loaded.state.cooling, now=node.now())
     clean = State(boot=node.boot, cooling=freed, addresses=loaded.state.addresses)
     if same_cluster:
         known = loaded.state

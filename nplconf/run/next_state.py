@@ -38,13 +38,12 @@ def before_writing(target: Target, inputs: Inputs, stay: tuple[PortMapping, ...]
     ended = (Cooling(a.key.node_port, a.owner, observed.now) for a in state.aliases if a.key.node_port not in used)
     started = cooling.with_start_times(state.cooling, now=observed.now, rebooted=state.boot != observed.boot)
     waiting = (*ended, *started)
-    after = numbers(plan.mappings) if released or waiting else {}
     return replace(
         state,
         boot=observed.boot,
         cluster=state.cluster or plan.cluster,
         plan=_with(plan, orphaned(observed, plan)),
-        cooling=cooling.freed(released, after, waiting, now=observed.now),
+        cooling=cooling.freed(released, used, waiting, now=observed.now),
         empty_seen=not inputs.pods,
         addresses=target.addresses,
         denials=denied,
