@@ -52,7 +52,7 @@ def demand(
 
     Args:
         selection: the Services.
-        here: the Pods that run on the node.
+        here: the Pods that run on the node, sorted by namespace/name.
         site: the node's addresses.
         port_range: the node ports there are.
         policy: who may have how many, and which clients may reach them.
@@ -62,7 +62,7 @@ def demand(
     """
     found = Demand([], [], Skips())
     found.skips.add(selection.skipped)
-    pods = sorted(here, key=lambda pod: pod.ref.key)
+    pods = tuple(here)
     before = (cache or Cache()).table("demand", len(pods), selection, site, policy)
     expander = _Expander(selection, site, _audiences(policy), _Known(policy, past), before)
     left: dict[str, int] = {}
@@ -74,7 +74,7 @@ def demand(
         namespace = pod.ref.namespace
         room = left.get(namespace, size)
         asked = expander.requests(selected, selected.shape, min(room, policy.per_pod or room) if policy else room)
-        left[namespace] = max(0, room - asked.new)
+        left[namespace] = room - asked.new if asked.new < room else 0
         found.requests.extend(asked.requests)
         if asked.rest or asked.skipped:
             found.rest.extend(asked.rest)
@@ -101,7 +101,7 @@ class _Selected:
 
 
 class _Expander:
-    """Expands what Services ask of one Pod. before: the Pods of earlier runs by namespace/name."""
+    """Expands what Services ask of one Pod. before: the Pods of earlier runs by their identity as objects."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class _Expander:
         site: Site,
         audience: Callable[[str], Audience],
         known: "_Known",
-        before: MutableMapping[str, _Selected],
+        before: MutableMapping[int, _Selected],
     ) -> None:
         self._selection, self._site, self._audience = selection, site, audience
         self._known, self._before = known, before
@@ -117,23 +117,23 @@ class _Expander:
 
     def selected(self, pod: Pod) -> _Selected:
         """Return a Pod with what Services ask of it."""
-        key = pod.ref.key
-        found = self._before.get(key)
+        found = self._before.get(id(pod))
         if found is None or found.pod is not pod:
             offers = tuple(selecting(self._selection, pod))
             found = _Selected(pod, offers, self._shape(offers, pod.ports) if offers else None)
-            self._before[key] = found
+            self._before[id(pod)] = found
         return found
 
     def requests(self, selected: _Selected, shape: Shape, most: int) -> Requested:
         """Return the requests for a Pod, with at most so many new node ports. shape: that of the Pod."""
+        if selected.whole is not None and shape.size <= most:
+            return selected.whole
         pod = selected.pod
         audience = self._audience(pod.ref.namespace)
         if shape.size > most:
             bound = Bound(most, partial(self._known.ports, pod, selected.offers))
             return requests(pod, shape, self._site, audience, bound)
-        if selected.whole is None:
-            selected.whole = requests(pod, shape, self._site, audience)
+        selected.whole = requests(pod, shape, self._site, audience)
         return selected.whole
 
 

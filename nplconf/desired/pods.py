@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from operator import attrgetter
 from typing import NamedTuple
 
 from nplconf.addresses import canonical, family_of, misleading, special
@@ -74,15 +73,23 @@ class Numbers:
 
 
 def running(pods: Iterable[Pod], node: str) -> list[Pod]:
-    """Return the node's Pods that are not terminated, sorted, one for each name: of two UIDs the last in order."""
-    here = [pod for pod in pods if pod.node == node and not pod.terminated]
-    return list({pod.ref.key: pod for pod in sorted(here, key=attrgetter("ref"))}.values())
+    """Return the node's Pods that are not terminated, sorted by namespace/name, one for each: of two the last UID."""
+    found: dict[str, Pod] = {}
+    for pod in pods:
+        if pod.node == node and not pod.terminated:
+            before = found.setdefault(pod.ref.key, pod)
+            if before.ref < pod.ref:
+                found[pod.ref.key] = pod
+    return [found[key] for key in sorted(found)]
 
 
 def shared_addresses(pods: Iterable[Pod]) -> frozenset[str]:
     """Return the addresses that several Pods have. Pods on the host network have the node's, which is no conflict."""
-    own = ({canonical(ip) or ip for ip in pod.ips} for pod in pods if not pod.host_network)
-    count = Counter(chain.from_iterable(own))
+    own = [pod.ips for pod in pods if not pod.host_network]
+    every = [canonical(ip) or ip for ips in own for ip in ips]
+    if len(set(every)) == len(every):  # as on most nodes
+        return frozenset()
+    count = Counter(chain.from_iterable({canonical(ip) or ip for ip in ips} for ips in own))
     return frozenset(ip for ip, times in count.items() if times > 1)
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from nplconf.desired.addresses import given
 from nplconf.desired.ports import Previous
-from nplconf.model import Backend, Family, Holds, Plan, PodRef, PortMapping
+from nplconf.model import Backend, Family, Holds, Plan, PodRef, PortMapping, PortRange
 from nplconf.plan import cooling
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import live_mappings, numbers
@@ -107,6 +108,7 @@ def previous_of(live: tuple[PortMapping, ...], observed: Observed, options: Opti
     return Previous((of_rules, of_plan), _taken(observed.holds, options), tuple(reserved.values()), of_before)
 
 
+@lru_cache(maxsize=2)
 def held(holds: Holds) -> frozenset[int]:
     """Return the ports that are held for every protocol."""
     found = {number for span in holds.ranges for number in range(span.first, span.last + 1)}
@@ -115,7 +117,12 @@ def held(holds: Holds) -> frozenset[int]:
 
 def usable(holds: Holds, options: Options) -> frozenset[int]:
     """Return the ports of the range that are held; none where the daemon holds other ports only."""
-    return held(holds).intersection(_numbers(options))
+    return _within(holds, options.port_range)
+
+
+@lru_cache(maxsize=2)
+def _within(holds: Holds, ports: PortRange) -> frozenset[int]:
+    return held(holds).intersection(range(ports.first, ports.last + 1))
 
 
 def _taken(holds: Holds, options: Options) -> frozenset[int]:

@@ -124,8 +124,8 @@ def _unasked(plan: Plan, inputs: Inputs, stay: tuple[PortMapping, ...]) -> life.
     first, last = equal_ends(inputs.live, plan.mappings)
     blocked = set(stay)
     left = [m for m in inputs.live[first : len(inputs.live) - last] if m.pod.name and m not in blocked]
-    pods = {m.pod[:2] for m in left}
-    asked = {(m.owner, m.protocol, m.family) for m in plan.mappings if m.pod[:2] in pods}
+    names = {m.pod.name for m in left}
+    asked = {(m.owner, m.protocol, m.family) for m in plan.mappings if m.pod.name in names}
     left = [m for m in left if (m.owner, m.protocol, m.family) not in asked]
     if not left:
         return life.NOTHING

@@ -154,3 +154,15 @@ def test_runs_with_the_results_of_earlier_runs_decide_what_others_decide(data: s
             stream.step(data)
         kernel.clock += data.draw(st.sampled_from((1, 5_000)))
         stream.run(kernel, data.draw(st.sampled_from(BOUNDS)), cache)
+
+
+def test_what_has_not_changed_is_the_same_object_in_the_next_plan() -> None:
+    """Later steps of a run compare the two plans: equal objects would take longer than one and the same."""
+    pods = {index: pod(f"web-{index}", (f"10.244.3.{index + 1}",)) for index in range(3)}
+    stream, kernel, cache = Stream(pods, {0: service()}), FakeNode([], held=RANGE), Cache(lasting=True)
+    stream.run(kernel, Bounds(), cache)
+    first = {m.pod.name: m for m in decide(stream.state, observe(kernel), SETTINGS, cache=cache).plan.mappings}
+    stream.change(ips=("10.244.3.9",))
+    second = {m.pod.name: m for m in decide(stream.state, observe(kernel), SETTINGS, cache=cache).plan.mappings}
+    assert {name for name in first if second[name] is first[name]} == {"web-1", "web-2"}
+    assert second["web-0"].pod_ip == "10.244.3.9"

@@ -79,3 +79,19 @@ def test_a_new_pod_without_an_address_waits_for_it_and_an_address_for_nothing() 
     clock.now += pace.AT_ONCE.quiet
     assert found.wait(clock.now + 1000) == {"pods"}
     assert found.began == pytest.approx(began + 0.04), "what is published began with its address"
+
+
+def test_an_event_after_a_pause_starts_a_run_at_once_and_one_soon_after_waits_for_others() -> None:
+    found, clock = hub()
+    for name in ("web-0", "web-1"):
+        found.event("pods", "ADDED", worlds.raw_pod(name, ("10.244.3.17",)))
+        assert found.wait(clock.now + 1000) == {"pods"}
+        clock.now += pace.AT_ONCE.pause
+    found.event("pods", "ADDED", worlds.raw_pod("web-2", ("10.244.3.18",)))
+    assert found.wait(clock.now + 1000) == {"pods"}
+    found.event("pods", "ADDED", worlds.raw_pod("web-3", ("10.244.3.19",)))
+    assert found.wait(clock.now) == {"pods", "resync"}, "the event is seen by the run that is due anyway"
+    found.event("pods", "ADDED", worlds.raw_pod("web-4", ("10.244.3.20",)))
+    assert found.busy
+    clock.now += pace.AT_ONCE.quiet
+    assert found.wait(clock.now + 1000) == {"pods"}
