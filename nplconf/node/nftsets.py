@@ -8,10 +8,21 @@ text takes 50 ms to parse. Each kind of set has one pattern for its elements, ma
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache, lru_cache
-from socket import AF_INET6, inet_ntoa, inet_ntop
+from socket import AF_INET6, inet_aton, inet_ntoa, inet_ntop, inet_pton
 from typing import NamedTuple
 
-from nplconf.node.netlink import ATTRIBUTE, NESTED, PREFIX, REQUEST, Channel, attribute, attributes, each, raise_error
+from nplconf.node.netlink import (
+    ATTRIBUTE,
+    ERROR,
+    NESTED,
+    PREFIX,
+    REQUEST,
+    Channel,
+    attribute,
+    attributes,
+    each,
+    raise_error,
+)
 from nplconf.rules.nftables.element import MEMBER, Element, Elements
 from nplconf.rules.nftables.frame import TABLE, frame
 from nplconf.rules.owner import LONGEST, SAFE
@@ -52,12 +63,42 @@ def read(kernel: Channel, name: str) -> Listed:
         kernel: A channel of the family `INET`.
         name: The name of a set or map of the frame.
     """
-    words = attribute(LIST_TABLE, _word(TABLE.split()[1])) + attribute(LIST_SET, _word(name))
     try:
-        messages = list(kernel.listed(GET_ELEMENTS, words))
+        messages = list(kernel.listed(GET_ELEMENTS, _place(name)))
     except FileNotFoundError:
         return Listed({})
     return parse(name, (attributes(message[PREFIX:]).get(LIST_ELEMENTS, b"") for message in messages))
+
+
+def look_up(kernel: Channel, name: str, keys: Iterable[str]) -> Listed:
+    """Return those of some elements that a set has. Raises OSError.
+
+    Args:
+        kernel: A channel of the family `INET`.
+        name: The name of a set or map of the frame, one without intervals.
+        keys: The keys of the elements, as nft prints them.
+    """
+    lists = []
+    for key in keys:
+        element = attribute(1 | NESTED, attribute(KEY | NESTED, attribute(VALUE, _packed(_layout(name).key, key))))
+        kernel.send([kernel.message(GET_ELEMENTS, REQUEST, _place(name) + attribute(LIST_ELEMENTS | NESTED, element))])
+        answer, message = next(kernel.received())
+        try:
+            if answer == ERROR:
+                raise_error(message)
+            lists.append(attributes(message[PREFIX:]).get(LIST_ELEMENTS, b""))
+        except FileNotFoundError:
+            continue
+    return parse(name, lists)
+
+
+def has_intervals(name: str) -> bool:
+    """Return whether the keys of a set may be ranges."""
+    return "flags interval" in _declaration(name)
+
+
+def _place(name: str) -> bytes:
+    return attribute(LIST_TABLE, _word(TABLE.split()[1])) + attribute(LIST_SET, _word(name))
 
 
 def parse(name: str, lists: Iterable[bytes]) -> Listed:
@@ -83,10 +124,17 @@ def clear_cache() -> None:
 
 
 class _Field(NamedTuple):
-    """A type of fields. size: bytes; text: a value as nft prints it, "" for one that nplconf never writes."""
+    """A type of fields.
+
+    Attributes:
+        size: Bytes.
+        text: Returns a value as nft prints it, "" for one that nplconf never writes.
+        value: Returns the value of such a text.
+    """
 
     size: int
     text: Callable[[bytes], str]
+    value: Callable[[str], bytes]
 
 
 def _port(value: bytes) -> str:
@@ -98,8 +146,12 @@ def _ipv6(value: bytes) -> str:
     return "" if "." in text else text  # with dots it is an IPv4 address
 
 
-_PORT = _Field(2, _port)
-_FIELDS = {"inet_service": _PORT, "ipv4_addr": _Field(4, inet_ntoa), "ipv6_addr": _Field(16, _ipv6)}
+_PORT = _Field(2, _port, lambda text: int(text).to_bytes(2, "big"))
+_FIELDS = {
+    "inet_service": _PORT,
+    "ipv4_addr": _Field(4, inet_ntoa, inet_aton),
+    "ipv6_addr": _Field(16, _ipv6, lambda text: inet_pton(AF_INET6, text)),
+}
 _Fields = tuple[_Field, ...]
 """One field, or two that are concatenated."""
 
@@ -132,6 +184,12 @@ def _element(name: str, raw: bytes) -> tuple[str, Element] | None:
     return (key, MEMBER) if key else None
 
 
+def _packed(fields: _Fields, key: str) -> bytes:
+    """Return the value of a key, in which each field of several is padded to four bytes."""
+    values = [field.value(text) for field, text in zip(fields, key.split(" . "), strict=True)]
+    return values[0] if len(values) == 1 else b"".join(value.ljust(_padded(len(value)), b"\0") for value in values)
+
+
 def _text(fields: _Fields, values: Sequence[bytes]) -> str:
     """Return the values of fields as nft prints them; "" if nplconf never writes one of them."""
     first = fields[0].text(values[0])
@@ -160,9 +218,13 @@ def _range(field: _Field, first: bytes, last: bytes) -> str:
     return f"{text}/{8 * len(first) - host.bit_length()}"
 
 
+def _declaration(name: str) -> tuple[str, ...]:
+    return next(lines for place, lines in frame().items() if place in (f"set {name}", f"map {name}"))
+
+
 @cache
 def _layout(name: str) -> _Layout:
-    lines = next(lines for place, lines in frame().items() if place in (f"set {name}", f"map {name}"))
+    lines = _declaration(name)
     declared = lines[0].removeprefix("type ").partition(" : ")
     key, to = (tuple(_FIELDS[kind] for kind in types.split(" . ") if kind) for types in declared[::2])
     pattern = _value(KEY, key)

@@ -1,11 +1,12 @@
 """The table as it is read from a real kernel: exactly what was written, and what other programs changed in it."""
 
 import sys
+import time
 from collections.abc import Mapping, Sequence
 
 import pytest
 import worlds
-from listings import BRIDGES, SOURCES, built
+from listings import BRIDGES, SOURCES, build, built
 from netns import World, inside
 
 from nplconf.errors import PermissionDeniedError, UnavailableError
@@ -16,7 +17,7 @@ from nplconf.rules import EVERYWHERE, Goal
 from nplconf.rules.masquerade import Route, masquerade_sources
 from nplconf.rules.nftables import lookup
 from nplconf.rules.nftables.table import NftTable, tables
-from nplconf.rules.nftables.transaction import changed_sets, transaction
+from nplconf.rules.nftables.transaction import changed_keys, transaction
 
 pytestmark = pytest.mark.kernel
 ADDRESSES: dict[Family, tuple[str, ...]] = {"IPv4": ("10.10.10.10", "0.0.0.9"), "IPv6": ("fd00:10::10", "2001:db8::")}
@@ -147,7 +148,9 @@ def after(
     write(built(*first))
     before = read()
     now = built(*second)
-    written = [name for family, table in now.items() for name in changed_sets(before[family], table)]
+    written = {
+        name: keys for family, table in now.items() for name, keys in changed_keys(before[family], table).items()
+    }
     nft(transaction([(before[family], table) for family, table in now.items()]))
     if then:
         nft(then)
@@ -176,12 +179,48 @@ def test_after_any_other_transaction_the_table_must_be_read_whole(node: World, t
         assert after([ROW], [ROW, SECOND], then) is None
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("routes", [(), BRIDGES], ids=["hairpin", "bridged"])
+def test_one_change_among_many_mappings_is_looked_up(
+    node: World, monkeypatch: pytest.MonkeyPatch, family: Family, routes: tuple[Route, ...]
+) -> None:
+    """An added, a changed and a removed mapping, restricted ones among them, are read alone."""
+    first = [worlds.mapping(port, family=family) for port in range(61000, 61200)]
+    limited = worlds.mapping(61300, family=family)._replace(source_ranges=SOURCES[family])
+    moved = first[7]._replace(pod_ip="10.244.3.99" if family == "IPv4" else "fd00:244::99")
+    second = [*first[1:7], moved, *first[8:], limited]
+    listed: list[str] = []
+    original = nftsets.read
+
+    def reading(kernel: nftsets.Channel, name: str) -> nftsets.Listed:
+        listed.append(name)
+        return original(kernel, name)
+
+    with inside(node.node):
+        write({f: build(f, first, routes) for f in FAMILIES})
+        before, now = read(), {f: build(f, second, routes) for f in FAMILIES}
+        nft(transaction([(before[f], now[f]) for f in FAMILIES]))
+        monkeypatch.setattr(nftsets, "read", reading)
+        found = read_after({family: before[family]}, changed_keys(before[family], now[family]))
+        assert f"tcp-{family.lower()}" not in listed
+        assert found == {family: read()[family]}
+
+
+def test_an_element_that_the_kernel_does_not_have_is_not_found(node: World) -> None:
+    with inside(node.node):
+        write(built(ROW))
+        with nftsets.Channel(nftsets.INET, time.monotonic() + 5) as kernel:
+            keys = ["61001", "61002"]
+            assert nftsets.look_up(kernel, "tcp-ipv4", keys).elements.keys() == {"61001"}
+            assert nftsets.look_up(kernel, "tcp-ipv6", keys) == ({}, False)
+
+
 def test_a_foreign_element_in_a_written_set_is_unknown(node: World) -> None:
     with inside(node.node):
         write(built(ROW))
         before = read()
         nft("add element inet nplconf tcp-ipv4 { 61099 : 10.9.9.9 . 80 }\n")
-        found = read_after(before, ["tcp-ipv4"])
+        found = read_after(before, {"tcp-ipv4": {"61099"}})
         assert found == read()
         assert found
         assert found["IPv4"].unknown == {"tcp-ipv4"}

@@ -50,22 +50,27 @@ def _frame() -> Iterator[str]:
             yield from (f"add rule {TABLE} {name} {line}\n" for line in lines if not line.startswith("type "))
 
 
-def changed_sets(have: NftTable, want: NftTable | None) -> list[str]:
-    """Return the names of one family's sets whose elements differ from the wanted ones."""
-    wanted = want.sets if want else {}
-    return [name for name, there in have.sets.items() if name in have.unknown or there != wanted.get(name, {})]
+def changed_keys(have: NftTable, want: NftTable) -> dict[str, set[str]]:
+    """Return the keys of one family's elements that differ from the wanted ones, by name of their set."""
+    pairs = [(name, there, want.sets[name]) for name, there in have.sets.items() if there != want.sets[name]]
+    return {name: {*_obsolete(there, wanted), *(wanted.keys() - there.keys())} for name, there, wanted in pairs}
+
+
+def _obsolete(there: Elements, wanted: Elements) -> list[str]:
+    """Return the keys of elements that are gone or have another value."""
+    return [key for key, entry in there.items() if wanted.get(key) != entry]
 
 
 def _changes(have: NftTable, want: NftTable | None) -> Iterator[str]:
     """Yield the changed elements. One with another value is deleted and added, since nft does not replace it."""
-    for name in changed_sets(have, want):
-        there, wanted = have.sets[name], want.sets[name] if want else {}
+    for name, there in have.sets.items():
+        wanted = want.sets[name] if want else {}
         if name in have.unknown:
             yield f"flush {'map' if f'map {name}' in frame() else 'set'} {TABLE} {name}\n"
             yield from _add(name, wanted, wanted)
-        else:
+        elif there != wanted:
             # sorted: the kernel lists elements in any order
-            gone = sorted((key for key, entry in there.items() if wanted.get(key) != entry), key=lambda k: (len(k), k))
+            gone = sorted(_obsolete(there, wanted), key=lambda k: (len(k), k))
             yield from _command("delete", name, (element.key_to_text(key) for key in gone))
             yield from _add(name, wanted, (key for key, entry in wanted.items() if there.get(key) != entry))
 
