@@ -4,8 +4,9 @@ That is so in most runs, and comparing the rules takes a tenth of the time of re
 0.4 instead of 3.8 ms for 1,000. The rules of the last plan are mostly in the cache: the last run has built them.
 """
 
-from collections.abc import Iterable
-from operator import lt
+from collections.abc import Iterable, Sequence
+from operator import attrgetter, lt
+from typing import Any
 
 from nplconf.cache import Cache
 from nplconf.model import PodRef, PortMapping
@@ -32,16 +33,20 @@ def _planned(observed: Observed) -> tuple[PortMapping, ...]:
     """Return the rows of the last plan that have rules; none where they are not sorted, or two are for one place."""
     plan = observed.state.plan
     rows = tuple(m for m in plan.mappings if m.via == "dnat") if plan else ()
-    places = [(m.node_port, m.family, m.protocol) for m in rows]
-    return rows if all(map(lt, places, places[1:])) else ()
+    return rows if _ascend([m.node_port for m in rows]) or _ascend([m.key for m in rows]) else ()
+
+
+def _ascend(values: Sequence[Any]) -> bool:
+    return all(map(lt, values, values[1:]))
 
 
 def _has_exactly(observed: Observed, rows: tuple[PortMapping, ...], cache: Cache) -> bool:
     """Return whether the kernel has the rules of these mappings and no others."""
     state, rules, found = observed.state, observed.rules, observed.found
-    if not state.plan or not {m.family for m in rows} <= found.keys() or all(map(rules.is_empty, found.values())):
+    families = {*map(attrgetter("family"), rows)}
+    if not state.plan or not families <= found.keys() or all(map(rules.is_empty, found.values())):
         return False
     wanted = known_rules(rows, state.addresses, state.plan.port_range, observed, cache)
-    return all(wanted[m] is not None for m in {m.family for m in rows}) and not any(
+    return all(wanted[family] is not None for family in families) and not any(
         rules.differs(have, wanted[family]) for family, have in found.items()
     )
