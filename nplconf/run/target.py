@@ -9,7 +9,7 @@ from nplconf.desired.render import Desired, render
 from nplconf.desired.reviewed import Resolved, resolve
 from nplconf.model import ClusterState, Family, Pending, Plan, PortMapping, Stale
 from nplconf.plan import limits
-from nplconf.plan.diff import equal_ends
+from nplconf.plan.diff import equal_ends, with_objects_of
 from nplconf.plan.state import Alias
 from nplconf.publish import life
 from nplconf.run import adoption, aliases, reasons
@@ -109,6 +109,7 @@ def _of_services(
     reserved |= {alias.key.node_port for alias in observed.state.aliases}
     previous = adoption.with_numbers(previous, observed.antrea, inputs.pods, observed.now)
     plan = render(cluster, used.node, wanted, replace(previous, taken=previous.taken | reserved), inputs.cache)
+    plan = replace(plan, mappings=with_objects_of(inputs.live, plan.mappings))
     unasked = _unasked(plan, inputs, stay)
     if in_use := limits.reserved(unasked.states, plan) & {m.node_port for m in plan.mappings}:
         taken = previous.taken | reserved | in_use

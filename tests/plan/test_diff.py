@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from worlds import mapping, ref
 
 from nplconf.model import PortMapping
-from nplconf.plan.diff import Diff, compare, diff
+from nplconf.plan.diff import Diff, compare, diff, with_objects_of
 from nplconf.plan.live import NOBODY
 
 
@@ -178,3 +178,12 @@ def test_equal_ends_change_nothing_of_the_difference(
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("nplconf.plan.diff.equal_ends", lambda *_: (0, 0))
         assert subtract(was, want) == found
+
+
+@given(st.lists(st.integers(0, 30), max_size=12), st.lists(st.integers(0, 30), max_size=12))
+def test_mappings_that_are_known_become_the_known_objects(known: list[int], wanted: list[int]) -> None:
+    before, now = (tuple(mapping(61000 + port) for port in sorted(ports)) for ports in (known, wanted))
+    found = with_objects_of(before, now)
+    assert found == now
+    if known == wanted:
+        assert all(one is other for one, other in zip(found, before, strict=True))
