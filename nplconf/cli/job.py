@@ -13,7 +13,6 @@ from nplconf.cli.connections import Connections, open_cluster
 from nplconf.cli.inputs import FollowedInputs
 from nplconf.cluster import Cluster
 from nplconf.errors import NplconfError, StoppedError
-from nplconf.model.plan import owner_of
 from nplconf.node import NodeAccess, nftsets
 from nplconf.node.linux import LinuxNode
 from nplconf.node.state import FILE
@@ -66,7 +65,6 @@ class WatchJob:
         self._cache = Cache(lasting=True)
         addresses.clear_caches()
         nftsets.clear_cache()
-        owner_of.cache_clear()
         rule.parse.cache_clear()
 
     def run(self, causes: frozenset[Cause]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -44,19 +43,13 @@ class PortMapping(NamedTuple):
     @property
     def owner(self) -> PodPort:
         """The owner of its node port."""
-        return owner_of(self.pod, self.pod_port)
+        return PodPort(self.pod.key, self.pod_port)
 
     @property
     def subject(self) -> str:
         """Its name in failures: tcp/61044 (with IPv6: tcp6/61044), and the owner."""
         family = "" if self.family == "IPv4" else "6"
         return f"{self.protocol}{family}/{self.node_port} {self.owner.pod}:{self.pod_port}"
-
-
-@lru_cache(maxsize=1 << 14)
-def owner_of(pod: PodRef, port: int) -> PodPort:
-    """Return the owner of a node port. Cached, because a run asks several times for that of each mapping."""
-    return PodPort(pod.key, port)
 
 
 in_plan_order: Callable[[PortMapping], Any] = attrgetter("node_port", "family", "protocol", "pod", "pod_port")

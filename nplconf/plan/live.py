@@ -130,9 +130,9 @@ def _pod(named: owner.Owner) -> PodRef:
 def numbers(live: Iterable[PortMapping]) -> dict[PodPort, int]:
     """Return the port of each owner. If an owner has two (one rule is forged), the lowest one counts."""
     found: dict[PodPort, int] = {}
-    for mapping in live:
-        if mapping.via == "dnat" and mapping.pod != NOBODY:
-            whose, number = mapping.owner, mapping.node_port
+    for number, _, _, _, pod, _, port, _, via, _ in live:
+        if via == "dnat" and pod != NOBODY:
+            whose = PodPort(f"{pod.namespace}/{pod.name}", port)
             if found.setdefault(whose, number) > number:
                 found[whose] = number
     return found
