@@ -182,7 +182,8 @@ print(*((taken.number, taken.protocol) for taken in named(got, [taken.number for
 
 
 @pytest.mark.kernel
-def test_probing_finds_what_cannot_be_bound_just_now_and_keeps_nothing() -> None:
+@pytest.mark.parametrize("only_ipv6", [0, 1])
+def test_probing_finds_what_cannot_be_bound_just_now_and_keeps_nothing(only_ipv6: int) -> None:
     code = """
 import socket, sys
 a = socket.create_server(("127.0.0.1", 61003))
@@ -191,6 +192,8 @@ c = socket.create_server(("", 61005))
 print("ready", flush=True); sys.stdin.read()
 """
     with namespace() as space, running(space, code):
+        # with 1, a socket of `::` has no IPv4 unless it is told so
+        python(space, f"from pathlib import Path; Path('/proc/sys/net/ipv6/bindv6only').write_text('{only_ipv6}')")
         for _ in range(2):
             _, *taken = python(space, PROBE.format(61000, 61019)).splitlines()
             assert taken == ["(61003, 'tcp')", "(61004, 'udp')", "(61005, 'tcp')"]
