@@ -101,7 +101,7 @@ class _Selected:
 
 
 class _Expander:
-    """Expands what Services ask of one Pod. before: the Pods of earlier runs by their identity as objects."""
+    """Expands what Services ask of one Pod. before: the Pods of earlier runs by `id`."""
 
     def __init__(
         self,

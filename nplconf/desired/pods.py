@@ -73,7 +73,10 @@ class Numbers:
 
 
 def running(pods: Iterable[Pod], node: str) -> list[Pod]:
-    """Return the node's Pods that are not terminated, sorted by namespace/name, one for each: of two the last UID."""
+    """Return the node's Pods that are not terminated, sorted by namespace/name.
+
+    Of two Pods with one name, the one with the last UID in order counts.
+    """
     found: dict[str, Pod] = {}
     for pod in pods:
         if pod.node == node and not pod.terminated:

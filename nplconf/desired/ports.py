@@ -69,7 +69,7 @@ def allocate(
     pool = _Pool(port_range, avoid | past.taken)
     given: dict[PodPort, int] = {}
     for source in past.numbers:
-        forged = len(set(source.values())) < len(source)  # two rules say that they are for one port
+        forged = len(set(source.values())) < len(source)  # two owners have one number
         _give(given, sorted(asking) if forged else asking, source, pool)
     free = [c for c in past.cooling if pool.free(c.number)]  # the ports of mappings in use are taken
     _give_back(given, asking, free, pool)

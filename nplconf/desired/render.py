@@ -152,8 +152,8 @@ def _mappings(
     Args:
         wanted: The requests.
         numbers: The node port of each owner.
-        known: Mappings of earlier runs by the identity of their request. Those of the same request and port are used
-            again: where two plans have the same objects, all later steps compare them in no time.
+        known: Mappings of earlier runs by the `id` of their request. The mapping of the same request and port is used
+            again, because later steps compare identical objects faster than equal ones.
 
     """
     found = []

@@ -282,7 +282,7 @@ class Holding:
     def missing(self, protocol: Protocol) -> list[int]:
         """Return the ports without a socket of this protocol, ascending."""
         first, fds = self.port_range.first, self._fds[protocol]
-        if NONE not in fds:  # as mostly: each question asks five times, and a look at 1,000 ports would take 30 us
+        if NONE not in fds:  # the usual case: each request asks five times, and visiting 1,000 ports takes 30 us
             return []
         return [first + place for place, fd in enumerate(fds) if fd == NONE]
 

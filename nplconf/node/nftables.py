@@ -93,7 +93,7 @@ def read_after(
 
 
 def _elements_after(kernel: Channel, name: str, before: Elements, keys: Collection[str]) -> Listed:
-    """Return the elements of a set of which some were written: only these are read where that is faster."""
+    """Return the elements of a set after a transaction. Only the written ones are read if that is faster."""
     if nftsets.has_intervals(name) or len(keys) * LOOK_UP > len(before):
         return nftsets.read(kernel, name)
     found = nftsets.look_up(kernel, name, keys)
@@ -161,7 +161,7 @@ class _Writer:
     def _is_reached(self, want: Mapping[Family, NftTable | None]) -> bool:
         """Return whether the kernel has the wanted rules.
 
-        If so, their objects replace the equal ones that were read: comparing an object with itself takes no time.
+        If so, their objects replace the equal ones that were read: identical objects are compared faster.
         """
         if any(differs(self.found[family], table) for family, table in want.items()):
             return False

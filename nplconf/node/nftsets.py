@@ -71,7 +71,7 @@ def read(kernel: Channel, name: str) -> Listed:
 
 
 def look_up(kernel: Channel, name: str, keys: Iterable[str]) -> Listed:
-    """Return those of some elements that a set has. Raises OSError.
+    """Look elements up by their keys, and return those that the set has. Raises OSError.
 
     Args:
         kernel: A channel of the family `INET`.

@@ -164,7 +164,7 @@ def _plan_text(plan: Plan | None) -> str:
 
 
 PART = 32
-"""Node ports whose mappings become text together."""
+"""How many node ports share one cached text."""
 
 
 @lru_cache(maxsize=512)

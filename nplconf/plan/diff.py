@@ -92,9 +92,9 @@ def equal_ends(one: Sequence[PortMapping], other: Sequence[PortMapping]) -> tupl
 
 
 def with_objects_of(known: Sequence[PortMapping], mappings: tuple[PortMapping, ...]) -> tuple[PortMapping, ...]:
-    """Return the mappings, those at both ends that are known as the known objects.
+    """Return the mappings. Those at both ends that equal known ones are replaced by the known objects.
 
-    Comparing 10,000 equal mappings takes 4 ms, and a run compares them five times. One object is compared in no time.
+    A run compares them five times. For 10,000 equal mappings that takes 4 ms each, for identical objects 0.5 ms.
     """
     first, last = equal_ends(known, mappings)
     return (*known[:first], *mappings[first : len(mappings) - last], *known[len(known) - last :])

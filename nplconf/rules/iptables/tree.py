@@ -58,7 +58,7 @@ def build(
 
 
 def rebuild(_earlier: NatTable, _gone: Part, _new: Part, _family: Family) -> None:
-    """See `rules.RuleBackend`. A rule's chain depends on the other mappings of its chain, so `build` makes all."""
+    """See `rules.RuleBackend`. A chain has the rules of several mappings, so `build` makes all rules."""
 
 
 def root(protocol: Protocol) -> str:
