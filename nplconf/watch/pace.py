@@ -19,19 +19,19 @@ class Debounce:
     Attributes:
         quiet: A run begins when no event has come for so long...
         latest: ...and at the latest so long after the first one: a storm of events starves no Pod that became ready.
-        pause: An event that comes so long after the last run began is not delayed. A storm then makes one more run.
         not_urgent: A run for events that change nothing that is published begins so long after the first one.
+        pause: An event that comes so long after the last run began is not delayed. A storm then makes one more run.
     """
 
     quiet: float
     latest: float
+    not_urgent: float
     pause: float = inf
-    not_urgent: float = inf
 
 
-AT_ONCE = Debounce(quiet=0.001, latest=0.05, pause=0.05, not_urgent=0.25)
+AT_ONCE = Debounce(quiet=0.001, latest=0.05, not_urgent=0.25, pause=0.05)
 """For runs on a node. What comes during a run, which takes longer, is one further run."""
-FOR_RELOADS = Debounce(quiet=0.05, latest=0.25)
+FOR_RELOADS = Debounce(quiet=0.05, latest=0.25, not_urgent=0.25)
 """For what makes a load balancer read its configuration again: at most some 4 times a second."""
 
 

@@ -70,6 +70,11 @@ def test_an_event_that_is_not_urgent_delays_no_other_and_has_a_bound_of_its_own(
             assert pending.due(pace.AT_ONCE, ran) <= at + pace.AT_ONCE.quiet
 
 
+@pytest.mark.parametrize("debounce", [pace.AT_ONCE, pace.FOR_RELOADS])
+def test_an_event_that_is_not_urgent_makes_a_run_due_without_any_other(debounce: pace.Debounce) -> None:
+    assert pace.noticed(None, 1.0, urgent=False).due(debounce) == 1.25
+
+
 def test_nodes_that_start_together_resync_apart() -> None:
     assert pace.next_resync(0, 30, 0.0) == 27
     assert pace.next_resync(0, 30, 1.0) == 33
