@@ -10,7 +10,6 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from nplconf.deadline import current
 from nplconf.hold import protocol
@@ -107,43 +106,35 @@ def probe(port_range: PortRange, protocols: Iterable[Protocol] = USUAL_PROTOCOLS
         port_range: The ports.
         protocols: The protocols to try, where the kernel has sockets of them.
     """
-    at = _wildcard()
+    family, address = _wildcard()
     known = tuple(protocol for protocol in protocols if protocol in USUAL_PROTOCOLS or supported(protocol))
     taken = tuple(
         Taken(number, protocol)
         for number in range(port_range.first, port_range.last + 1)
         for protocol in known
-        if not _can_be_bound(at, KINDS[protocol], number)
+        if not _can_be_bound(family, KINDS[protocol], (address, number))
     )
     return Holds(available=True, ranges=(port_range,), taken=taken, probed=True, protocols=known)
 
 
-class _Wildcard(NamedTuple):
-    """The wildcard address to bind to. only_ipv6: unless a socket is told otherwise, it has no IPv4 (a sysctl)."""
-
-    family: socket.AddressFamily
-    address: str
-    only_ipv6: bool = False
-
-
-def _wildcard() -> _Wildcard:
+def _wildcard() -> tuple[socket.AddressFamily, str]:
     """Return the wildcard of both families, or that of IPv4 if IPv6 is off."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as sock:
         sock.bind(("::", 0))
-        return _Wildcard(socket.AF_INET6, "::", bool(sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)))
-    return _Wildcard(socket.AF_INET, "0.0.0.0")  # noqa: S104 a foreign socket on any address makes a port taken
+        return socket.AF_INET6, "::"
+    return socket.AF_INET, "0.0.0.0"  # noqa: S104 a foreign socket on any address makes a port taken
 
 
-def _can_be_bound(at: _Wildcard, kind: tuple[int, int], number: int) -> bool:
+def _can_be_bound(family: int, kind: tuple[int, int], at: tuple[str, int]) -> bool:
     try:
         # the class behind `socket.socket`, which adds a quarter to the time
-        sock = socket.SocketType(at.family, *kind)
+        sock = socket.SocketType(family, *kind)
     except OSError:
         return False
     try:
-        if at.only_ipv6:
+        if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        sock.bind((at.address, number))
+        sock.bind(at)
     except OSError:
         return False
     finally:

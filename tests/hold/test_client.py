@@ -192,7 +192,7 @@ c = socket.create_server(("", 61005))
 print("ready", flush=True); sys.stdin.read()
 """
     with namespace() as space, running(space, code):
-        # with 1, a socket of `::` has no IPv4 unless it is told so
+        # with 1, a socket of `::` has no IPv4 unless it sets IPV6_V6ONLY to 0
         python(space, f"from pathlib import Path; Path('/proc/sys/net/ipv6/bindv6only').write_text('{only_ipv6}')")
         for _ in range(2):
             _, *taken = python(space, PROBE.format(61000, 61019)).splitlines()
