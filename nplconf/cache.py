@@ -69,8 +69,12 @@ def _made(
     stored: Iterable[tuple[tuple[Any, ...], T]],
     adapt: Adapt[T] | None,
 ) -> T:
-    adapted = (adapt(before, result, arguments) for before, result in stored) if adapt else ()
-    return next((result for result in adapted if result is not None), None) or function(*arguments)
+    if adapt:
+        for before, result in stored:
+            adapted = adapt(before, result, arguments)
+            if adapted is not None:
+                return adapted
+    return function(*arguments)
 
 
 class _Unfilled(dict[Any, Any]):

@@ -74,7 +74,7 @@ def demand(
         namespace = pod.ref.namespace
         room = left.get(namespace, size)
         asked = expander.requests(selected, selected.shape, min(room, policy.per_pod or room) if policy else room)
-        left[namespace] = room - asked.new if asked.new < room else 0
+        left[namespace] = max(0, room - asked.new)
         found.requests.extend(asked.requests)
         if asked.rest or asked.skipped:
             found.rest.extend(asked.rest)
@@ -126,14 +126,12 @@ class _Expander:
 
     def requests(self, selected: _Selected, shape: Shape, most: int) -> Requested:
         """Return the requests for a Pod, with at most so many new node ports. shape: that of the Pod."""
-        if selected.whole is not None and shape.size <= most:
-            return selected.whole
         pod = selected.pod
-        audience = self._audience(pod.ref.namespace)
         if shape.size > most:
             bound = Bound(most, partial(self._known.ports, pod, selected.offers))
-            return requests(pod, shape, self._site, audience, bound)
-        selected.whole = requests(pod, shape, self._site, audience)
+            return requests(pod, shape, self._site, self._audience(pod.ref.namespace), bound)
+        if selected.whole is None:
+            selected.whole = requests(pod, shape, self._site, self._audience(pod.ref.namespace))
         return selected.whole
 
 

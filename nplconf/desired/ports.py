@@ -68,13 +68,13 @@ def allocate(
     """
     pool = _Pool(port_range, avoid | past.taken)
     given: dict[PodPort, int] = {}
+    order = sorted(asking)
     for source in past.numbers:
-        forged = len(set(source.values())) < len(source)  # two owners have one number
-        _give(given, sorted(asking) if forged else asking, source, pool)
+        _give(given, order, source, pool)
     free = [c for c in past.cooling if pool.free(c.number)]  # the ports of mappings in use are taken
     _give_back(given, asking, free, pool)
     cooling = _set_aside(free, pool)
-    waiting = {owner: asking[owner] for owner in sorted(asking.keys() - given.keys())}
+    waiting = {owner: asking[owner] for owner in order if owner not in given}
     full_share = _give_new(given, waiting, cooling, pool, past, most) if waiting else frozenset()
     over = (owner for owner in waiting if owner not in given and owner.namespace in full_share)
     return Allocation(given, frozenset(over))
@@ -96,7 +96,7 @@ def _give_new(
     """Give ports to new requests while there are any. Return the namespaces that would need a larger share."""
     claimed = hints(waiting, pool.free)
     order = sorted(waiting, key=lambda owner: (owner not in past.before, owner not in claimed.numbers, owner))
-    held = Counter(pod.partition("/")[0] for pod, _ in given)
+    held = Counter(owner.namespace for owner in given)
     shared = share_out(order, Stock(pool.count(), cooling, held, most))
     given |= shared.reused
     fresh = sorted(shared.fresh)
@@ -132,9 +132,9 @@ class _Pool:
 
     def take(self, number: int) -> bool:
         """Take a port out; return False if it was not free."""
-        place = number - self._first_number
-        if not (0 <= place < self._size and self._next[place] == place):
+        if not self.free(number):
             return False
+        place = number - self._first_number
         self._next[place] = place + 1
         self._count -= 1
         return True

@@ -1,9 +1,8 @@
 """From the cluster state to the plan of a node. The same state in any order gives the same plan."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from nplconf.cache import Cache
@@ -130,47 +129,23 @@ def _render(
     asked = demand(selection, here, site, settings.port_range, settings.policy, past, cache)
     numbers = _numbers(asked.requests, settings, claims.numbers(selection.claims, here, site.own), past)
     asked.skips.add(_unnumbered(asked, numbers, settings.port_range))
-    known = (cache or Cache()).table("mappings", len(asked.requests))
     return Plan(
         node=node.name,
         cluster=identity,
         node_ips=dict(site.advertised),
         port_range=settings.port_range,
-        mappings=_mappings(asked.requests, numbers.given, known),
+        mappings=_mappings(asked.requests, numbers.given),
         skipped=asked.skips.rows(),
     )
 
 
-_Numbered = tuple[PortRequest, int, PortMapping]
-
-
-def _mappings(
-    wanted: Iterable[PortRequest], numbers: Mapping[PodPort, int], known: MutableMapping[int, _Numbered]
-) -> tuple[PortMapping, ...]:
-    """Return the mappings of the requests with a node port.
-
-    Args:
-        wanted: The requests.
-        numbers: The node port of each owner.
-        known: Mappings of earlier runs by the `id` of their request. The mapping of the same request and port is used
-            again, because later steps compare identical objects faster than equal ones.
-
-    """
+def _mappings(wanted: Iterable[PortRequest], numbers: Mapping[PodPort, int]) -> tuple[PortMapping, ...]:
     found = []
-    for request in wanted:
-        if number := request.host_port or numbers.get(request.owner):
-            before = known.get(id(request))
-            if before is None or before[0] is not request or before[1] != number:
-                before = known[id(request)] = request, number, _mapping(request, number)
-            found.append(before[2])
-    distinct = len({mapping.node_port for mapping in found}) == len(found)
-    return tuple(sorted(found, key=attrgetter("node_port") if distinct else in_plan_order))
-
-
-def _mapping(request: PortRequest, number: int) -> PortMapping:
-    pod, port, protocol, family, node_ip, pod_ip, services, host_port, sources, _ = request
-    via: Via = "hostPort" if host_port else "dnat"
-    return PortMapping(number, protocol, family, node_ip, pod.ref, pod_ip, port, services, via, sources)
+    for pod, port, protocol, family, node_ip, pod_ip, services, host_port, sources, owner in wanted:
+        if number := host_port or numbers.get(owner):
+            via: Via = "hostPort" if host_port else "dnat"
+            found.append(PortMapping(number, protocol, family, node_ip, pod.ref, pod_ip, port, services, via, sources))
+    return tuple(sorted(found, key=in_plan_order))
 
 
 def _numbers(wanted: Iterable[PortRequest], settings: Desired, others: Mapping[int, str], past: Previous) -> Numbers:

@@ -32,6 +32,7 @@ INET = 1
 GET_ELEMENTS, GET_GENERATION = 10 << 8 | 13, 10 << 8 | 16  # NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETSETELEM, _GETGEN
 GENERATION = 1
 LIST_TABLE, LIST_SET, LIST_ELEMENTS = 1, 2, 3
+LIST_ELEMENT = 1
 KEY, DATA, USER_DATA, KEY_END = 1, 2, 6, 10
 VALUE = 1
 COMMENT = 0
@@ -80,7 +81,9 @@ def look_up(kernel: Channel, name: str, keys: Iterable[str]) -> Listed:
     """
     lists = []
     for key in keys:
-        element = attribute(1 | NESTED, attribute(KEY | NESTED, attribute(VALUE, _packed(_layout(name).key, key))))
+        element = attribute(
+            LIST_ELEMENT | NESTED, attribute(KEY | NESTED, attribute(VALUE, _packed(_layout(name).key, key)))
+        )
         kernel.send([kernel.message(GET_ELEMENTS, REQUEST, _place(name) + attribute(LIST_ELEMENTS | NESTED, element))])
         answer, message = next(kernel.received())
         try:
@@ -228,7 +231,7 @@ def _layout(name: str) -> _Layout:
     declared = lines[0].removeprefix("type ").partition(" : ")
     key, to = (tuple(_FIELDS[kind] for kind in types.split(" . ") if kind) for types in declared[::2])
     pattern = _value(KEY, key)
-    if "flags interval" in lines:
+    if has_intervals(name):
         pattern += rb"(?:%s)?" % _value(KEY_END, key)
     if to:
         comment = rb"%c(.)(%s{1,%d})\0{1,4}" % (COMMENT, SAFE.encode(), LONGEST)

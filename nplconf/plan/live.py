@@ -132,7 +132,7 @@ def numbers(live: Iterable[PortMapping]) -> dict[PodPort, int]:
     found: dict[PodPort, int] = {}
     for number, _, _, _, pod, _, port, _, via, _ in live:
         if via == "dnat" and pod != NOBODY:
-            whose = PodPort(f"{pod.namespace}/{pod.name}", port)
+            whose = PodPort(pod.key, port)
             if found.setdefault(whose, number) > number:
                 found[whose] = number
     return found

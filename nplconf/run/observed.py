@@ -7,7 +7,7 @@ from typing import Any
 
 from nplconf.desired.addresses import given
 from nplconf.desired.ports import Previous
-from nplconf.model import Backend, Family, Holds, Plan, PodRef, PortMapping, PortRange
+from nplconf.model import Backend, Family, Holds, Plan, PodRef, PortMapping
 from nplconf.plan import cooling
 from nplconf.plan.cooling import Cooling
 from nplconf.plan.live import live_mappings, numbers
@@ -117,12 +117,7 @@ def held(holds: Holds) -> frozenset[int]:
 
 def usable(holds: Holds, options: Options) -> frozenset[int]:
     """Return the ports of the range that are held; none where the daemon holds other ports only."""
-    return _within(holds, options.port_range)
-
-
-@lru_cache(maxsize=2)
-def _within(holds: Holds, ports: PortRange) -> frozenset[int]:
-    return held(holds).intersection(range(ports.first, ports.last + 1))
+    return held(holds).intersection(_numbers(options))
 
 
 def _taken(holds: Holds, options: Options) -> frozenset[int]:

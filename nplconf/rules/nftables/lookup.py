@@ -153,8 +153,7 @@ def _is_led_to(found: NftTable, want: NftTable, family: Family, advertised: str 
 def _reached(found: NftTable, want: NftTable, family: Family, protocol: Protocol) -> Iterator[RuleKey]:
     name, limited, allowed = (kind(protocol, family) for kind in (frame.ports, frame.restricted, frame.sources))
     there, wanted = _declared(found, want, "map", name), want.sets[name]
-    whole = there == wanted  # as in most runs
-    yield from _keys(wanted if whole else (p for p, to in wanted.items() if there.get(p) == to), family, protocol)
+    yield from _keys((port for port, to in wanted.items() if there.get(port) == to), family, protocol)
     wanted = want.sets[limited]
     if not wanted or f"map {name}" not in found.frame:
         return
