@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import compress, count
-from operator import attrgetter, ne
+from operator import attrgetter
 
+from nplconf import sequences
 from nplconf.model import Change, PortMapping
 
 _Place = tuple[int, str, str, str, str, int]
@@ -80,9 +80,7 @@ def equal_ends(one: Sequence[PortMapping], other: Sequence[PortMapping]) -> tupl
     Few changes among 10,000 mappings leave a short part between them. That part begins and ends with node ports of its
     own, so that two rules for one port are in the same part.
     """
-    most = min(len(one), len(other))
-    first = next(compress(count(), map(ne, one, other)), most)
-    last = min(most - first, next(compress(count(), map(ne, reversed(one), reversed(other))), most))
+    first, last = sequences.equal_ends(one, other)
     rest = {m.node_port for part in (one, other) for m in part[first : len(part) - last]}
     while first and one[first - 1].node_port in rest:
         first -= 1
