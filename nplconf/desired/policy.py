@@ -213,7 +213,7 @@ def _reserved_for_others(ranges: tuple[Reserved, ...], policy: Policy) -> frozen
 
 
 def _all(ports: PortRange) -> frozenset[int]:
-    return frozenset(range(ports.first, ports.last + 1))
+    return frozenset(ports.numbers)
 
 
 def _taken(pin: Pin, others: Mapping[int, str]) -> Refusal:

@@ -110,7 +110,7 @@ def probe(port_range: PortRange, protocols: Iterable[Protocol] = USUAL_PROTOCOLS
     known = tuple(protocol for protocol in protocols if protocol in USUAL_PROTOCOLS or supported(protocol))
     taken = tuple(
         Taken(number, protocol)
-        for number in range(port_range.first, port_range.last + 1)
+        for number in port_range.numbers
         for protocol in known
         if not _can_be_bound(family, KINDS[protocol], (address, number))
     )

@@ -54,6 +54,11 @@ class PortRange:
     first: int
     last: int
 
+    @property
+    def numbers(self) -> range:
+        """The numbers, lowest first."""
+        return range(self.first, self.last + 1)
+
     def __contains__(self, number: object) -> bool:
         return isinstance(number, int) and self.first <= number <= self.last
 

@@ -79,7 +79,7 @@ def _to(change: Change) -> tuple[str, int] | None:
 def whole_range(port_range: PortRange, mappings: Iterable[PortMapping]) -> tuple[Rerouted, ...]:
     """Return every port with its present target, for the run after one that was killed before `flush_flows`."""
     led = {one.key: (one.pod_ip, one.pod_port) for one in mappings if _has_flows(one)}
-    ports = range(port_range.first, port_range.last + 1)
+    ports = port_range.numbers
     keys = (RuleKey(port, family, protocol) for port in ports for family in FAMILIES for protocol in FLUSHED)
     return tuple(Rerouted(key.node_port, key.family, led.get(key), key.protocol) for key in keys)
 

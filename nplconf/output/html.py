@@ -108,7 +108,7 @@ def _cells(report: Report) -> Iterator[dict[str, Any]]:
     for mapping in report.plan.mappings:
         mapped.setdefault(mapping.node_port, []).append(f"{mapping.protocol} {target(mapping)}")
     span = report.plan.port_range
-    for number in range(span.first, span.last + 1):
+    for number in span.numbers:
         state, by = _state(number, mapped, report)
         title = " ".join(filter(None, (str(number), state, by)))
         yield {"number": number, "state": state, "title": title if len(title) <= _TITLE else f"{title[:_TITLE]}…"}

@@ -39,8 +39,8 @@ def _start(facts: Facts) -> str:
 
 
 def _not_covered(found: Holds, wanted: PortRange) -> int:
-    covered = {number for span in found.ranges for number in range(span.first, span.last + 1)}
-    return len(set(range(wanted.first, wanted.last + 1)) - covered)
+    covered = {number for span in found.ranges for number in span.numbers}
+    return len(set(wanted.numbers) - covered)
 
 
 def _taken(taken: tuple[Taken, ...], facts: Facts) -> Verdict:

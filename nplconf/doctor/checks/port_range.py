@@ -33,7 +33,7 @@ def port_range(facts: Facts) -> Verdict:
     if wanted.first < found.unprivileged:
         message = f"{wanted}: only root may bind ports below {found.unprivileged}, and the hold daemon is not root"
         return fail(message, f"sysctl -w net.ipv4.ip_unprivileged_port_start={wanted.first}")
-    listed = {port for span in found.reserved for port in range(span.first, span.last + 1)}
+    listed = {port for span in found.reserved for port in span.numbers}
     shared = range(max(wanted.first, found.outgoing.first), min(wanted.last, found.outgoing.last) + 1)
     if unreserved := [port for port in shared if port not in listed]:
         message = f"the kernel may use {len(unreserved)} ports of {wanted} for outgoing connections ({found.outgoing})"
