@@ -1,7 +1,7 @@
 """The Pods of a node: which ones run, and at which address each can be reached."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
@@ -72,6 +72,11 @@ class Numbers:
     refused: Mapping[PodPort, Refusal]
 
 
+def runs(pod: Pod, node: str) -> bool:
+    """Return whether a Pod is on the node and not terminated."""
+    return pod.node == node and not pod.terminated
+
+
 def running(pods: Iterable[Pod], node: str) -> list[Pod]:
     """Return the node's Pods that are not terminated, sorted by namespace/name.
 
@@ -79,21 +84,26 @@ def running(pods: Iterable[Pod], node: str) -> list[Pod]:
     """
     found: dict[str, Pod] = {}
     for pod in pods:
-        if pod.node == node and not pod.terminated:
+        if runs(pod, node):
             before = found.setdefault(pod.ref.key, pod)
             if before.ref < pod.ref:
                 found[pod.ref.key] = pod
     return [found[key] for key in sorted(found)]
 
 
-def shared_addresses(pods: Iterable[Pod]) -> frozenset[str]:
-    """Return the addresses that several Pods have. Pods on the host network have the node's, which is no conflict."""
+def shared_addresses(pods: Collection[Pod]) -> frozenset[str]:
+    """Return the addresses that several Pods have."""
     own = [pod.ips for pod in pods if not pod.host_network]
     every = [canonical(ip) or ip for ips in own for ip in ips]
     if len(set(every)) == len(every):  # as on most nodes
         return frozenset()
-    count = Counter(chain.from_iterable({canonical(ip) or ip for ip in ips} for ips in own))
+    count = Counter(chain.from_iterable(map(addresses_of, pods)))
     return frozenset(ip for ip, times in count.items() if times > 1)
+
+
+def addresses_of(pod: Pod) -> frozenset[str]:
+    """Return the addresses of a Pod in canonical form; none on the host network, where it has the node's."""
+    return frozenset() if pod.host_network else frozenset(canonical(ip) or ip for ip in pod.ips)
 
 
 def unservable(pod: Pod) -> Refusal | None:

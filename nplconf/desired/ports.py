@@ -1,6 +1,6 @@
 """Node ports: a pure function of the requests, earlier allocations, and the ports that are not available.
 
-An owner (a Pod port) gets, in this order: the port that it has (`Previous.numbers`, live rules first), and a port that
+An owner (a Pod port) gets, in this order: the port that it has (`Previous.current`, live rules first), and a port that
 cools down for it. These are given whatever else is asked for. All other owners are new requests; `shares` decides which
 of them get a port. A new request prefers the port that its owner had before, then the one that its annotation claims,
 then a stable hash of its name, from which it probes upwards. A cooling port is never given to another namespace. Within
@@ -10,24 +10,30 @@ the namespace it is the last resort, and the one that has cooled longest comes f
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 from zlib import crc32
 
 from nplconf.desired.hints import hints
 from nplconf.desired.shares import Stock, share_out
-from nplconf.model import PodPort, PortRange
+from nplconf.model import PodPort, PortMapping, PortRange
 from nplconf.plan.cooling import Cooling
+from nplconf.plan.live import numbers
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Previous:
     """The input of the allocation beside the cluster.
 
     Attributes:
-        numbers: The port of each owner, the most trusted source first: live rules, then the state or the last plan.
+        numbers: The port of each owner from other sources than the two below, the most trusted source first.
         taken: Ports that are not available.
         cooling: Ports that still cool down.
         before: Ports that owners had earlier.
+        live: The live mappings, the most trusted source. A plan has these objects where its own would be equal.
+        planned: The mappings of the last plan, the second source.
+        freed_at: When the ports begin to cool down that this run frees; None: they do not.
+        beside: How many ports each namespace has beside those of the owners that ask.
 
     """
 
@@ -35,11 +41,34 @@ class Previous:
     taken: frozenset[int] = frozenset()
     cooling: tuple[Cooling, ...] = ()
     before: Mapping[PodPort, int] = field(default_factory=dict, hash=False)
+    live: tuple[PortMapping, ...] = ()
+    planned: tuple[PortMapping, ...] = ()
+    freed_at: float | None = None
+    beside: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    @cached_property
+    def current(self) -> tuple[Mapping[PodPort, int], ...]:
+        """The port that each owner has, the most trusted source first."""
+        of_live = numbers(self.live)
+        of_plan = of_live if self.planned == self.live else numbers(self.planned)
+        return (of_live, of_plan, *self.numbers)
 
     @property
     def sources(self) -> tuple[Mapping[PodPort, int], ...]:
         """All sources of earlier ports, the most trusted first."""
-        return (*self.numbers, self.before)
+        return (*self.current, self.before)
+
+    @property
+    def for_last_owners(self) -> tuple[Cooling, ...]:
+        """The ports that cool down, and those in use: one that is freed now goes to no other owner in this run."""
+        if self.freed_at is None:
+            return self.cooling
+        in_use: dict[PodPort, int] = {}
+        for source in reversed(self.current):
+            in_use |= source
+        freed = [Cooling(number, owner, self.freed_at) for owner, number in in_use.items()]
+        used = set(in_use.values())
+        return (*(c for c in self.cooling if c.number not in used), *freed)
 
 
 class Allocation(NamedTuple):
@@ -69,9 +98,9 @@ def allocate(
     pool = _Pool(port_range, avoid | past.taken)
     given: dict[PodPort, int] = {}
     order = sorted(asking)
-    for source in past.numbers:
+    for source in past.current:
         _give(given, order, source, pool)
-    free = [c for c in past.cooling if pool.free(c.number)]  # the ports of mappings in use are taken
+    free = [c for c in past.for_last_owners if pool.free(c.number)]
     _give_back(given, asking, free, pool)
     cooling = _set_aside(free, pool)
     waiting = {owner: asking[owner] for owner in order if owner not in given}
@@ -97,6 +126,7 @@ def _give_new(
     claimed = hints(waiting, pool.free)
     order = sorted(waiting, key=lambda owner: (owner not in past.before, owner not in claimed.numbers, owner))
     held = Counter(owner.namespace for owner in given)
+    held.update(past.beside)
     shared = share_out(order, Stock(pool.count(), cooling, held, most))
     given |= shared.reused
     fresh = sorted(shared.fresh)
@@ -113,53 +143,42 @@ def _give_new(
 class _Pool:
     """The free ports of a range.
 
-    _next[i] leads to the first free place at or after i, through places that have been taken since. Paths are shortened
-    when they are walked, so that the last ports of a range are found as fast as the first.
+    _next[number] leads to the first free number after one that is taken, through numbers that have been taken since.
+    Paths are shortened when they are walked, so that the last ports of a range are found as fast as the first.
     """
 
     def __init__(self, port_range: PortRange, gone: frozenset[int]) -> None:
         self._range = port_range
-        self._first_number, self._size = port_range.first, len(port_range)
-        self._next = list(range(len(port_range) + 1))
-        self._count = len(port_range)
-        for number in gone:
-            self.take(number)
+        self._next = {number: number + 1 for number in gone.intersection(port_range.numbers)}
 
     def free(self, number: int) -> bool:
         """Return whether a port is free."""
-        place = number - self._first_number
-        return 0 <= place < self._size and self._next[place] == place
+        return number not in self._next and number in self._range
 
     def take(self, number: int) -> bool:
         """Take a port out; return False if it was not free."""
         if not self.free(number):
             return False
-        place = number - self._first_number
-        self._next[place] = place + 1
-        self._count -= 1
+        self._next[number] = number + 1
         return True
 
     def count(self) -> int:
         """Return how many ports are free."""
-        return self._count
+        return len(self._range) - len(self._next)
 
     def probe(self, owner: PodPort) -> int | None:
         """Take the first free port from the preferred one upwards, then from the beginning; None if there is none."""
-        end = len(self._range)
-        place = self._first(preferred(owner, self._range) - self._range.first)
-        place = place if place < end else self._first(0)
-        if place == end:
-            return None
-        self._next[place] = place + 1
-        self._count -= 1
-        return self._range.first + place
+        found = self._first(preferred(owner, self._range))
+        number = found if found <= self._range.last else self._first(self._range.first)
+        return number if self.take(number) else None
 
-    def _first(self, place: int) -> int:
-        ahead = self._next
-        while ahead[place] != place:
-            ahead[place] = ahead[ahead[place]]
-            place = ahead[place]
-        return place
+    def _first(self, number: int) -> int:
+        ahead, passed = self._next, []
+        while number in ahead:
+            passed.append(number)
+            number = ahead[number]
+        ahead.update(dict.fromkeys(passed, number))
+        return number
 
 
 def _give(given: dict[PodPort, int], waiting: Iterable[PodPort], source: Mapping[PodPort, int], pool: _Pool) -> None:

@@ -1,6 +1,6 @@
 """From the cluster state to the plan of a node. The same state in any order gives the same plan."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING
@@ -9,11 +9,13 @@ from nplconf.cache import Cache
 from nplconf.desired import claims
 from nplconf.desired.addresses import node_ips, own_addresses
 from nplconf.desired.demand import Demand, demand
+from nplconf.desired.incremental import Rendered, RenderInputs, render_incrementally
 from nplconf.desired.pods import Numbers, PortRequest, Refusal, Site, running, shared_addresses
 from nplconf.desired.ports import Previous, allocate
 from nplconf.desired.requests import unserved, why_not
 from nplconf.desired.services import Selection, select, selecting
 from nplconf.desired.shares import Share
+from nplconf.desired.skips import MOST
 from nplconf.model import (
     USUAL_PROTOCOLS,
     ClusterState,
@@ -29,6 +31,7 @@ from nplconf.model import (
     Via,
     in_plan_order,
 )
+from nplconf.plan.diff import with_objects_of
 
 if TYPE_CHECKING:
     from nplconf.plan.policy import Policy
@@ -67,7 +70,8 @@ def render(cluster: ClusterState, node: Node, settings: Desired, past: Previous,
     """
     cache = cache or Cache()
     selection = cache.last(select, cluster.services, settings.protocols)
-    return _render(selection, cluster.identity, node, cluster.pods, settings, past, cache)
+    inputs = RenderInputs(selection, cluster.identity, node, settings, cluster.pods, past)
+    return cache.last(rendered, inputs, cache, adapt=_adapt).plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,9 @@ def each_node(cluster: ClusterState, settings: Desired) -> Iterator[Renderer]:
         pods.setdefault(pod.node, []).append(pod)
     for node in sorted(cluster.nodes, key=lambda n: n.name):
         here = tuple(pods.get(node.name, ()))
-        yield Renderer(node, partial(_render, selection, cluster.identity, node, here, settings))
+        yield Renderer(
+            node, partial(_plan, RenderInputs(selection, cluster.identity, node, settings, here, Previous()))
+        )
 
 
 def unserved_reasons(cluster: ClusterState, node: Node, settings: Desired) -> Callable[[PortMapping], str | None]:
@@ -110,33 +116,40 @@ def unserved_reasons(cluster: ClusterState, node: Node, settings: Desired) -> Ca
     return why
 
 
-def _site(node: Node, settings: Desired, here: Iterable[Pod]) -> Site:
+def _site(node: Node, settings: Desired, here: Collection[Pod]) -> Site:
     advertised = node_ips(node, settings.node_ips)
     return Site(advertised, own_addresses(node, advertised), shared_addresses(here))
 
 
-def _render(
-    selection: Selection,
-    identity: str | None,
-    node: Node,
-    pods: Iterable[Pod],
-    settings: Desired,
-    past: Previous,
-    cache: Cache | None = None,
-) -> Plan:
+def _plan(inputs: RenderInputs, past: Previous) -> Plan:
+    return rendered(inputs._replace(past=past)).plan
+
+
+def rendered(inputs: RenderInputs, cache: Cache | None = None) -> Rendered:
+    """Render the plan of all Pods. cache: results of earlier runs."""
+    selection, identity, node, settings, pods, past = inputs
     here = running(pods, node.name)
     site = _site(node, settings, here)
     asked = demand(selection, here, site, settings.port_range, settings.policy, past, cache)
-    numbers = _numbers(asked.requests, settings, claims.numbers(selection.claims, here, site.own), past)
-    asked.skips.add(_unnumbered(asked, numbers, settings.port_range))
-    return Plan(
+    others = claims.numbers(selection.claims, here, site.own)
+    numbers = _numbers(asked.requests, settings, others, past)
+    unnumbered = tuple(_unnumbered(asked, numbers, settings.port_range))
+    asked.skips.add(unnumbered)
+    plan = Plan(
         node=node.name,
         cluster=identity,
         node_ips=dict(site.advertised),
         port_range=settings.port_range,
-        mappings=_mappings(asked.requests, numbers.given),
+        mappings=with_objects_of(past.live, _mappings(asked.requests, numbers.given)),
         skipped=asked.skips.rows(),
     )
+    complete = not unnumbered and len(plan.skipped) <= MOST
+    return Rendered(plan, others, complete)
+
+
+def _adapt(before: tuple[RenderInputs, Cache], earlier: Rendered, now: tuple[RenderInputs, Cache]) -> Rendered | None:
+    """Return the plan if few Pods have changed. See `cache.Adapt`."""
+    return render_incrementally(before[0], earlier, now[0], rendered)
 
 
 def _mappings(wanted: Iterable[PortRequest], numbers: Mapping[PodPort, int]) -> tuple[PortMapping, ...]:
@@ -173,7 +186,7 @@ _TERMINATING = Refusal("terminating", "the Pod is being deleted, so it gets no n
 def _late(wanted: Iterable[PortRequest], past: Previous) -> frozenset[PodPort]:
     """Return the ports of deleted Pods that have no number yet."""
     deleted = (request.owner for request in wanted if request.pod.terminating and not request.host_port)
-    return frozenset(owner for owner in deleted if not any(owner in source for source in past.numbers))
+    return frozenset(owner for owner in deleted if not any(owner in source for source in past.current))
 
 
 def _unnumbered(asked: Demand, numbers: Numbers, port_range: PortRange) -> Iterator[Skipped]:

@@ -39,16 +39,21 @@ class Skips:
 
     def rows(self) -> tuple[Skipped, ...]:
         """Return the rows, sorted; at most `MOST`, and one with the number of those left out."""
-        found = sorted((self._row(key) for key in self._first), key=_place)
+        found = in_order(self._row(key) for key in self._first)
         rest = len(found[MOST:]) + self._left_out
         if not rest:
-            return tuple(found)
+            return found
         message = f"and {rest:,} more rows"
         return (*found[:MOST], Skipped(None, 0, "", "", "and-more", message, more=rest))
 
     def _row(self, key: _Key) -> Skipped:
         more = len(self._ports[key]) - 1 + self._more[key]
         return self._first[key] if self._first[key].more == more else replace(self._first[key], more=more)
+
+
+def in_order(rows: Iterable[Skipped]) -> tuple[Skipped, ...]:
+    """Return rows in the order of plans."""
+    return tuple(sorted(rows, key=_place))
 
 
 def _place(row: Skipped) -> tuple[str, str, int, str, str, str, str, str]:

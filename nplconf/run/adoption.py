@@ -130,7 +130,7 @@ def with_numbers(previous: Previous, left: Antrea, pods: Iterable[Pod], now: flo
         if (pod := owners.get(rule.address)) and known.get(PodPort(pod.key, rule.port)) != rule.number
     ]
     strangers = {rule.number for rule in left.rules if rule.address not in owners}
-    given = {number for source in (*previous.numbers, known) for number in source.values()}
+    given = {number for source in (*previous.current, known) for number in source.values()}
     return replace(
         previous,
         numbers=(*previous.numbers, known),

@@ -7,10 +7,9 @@ from typing import Any
 
 from nplconf.desired.addresses import given
 from nplconf.desired.ports import Previous
-from nplconf.model import Backend, Family, Holds, Plan, PodRef, PortMapping
+from nplconf.model import Backend, Family, Holds, Plan, PodRef, PortMapping, PortRange
 from nplconf.plan import cooling
-from nplconf.plan.cooling import Cooling
-from nplconf.plan.live import live_mappings, numbers
+from nplconf.plan.live import live_mappings
 from nplconf.plan.state import Loaded, State
 from nplconf.rules import RuleBackend
 from nplconf.rules.antrea import Antrea
@@ -92,40 +91,42 @@ def orphaned(observed: Observed, plan: Plan) -> tuple[PortMapping, ...]:
 
 def previous_of(live: tuple[PortMapping, ...], observed: Observed, options: Options) -> Previous:
     """Return what allocation must know: the owners by live rules first, then by the last plan, then earlier owners."""
-    known = observed.state.plan.mappings if observed.state.plan else ()
-    of_rules = numbers(live)
-    of_plan = of_rules if known == live else numbers(known)
-    of_before = {c.owner: c.number for c in observed.state.cooling}
     waiting = cooling.current(
         observed.state.cooling,
         now=observed.now,
         period=options.cool_down,
         rebooted=observed.state.boot != observed.boot,
     )
-    # a port in use belongs to its owner until this run ends: no other owner gets it in the same run
-    used = {number: Cooling(number, owner, observed.now) for owner, number in (of_plan | of_rules).items()}
-    reserved = {c.number: c for c in waiting} | (used if options.cool_down else {})
-    return Previous((of_rules, of_plan), _taken(observed.holds, options), tuple(reserved.values()), of_before)
+    return Previous(
+        taken=_taken(observed.holds, options.port_range),
+        cooling=waiting,
+        before={c.owner: c.number for c in observed.state.cooling},
+        freed_at=observed.now if options.cool_down else None,
+        live=live,
+        planned=observed.state.plan.mappings if observed.state.plan else (),
+    )
 
 
 @lru_cache(maxsize=2)
 def held(holds: Holds) -> frozenset[int]:
     """Return the ports that are held for every protocol."""
-    found = {number for span in holds.ranges for number in range(span.first, span.last + 1)}
+    found = {number for span in holds.ranges for number in span.numbers}
     return frozenset(found.difference(taken.number for taken in holds.taken))
 
 
 def usable(holds: Holds, options: Options) -> frozenset[int]:
     """Return the ports of the range that are held; none where the daemon holds other ports only."""
-    return held(holds).intersection(_numbers(options))
+    return _usable(holds, options.port_range)
 
 
-def _taken(holds: Holds, options: Options) -> frozenset[int]:
-    held_ports = usable(holds, options)
+@lru_cache(maxsize=2)
+def _usable(holds: Holds, ports: PortRange) -> frozenset[int]:
+    return held(holds).intersection(ports.numbers)
+
+
+@lru_cache(maxsize=2)
+def _taken(holds: Holds, ports: PortRange) -> frozenset[int]:
+    held_ports = _usable(holds, ports)
     if not held_ports:  # no new row is eligible then, so no mapping must move either
         return frozenset()
-    return frozenset(_numbers(options)) - held_ports
-
-
-def _numbers(options: Options) -> range:
-    return range(options.port_range.first, options.port_range.last + 1)
+    return frozenset(ports.numbers) - held_ports

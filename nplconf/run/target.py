@@ -9,7 +9,7 @@ from nplconf.desired.render import Desired, render
 from nplconf.desired.reviewed import Resolved, resolve
 from nplconf.model import ClusterState, Family, Pending, Plan, PortMapping, Stale
 from nplconf.plan import limits
-from nplconf.plan.diff import equal_ends, with_objects_of
+from nplconf.plan.diff import equal_ends
 from nplconf.plan.state import Alias
 from nplconf.publish import life
 from nplconf.run import adoption, aliases, reasons
@@ -79,7 +79,7 @@ def target(
     wanted = Desired(options.port_range, used.overrides, bounds.policy, options.namespace_share, options.protocols)
     if bounds.plan is None:
         return _of_services(cluster, used, inputs, wanted, stay, reserved)
-    known = previous_of(inputs.live, inputs.observed, inputs.options).numbers
+    known = previous_of(inputs.live, inputs.observed, inputs.options).current
     mapped = {owner for numbers in known for owner in numbers}
     wanted = replace(wanted, policy=None)
     resolved = resolve(bounds.plan, cluster, used.node, wanted, exact=bounds.exact, mapped=mapped)
@@ -105,13 +105,14 @@ def _of_services(
     reserved: frozenset[int],
 ) -> Target:
     observed = inputs.observed
-    previous = previous_of(aliases.without(inputs.live, observed.state.aliases), observed, inputs.options)
+    live = aliases.without(inputs.live, observed.state.aliases)
+    previous = previous_of(live, observed, inputs.options)
     reserved |= {alias.key.node_port for alias in observed.state.aliases}
     previous = adoption.with_numbers(previous, observed.antrea, inputs.pods, observed.now)
     plan = render(cluster, used.node, wanted, replace(previous, taken=previous.taken | reserved), inputs.cache)
-    plan = replace(plan, mappings=with_objects_of(inputs.live, plan.mappings))
     unasked = _unasked(plan, inputs, stay)
-    if in_use := limits.reserved(unasked.states, plan) & {m.node_port for m in plan.mappings}:
+    stays = limits.reserved(unasked.states, plan)
+    if stays and (in_use := stays.intersection(m.node_port for m in plan.mappings)):
         taken = previous.taken | reserved | in_use
         plan = render(cluster, used.node, wanted, replace(previous, taken=taken), inputs.cache)
         unasked = _unasked(plan, inputs, stay)
@@ -125,6 +126,8 @@ def _unasked(plan: Plan, inputs: Inputs, stay: tuple[PortMapping, ...]) -> life.
     first, last = equal_ends(inputs.live, plan.mappings)
     blocked = set(stay)
     left = [m for m in inputs.live[first : len(inputs.live) - last] if m.pod.name and m not in blocked]
+    if not left:
+        return life.NOTHING
     names = {m.pod.name for m in left}
     asked = {(m.owner, m.protocol, m.family) for m in plan.mappings if m.pod.name in names}
     left = [m for m in left if (m.owner, m.protocol, m.family) not in asked]

@@ -21,7 +21,7 @@ from nplconf.settings import Settings
 RANGE = PortRange(61000, 61015)
 SETTINGS = Settings(node=NODE, port_range=RANGE, max_delete=100, allow_empty=True)
 BOUNDS = (Bounds(), Bounds(policy=Policy(per_pod=2)), Bounds(policy=Policy(deny=("shop",))))
-INDEXES = st.integers(0, 4)
+INDEXES = st.integers(0, 7)
 FORGED = '[{"podPort":80,"nodeIP":"1.1.1.1","nodePort":61003}]'
 CONTAINER_PORTS: tuple[tuple[ContainerPort, ...], ...] = (
     (),
@@ -147,7 +147,7 @@ def test_each_change_counts(change: Callable[[Stream], object], bounds: Bounds) 
 @settings(max_examples=60)
 @given(st.data())
 def test_runs_with_the_results_of_earlier_runs_decide_what_others_decide(data: st.DataObject) -> None:
-    stream = Stream({0: pod(), 1: pod("web-1", ("10.244.3.2",))}, {0: service("s0")})
+    stream = Stream({index: pod(f"web-{index}", (f"10.244.3.{index + 1}",)) for index in range(6)}, {0: service("s0")})
     kernel, cache = FakeNode([], held=RANGE), Cache(lasting=True)
     for _ in range(data.draw(st.integers(4, 12), label="runs")):
         for _ in range(data.draw(st.integers(0, 3), label="changes")):

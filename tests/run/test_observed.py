@@ -28,7 +28,7 @@ def test_live_rules_are_trusted_first_then_the_last_plan_then_who_had_a_number_b
 
 @pytest.mark.parametrize(("boot", "freed_at"), [("boot-1", 5.0), ("boot-0", 1000.0)])
 def test_a_port_that_cools_or_is_in_use_is_given_to_no_other_pod(boot: str, freed_at: float) -> None:
-    assert set(past(boot).cooling) == {
+    assert set(past(boot).for_last_owners) == {
         Cooling(61001, A, 1000.0),
         Cooling(61002, B, 1000.0),
         Cooling(61003, C, freed_at),
@@ -36,7 +36,7 @@ def test_a_port_that_cools_or_is_in_use_is_given_to_no_other_pod(boot: str, free
 
 
 def test_without_a_cool_down_a_number_that_its_owner_leaves_is_anybodys() -> None:
-    assert past(cool_down=0).cooling == ()
+    assert past(cool_down=0).for_last_owners == ()
 
 
 def test_what_is_advertised_is_what_the_last_plan_had_else_what_the_settings_say() -> None:

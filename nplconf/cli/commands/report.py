@@ -36,7 +36,7 @@ def _of_node(found: Review, settings: Settings) -> html.Report:
     decision, observed = found.decision, found.observed
     cooling = {
         c.number: f"last of {c.owner.pod}:{c.owner.port}"
-        for c in previous_of(decision.live, observed, settings).cooling
+        for c in previous_of(decision.live, observed, settings).for_last_owners
         if c.number not in set(numbers(decision.plan.mappings).values())
     }
     return html.of_decision(decision, _taken(observed), cooling)
