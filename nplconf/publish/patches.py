@@ -1,11 +1,13 @@
 """The annotation patches: the annotations of Pods compared with the mappings to publish."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from nplconf.cache import Cache
 from nplconf.model import Condition, Patch, Pod, PodRef, PortMapping
 from nplconf.publish import annotation
 from nplconf.publish.annotation import DEFAULT, Form
+from nplconf.sequences import FEW, replaced
 
 
 def final(
@@ -24,20 +26,41 @@ def final(
         conditions: The conditions to write in the same patches.
         cache: Results of earlier runs.
     """
-    due = conditions or {}
-    here, by_pod = tuple(pods), _by_pod(mappings)
-    correct = (cache or Cache()).table("correct annotations", len(here), form)
-    found = []
-    for pod in here:
-        rows, text = by_pod.get(pod.ref), pod.annotation
-        if correct.get(pod.ref) != (rows, text):
-            text = annotation.text(annotation.published(rows or (), form), text, form)
-            correct[pod.ref] = rows, text
-        new = due.get(pod.ref)
-        if text != pod.annotation or new:
-            changes = new is not None and (pod.condition is None or pod.condition.status != new.status)
-            found.append(Patch(pod.ref, text, new, same=text == pod.annotation, transition=changes))
+    here, due = tuple(pods), conditions or {}
+    outdated = (cache or Cache()).last(_outdated, here, tuple(mappings), form, adapt=_adapt)
+    texts = {pod.ref: text for pod, text in outdated}
+    right = [(pod, pod.annotation) for pod in here if pod.ref in due and pod.ref not in texts] if due else []
+    found = (_patch(pod, text, due.get(pod.ref)) for pod, text in (*outdated, *right))
     return tuple(sorted(found, key=lambda p: p.pod))
+
+
+def _patch(pod: Pod, text: str | None, new: Condition | None) -> Patch:
+    changes = new is not None and (pod.condition is None or pod.condition.status != new.status)
+    return Patch(pod.ref, text, new, same=text == pod.annotation, transition=changes)
+
+
+_Outdated = tuple[tuple[Pod, str | None], ...]
+"""Pods whose annotation is outdated, each with the right one."""
+
+
+def _outdated(pods: Iterable[Pod], mappings: Iterable[PortMapping], form: Form) -> _Outdated:
+    by_pod = _by_pod(mappings)
+    right = ((pod, annotation.published(by_pod.get(pod.ref, ()), form)) for pod in pods)
+    texts = ((pod, annotation.text(entries, pod.annotation, form)) for pod, entries in right)
+    return tuple((pod, text) for pod, text in texts if text != pod.annotation)
+
+
+def _adapt(before: tuple[Any, ...], earlier: _Outdated, now: tuple[Any, ...]) -> _Outdated | None:
+    """Return what `_outdated` returns if few Pods and mappings have changed. See `cache.Adapt`."""
+    (pods, mappings, form), (pods_before, mappings_before, form_before) = now, before
+    refs = {pod.ref for pod in replaced(pods_before, pods).all}
+    refs |= {mapping.pod for mapping in replaced(mappings_before, mappings).all}
+    if form != form_before or FEW * len(refs) > len(pods):
+        return None
+    names = {ref.name for ref in refs}  # a name is found faster than a reference
+    there = [pod for pod in pods if pod.ref.name in names and pod.ref in refs]
+    rows = [mapping for mapping in mappings if mapping.pod.name in names]
+    return (*((pod, text) for pod, text in earlier if pod.ref not in refs), *_outdated(there, rows, form))
 
 
 def withdrawals(pods: Iterable[Pod], mappings: Iterable[PortMapping], form: Form = DEFAULT) -> tuple[Patch, ...]:

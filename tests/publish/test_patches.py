@@ -1,5 +1,7 @@
 """The Pods whose annotations are patched."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,6 +86,9 @@ def test_a_pod_that_only_gains_is_not_written_early() -> None:
     assert withdrawals([pod(annotation=TEXT)], BOTH) == ()
 
 
+OTHER_ROWS = [mapping(61100 + index, pod=ref(f"web-{index}")) for index in range(2, 12)]
+OTHERS = [pod(row.pod.name, annotation=TEXT if row.node_port % 2 else render(entries([row]))) for row in OTHER_ROWS]
+"""Pods that no run changes, so that few change in each. Half of them have a wrong annotation."""
 ROWS = st.lists(st.sampled_from((mapping(), mapping(61045, pod_port=9000), mapping(family="IPv6"))), unique=True)
 TEXTS = st.sampled_from((None, "", "[]", TEXT, render(entries(BOTH)), f" {TEXT}"))
 FORMS = st.builds(Form, empty=st.booleans(), families=st.sampled_from((("IPv4",), ("IPv4", "IPv6"))))
@@ -96,17 +101,27 @@ def test_what_earlier_runs_found_correct_changes_no_patch(
     cache, now = Cache(lasting=True), None
     for rows, text, changed, form in runs:
         now = text if changed else now  # otherwise it is as the last run has left it
-        pods = [pod(annotation=now), pod("web-1", annotation=text)]
-        found = final(pods, rows, form, cache=cache)
-        assert found == final(pods, rows, form)
+        pods = [pod(annotation=now), *OTHERS, pod("web-1", annotation=text)]
+        mappings = [*rows, *OTHER_ROWS]
+        found = final(pods, mappings, form, cache=cache)
+        assert found == final(pods, mappings, form)
         now = next((patch.annotation for patch in found if patch.pod == ref()), now)
 
 
-def test_an_annotation_that_the_last_run_found_correct_is_not_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, rows = Cache(lasting=True), [mapping(), mapping(61045, pod=ref("web-1"))]
-    pods = [pod(annotation=TEXT), pod("web-1", annotation=render(entries(rows[1:])))]
-    assert final(pods, rows, cache=cache) == ()
-    rendered: list[int] = []
-    monkeypatch.setattr(annotation, "text", lambda *_: rendered.append(1))
-    assert final(pods, rows, cache=cache) == ()
+def test_only_the_annotations_of_pods_that_changed_are_rendered_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = Cache(lasting=True)
+    before = final(OTHERS, OTHER_ROWS, cache=cache)
+    assert len(before) == 5
+    rendered: list[object] = []
+    text = annotation.text
+
+    def counted(*given: Any) -> str | None:
+        rendered.append(given)
+        return text(*given)
+
+    monkeypatch.setattr(annotation, "text", counted)
+    assert final(OTHERS, OTHER_ROWS, cache=cache) == before
     assert rendered == []
+    moved = [OTHER_ROWS[0]._replace(node_port=61200), *OTHER_ROWS[1:]]
+    assert len(final(OTHERS, moved, cache=cache)) == 6
+    assert len(rendered) == 1
