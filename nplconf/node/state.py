@@ -8,10 +8,10 @@ import json
 import os
 import stat
 import zlib
-from collections.abc import Collection
+from bisect import bisect_left
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,24 +153,44 @@ def _text(state: State) -> str:
     return f'{{"version": {VERSION}, "crc32": {zlib.crc32(body.encode())}}}\n{body}'
 
 
-@lru_cache(maxsize=1)
 def _plan_text(plan: Plan | None) -> str:
-    """Return a plan as one line of JSON. A mapping is a list of its fields. A run writes the same plan twice."""
+    """Return a plan as one line of JSON. A mapping is a list of its fields."""
     if plan is None:
         return "null"
-    rest = json.dumps(document.to_data(replace(plan, mappings=())))
-    parts = groupby(plan.mappings, key=lambda mapping: mapping.node_port // PART)
-    return f'{rest[:-1]}, "mappings": [{", ".join(_part_text(tuple(rows)) for _, rows in parts)}]}}'
+    return f'{_head(replace(plan, mappings=()))}, "mappings": [{", ".join(_TEXTS.of(plan.mappings))}]}}'
 
 
-PART = 32
-"""How many node ports share one cached text."""
+@lru_cache(maxsize=1)
+def _head(plan: Plan) -> str:
+    """Return a plan without mappings as JSON, less the last brace."""
+    return json.dumps(document.to_data(plan))[:-1]
 
 
-@lru_cache(maxsize=512)
-def _part_text(rows: tuple[PortMapping, ...]) -> str:
-    """Return mappings as JSON. Cached: of 1,000 mappings a run of `nplconf watch` mostly changes one."""
-    return json.dumps(rows)[1:-1]
+class _Texts:
+    """Mappings as JSON. Of 1,000 mappings a run of `nplconf watch` mostly changes one; the texts of others stay."""
+
+    PART = 32
+    """How many node ports share one text."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, tuple[tuple[PortMapping, ...], str]] = {}
+
+    def of(self, mappings: tuple[PortMapping, ...]) -> Iterator[str]:
+        """Yield the texts of mappings in the order of plans, several in each."""
+        ports = [m.node_port for m in mappings]
+        before, self._parts = self._parts, {}
+        first = 0
+        while first < len(ports):
+            part = ports[first] // self.PART
+            end = bisect_left(ports, (part + 1) * self.PART, first)
+            rows = mappings[first:end]
+            known = before.get(part)
+            self._parts[part] = known if known and known[0] == rows else (rows, json.dumps(rows)[1:-1])
+            yield self._parts[part][1]
+            first = end
+
+
+_TEXTS = _Texts()
 
 
 def _parse(text: str) -> State:

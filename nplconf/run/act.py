@@ -37,8 +37,11 @@ def act(
     goal = write_rules.rule_set(decision, observed)
     families = write_rules.differing(goal, observed, observed.found)
     current().step()
-    writing = replace(decision.next_state, writing=bool(families or decision.old_ports))
-    saved = save_state(node, writing, observed.loaded.text)
+    writing = bool(families or decision.old_ports)
+    # if a run is killed while it writes, nobody knows which annotations it has written
+    annotations = {} if writing else decision.next_state.annotations
+    begun = replace(decision.next_state, writing=writing, annotations=annotations)
+    saved = save_state(node, begun, observed.loaded.text)
     withdrawn = annotate.withdraw(decision.withdrawals, cluster, pods) if families and cluster else Withdrawn(pods)
     current().step()
     written = write_rules.write(goal, observed, node, observed.found, families)
@@ -169,7 +172,7 @@ def _unheld(decision: Decision, observed: Observed) -> list[str]:
     if not observed.holds.available:
         return [observed.holds.message]
     ports = decision.plan.port_range
-    if held(observed.holds).isdisjoint(range(ports.first, ports.last + 1)):
+    if held(observed.holds).isdisjoint(ports.numbers):
         return [f"none of the node ports {ports} is held: nothing new is let in"]
     return []
 

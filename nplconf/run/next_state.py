@@ -32,9 +32,9 @@ def before_writing(target: Target, inputs: Inputs, stay: tuple[PortMapping, ...]
     observed = inputs.observed
     state, plan = observed.state, _with(target.plan, stay)
     used = {m.node_port for m in (*plan.mappings, *target.aliases) if m.via == "dnat"}
-    live = aliases.without(inputs.live, state.aliases)
-    before = (*(state.plan.mappings if state.plan else ()), *live)
-    released = numbers(m for m in before if m.node_port not in used)
+    live, known = aliases.without(inputs.live, state.aliases), state.plan.mappings if state.plan else ()
+    before = live if known == live else (*known, *live)
+    released = numbers([m for m in before if m.node_port not in used])
     ended = (Cooling(a.key.node_port, a.owner, observed.now) for a in state.aliases if a.key.node_port not in used)
     started = cooling.with_start_times(state.cooling, now=observed.now, rebooted=state.boot != observed.boot)
     waiting = (*ended, *started)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 from worlds import mapping, plan
 
@@ -50,6 +52,18 @@ def test_what_is_saved_is_loaded(tmp_path: Path, kept: State) -> None:
     text = state.save(str(tmp_path), kept, "")
     loaded = state.load(str(tmp_path))
     assert (loaded.state, loaded.text, loaded.warning) == (kept, text, "")
+
+
+@given(st.lists(st.lists(st.integers(61000, 61200), unique=True), min_size=1, max_size=4))
+def test_texts_of_earlier_plans_change_no_file(
+    tmp_path_factory: pytest.TempPathFactory, plans: list[list[int]]
+) -> None:
+    """Each plan is saved and loaded, whatever was saved before."""
+    directory = str(tmp_path_factory.mktemp("state"))
+    for ports in plans:
+        planned = State(plan=plan(*(mapping(port, pod_port=1000 + len(ports)) for port in sorted(ports))))
+        state.save(directory, planned, "")
+        assert state.load(directory).state == planned
 
 
 def test_no_file_is_an_empty_state_without_a_warning(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a run leaves to the next one."""
 
 import pytest
+from inmemory import World
 from readings import SETTINGS, decided, observed
 from worlds import cluster, mapping, node, pod, service
 from worlds import plan as planned
@@ -36,3 +37,22 @@ def test_a_cooling_number_keeps_its_time_in_this_boot_and_begins_anew_in_another
 def test_the_cluster_is_remembered_though_a_snapshot_does_not_say_which_it_is() -> None:
     known = observed(state=State(cluster="uid-kubernetes"))
     assert decide(cluster(node(), identity=None), known, SETTINGS).next_state.cluster == "uid-kubernetes"
+
+
+def test_the_state_while_rules_are_written_vouches_for_no_annotation(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(pod(), service())
+    world.apply()
+    states: list[State] = []
+    save = world.node.save
+
+    def saved(state: State, before: str) -> str:
+        states.append(state)
+        return save(state, before)
+
+    monkeypatch.setattr(world.node, "save", saved)
+    world.pods(pod(), pod("web-1", ["10.244.3.18"]))
+    world.apply()
+    assert [(state.writing, sorted(state.annotations)) for state in states[:2]] == [
+        (True, []),
+        (False, ["shop/web-0", "shop/web-1"]),
+    ]
