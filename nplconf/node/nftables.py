@@ -127,7 +127,7 @@ class _Writer:
     def reach(self, keep: Sequence[PortMapping], add: Sequence[PortMapping]) -> bool:
         """See `halving.Writer`."""
         rows = (*keep, *add)
-        want = {family: self._goal.build(family, [m for m in rows if m.family == family]) for family in self._goal.have}
+        want = {family: self._goal.build(family, rows) for family in self._goal.have}
         if self._is_reached(want):
             return True
         if time.monotonic() > self._end:

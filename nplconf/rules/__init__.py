@@ -103,7 +103,7 @@ class Goal(Generic[R]):
 
     Attributes:
         have: The rules of each family to write, as read.
-        build: Returns the rules for some mappings of one family; None if the family must have none.
+        build: Returns the rules of one family for some mappings of any; None if the family must have none.
         keep: Mappings that are live and stay.
         add: New and changed mappings. The kernel may refuse some of them.
     """

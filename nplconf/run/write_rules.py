@@ -1,8 +1,6 @@
 """Writing rules: what must be written, and the transactions that write it or take it back."""
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 from nplconf.model import Change, Failure, Family, Plan, PortMapping, RuleKey
@@ -100,17 +98,19 @@ def _synced(
 ) -> tuple[Mapping[Family, Any], tuple[Failure, ...]]:
     """Write the rules. Return them as they were read last, and the failures."""
     rows = [m for m in goal.mappings if m.via == "dnat" and m.family in families]
-    every = Counter(map(attrgetter("family"), rows))
 
     def build(family: Family, mappings: Sequence[PortMapping]) -> Any:
-        if len(mappings) == every[family]:  # all of them, in whatever order: these rules are built already
+        if len(mappings) == len(rows):  # all of them, in whatever order: these rules are built already
             return goal.wanted[family]
-        return rules_of_family(mappings, family, goal.addresses, goal.plan.port_range, observed)
+        own = [mapping for mapping in mappings if mapping.family == family]
+        if len(own) == sum(row.family == family for row in rows):
+            return goal.wanted[family]
+        return rules_of_family(own, family, goal.addresses, goal.plan.port_range, observed)
 
     changed = {c.mapping.key for c in goal.changes if c.action != "delete" and c.was != c.mapping}
-    # a plain tuple equals a key, and is made in a third of the time
-    add = [m for m in rows if (m.node_port, m.family, m.protocol) in changed]
-    stay = [m for m in rows if (m.node_port, m.family, m.protocol) not in changed] if add else rows
+    ports = {key.node_port for key in changed}  # most mappings have none of these, which is checked faster
+    add = [m for m in rows if m.node_port in ports and m.key in changed]
+    stay = [m for m in rows if m.node_port not in ports or m.key not in changed]
     synced = node.sync(Goal({family: found[family] for family in families}, build, stay, add))
     refused = (Failure("rule", row.subject, message, refused=True) for row, message in synced.refused)
     errors = (Failure("rule", family, message) for family, message in synced.errors)

@@ -16,6 +16,7 @@ from nplconf.rules import RuleBackend
 from nplconf.rules.iptables import tree
 from nplconf.rules.masquerade import Route, Routes
 from nplconf.rules.nftables import lookup
+from nplconf.rules.nftables.transaction import changed_keys, transaction
 from nplconf.run.observed import Observed
 from nplconf.run.reconcile import observe
 from nplconf.run.wanted_rules import known_rules, rules_for
@@ -56,6 +57,27 @@ def test_rules_from_earlier_ones_are_those_that_are_built_anew(
     for mappings in lists:
         found = known_rules(mappings, ADDRESSES, worlds.RANGE, observed, cache)
         assert found == rules_for(mappings, ADDRESSES, worlds.RANGE, observed)
+
+
+@pytest.mark.parametrize("routes", [(), BRIDGED], ids=["hairpin", "bridged"])
+@given(lists=st.lists(rows(), min_size=2, max_size=4))
+def test_a_transaction_to_rules_from_earlier_ones_is_that_to_rules_that_are_built_anew(
+    routes: Routes, lists: list[tuple[PortMapping, ...]]
+) -> None:
+    cache, observed = Cache(lasting=True), node(lookup, routes)
+    have: dict[Family, Any] = {}
+    for mappings in lists:
+        want = known_rules(mappings, ADDRESSES, worlds.RANGE, observed, cache)
+        alone = rules_for(mappings, ADDRESSES, worlds.RANGE, observed)
+        for family, there in have.items():
+            assert changed_keys(there, want[family]) == changed_keys(there, alone[family])
+            assert lines(transaction([(there, want[family])])) == lines(transaction([(there, alone[family])]))
+        have = want
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a transaction, whose elements may come in any order."""
+    return sorted(line.rstrip(",") for line in text.splitlines())
 
 
 def test_one_change_among_many_mappings_does_not_build_the_others_again() -> None:

@@ -1,8 +1,8 @@
 """The pure half of the nftables backend: one look-up per packet at any number of mappings."""
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from operator import attrgetter
 
 from nplconf.model import (
@@ -21,7 +21,7 @@ from nplconf.rules import HOST, Part, owner
 from nplconf.rules.nftables import frame, table
 from nplconf.rules.nftables.element import MEMBER, Element, Elements
 from nplconf.rules.nftables.frame import TABLE
-from nplconf.rules.nftables.table import NftTable
+from nplconf.rules.nftables.table import NftTable, Origin
 
 WAY = ("", "chain prerouting", "chain output", "chain dispatch")
 """The objects that every packet to a mapping passes, in either family."""
@@ -35,28 +35,32 @@ def build(
     family: Family,
 ) -> NftTable:
     """See `RuleBackend`."""
-    sets: dict[str, dict[str, Element]] = {name: {} for name in table.names(family)}
+    sets = _elements(Part(sorted(mappings, key=attrgetter("node_port")), sources), family)
     span = str(ports.first) if len(ports) == 1 else f"{ports.first}-{ports.last}"
     sets[frame.addresses(family)] = dict.fromkeys(addresses, MEMBER)
     sets[frame.published(family)] = dict.fromkeys((f"{address} . {span}" for address in addresses), MEMBER)
-    _add(sets, Part(sorted(mappings, key=attrgetter("node_port")), sources), family)
     return NftTable(frame.frame(), sets)
 
 
 def rebuild(earlier: NftTable, gone: Part, new: Part, family: Family) -> NftTable:
-    """See `RuleBackend`. Copying the sets and replacing one element takes a tenth of the time of making all."""
-    sets = {name: dict(elements) for name, elements in earlier.sets.items()}
-    obsolete: dict[str, dict[str, Element]] = {name: {} for name in sets}
-    _add(obsolete, gone, family)
-    for name, elements in obsolete.items():
-        for key in elements:
-            del sets[name][key]
-    _add(sets, new, family)
-    return NftTable(frame.frame(), sets)
+    """See `RuleBackend`. Copying a set and replacing one element takes a tenth of the time of making all."""
+    old, added = _elements(gone, family), _elements(new, family)
+    changed = {name: tuple(old[name] | added[name]) for name in old if old[name] or added[name]}
+    replaced = {name: _with_others(earlier.sets[name], old[name], added[name]) for name in changed}
+    return NftTable(frame.frame(), {**earlier.sets, **replaced}, origin=Origin(earlier.sets, changed))
 
 
-def _add(sets: Mapping[str, dict[str, Element]], part: Part, family: Family) -> None:
-    """Add the elements of mappings to sets."""
+def _with_others(there: Elements, gone: Iterable[str], new: Elements) -> Elements:
+    found = dict(there)
+    for key in gone:
+        del found[key]
+    found.update(new)
+    return found
+
+
+def _elements(part: Part, family: Family) -> dict[str, dict[str, Element]]:
+    """Return the elements of mappings, by name of the set."""
+    sets: dict[str, dict[str, Element]] = {name: {} for name in table.names(family)}
     hairpin, bridged = sets[frame.hairpin(family)], sets[frame.bridged(family)]
     for pod_ip, source in part.sources:
         network = source.removesuffix(HOST[family])
@@ -69,6 +73,7 @@ def _add(sets: Mapping[str, dict[str, Element]], part: Part, family: Family) -> 
         chosen[mapping.protocol][str(mapping.node_port)] = Element(to, tag)
         if mapping.source_ranges:
             sets[frame.sources(mapping.protocol, family)].update(_sources(mapping))
+    return sets
 
 
 def _sources(mapping: PortMapping) -> Elements:
@@ -136,7 +141,7 @@ def in_place(
     """See `RuleBackend`."""
     if want is None or not _is_led_to(found, want, family, advertised):
         return frozenset()
-    return frozenset(key for protocol in PROTOCOLS for key in _reached(found, want, family, protocol))
+    return frozenset(chain.from_iterable(_reached(found, want, family, protocol) for protocol in PROTOCOLS))
 
 
 def _is_led_to(found: NftTable, want: NftTable, family: Family, advertised: str | None) -> bool:
@@ -152,19 +157,14 @@ def _is_led_to(found: NftTable, want: NftTable, family: Family, advertised: str 
 
 def _reached(found: NftTable, want: NftTable, family: Family, protocol: Protocol) -> Iterator[RuleKey]:
     name, limited, allowed = (kind(protocol, family) for kind in (frame.ports, frame.restricted, frame.sources))
-    there, wanted = _declared(found, want, "map", name), want.sets[name]
-    yield from _keys((port for port, to in wanted.items() if there.get(port) == to), family, protocol)
-    wanted = want.sets[limited]
-    if not wanted or f"map {name}" not in found.frame:
-        return
-    behind = _declared(found, want, "map", limited)
-    passed, must_pass = _by_port(_declared(found, want, "set", allowed)), _by_port(want.sets[allowed])
-    open_ports = (port for port, to in wanted.items() if behind.get(port) == to and port not in there)
-    yield from _keys((port for port in open_ports if passed.get(port) == must_pass[port]), family, protocol)
-
-
-def _keys(ports: Iterable[str], family: Family, protocol: Protocol) -> Iterator[RuleKey]:
-    """Return the keys of ports. `tuple.__new__` makes them in half of the time."""
+    there, wanted, restricted = _declared(found, want, "map", name), want.sets[name], want.sets[limited]
+    ports: Iterable[str] = wanted if there == wanted else [port for port, to in wanted.items() if there.get(port) == to]
+    if restricted and f"map {name}" in found.frame:
+        behind = _declared(found, want, "map", limited)
+        passed, must_pass = _by_port(_declared(found, want, "set", allowed)), _by_port(want.sets[allowed])
+        alone = [port for port, to in restricted.items() if behind.get(port) == to and port not in there]
+        ports = chain(ports, (port for port in alone if passed.get(port) == must_pass[port]))
+    # `tuple.__new__` makes the keys in half of the time
     return map(partial(tuple.__new__, RuleKey), zip(map(int, ports), repeat(family), repeat(protocol), strict=False))
 
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from nplconf.model import FAMILIES, PROTOCOLS, Family
 from nplconf.rules.nftables import frame
@@ -10,6 +11,13 @@ from nplconf.rules.nftables.element import Elements
 from nplconf.rules.nftables.frame import TABLE, Frame
 
 Sets = Mapping[str, Elements]
+
+
+class Origin(NamedTuple):
+    """The sets from which other sets were made, and the keys of the elements that were changed, by name of the set."""
+
+    sets: Sets
+    changed: Mapping[str, Collection[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +30,7 @@ class NftTable:
         rest: The elements of the other family's sets.
         unknown: This family's sets with elements that nplconf would never write.
         generation: How many transactions the kernel had made when the table was read; 0 for a wanted table.
+        origin: What a wanted table was made from; None: from nothing.
     """
 
     frame: Frame = field(default_factory=dict, hash=False)
@@ -29,6 +38,7 @@ class NftTable:
     rest: Sets = field(default_factory=dict, hash=False)
     unknown: frozenset[str] = frozenset()
     generation: int = field(default=0, compare=False)
+    origin: Origin | None = field(default=None, compare=False)
 
     def known_as(self, equal: "NftTable") -> "NftTable":
         """Return this table with the frame and sets of an equal one."""

@@ -1,6 +1,7 @@
 """The input of one transaction, for both families, that changes the table to the wanted one."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from nplconf.rules.nftables import element
 from nplconf.rules.nftables.element import Elements
@@ -52,27 +53,50 @@ def _frame() -> Iterator[str]:
 
 def changed_keys(have: NftTable, want: NftTable) -> dict[str, set[str]]:
     """Return the keys of one family's elements that differ from the wanted ones, by name of their set."""
-    pairs = [(name, there, want.sets[name]) for name, there in have.sets.items() if there != want.sets[name]]
-    return {name: {*_obsolete(there, wanted), *(wanted.keys() - there.keys())} for name, there, wanted in pairs}
+    return {one.name: {*one.gone, *one.new} for one in _differences(have, want)}
 
 
-def _obsolete(there: Elements, wanted: Elements) -> list[str]:
-    """Return the keys of elements that are gone or have another value."""
-    return [key for key, entry in there.items() if wanted.get(key) != entry]
+class _Difference(NamedTuple):
+    """A set with other elements than the wanted ones. An element with another value goes and comes.
+
+    Attributes:
+        name: Its name.
+        gone: The keys of the elements that go.
+        new: The keys of the elements that come.
+
+    """
+
+    name: str
+    gone: Sequence[str]
+    new: Sequence[str]
+
+
+def _differences(have: NftTable, want: NftTable | None) -> Iterator[_Difference]:
+    """Yield each set that differs, of those that nplconf alone has written."""
+    origin = want.origin if want and want.origin and want.origin.sets is have.sets else None
+    for name in have.sets if origin is None else origin.changed:
+        there, wanted = have.sets[name], want.sets[name] if want else {}
+        if name not in have.unknown and there != wanted:
+            among = None if origin is None else origin.changed[name]
+            yield _Difference(name, _apart(there, wanted, among), _apart(wanted, there, among))
+
+
+def _apart(elements: Elements, others: Elements, among: Iterable[str] | None) -> list[str]:
+    """Return the keys of elements that others lack or have with another value. among: those to look at; None: all."""
+    doubtful = elements if among is None else filter(elements.__contains__, among)
+    return [key for key in doubtful if others.get(key) != elements[key]]
 
 
 def _changes(have: NftTable, want: NftTable | None) -> Iterator[str]:
     """Yield the changed elements. One with another value is deleted and added, since nft does not replace it."""
-    for name, there in have.sets.items():
+    for name in filter(have.unknown.__contains__, have.sets):
         wanted = want.sets[name] if want else {}
-        if name in have.unknown:
-            yield f"flush {'map' if f'map {name}' in frame() else 'set'} {TABLE} {name}\n"
-            yield from _add(name, wanted, wanted)
-        elif there != wanted:
-            # sorted: the kernel lists elements in any order
-            gone = sorted(_obsolete(there, wanted), key=lambda k: (len(k), k))
-            yield from _command("delete", name, (element.key_to_text(key) for key in gone))
-            yield from _add(name, wanted, (key for key, entry in wanted.items() if there.get(key) != entry))
+        yield f"flush {'map' if f'map {name}' in frame() else 'set'} {TABLE} {name}\n"
+        yield from _add(name, wanted, wanted)
+    for name, gone, new in _differences(have, want):
+        # sorted: the kernel lists elements in any order
+        yield from _command("delete", name, map(element.key_to_text, sorted(gone, key=lambda key: (len(key), key))))
+        yield from _add(name, want.sets[name] if want else {}, new)
 
 
 def _add(name: str, elements: Elements, keys: Iterable[str]) -> Iterator[str]:
