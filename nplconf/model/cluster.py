@@ -140,6 +140,10 @@ class ClusterState:
     elsewhere: Mapping[str, str] = field(default_factory=dict, hash=False)
     served: bool = False
 
+    def on(self, node: str) -> tuple[Pod, ...]:
+        """Return the Pods of a node."""
+        return tuple([pod for pod in self.pods if pod.node == node])
+
 
 class Right(NamedTuple):
     """One request that `apply` makes ("patch pods/status"), whether it is allowed, and the fix where one is known."""

@@ -51,7 +51,7 @@ def _withdrawals(cluster: Cluster, state: State, settings: Settings) -> tuple[Pa
     snapshot = cluster.snapshot(name)
     if identity.other_cluster(state, snapshot, find_node(snapshot, name)):
         raise UnavailableError(f"this is another cluster ({snapshot.identity}) than this node's ({state.cluster})")
-    return patches.final([pod for pod in snapshot.pods if pod.node == name], (), settings.form)
+    return patches.final(snapshot.on(name), (), settings.form)
 
 
 def _clean_node(node: NodeAccess, loaded: Loaded) -> list[Failure]:

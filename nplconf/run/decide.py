@@ -71,7 +71,7 @@ def decide(
     blocked = _other_cluster(known, cluster, node, bounds)
     if blocked or used is None:
         return block_all(blocked or without_addresses(node), observed, options)
-    pods = tuple(pod for pod in cluster.pods if pod.node == options.node)
+    pods = cluster.on(options.node)
     cache = cache or Cache()
     live = in_force(observed, options, (pod.ref for pod in pods), cache)
     inputs = Inputs(observed, options, live, pods, writable, cache)

@@ -50,16 +50,15 @@ def _held(
     If the daemon holds no port of the range, nobody can say which port is safe. Then only rows that are live already
     are eligible, and no new one. The same holds for each protocol that the daemon does not hold.
     """
-    ports = usable(holds, options)
-    before = {(m.key, m.owner) for m in live if not ports or m.protocol not in holds.protocols}
-    found, failures = [], []
-    for row in rows:
-        is_held = row.node_port in ports and row.protocol in holds.protocols
-        if row.via == "hostPort" or is_held or (row.key, row.owner) in before:
-            found.append(row)
-        else:
-            failures.append(Failure("hold", row.subject, _not_held(row, holds, options), refused=bool(ports)))
-    return tuple(found), tuple(failures)
+    ports, protocols = usable(holds, options), holds.protocols
+    doubtful = [row for row in rows if row.node_port not in ports or row.protocol not in protocols]
+    if not doubtful:  # as in most runs
+        return rows, ()
+    before = {(m.key, m.owner) for m in live if not ports or m.protocol not in protocols}
+    unheld = [row for row in doubtful if row.via != "hostPort" and (row.key, row.owner) not in before]
+    failures = (Failure("hold", row.subject, _not_held(row, holds, options), refused=bool(ports)) for row in unheld)
+    refused = set(unheld)
+    return tuple(row for row in rows if row not in refused), tuple(failures)
 
 
 def _not_held(row: PortMapping, holds: Holds, options: Options) -> str:

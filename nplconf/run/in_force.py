@@ -13,6 +13,7 @@ from nplconf.model import PodRef, PortMapping
 from nplconf.run.decision_options import Options
 from nplconf.run.observed import Observed, live_now
 from nplconf.run.wanted_rules import known_rules
+from nplconf.sequences import equal_ends
 
 
 def in_force(observed: Observed, options: Options, pods: Iterable[PodRef], cache: Cache) -> tuple[PortMapping, ...]:
@@ -25,15 +26,25 @@ def in_force(observed: Observed, options: Options, pods: Iterable[PodRef], cache
         cache: Results of earlier runs.
 
     """
-    planned = _planned(observed)
+    planned = cache.last(_planned, observed.state.plan.mappings, adapt=_adapt) if observed.state.plan else ()
     return planned if planned and _has_exactly(observed, planned, cache) else live_now(observed, options, pods)
 
 
-def _planned(observed: Observed) -> tuple[PortMapping, ...]:
-    """Return the rows of the last plan that have rules; none where they are not sorted, or two are for one place."""
-    plan = observed.state.plan
-    rows = tuple(m for m in plan.mappings if m.via == "dnat") if plan else ()
+def _planned(mappings: tuple[PortMapping, ...]) -> tuple[PortMapping, ...]:
+    """Return the rows of a plan that have rules; none where they are not sorted, or two are for one place."""
+    rows = tuple([m for m in mappings if m.via == "dnat"])
     return rows if _ascend([m.node_port for m in rows]) or _ascend([m.key for m in rows]) else ()
+
+
+def _adapt(
+    before: tuple[Any, ...], earlier: tuple[PortMapping, ...], now: tuple[Any, ...]
+) -> tuple[PortMapping, ...] | None:
+    """Return what `_planned` returns if that was each row of the plan before, and still is. See `cache.Adapt`."""
+    (rows,), (rows_before,) = now, before
+    first, last = equal_ends(rows_before, rows)
+    changed = rows[max(first - 1, 0) : len(rows) - last + 1]
+    whole = earlier == rows_before and all(m.via == "dnat" for m in changed) and _ascend([m.key for m in changed])
+    return rows if whole else None
 
 
 def _ascend(values: Sequence[Any]) -> bool:

@@ -65,7 +65,7 @@ def review(cluster: Cluster, node: NodeAccess, settings: Settings, bounds: Bound
     """Read the cluster and the node, and decide. Change nothing."""
     snapshot = cluster.snapshot(settings.node)
     observed = observe(node)
-    pods = tuple(pod for pod in snapshot.pods if pod.node == settings.node)
+    pods = snapshot.on(settings.node)
     decision = decide(snapshot, observed, settings, bounds, writable=cluster.writable)
     return Review(decision, observed, pods, snapshot)
 
@@ -124,8 +124,7 @@ def _carry_out(
 ) -> Result:
     if decision.inexact or decision.unusable:
         return Result(decision, failures=decision.failures)
-    pods = tuple(pod for pod in snapshot.pods if pod.node == decision.plan.node)
-    return act(decision, observed, cluster, node, pods)
+    return act(decision, observed, cluster, node, snapshot.on(decision.plan.node))
 
 
 def keep_last(cluster: Cluster, node: NodeAccess, settings: Settings, why: str) -> Result | None:

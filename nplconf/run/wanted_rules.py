@@ -9,6 +9,7 @@ from nplconf.plan.diff import equal_ends
 from nplconf.rules import Part, RuleBackend
 from nplconf.rules.masquerade import Routes, masquerade_sources
 from nplconf.run.observed import Observed
+from nplconf.sequences import FEW
 
 Addresses = Mapping[Family, tuple[str, ...]]
 LISTS = 2
@@ -118,10 +119,10 @@ def _rebuilt(earlier: tuple[Any, ...], rules: Any, arguments: tuple[Any, ...]) -
         return None
     first, last = equal_ends(before.rows, now.rows)
     gone, new = before.rows[first : len(before.rows) - last], now.rows[first : len(now.rows) - last]
-    if len(gone) + len(new) > len(now.rows) / 4:
+    if FEW * max(len(gone), len(new)) > len(now.rows):
         return None
-    unchanged = {m.pod_ip for rows in (now.rows[:first], now.rows[len(now.rows) - last :]) for m in rows}
-    less, more = (
-        Part(rows, masquerade_sources(now.routes, {m.pod_ip for m in rows} - unchanged)) for rows in (gone, new)
-    )
+    unchanged = (*now.rows[:first], *now.rows[len(now.rows) - last :])
+    changed = {m.pod_ip for m in (*gone, *new)}
+    shared = {m.pod_ip for m in unchanged if m.pod_ip in changed}
+    less, more = (Part(rows, masquerade_sources(now.routes, {m.pod_ip for m in rows} - shared)) for rows in (gone, new))
     return now.rules.rebuild(rules, less, more, now.family)

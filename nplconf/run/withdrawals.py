@@ -50,9 +50,9 @@ def withdrawals(
 
     """
     patched = {patch.pod for patch in due}
-    if not patched:  # as in most runs
+    concerned = [pod for pod in pods if pod.annotation and pod.ref in patched] if patched else ()
+    if not concerned:  # as in most runs
         return ()
-    concerned = [pod for pod in pods if pod.annotation and pod.ref in patched]
     refs = {pod.ref for pod in concerned}
     kept = [m for m in (*publication.listed(rows), *old) if m.pod in refs]
     return patches.withdrawals(concerned, kept, publication.form)
