@@ -127,7 +127,7 @@ def with_numbers(previous: Previous, left: Antrea, pods: Iterable[Pod], now: flo
     waiting = [
         Cooling(rule.number, PodPort(pod.key, rule.port), now)
         for rule in left.rules
-        if (pod := owners.get(rule.address)) and known.get(PodPort(pod.key, rule.port)) != rule.number
+        if (pod := owners.get(rule.address))
     ]
     strangers = {rule.number for rule in left.rules if rule.address not in owners}
     given = {number for source in (*previous.current, known) for number in source.values()}

@@ -1,6 +1,7 @@
 """The result for each node port that an Antrea agent left."""
 
-from worlds import mapping, plan, pod
+from readings import decided, observed
+from worlds import mapping, plan, pod, service
 
 from nplconf.desired.ports import Previous
 from nplconf.model import PodPort, RuleKey
@@ -42,8 +43,15 @@ def test_allocation_gives_no_number_of_a_chain_to_anybody_else() -> None:
     )
     assert found.numbers == ({WEB: 61002},)
     assert found.taken == {61009}
-    assert [(c.number, c.owner) for c in found.cooling] == [(61005, WEB)]
+    assert [(c.number, c.owner) for c in found.cooling] == [(61002, WEB), (61005, WEB)]
     assert with_numbers(Previous(), Antrea(), [pod()], 7.0) == Previous()
+
+
+def test_a_port_of_a_chain_goes_to_no_other_pod_although_its_own_pod_asks_for_nothing() -> None:
+    claim = '[{"podPort":8080,"nodePort":61002}]'
+    other = pod("web-1", ("10.244.3.18",), namespace="team", annotation=claim)
+    found = decided(pod(labels={}), other, service(namespace="team"), on=observed(antrea=left(rule(61002))))
+    assert [m.node_port for m in found.plan.mappings if m.pod == other.ref] != [61002]
 
 
 def test_each_port_and_what_becomes_of_it() -> None:
