@@ -40,17 +40,15 @@ class PodIndex:
     """The running Pods of a plan, none of which shares a name, an address or a node port with another one.
 
     Attributes:
-        names: Their namespace/name.
+        rows: Their rows, by namespace/name; an empty tuple for a Pod without any.
         addresses: Their addresses.
-        rows: Their rows, by namespace/name.
         ports: The node ports of all rows.
         held: How many node ports each namespace has.
 
     """
 
-    names: frozenset[str]
-    addresses: frozenset[str]
     rows: Mapping[str, tuple[PortMapping, ...]]
+    addresses: frozenset[str]
     ports: frozenset[int]
     held: Mapping[str, int]
 
@@ -60,27 +58,24 @@ class PodIndex:
 
     def without(self, gone: Iterable[Pod]) -> "PodIndex":
         """Return the index without some of its Pods."""
-        names = {pod.ref.key for pod in gone}
         rows = dict(self.rows)
-        old = [row for name in names for row in rows.pop(name, ())]
+        old = [row for pod in gone for row in rows.pop(pod.ref.key)]
         return PodIndex(
-            names=self.names - names,
-            addresses=self.addresses.difference(*map(addresses_of, gone)),
             rows=rows,
+            addresses=self.addresses.difference(*map(addresses_of, gone)),
             ports=self.ports.difference(row.node_port for row in old),
             held=Counter(self.held) - _held(old),
         )
 
     def conflicts_with(self, new: Iterable[Pod]) -> bool:
         """Return whether one of some Pods has a name or an address of the Pods here."""
-        return any(pod.ref.key in self.names or addresses_of(pod) & self.addresses for pod in new)
+        return any(pod.ref.key in self.rows or addresses_of(pod) & self.addresses for pod in new)
 
     def with_pods_of(self, other: "PodIndex") -> "PodIndex":
         """Return the index of the Pods here and there."""
         return PodIndex(
-            names=self.names | other.names,
-            addresses=self.addresses | other.addresses,
             rows={**self.rows, **other.rows},
+            addresses=self.addresses | other.addresses,
             ports=self.ports | other.ports,
             held=Counter(self.held) + Counter(other.held),
         )
@@ -142,16 +137,15 @@ def render_incrementally(
 def _indexed(inputs: RenderInputs, plan: Plan) -> PodIndex | None:
     """Return the index of a plan; None where Pods share something."""
     here = [pod for pod in inputs.pods if runs(pod, inputs.node.name)]
-    names = frozenset(pod.ref.key for pod in here)
+    rows: dict[str, tuple[PortMapping, ...]] = {pod.ref.key: () for pod in here}
     every = [address for pod in here for address in addresses_of(pod)]
     addresses = frozenset(every)
-    distinct = len(names) == len(here) and len(addresses) == len(every)
-    if not distinct or any(shown(name) != name for name in names):
+    distinct = len(rows) == len(here) and len(addresses) == len(every)
+    if not distinct or any(shown(name) != name for name in rows):
         return None
-    rows: dict[str, tuple[PortMapping, ...]] = {}
     for row in plan.mappings:
-        rows[row.pod.key] = (*rows.get(row.pod.key, ()), row)
-    return PodIndex(names, addresses, rows, frozenset(m.node_port for m in plan.mappings), _held(plan.mappings))
+        rows[row.pod.key] = (*rows[row.pod.key], row)
+    return PodIndex(rows, addresses, frozenset(m.node_port for m in plan.mappings), _held(plan.mappings))
 
 
 def _held(rows: Iterable[PortMapping]) -> Counter[str]:
@@ -172,7 +166,8 @@ def _past_of_others(
     """
     live = replaced(rows, past.live)
     left, whose = tuple(live.new), {row.owner for row in live.new}
-    doubled = any(row.owner in whose for owner in whose for row in stay.rows.get(owner.pod, ()))
+    beside = (row for owner in whose for row in stay.rows.get(owner.pod, ()))
+    doubled = any(row.owner in whose for row in beside)
     if live.gone or doubled or any(row.node_port in stay.ports for row in left) or past.taken & stay.ports:
         return None
     as_live = past.planned == past.live
@@ -190,7 +185,7 @@ def _past_of_others(
 def _rows_without(rows: Iterable[PortMapping], gone: Iterable[Pod], index: PodIndex) -> list[PortMapping]:
     """Return rows in the order of plans without those of some Pods."""
     found = list(rows)
-    for row in (row for pod in gone for row in index.rows.get(pod.ref.key, ())):
+    for row in (row for pod in gone for row in index.rows[pod.ref.key]):
         del found[bisect_left(found, in_plan_order(row), key=in_plan_order)]
     return found
 
